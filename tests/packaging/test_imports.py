@@ -1,0 +1,75 @@
+"""What is slow to import is imported only by those who need it: a command starts once a file.
+
+Modules are counted, not milliseconds: no test depends on timing.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SLOW = {
+    "alembic",
+    "asyncio",
+    "google",
+    "grpc",
+    "prometheus_client",
+    "re2",
+    "rich",
+    "sqlalchemy",
+    "urllib3",
+}
+
+
+def imported_by(code: str, *args: str | Path) -> set[str]:
+    """The top-level packages of a fresh interpreter that has run `code`."""
+    script = f"{code}\nimport json, sys\nprint(json.dumps(list(sys.modules)), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-I", "-W", "error", "-c", script, *args],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return {name.partition(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A store that is up to date, with one blob in it."""
+    imported_by("import contentdb, sys\ncontentdb.open(sys.argv[1]).add(b'hello')", tmp_path / "r")
+    return tmp_path / "r"
+
+
+def test_importing_the_library_imports_nothing_slow() -> None:
+    assert imported_by("import contentdb") & {*SLOW, "click"} == set()
+
+
+def test_importing_the_commands_imports_click_alone() -> None:
+    assert imported_by("import contentdb.cli") & SLOW == set()
+
+
+def test_a_store_that_is_up_to_date_opens_reads_and_writes_without_sqlalchemy(root: Path) -> None:
+    code = """
+import contentdb, sys
+with contentdb.open(sys.argv[1]) as store:
+    info = store.add(b"hello")
+    assert store.read(info.digest) == b"hello"
+    store.add(b"world")
+"""
+    assert imported_by(code, root) & {*SLOW, "click"} == set()
+
+
+@pytest.mark.parametrize("command", ["ls -q", "path 2cf24dba5fb0a30e26e83b2ac5b9e29e", "du"])
+def test_a_command_of_fixed_statements_imports_nothing_slow(command: str, root: Path) -> None:
+    code = """
+import sys
+from contentdb.cli import main
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+"""
+    assert imported_by(code, "--root", root, *command.split()) & SLOW == set()
