@@ -78,9 +78,12 @@ def test_it_has_every_file_of_the_package_and_no_other(wheel: Path) -> None:
     assert {"contentdb/py.typed", "contentdb/migrations/env.py"} <= inside
 
 
-def test_the_licence_goes_along(wheel: Path) -> None:
+def test_licence_and_readme_go_along(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        assert any(name.endswith(".dist-info/licenses/LICENSE") for name in archive.namelist())
+        inside = {name.partition(".dist-info/")[2]: name for name in archive.namelist()}
+        metadata = archive.read(inside["METADATA"]).decode()
+    assert "licenses/LICENSE" in inside
+    assert metadata.endswith((CHECKOUT / "README.md").read_text())
 
 
 def test_it_makes_a_store_and_serves_it(environment: Path, tmp_path: Path) -> None:
