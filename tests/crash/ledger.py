@@ -1,0 +1,142 @@
+"""What a store was told to keep, written down outside of it while it works.
+
+A workload says what has been acknowledged, one line each, through a descriptor that no
+engine kills, tears or loses. After the crash `Promises` is what the store is held to.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["Ledger", "Promises", "content", "digest_of"]
+
+_SIZES: Final = (9_000, 100, 0, 70_001, 4_096, 1)
+
+
+@cache
+def content(number: int) -> bytes:
+    """Made-up bytes, different for each number, of sizes that cross pages and pieces."""
+    size = _SIZES[number % len(_SIZES)]
+    line = f"content {number:06d} of the crash tests\n".encode()
+    made = (line * (size // len(line) + 1))[:size]
+    return made if size > len(line) or number < len(_SIZES) else f"{number:06d}".encode()
+
+
+@cache
+def digest_of(number: int) -> str:
+    """The digest of `content(number)`."""
+    return "sha256:" + sha256(content(number)).hexdigest()
+
+
+class Ledger:
+    """The workload's side: each line is one write(2), so it is said whole or not at all."""
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+
+    def _say(self, *words: object) -> None:
+        os.write(self.fd, (" ".join(map(str, words)) + "\n").encode())
+
+    def have(self, number: int) -> None:
+        """The content was acknowledged as stored."""
+        self._say("have", number)
+
+    def going(self, number: int) -> None:
+        """Its deletion was asked for: from now on either is right."""
+        self._say("going", number)
+
+    def gone(self, number: int) -> None:
+        """Its deletion was acknowledged."""
+        self._say("gone", number)
+
+    def begun(self, ref: str, number: int) -> None:
+        """An ingest of the content was asked for under the ref."""
+        self._say("begun", number, ref)
+
+    def paused(self, ref: str, offset: int) -> None:
+        """Its writer was closed at the offset."""
+        self._say("paused", offset, ref)
+
+    def dropped(self, ref: str) -> None:
+        """Its abort or truncation was asked for: its bytes may be any, until it is aborted."""
+        self._say("dropped", 0, ref)
+
+    def damaged(self, number: int) -> None:
+        """The harness itself damaged the blob's file, or its row."""
+        self._say("damaged", number)
+
+    def index_lost(self) -> None:
+        """The harness itself removed the index."""
+        self._say("lost", 0)
+
+    def failed(self, error: BaseException) -> None:
+        """The workload ended with an error."""
+        kind = type(error)
+        text = f"{kind.__module__}.{kind.__qualname__}: {error}".replace("\n", " ")
+        self._say("failed", 0, text[:500])
+
+
+class Promises:
+    """All that was said, in order, as the rules to hold the store to."""
+
+    def __init__(self, lines: Iterable[str] = ()) -> None:
+        self.have: set[int] = set()
+        self.gone: set[int] = set()
+        self.going: set[int] = set()
+        self.damaged: set[int] = set()
+        self.refs: dict[str, int] = {}
+        self.offsets: dict[str, int] = {}
+        self.dropped: set[str] = set()
+        self.index_lost = False
+        self.error: str | None = None
+        for line in lines:
+            self.hear(line)
+
+    def hear(self, line: str) -> None:
+        """Take one line in."""
+        word, number, *rest = line.split(" ", 2)
+        rest_text = rest[0] if rest else ""
+        getattr(self, f"_{word}")(int(number), rest_text)
+
+    def _have(self, number: int, _: str) -> None:
+        self.have.add(number)
+        self.gone.discard(number)
+        self.going.discard(number)
+        self.damaged.discard(number)
+
+    def _going(self, number: int, _: str) -> None:
+        self.have.discard(number)
+        self.gone.discard(number)
+        self.going.add(number)
+
+    def _gone(self, number: int, _: str) -> None:
+        self.going.discard(number)
+        self.damaged.discard(number)
+        self.gone.add(number)
+
+    def _begun(self, number: int, ref: str) -> None:
+        self.refs[ref] = number
+        self.gone.discard(number)
+
+    def _paused(self, offset: int, ref: str) -> None:
+        self.offsets[ref] = offset
+
+    def _dropped(self, _: int, ref: str) -> None:
+        self.offsets.pop(ref, None)
+        self.dropped.add(ref)
+
+    def _damaged(self, number: int, _: str) -> None:
+        self.have.discard(number)
+        self.damaged.add(number)
+
+    def _lost(self, _: int, __: str) -> None:
+        self.index_lost = True
+
+    def _failed(self, _: int, text: str) -> None:
+        self.error = text

@@ -1,0 +1,340 @@
+"""What a store is doing while it is killed, cut off or refused: one scenario per operation.
+
+`prepare` builds the store that the operation meets, undisturbed; `run` is disturbed. Both
+say in the ledger what they were promised.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import contentdb
+from tests.crash.ledger import Ledger, content, digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+__all__ = ["SCENARIOS", "Scenario", "warm"]
+
+_WARMING: Final = range(900, 904)
+_LEFT_OPEN: list[contentdb.Store] = []
+
+
+class Scenario(NamedTuple):
+    """A named pair of steps; both get the root and the ledger."""
+
+    name: str
+    prepare: Callable[[Path, Ledger], None]
+    run: Callable[[Path, Ledger], None]
+
+
+def _open(root: Path) -> contentdb.Store:
+    durability = os.environ.get("CRASH_DURABILITY", "full")
+    return contentdb.open(root, durability=durability)  # type: ignore[arg-type]
+
+
+# -- the stores that operations meet -------------------------------------------------------------
+
+
+def _nothing(root: Path, ledger: Ledger) -> None:
+    """No store at all."""
+
+
+def _store(root: Path, ledger: Ledger) -> None:
+    with _open(root) as store:
+        _add(store, ledger, 900)
+
+
+def warm(root: Path, ledger: Ledger) -> None:
+    """A store whose WAL has grown, was moved into the database, and is being reused.
+
+    A cold WAL hides missing syncs: growing it commits the filesystem's journal.
+    The process ends without closing the store, as the last close would remove the WAL.
+    """
+    from contentdb.index import connection
+
+    before = connection._CHECKPOINT_ROWS
+    connection._CHECKPOINT_ROWS = 1 << 30  # type: ignore[misc]
+    store = _open(root)
+    _LEFT_OPEN.append(store)
+    for number in _WARMING:
+        _add(store, ledger, number)
+    for count in range(60):
+        store.update(digest_of(900), {"warming": f"{count:04d}" * 900})
+    connection._CHECKPOINT_ROWS = 1  # type: ignore[misc]
+    store.update(digest_of(900), {})
+    connection._CHECKPOINT_ROWS = before  # type: ignore[misc]
+    os.sync()
+
+
+def _store_with_ingest(root: Path, ledger: Ledger) -> None:
+    with _open(root) as store:
+        _add(store, ledger, 900)
+        ledger.begun("half", 3)
+        with store.writer("half", total=len(content(3))) as writer:
+            writer.write(content(3)[:30_000])
+        ledger.paused("half", 30_000)
+
+
+def _store_with_litter(root: Path, ledger: Ledger) -> None:
+    """An abandoned ingest, an orphan, a file in the trash."""
+    _store_with_ingest(root, ledger)
+    ledger.dropped("half")
+    orphan = digest_of(4)[7:]
+    _plant(root / "blobs" / "sha256" / orphan[:2] / orphan, content(4))
+    _plant(root / "trash" / digest_of(11)[7:], content(11))
+    _plant(root / "ingest" / ("0" * 32), b"left over")
+
+
+def _store_with_damage(root: Path, ledger: Ledger) -> None:
+    """An orphan, a damaged blob, a missing file, a blob that can be written to."""
+    with _open(root) as store:
+        for number in (0, 1, 3, 900):
+            _add(store, ledger, number)
+        damaged, missing, writable = (store.path(digest_of(number)) for number in (0, 1, 3))
+    orphan = digest_of(4)[7:]
+    _plant(root / "blobs" / "sha256" / orphan[:2] / orphan, content(4))
+    ledger.damaged(0)
+    damaged.chmod(0o600)
+    damaged.write_bytes(b"x" + content(0)[1:])
+    damaged.chmod(0o444)
+    ledger.damaged(1)
+    missing.unlink()
+    writable.chmod(0o644)
+
+
+def _store_without_index(root: Path, ledger: Ledger) -> None:
+    with _open(root) as store:
+        for number in (0, 1, 900):
+            _add(store, ledger, number)
+    ledger.index_lost()
+    for path in root.glob("index.sqlite*"):
+        path.unlink()
+
+
+def _plant(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+    path.chmod(0o444)
+
+
+def _add(store: contentdb.Store, ledger: Ledger, number: int) -> None:
+    info = store.add(content(number))
+    if info.digest != digest_of(number):
+        raise AssertionError(info)
+    ledger.have(number)
+
+
+# -- the operations ------------------------------------------------------------------------------
+
+
+def _create(root: Path, ledger: Ledger) -> None:
+    with _open(root) as store:
+        _add(store, ledger, 1)
+
+
+def _begin(root: Path, ledger: Ledger) -> None:
+    ledger.begun("new/ref", 3)
+    with _open(root) as store:
+        with store.writer("new/ref", total=len(content(3)), expected=digest_of(3)) as writer:
+            writer.write(content(3)[:20_000])
+            writer.write(content(3)[20_000:50_000])
+        ledger.paused("new/ref", 50_000)
+
+
+def _commit(root: Path, ledger: Ledger) -> None:
+    with _open(root) as store:
+        for number in (0, 2):
+            ledger.begun(f"ref-{number}", number)
+            with store.writer(f"ref-{number}") as writer:
+                for start in range(0, len(content(number)), 4_096):
+                    writer.write(content(number)[start : start + 4_096])
+                writer.commit(expected=digest_of(number), labels={"kind": "test"})
+            ledger.have(number)
+
+
+def _resume(root: Path, ledger: Ledger) -> None:
+    with _open(root) as store, store.writer("half") as writer:
+        writer.write(content(3)[30_000:])
+        writer.commit(size=len(content(3)), expected=digest_of(3))
+        ledger.have(3)
+
+
+def _truncate(root: Path, ledger: Ledger) -> None:
+    ledger.dropped("half")
+    with _open(root) as store:
+        store.abort("half")
+        with store.writer("half") as writer:
+            writer.write(b"something else")
+            writer.truncate()
+            writer.write(content(3))
+            writer.commit(expected=digest_of(3))
+    ledger.have(3)
+
+
+def _ingest(root: Path, ledger: Ledger) -> None:
+    with _open(root) as store:
+        for number in (3, 1):
+            ledger.begun(f"ref-{number}", number)
+            store.ingest(
+                f"ref-{number}",
+                io.BytesIO(content(number)),
+                total=len(content(number)),
+                expected=digest_of(number),
+                labels={"a": "b"},
+            )
+            ledger.have(number)
+
+
+def _add_each(root: Path, ledger: Ledger) -> None:
+    source = root.parent / "source"
+    with _open(root) as store:
+        _add(store, ledger, 0)
+        store.add(io.BytesIO(content(1)), labels={"a": "b"})
+        ledger.have(1)
+        source.write_bytes(content(3))
+        store.add(source)
+        ledger.have(3)
+        store.add(source, link="hardlink")
+    source.unlink()
+
+
+def _add_group(root: Path, ledger: Ledger, *, numbers: Iterable[int] = range(12)) -> None:
+    chosen = list(numbers)
+    with _open(root) as store:
+        for number, result in zip(chosen, store.add_many(map(content, chosen)), strict=True):
+            if isinstance(result, contentdb.ContentDBError):
+                raise result
+            ledger.have(number)
+
+
+def _batch(root: Path, ledger: Ledger) -> None:
+    with _open(root) as store:
+        with store.batch() as batch:
+            for number in range(4):
+                batch.add(content(number))
+        for number in range(4):
+            ledger.have(number)
+
+
+def _again(root: Path, ledger: Ledger) -> None:
+    """Content that is stored already, by every way in."""
+    with _open(root) as store:
+        _add(store, ledger, 900)
+        store.ingest("again", io.BytesIO(content(900)), expected=digest_of(900))
+        writer = store.writer("again")
+        writer.write(content(900))
+        try:
+            writer.commit()
+        except contentdb.AlreadyExistsError:
+            ledger.have(900)
+
+
+def _heal(root: Path, ledger: Ledger) -> None:
+    """Store the content of damaged, missing and orphaned blobs again."""
+    with _open(root) as store:
+        for number in (0, 1, 4):
+            _add(store, ledger, number)
+
+
+def _delete(root: Path, ledger: Ledger) -> None:
+    with _open(root) as store:
+        for number in (901, 902):
+            ledger.going(number)
+            store.delete(digest_of(number))
+            ledger.gone(number)
+        _add(store, ledger, 902)
+        ledger.going(902)
+        store.delete(digest_of(902))
+        ledger.gone(902)
+
+
+def _label(root: Path, ledger: Ledger) -> None:
+    with _open(root) as store:
+        store.update(digest_of(900), {"a": "1", "b": "2"})
+        store.update(digest_of(900), {"a": "3"}, fields=["labels.a", "labels.b"])
+
+
+def _sweep(root: Path, ledger: Ledger) -> None:
+    ledger.dropped("half")
+    with _open(root) as store:
+        for _ in store.sweep(older_than=0):
+            pass
+
+
+def _repair(root: Path, ledger: Ledger) -> None:
+    with _open(root) as store:
+        for _ in store.verify(quick=True):
+            pass
+        for _ in contentdb.repair(store, store.verify()):
+            pass
+
+
+def _reindex(root: Path, ledger: Ledger) -> None:
+    with _open(root) as store:
+        store.reindex()
+
+
+def _reindex_lost(root: Path, ledger: Ledger) -> None:
+    contentdb.reindex(root)
+
+
+def _migrate(root: Path, ledger: Ledger) -> None:
+    contentdb.migrate(root)
+    with _open(root) as store:
+        _add(store, ledger, 0)
+
+
+def _checkpoint(root: Path, ledger: Ledger) -> None:
+    """Commits with a checkpoint after each but one."""
+    from contentdb.index import connection
+
+    connection._CHECKPOINT_ROWS = 2  # type: ignore[misc]
+    with _open(root) as store:
+        for number in (0, 1, 2, 5):
+            _add(store, ledger, number)
+        ledger.going(900)
+        store.delete(digest_of(900))
+        ledger.gone(900)
+
+
+def _read(root: Path, ledger: Ledger) -> None:
+    with _open(root) as store:
+        store.read(digest_of(900))
+        with store.open(digest_of(900)) as reader:
+            reader.read()
+        store.info(digest_of(900))
+        list(store.walk("labels.a==b,size>1"))
+        list(store.statuses())
+        store.usage()
+
+
+SCENARIOS: Final = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("create", _nothing, _create),
+        Scenario("begin", _store, _begin),
+        Scenario("commit", warm, _commit),
+        Scenario("resume", _store_with_ingest, _resume),
+        Scenario("truncate", _store_with_ingest, _truncate),
+        Scenario("ingest", warm, _ingest),
+        Scenario("add", warm, _add_each),
+        Scenario("group", warm, _add_group),
+        Scenario("group-small", warm, partial(_add_group, numbers=(0, 1, 2))),
+        Scenario("batch", warm, _batch),
+        Scenario("again", _store, _again),
+        Scenario("heal", _store_with_damage, _heal),
+        Scenario("delete", warm, _delete),
+        Scenario("label", _store, _label),
+        Scenario("sweep", _store_with_litter, _sweep),
+        Scenario("repair", _store_with_damage, _repair),
+        Scenario("reindex", _store_with_damage, _reindex),
+        Scenario("reindex-lost", _store_without_index, _reindex_lost),
+        Scenario("migrate", _store, _migrate),
+        Scenario("checkpoint", warm, _checkpoint),
+        Scenario("read", _store, _read),
+    )
+}
