@@ -1,0 +1,127 @@
+"""The store with one fsync, lock, check or ordering removed at a time, to try the engines on.
+
+A mutant replaces text in a module's source while it is imported, in the process that works on
+the store; the judge is never a mutant. Text that is not there exactly once is an error, so a
+change of the store cannot quietly retire a mutant.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import sys
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    import types
+    from collections.abc import Sequence
+
+__all__ = ["MUTANTS", "Mutant", "Patch", "apply", "patched"]
+
+
+class Patch(NamedTuple):
+    """A replacement in a module's source."""
+
+    module: str
+    old: str
+    new: str
+
+
+class Mutant(NamedTuple):
+    """A store that breaks one promise, and who must notice."""
+
+    name: str
+    patches: tuple[Patch, ...]
+    engines: tuple[str, ...]
+    scenarios: tuple[str, ...]
+
+
+_FILES: Final = "contentdb.files"
+_DATABASE: Final = "contentdb.index.connection"
+_INDEX: Final = "contentdb.index.sqlite"
+_SHARDS: Final = "contentdb.shards"
+
+_POWER: Final = ("states", "cuts", "images")
+_COMMITS: Final = ("commit", "add", "ingest")
+_GROUPS: Final = ("group",)
+
+
+def _mutant(
+    name: str, patches: Patch | tuple[Patch, ...], engines: tuple[str, ...], *scenarios: str
+) -> Mutant:
+    return Mutant(name, (patches,) if isinstance(patches, Patch) else patches, engines, scenarios)
+
+
+_ALL: Final = (
+    # -- durability: each must be caught by two engines at least
+    _mutant("no-file-sync", Patch(_FILES, "os.fsync(fd)", "pass"), _POWER, *_COMMITS),
+    _mutant(
+        "no-directory-sync", Patch(_FILES, "os.fsync(directory.fd)", "pass"), _POWER, *_COMMITS
+    ),
+    _mutant(
+        "no-filesystem-sync", Patch(_FILES, "if call(directory.fd):", "if False:"), _POWER, *_GROUPS
+    ),
+    _mutant(
+        "commit-not-synced",
+        Patch(_DATABASE, '"FULL" if durable else "NORMAL"', '"NORMAL"'),
+        _POWER,
+        "commit", "delete", "checkpoint",
+    ),
+)  # fmt: skip
+
+MUTANTS: Final = {mutant.name: mutant for mutant in _ALL}
+
+
+def patched(source: str, patch: Patch) -> str:
+    """The source with the patch in it.
+
+    Raises:
+        ValueError: The text to replace is not there exactly once.
+    """
+    if (count := source.count(patch.old)) != 1:
+        raise ValueError(f"{patch.module} has this text {count} times, not once:\n{patch.old}")
+    return source.replace(patch.old, patch.new)
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    """Compiles patched source; no bytecode is read or written."""
+
+    patches: tuple[Patch, ...] = ()
+
+    def get_code(self, fullname: str) -> types.CodeType:
+        source = self.get_source(fullname) or ""
+        for patch in self.patches:
+            source = patched(source, patch)
+        return compile(source, self.path, "exec", dont_inherit=True)
+
+
+class _Finder(importlib.abc.MetaPathFinder):
+    """Gives the modules of a mutant the loader above."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        self._mutant = mutant
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        patches = tuple(patch for patch in self._mutant.patches if patch.module == fullname)
+        if not patches:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.origin is None:
+            raise ImportError(
+                f"the mutant {self._mutant.name} patches {fullname}, which is not there"
+            )
+        loader = _Loader(fullname, spec.origin)
+        loader.patches = patches
+        spec.loader = loader
+        return spec
+
+
+def apply(name: str | None) -> None:
+    """Make this process import the mutant; before contentdb is imported. None changes nothing."""
+    if name is None:
+        return
+    if any(module.partition(".")[0] == "contentdb" for module in sys.modules):
+        raise RuntimeError("contentdb was imported before the mutant")
+    sys.meta_path.insert(0, _Finder(MUTANTS[name]))

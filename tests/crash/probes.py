@@ -1,0 +1,309 @@
+"""Rules that no crash is needed to break: locks, checks, fences, and steps that must not meet.
+
+Each probe works on a store with contents 900 to 903 and raises `AssertionError`. Where two
+actors must meet at one moment, the second acts inside a call of the first: no timing decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from typing import TYPE_CHECKING, Any, Final
+
+import contentdb
+from tests.crash.ledger import content, digest_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["PROBES"]
+
+
+def _must(holds: object, rule: str) -> None:
+    if not holds:
+        raise AssertionError(rule)
+
+
+@contextlib.contextmanager
+def _refused(kind: type[BaseException], rule: str) -> Iterator[None]:
+    try:
+        yield
+    except kind:
+        return
+    raise AssertionError(rule)
+
+
+def _elsewhere(work: Callable[[], object]) -> bool:
+    """Whether work in another process ended without an error."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def a_ref_has_one_writer(root: Path) -> None:
+    with contentdb.open(root) as store, store.writer("held") as writer:
+        writer.write(b"mine")
+        with _refused(contentdb.RefLockedError, "two threads hold one ref"):
+            store.writer("held")
+        with _refused(contentdb.RefLockedError, "an ingest is aborted under its writer"):
+            store.abort("held")
+
+        def take() -> None:
+            with contentdb.open(root) as other:
+                other.writer("held")
+
+        _must(not _elsewhere(take), "two processes hold one ref")
+
+
+def a_dead_writer_frees_its_ref(root: Path) -> None:
+    def die() -> None:
+        contentdb.open(root).writer("dead").write(b"half")
+        os._exit(0)
+
+    _elsewhere(die)
+    with contentdb.open(root) as store, store.writer("dead") as writer:
+        _must(writer.offset == 4, "bytes of a killed writer are lost")
+
+
+def a_writer_is_dead_after_a_fork(root: Path) -> None:
+    with contentdb.open(root) as store, store.writer("forked") as writer:
+        writer.write(b"parent")
+
+        def write_on() -> None:
+            with contextlib.suppress(contentdb.ContentDBError):
+                writer.write(b"child")
+
+        _elsewhere(write_on)
+        info = writer.commit()
+        _must(store.read(info.digest) == b"parent", "a forked child wrote on")
+
+
+def wrong_content_is_not_committed(root: Path) -> None:
+    with contentdb.open(root) as store:
+        with store.writer("wrong") as writer:
+            writer.write(content(0))
+            with _refused(contentdb.DigestMismatchError, "a wrong digest is committed"):
+                writer.commit(expected=digest_of(1))
+        with (
+            store.writer("wrong") as writer,
+            _refused(contentdb.SizeMismatchError, "a wrong size is committed"),
+        ):
+            writer.commit(size=1)
+        _must(not store.exists(digest_of(0)), "refused content is published")
+        with _refused(contentdb.DigestMismatchError, "add takes wrong content"):
+            store.add(content(5), expected=digest_of(1))
+
+
+def a_declaration_cannot_change(root: Path) -> None:
+    with contentdb.open(root) as store:
+        store.writer("declared", total=10).close()
+        with _refused(contentdb.FailedPreconditionError, "a declared total is overwritten"):
+            store.writer("declared", total=11).close()
+
+
+def resumed_bytes_are_hashed(root: Path) -> None:
+    with contentdb.open(root) as store:
+        with store.writer("resumed") as writer:
+            writer.write(content(3)[:1000])
+        with store.writer("resumed") as writer:
+            writer.write(content(3)[1000:])
+            _must(writer.commit().digest == digest_of(3), "the digest is not of all bytes")
+
+
+def a_blob_is_read_only(root: Path) -> None:
+    with contentdb.open(root) as store:
+        for number in (0, 3):
+            path = store.path(store.add(content(number)).digest)
+            _must(not path.stat().st_mode & 0o333, "a blob can be written to")
+        store.ingest("mode", io.BytesIO(content(1)))
+        _must(not store.path(digest_of(1)).stat().st_mode & 0o333, "a blob can be written to")
+
+
+def _damage(path: Path, data: bytes) -> None:
+    path.chmod(0o600)
+    path.write_bytes(data)
+    path.chmod(0o444)
+
+
+def damage_is_not_served(root: Path) -> None:
+    with contentdb.open(root) as store:
+        _damage(store.path(digest_of(900)), b"x" + content(900)[1:])
+        with _refused(contentdb.CorruptBlobError, "damaged bytes are served"):
+            store.read(digest_of(900))
+        with (
+            _refused(contentdb.CorruptBlobError, "a damaged stream is served"),
+            store.open(digest_of(900)) as reader,
+        ):
+            reader.read()
+
+
+def damage_is_found_and_healed(root: Path) -> None:
+    with contentdb.open(root) as store:
+        _damage(store.path(digest_of(900)), b"x" + content(900)[1:])
+        _damage(store.path(digest_of(901)), content(901)[:-1])
+        store.path(digest_of(902)).unlink()
+        found = {(finding.kind, str(finding.digest)) for finding in store.verify()}
+        expected = {("corrupt", 900), ("corrupt", 901), ("missing", 902)}
+        _must(found >= {(kind, digest_of(n)) for kind, n in expected}, f"verify finds {found}")
+        for _ in contentdb.repair(store, store.verify()):
+            pass
+        for number in (900, 901, 902):
+            store.add(content(number))
+            _must(store.read(digest_of(number)) == content(number), "a blob is not healed")
+        _must(not list(store.verify()), "something is left after the repair")
+
+
+def damaged_files_are_replaced(root: Path) -> None:
+    """Storing the content again heals it at once, before anybody has verified."""
+    with contentdb.open(root) as store:
+        _damage(store.path(digest_of(900)), b"short")
+        store.path(digest_of(901)).unlink()
+        for number in (900, 901):
+            store.ingest(f"heal-{number}", io.BytesIO(content(number)))
+            _must(store.read(digest_of(number)) == content(number), "a blob is not healed")
+
+
+def a_commit_meets_a_delete(root: Path) -> None:
+    """The file goes away between its name and its row: it is named again."""
+    from contentdb.index.sqlite import SqliteIndex
+
+    with contentdb.open(root) as store:
+        store.add(content(0))
+        record = SqliteIndex.record
+        met: list[bool] = []
+
+        def delete_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed through
+            if not met:
+                met.append(_elsewhere(lambda: contentdb.open(root).delete(digest_of(0))))
+            return record(self, entries)
+
+        SqliteIndex.record = delete_first  # type: ignore[method-assign]
+        try:
+            with contextlib.suppress(contentdb.AlreadyExistsError):
+                store.ingest("meets", io.BytesIO(content(0)))
+        finally:
+            SqliteIndex.record = record  # type: ignore[method-assign]
+        if store.exists(digest_of(0)):
+            _must(store.read(digest_of(0)) == content(0), "a row without its file")
+
+
+def a_delete_meets_a_commit(root: Path) -> None:
+    """The blob is stored again between the halves of its deletion: it stays."""
+    from contentdb.index.sqlite import SqliteIndex
+
+    with contentdb.open(root) as store:
+        bury = SqliteIndex.bury
+        met: list[bool] = []
+
+        def add_first(self: SqliteIndex, digest: Any, take_away: Any) -> Any:  # noqa: ANN401
+            if not met:
+                met.append(_elsewhere(lambda: contentdb.open(root).add(content(900))))
+            return bury(self, digest, take_away)
+
+        SqliteIndex.bury = add_first  # type: ignore[method-assign]
+        try:
+            store.delete(digest_of(900))
+        finally:
+            SqliteIndex.bury = bury  # type: ignore[method-assign]
+        _must(met == [True], "a commit fails beside a delete")
+        _must(store.exists(digest_of(900)), "an acknowledged commit is lost to an older delete")
+        _must(store.read(digest_of(900)) == content(900), "a row without its file")
+
+
+def a_fenced_writer_cannot_commit(root: Path) -> None:
+    """A writer whose lock file was removed by hand finds its ref taken, and harms nothing."""
+    with contentdb.open(root) as store, store.writer("fenced") as old:
+        old.write(content(0))
+        for path in (root / "ingest").iterdir():
+            path.unlink()
+        with store.writer("other"):
+            pass
+
+        def take() -> None:
+            with contentdb.open(root) as other, other.writer("fenced") as new:
+                new.write(b"new")
+
+        _must(_elsewhere(take), "a ref cannot be taken over from a removed lock file")
+        with _refused(contentdb.ContentDBError, "a writer that lost its ref commits"):
+            old.commit()
+        statuses = {status.ref: status.offset for status in store.statuses()}
+        _must(statuses.get("fenced") == 3, "a writer that lost its ref ended another's ingest")
+
+
+def a_commit_ends_its_ingest(root: Path) -> None:
+    with contentdb.open(root) as store:
+        store.ingest("ends", io.BytesIO(content(0)))
+        _must(not list(store.statuses()), "the row of a committed ingest stays")
+        _must(not os.listdir(root / "ingest"), "the file of a committed ingest stays")
+
+
+def a_sweep_spares_what_is_young(root: Path) -> None:
+    with contentdb.open(root) as store:
+        with store.writer("young") as writer:
+            writer.write(b"young")
+        list(store.sweep(older_than=3600))
+        _must(store.status("young").offset == 5, "a young ingest is swept")
+        with store.writer("young"):
+            list(store.sweep(older_than=0))
+            _must(store.status("young").offset == 5, "a held ingest is swept")
+        _must(len(list(store.walk())) == 4, "a blob is swept")
+
+
+def _planted(root: Path, number: int) -> None:
+    name = digest_of(number)[7:]
+    path = root / "blobs" / "sha256" / name[:2] / name
+    path.write_bytes(content(number))
+    path.chmod(0o444)
+
+
+def an_orphan_that_is_expected_is_spared(root: Path) -> None:
+    """Between the name and the row of a commit there is an orphan: it must not be swept."""
+    with contentdb.open(root) as store, store.writer("coming", expected=digest_of(0)) as writer:
+        writer.write(content(0)[:10])
+        _planted(root, 0)
+        list(store.sweep(older_than=0))
+        name = digest_of(0)[7:]
+        _must((root / "blobs" / "sha256" / name[:2] / name).exists(), "an expected orphan is swept")
+
+
+def nothing_is_followed(root: Path) -> None:
+    """A symbolic link in the place of a blob or an ingest is refused."""
+    outside = root.parent / "outside" / "file"
+    with contentdb.open(root) as store:
+        path = store.path(digest_of(900))
+        path.unlink()
+        path.symlink_to(outside)
+        with _refused(contentdb.ContentDBError, "a symbolic link is read as a blob"):
+            store.read(digest_of(900))
+
+
+PROBES: Final[dict[str, Callable[[Path], None]]] = {
+    probe.__name__: probe
+    for probe in (
+        a_ref_has_one_writer,
+        a_dead_writer_frees_its_ref,
+        a_writer_is_dead_after_a_fork,
+        wrong_content_is_not_committed,
+        a_declaration_cannot_change,
+        resumed_bytes_are_hashed,
+        a_blob_is_read_only,
+        damage_is_not_served,
+        damage_is_found_and_healed,
+        damaged_files_are_replaced,
+        a_commit_meets_a_delete,
+        a_delete_meets_a_commit,
+        a_fenced_writer_cannot_commit,
+        a_commit_ends_its_ingest,
+        a_sweep_spares_what_is_young,
+        an_orphan_that_is_expected_is_spared,
+        nothing_is_followed,
+    )
+}
