@@ -1,0 +1,277 @@
+"""Power loss, first engine: the crash states that a filesystem may leave, from a recording.
+
+The model is the weakest that POSIX allows and databases build on: until it is synced, each
+change of a file or of a directory may have reached the disk or not, alone or torn, in any order.
+A rename is one step. After each operation of the recording these states are built and checked:
+everything reached the disk, nothing that was not synced did, all but one change, one change
+alone, each prefix, each write torn, and some drawn at random.
+
+It needs no root: only strace, once for each scenario.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from xxhash import xxh3_128
+
+from tests.crash.checker import PROBE, check
+from tests.crash.ledger import Promises, digest_of
+from tests.crash.scenarios import SCENARIOS
+from tests.crash.suite import Outcome, Plan, Violation, chosen
+from tests.crash.trace import (
+    ROOT,
+    Data,
+    Drop,
+    Make,
+    Mode,
+    Move,
+    Op,
+    Recorder,
+    Say,
+    Size,
+    Sync,
+    record,
+)
+from tests.crash.trees import Tree, scratch
+from tests.crash.worker import prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["states"]
+
+_ALONE: Final = 40
+"""So many pending changes are each dropped and kept alone; of more, a sample is."""
+_RANDOM: Final = 6
+_SECTOR: Final = 512
+_NUMBERS: Final = (*range(13), *range(900, 904), PROBE)
+
+
+class Cut(NamedTuple):
+    """A crash state: what of the first ``at`` operations is lost, and which write is torn."""
+
+    at: int
+    kind: str
+    lost: frozenset[int]
+    torn: int | None = None
+    torn_bytes: int = 0
+
+    def name(self) -> str:
+        """For the name of a case."""
+        return f"{self.at} {self.kind}"
+
+
+def _volatile(ops: Sequence[Op]) -> Iterator[tuple[int, list[int]]]:
+    """For each moment: which operations before it are not durable."""
+    pending: list[int] = []
+    for at, op in enumerate(ops):
+        yield at, list(pending)
+        if isinstance(op, Sync):
+            pending = [i for i in pending if i >= op.before or not _covers(op, ops[i])]
+        elif not isinstance(op, Say):
+            pending.append(at)
+    yield len(ops), list(pending)
+
+
+def _covers(sync: Sync, op: Op) -> bool:
+    if sync.inode is None:
+        return True
+    if isinstance(op, Data | Size | Mode):
+        return op.inode == sync.inode
+    return isinstance(op, Make | Drop | Move) and op.folder == sync.inode
+
+
+def cuts(ops: Sequence[Op], seed: int) -> Iterator[Cut]:
+    """All the states to look at, many of which turn out the same."""
+    for at, pending in _volatile(ops):
+        draw = random.Random(f"{seed} {at}")
+        yield Cut(at, "all", frozenset())
+        yield Cut(at, "none", frozenset(pending))
+        some = pending if len(pending) <= _ALONE else sorted(draw.sample(pending, _ALONE))
+        for i in some:
+            yield Cut(at, f"drop={i}", frozenset({i}))
+            yield Cut(at, f"only={i}", frozenset(pending) - {i})
+            yield Cut(at, f"prefix={i}", frozenset(j for j in pending if j >= i))
+            op = ops[i]
+            if isinstance(op, Data) and len(op.data) > _SECTOR:
+                kept = _SECTOR * draw.randrange(1, (len(op.data) + _SECTOR - 1) // _SECTOR)
+                yield Cut(at, f"torn={i}", frozenset(j for j in pending if j > i), i, kept)
+        for count in range(_RANDOM if pending else 0):
+            lost = frozenset(i for i in pending if draw.random() < draw.random())
+            yield Cut(at, f"random={count}", lost)
+
+
+class State(NamedTuple):
+    """What is on the disk after the crash."""
+
+    folders: list[str]
+    files: list[tuple[str, bytes, int]]
+
+    def key(self) -> bytes:
+        """Equal for equal states."""
+        made = xxh3_128("\0".join(self.folders).encode())
+        for name, data, mode in self.files:
+            made.update(f"{name}\0{mode:o}\0{len(data)}\0".encode())
+            made.update(data)
+        return made.digest()
+
+
+class Replay:
+    """Builds states of one recording."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.ops = recorder.ops
+        self._names = recorder.base_names
+        self._data = recorder.base_data
+
+    def state(self, cut: Cut) -> State:
+        """Apply what the crash kept."""
+        names = {folder: dict(children) for folder, children in self._names.items()}
+        data: dict[int, bytearray] = {}
+        modes = {inode: mode for inode, (_, mode) in self._data.items()}
+        for i in range(cut.at):
+            if i not in cut.lost:
+                self._apply(
+                    self.ops[i], names, data, modes, cut.torn_bytes if i == cut.torn else None
+                )
+        return self._collect(names, data, modes)
+
+    def _bytes(self, data: dict[int, bytearray], inode: int) -> bytearray:
+        found = data.get(inode)
+        if found is None:
+            found = data[inode] = bytearray(self._data.get(inode, (b"", 0))[0])
+        return found
+
+    def _apply(
+        self,
+        op: Op,
+        names: dict[int, dict[str, int]],
+        data: dict[int, bytearray],
+        modes: dict[int, int],
+        torn: int | None,
+    ) -> None:
+        if isinstance(op, Data):
+            target = self._bytes(data, op.inode)
+            piece = op.data if torn is None else op.data[:torn]
+            if len(target) < op.offset:
+                target.extend(bytes(op.offset - len(target)))
+            target[op.offset : op.offset + len(piece)] = piece
+        elif isinstance(op, Size):
+            target = self._bytes(data, op.inode)
+            del target[op.size :]
+            target.extend(bytes(op.size - len(target)))
+        elif isinstance(op, Mode):
+            modes[op.inode] = op.mode
+        elif isinstance(op, Make):
+            names.setdefault(op.folder, {})[op.name] = op.inode
+            if op.is_folder:
+                names.setdefault(op.inode, {})
+        elif isinstance(op, Drop):
+            names.get(op.folder, {}).pop(op.name, None)
+        elif isinstance(op, Move):
+            names.get(op.old_folder, {}).pop(op.old_name, None)
+            names.setdefault(op.folder, {})[op.name] = op.inode
+
+    def _collect(
+        self, names: dict[int, dict[str, int]], data: dict[int, bytearray], modes: dict[int, int]
+    ) -> State:
+        folders: list[str] = []
+        files: list[tuple[str, bytes, int]] = []
+        waiting = [(ROOT, "")]
+        while waiting:
+            folder, path = waiting.pop()
+            for name, inode in sorted(names[folder].items()):
+                full = f"{path}{name}"
+                if inode in names:
+                    folders.append(full)
+                    waiting.append((inode, f"{full}/"))
+                elif not name.endswith("-shm"):  # made anew by whoever opens first
+                    kept = data.get(inode)
+                    held = self._data.get(inode, (b"", 0))[0] if kept is None else bytes(kept)
+                    files.append((full, held, modes.get(inode, 0o600)))
+        return State(folders, files)
+
+    def promises(self, at: int, before: list[str]) -> Promises:
+        """What had been said by then."""
+        said = [op.line for op in self.ops[:at] if isinstance(op, Say)]
+        return Promises(before + said)
+
+
+def _needed(tree: Tree) -> Tree:
+    """The tree without shards that nothing here goes to: making them costs more than the check."""
+    used = {digest_of(number)[7:9] for number in _NUMBERS}
+    used |= {name.split("/")[2] for name, _, _ in tree.files if name.startswith("blobs/")}
+    folders = [
+        name for name in tree.folders if name.count("/") < 2 or name.rpartition("/")[2] in used
+    ]
+    return tree._replace(folders=folders)
+
+
+def _run(scenario: str, plan: Plan, deadline: float) -> tuple[int, list[Violation]]:
+    """All states of one scenario."""
+    place = Path(tempfile.mkdtemp(prefix="contentdb-states-", dir=scratch()))
+    try:
+        tree, said = prepared(scenario, place / "template")
+        replay = Replay(record(scenario, _needed(tree), place, mutant=plan.mutant))
+        every = list(cuts(replay.ops, plan.seed))
+        if plan.case:
+            wanted = plan.case.partition(" ")[2]
+            every = [cut for cut in every if cut.name() == wanted]
+        every = chosen(every, plan)
+        return _check_all(scenario, replay, every, said, place / "store", plan, deadline)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _check_all(
+    scenario: str,
+    replay: Replay,
+    every: list[Cut],
+    said: list[str],
+    root: Path,
+    plan: Plan,
+    deadline: float,
+) -> tuple[int, list[Violation]]:
+    seen: set[tuple[bytes, int]] = set()
+    violations: list[Violation] = []
+    spoken = [0]
+    for op in replay.ops:
+        spoken.append(spoken[-1] + isinstance(op, Say))
+    for cut in every:
+        if plan.enough(violations, deadline):
+            break
+        state = replay.state(cut)
+        key = (state.key(), spoken[cut.at])
+        if key in seen:
+            continue
+        seen.add(key)
+        Tree(state.folders, state.files).put(root)
+        found = check(root, replay.promises(cut.at, said), power=True)
+        violations += [Violation(f"{scenario} {cut.name()}", what) for what in found]
+    return len(seen), violations
+
+
+def states(plan: Plan) -> Outcome:
+    """Run the suite; the plan's limit is for all scenarios together."""
+    wanted = [plan.case.split(" ")[0]] if plan.case else list(plan.scenarios or SCENARIOS)
+    wanted = [name for name in wanted if name != "read"]  # it changes nothing
+    if plan.limit is not None:
+        plan = plan._replace(limit=max(1, plan.limit // len(wanted)))
+    deadline = plan.deadline()
+    tried, violations = 0, []
+    if plan.jobs == 1:
+        done = [_run(name, plan, deadline) for name in wanted]
+    else:
+        with ProcessPoolExecutor(plan.jobs, mp_context=get_context("fork")) as pool:
+            done = list(pool.map(_run, wanted, [plan] * len(wanted), [deadline] * len(wanted)))
+    for count, found in done:
+        tried += count
+        violations += found
+    return Outcome(tried, violations, f"distinct states of {len(wanted)} scenarios")
