@@ -98,8 +98,8 @@ test-oldest:  ## run the tests with the oldest dependencies that are promised
 	@$(BIN_OLDEST)/pip install --quiet --disable-pip-version-check --no-deps -r .venv-oldest/oldest.txt
 	$(MAKE) --no-print-directory VENV=.venv-oldest test
 
-crash: $(VENV)/.developed  ## crash tests with many more rounds (ROUNDS=1000)
-	HYPOTHESIS_PROFILE=thorough CRASH_ROUNDS=$(or $(ROUNDS),1000) $(PYTEST) -m crash $(ARGS) $(TESTS)
+crash: $(VENV)/.developed  ## the crash suites, whole; writes docs/reliability.md (about an hour)
+	$(BIN)/python -m tests.crash $(ARGS)
 
 # --- benchmarks -------------------------------------------------------------------------------
 
