@@ -1,0 +1,18 @@
+"""A store served over gRPC as containerd's Content API: needs the extra ``contentdb[grpc]``.
+
+::
+
+    daemon.py      the gRPC server: where it listens, how it starts and stops
+    guard.py       who may hold a unix socket's path
+    service.py     the table of rpcs, and what every call goes through
+    reading.py     Info, List, Read, Status, ListStatuses
+    writing.py     Write, one ingest a stream
+    changing.py    Update, Delete, Abort
+    namespaces.py  one store handle for each namespace in use
+    limits.py      how much one client may have open
+    metrics.py     counts and times for Prometheus
+    statuses.py    contentdb's errors as gRPC statuses, and back
+    messages.py    contentdb's records as protobuf messages, and back
+
+The `.proto` files hold the facts of the wire; the code beside them is made by ``make proto``.
+"""
