@@ -1,0 +1,124 @@
+"""contentdb, by each of its ways in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import contentdb
+from benchmarks.subject import Entry, Subject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+    from typing import BinaryIO, Literal
+
+__all__ = ["ENTRIES"]
+
+
+class Ours(Subject):
+    """`Store.add`."""
+
+    durability: Literal["full", "process"] = "full"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.store = contentdb.open(directory, durability=self.durability)
+
+    def close(self) -> None:
+        """Close the store."""
+        self.store.close()
+
+    def put(self, data: bytes) -> str:
+        """`add`."""
+        return self.store.add(data).digest
+
+    def put_known(self, data: bytes, key: str) -> None:
+        """`add` of a known digest."""
+        self.store.add(data, expected=key)
+
+    def put_stream(self, stream: BinaryIO) -> str:
+        """`add` of a file object."""
+        return self.store.add(stream).digest
+
+    def begin(self, name: str, data: bytes) -> None:
+        """A writer that stops half-way."""
+        with self.store.writer(name) as writer:
+            writer.write(data)
+
+    def finish(self, name: str, data: bytes) -> str:
+        """Resume by ref, write the rest, commit."""
+        with self.store.writer(name) as writer:
+            writer.write(data)
+            return writer.commit().digest
+
+    def get(self, key: str) -> bytes:
+        """`read`, verified."""
+        return self.store.read(key)
+
+    def listing(self) -> Iterator[object]:
+        """`walk`."""
+        return self.store.walk()
+
+    def delete(self, key: str) -> None:
+        """`delete`."""
+        self.store.delete(key)
+
+
+class OursProcess(Ours):
+    """`Store.add`, given up to a power cut."""
+
+    durability = "process"
+
+
+class OursWriter(Ours):
+    """A writer for each object, by ref."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._count = iter(range(1 << 62))
+
+    def put(self, data: bytes) -> str:
+        """`writer(ref)`, `write`, `commit`."""
+        with self.store.writer(f"object {next(self._count)}") as writer:
+            writer.write(data)
+            return writer.commit().digest
+
+
+class OursMany(Ours):
+    """`Store.add_many`."""
+
+    def put_many(self, items: Iterable[bytes]) -> Iterator[str]:
+        """`add_many`; a source that fails would raise here."""
+        for answer in self.store.add_many(items):
+            if isinstance(answer, contentdb.ContentDBError):
+                raise answer
+            yield answer.digest
+
+
+class OursBatch(Ours):
+    """`Store.batch` around plain adds."""
+
+    def put_many(self, items: Iterable[bytes]) -> Iterator[str]:
+        """All in one block: what is given is durable when the last has been given."""
+        with self.store.batch():
+            for data in items:
+                yield self.store.add(data).digest
+
+
+class OursOpen(Ours):
+    """`Store.open`, read whole: verified as it streams."""
+
+    def get(self, key: str) -> bytes:
+        """`open` and `read`."""
+        with self.store.open(key) as reader:
+            return reader.read()
+
+
+ENTRIES = (
+    Entry("contentdb add", "contentdb", "yes", Ours),
+    Entry("contentdb writer", "contentdb", "yes", OursWriter),
+    Entry("contentdb add_many", "contentdb", "per group", OursMany),
+    Entry("contentdb batch", "contentdb", "per block", OursBatch),
+    Entry("contentdb add, process", "contentdb", "no", OursProcess),
+    Entry("contentdb open", "contentdb", "yes", OursOpen),
+)
