@@ -1,0 +1,214 @@
+"""Section 3, rules 9 and 10: how an ingest becomes a blob, or does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentdb.content import Info
+from contentdb.digest import Digest
+from contentdb.errors import (
+    AlreadyExistsError,
+    DigestMismatchError,
+    FailedPreconditionError,
+    InvalidLabelError,
+    MalformedDigestError,
+    NotFoundError,
+    RefLockedError,
+    SizeMismatchError,
+    WriterClosedError,
+)
+from contentdb.testing.subject import Rules
+from contentdb.testing.threads import together
+
+if TYPE_CHECKING:
+    from contentdb.testing.subject import ContentStore
+
+__all__ = ["CommittingRules"]
+
+OTHER = Digest.of(b"something else")
+
+REFUSED: dict[str, tuple[dict[str, object], type[Exception]]] = {
+    "too small a size": ({"size": 6}, SizeMismatchError),
+    "too large a size": ({"size": 8}, SizeMismatchError),
+    "size 0": ({"size": 0}, SizeMismatchError),
+    "another digest": ({"expected": OTHER}, DigestMismatchError),
+    "another sha512": ({"expected": Digest.of(b"something", "sha512")}, DigestMismatchError),
+    "no digest": ({"expected": "sha256:nonsense"}, MalformedDigestError),
+    "too long a label": ({"labels": {"k": "v" * 4096}}, InvalidLabelError),
+}
+
+
+def begin(store: ContentStore, data: bytes, *, expected: str | None = None) -> None:
+    """Leave the ingest "r" with some bytes in it."""
+    with store.writer("r", expected=expected) as writer:
+        writer.write(data)
+
+
+class CommittingRules(Rules):
+    """The point of no return."""
+
+    def test_commit(self, store: ContentStore, second: ContentStore) -> None:
+        """3.9: a commit that is right gives a blob with size, labels and times, and no ingest."""
+        digest = Digest.of(b"content")
+        with store.writer("r") as writer:
+            writer.write(b"content")
+            info = writer.commit(size=7, expected=digest, labels={"kind": "layer", "none": ""})
+            assert writer.closed
+        assert (info.digest, info.size, dict(info.labels)) == (digest, 7, {"kind": "layer"})
+        assert info.created_at == info.updated_at
+        for one in (store, second):
+            assert one.info(digest) == info
+            assert list(one.walk()) == [info]
+            assert one.exists(digest)
+            assert one.read(digest) == b"content"
+            assert list(one.statuses()) == []
+            with pytest.raises(NotFoundError):
+                one.status("r")
+
+    def test_a_blob_is_read_only(self, store: ContentStore) -> None:
+        """1, 3.9: the file of a blob can be neither written nor executed."""
+        if not self.has_paths:
+            pytest.skip("this implementation's files are out of reach")
+        path = store.path(store.add(b"content").digest)
+        assert path.read_bytes() == b"content"
+        assert path.stat().st_mode & 0o777 & 0o333 == 0
+
+    def test_commit_frees_the_ref(self, store: ContentStore, second: ContentStore) -> None:
+        """3.9: after a commit the ref is anybody's, for a new ingest."""
+        writer = store.writer("r")
+        writer.write(b"content")
+        writer.commit()
+        with second.writer("r") as other:
+            assert other.offset == 0
+
+    @pytest.mark.parametrize("why", REFUSED)
+    def test_a_refused_commit_keeps_the_ingest(
+        self, store: ContentStore, second: ContentStore, why: str
+    ) -> None:
+        """3.9: a commit that is wrong publishes nothing, frees the ref and keeps the ingest."""
+        arguments, error = REFUSED[why]
+        writer = store.writer("r")
+        writer.write(b"content")
+        with pytest.raises(error):
+            writer.commit(**arguments)  # type: ignore[arg-type]
+        assert writer.closed
+        assert list(store.walk()) == []
+        assert second.status("r").offset == 7
+        with second.writer("r") as other:
+            assert (other.offset, other.digest) == (7, Digest.of(b"content"))
+            assert other.commit(size=7).digest == Digest.of(b"content")
+
+    def test_mismatches_tell_both_sides(self, store: ContentStore) -> None:
+        """3.9: the errors carry what was expected and what came."""
+        begin(store, b"content")
+        with store.writer("r") as writer, pytest.raises(SizeMismatchError) as size:
+            writer.commit(size=9)
+        assert (size.value.expected, size.value.actual) == (9, 7)
+        with store.writer("r") as writer, pytest.raises(DigestMismatchError) as digest:
+            writer.commit(expected=OTHER)
+        assert (digest.value.expected, digest.value.actual) == (OTHER, Digest.of(b"content"))
+
+    def test_a_refused_ingest_can_be_mended_or_dropped(self, store: ContentStore) -> None:
+        """3.9: after a refusal the ingest can be resumed, truncated and aborted."""
+        with store.writer("r", expected=Digest.of(b"content")) as writer:
+            writer.write(b"con")
+            with pytest.raises(DigestMismatchError):
+                writer.commit()
+        with store.writer("r") as writer:
+            writer.write(b"fused")
+            with pytest.raises(DigestMismatchError):
+                writer.commit()
+        with store.writer("r") as writer:
+            writer.truncate()
+            writer.write(b"content")
+            writer.commit()
+        with store.writer("r") as writer, pytest.raises(SizeMismatchError):
+            writer.commit(size=1)
+        store.abort("r")
+        assert list(store.statuses()) == []
+
+    def test_expected_at_the_beginning_counts(self, store: ContentStore) -> None:
+        """3.9: the digest declared at the beginning is checked, and commit cannot change it."""
+        begin(store, b"content", expected=OTHER)
+        for expected in (None, Digest.of(b"content")):
+            with store.writer("r") as writer, pytest.raises(FailedPreconditionError):
+                writer.commit(expected=expected)
+        assert list(store.walk()) == []
+
+    @pytest.mark.parametrize(("total", "data"), [(6, b"content"), (0, b"x"), (8, b"content")])
+    def test_total_counts(self, store: ContentStore, total: int, data: bytes) -> None:
+        """3.9: more or fewer bytes than the declared total are refused like a wrong size."""
+        with store.writer("r", total=total) as writer, pytest.raises(SizeMismatchError):  # noqa: PT012  # it may show at the write or at the commit
+            writer.write(data)
+            writer.commit()
+        assert list(store.walk()) == []
+        assert store.status("r").total == total
+
+    @pytest.mark.parametrize("size", [None, 0])
+    def test_the_empty_blob(self, store: ContentStore, size: int | None) -> None:
+        """2, 3.9: nothing at all is content too, and a size of 0 is checked like any other."""
+        with store.writer("r") as writer:
+            info = writer.commit(size=size, expected=Digest.of(b""))
+        assert (info.size, store.read(info.digest)) == (0, b"")
+        with store.writer("r") as writer, pytest.raises(SizeMismatchError):
+            writer.commit(size=1)
+
+    def test_commit_by_another_algorithm(self, store: ContentStore) -> None:
+        """1, 3.9: the digest given at commit chooses the algorithm when none was declared."""
+        digest = Digest.of(b"content", "sha384")
+        with store.writer("r") as writer:
+            writer.write(b"content")
+            assert writer.commit(expected=digest).digest == digest
+        assert store.read(digest) == b"content"
+
+    def test_already_stored(self, store: ContentStore, second: ContentStore) -> None:
+        """3.9: committing stored content drops the ingest and leaves the blob as it is."""
+        stored = store.add(b"content", labels={"first": "yes"})
+        with second.writer("r") as writer:
+            writer.write(b"content")
+            with pytest.raises(AlreadyExistsError) as caught:
+                writer.commit(labels={"second": "no"})
+            assert writer.closed
+        assert caught.value.digest == stored.digest
+        assert list(store.statuses()) == []
+        assert store.info(stored.digest) == stored
+
+    def test_a_closed_writer_touches_nobody(
+        self, store: ContentStore, second: ContentStore
+    ) -> None:
+        """3.9: commit and close of a closed writer leave the ref's new holder alone."""
+        first = store.writer("r")
+        first.write(b"con")
+        first.close()
+        with second.writer("r") as other:
+            with pytest.raises(WriterClosedError):
+                first.commit()
+            first.close()
+            with pytest.raises(RefLockedError):
+                store.writer("r")
+            other.write(b"tent")
+            assert other.commit().size == 7
+
+    def test_a_second_commit_is_refused(self, store: ContentStore) -> None:
+        """3.9: a writer commits once."""
+        with store.writer("r") as writer:
+            writer.write(b"content")
+            writer.commit()
+            with pytest.raises(WriterClosedError):
+                writer.commit()
+
+    def test_exactly_one_commit_wins(self, store: ContentStore, second: ContentStore) -> None:
+        """3.10: of eight refs that commit one digest at once one wins, and no ingest is left."""
+        for number in range(5):
+            data = b"content %d" % number
+            writers = [one.writer(f"ref {at}") for at, one in enumerate((store, second) * 4)]
+            for writer in writers:
+                writer.write(data)
+            outcomes = together(*[writer.commit for writer in writers])
+            assert sum(isinstance(one, Info) for one in outcomes) == 1
+            assert sum(isinstance(one, AlreadyExistsError) for one in outcomes) == 7
+            assert store.read(Digest.of(data)) == data
+            assert list(store.statuses()) == []
+        assert len(list(store.walk())) == 5

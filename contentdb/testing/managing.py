@@ -1,0 +1,241 @@
+"""Section 4, rules 2 to 4: listing, labels, removal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentdb.content import Info
+from contentdb.digest import Digest
+from contentdb.errors import (
+    ContentDBError,
+    InvalidFieldError,
+    InvalidLabelError,
+    NotFoundError,
+)
+from contentdb.testing.subject import Rules
+from contentdb.testing.threads import together
+
+if TYPE_CHECKING:
+    from contentdb.testing.subject import ContentStore
+
+__all__ = ["ManagingRules"]
+
+SORTS = [
+    "digest",
+    "-digest",
+    "size",
+    "-size",
+    "created_at",
+    "-created_at",
+    "updated_at",
+    "-updated_at",
+]
+
+
+def fill(store: ContentStore, count: int) -> list[Info]:
+    """Store `count` blobs and give them in digest order."""
+    added = list(store.add_many(b"blob %d" % number for number in range(count)))
+    return sorted((one for one in added if isinstance(one, Info)), key=lambda info: info.digest)
+
+
+class ManagingRules(Rules):
+    """What is there, what is said of it, and how it goes."""
+
+    def test_walk(self, store: ContentStore, second: ContentStore) -> None:
+        """4.2: every Info, complete, in digest order, whatever the algorithm; nothing for none."""
+        assert list(store.walk()) == []
+        for number in range(20):
+            data = b"%d" % number
+            algorithm = ("sha256", "sha384", "sha512")[number % 3]
+            store.add(data, expected=Digest.of(data, algorithm), labels={"n": str(number)})
+        found = list(second.walk())
+        assert len(found) == 20
+        assert [info.digest for info in found] == sorted(info.digest for info in found)
+        assert found == [store.info(info.digest) for info in found]
+
+    @pytest.mark.parametrize("sort", SORTS)
+    def test_walk_sorts(self, store: ContentStore, sort: str) -> None:
+        """4.2: sorted by digest, size or times, upwards or downwards."""
+        digests = [store.add(b"x" * (number * 7 % 10)).digest for number in range(10)]
+        for digest in (digests[4], digests[1], digests[7]):
+            store.update(digest, {"k": "v"})
+        found = list(store.walk(sort=sort))
+        field = sort.removeprefix("-")
+        keys = [getattr(info, field.replace("_at", "_ns")) for info in found]
+        assert len(found) == 10
+        assert keys == sorted(keys, reverse=sort.startswith("-"))
+
+    def test_walk_refuses_other_sorts(self, store: ContentStore) -> None:
+        """4.2: an unknown sort is refused, also by an empty store."""
+        for sort in ("name", "", "--size", "labels.k", "size; DROP TABLE blobs"):
+            with pytest.raises(InvalidFieldError):
+                list(store.walk(sort=sort))
+
+    def test_walk_by_pages(self, store: ContentStore) -> None:
+        """4.2: `after` and `limit` page through all, each blob once."""
+        blobs = fill(store, 25)
+        pages = []
+        after = None
+        while page := list(store.walk(after=after, limit=7)):
+            pages.append(page)
+            after = page[-1].digest
+        assert [len(page) for page in pages] == [7, 7, 7, 4]
+        assert [info for page in pages for info in page] == blobs
+        assert list(store.walk(limit=0)) == []
+        between = Digest("sha256:8" + "0" * 63)
+        assert list(store.walk(after=between)) == [one for one in blobs if one.digest > between]
+
+    def test_walk_is_as_of_its_start(self, store: ContentStore, second: ContentStore) -> None:
+        """4.2: what is added, deleted and changed during a walk does not show in it."""
+        blobs = fill(store, 2500)
+        walk = store.walk()
+        seen = [next(walk)]
+        for info in (blobs[1], blobs[700], blobs[1500], blobs[-1]):
+            second.delete(info.digest)
+        second.update(blobs[2000].digest, {"new": "label"})
+        for number in range(50):
+            second.add(b"added meanwhile %d" % number)
+        seen += walk
+        assert seen == blobs
+        assert len(list(store.walk())) == 2500 - 4 + 50
+
+    def test_a_walk_left_early(self, store: ContentStore) -> None:
+        """4.2: a walk may be left at any point, and keeps nobody waiting meanwhile."""
+        blobs = fill(store, 10)
+        walks = [store.walk() for _ in range(5)]
+        for walk in walks:
+            next(walk)
+        store.delete(blobs[0].digest)
+        store.add(b"more")
+        del walks, walk
+        assert len(list(store.walk())) == 10
+
+    def test_the_walker_may_act(self, store: ContentStore) -> None:
+        """4.2: the caller changes the store while it walks, in the same thread."""
+        fill(store, 20)
+        for info in store.walk():
+            store.update(info.digest, {"seen": "yes"})
+            if info.digest < "sha256:8":
+                store.delete(info.digest)
+        assert all(info.labels == {"seen": "yes"} for info in store.walk())
+        assert all(info.digest > "sha256:8" for info in store.walk())
+
+    def test_update_replaces(self, store: ContentStore, second: ContentStore) -> None:
+        """4.3: without fields all labels are replaced; only `updated_at` moves beside them."""
+        before = store.add(b"content", labels={"old": "1", "both": "1"})
+        after = store.update(before.digest, {"both": "2", "new": "3", "empty": ""})
+        assert dict(after.labels) == {"both": "2", "new": "3"}
+        assert after.updated_ns > before.updated_ns
+        assert (after.digest, after.size, after.created_ns) == (
+            before.digest,
+            before.size,
+            before.created_ns,
+        )
+        assert second.info(before.digest) == after == next(second.walk())
+        assert dict(second.update(before.digest, {}).labels) == {}
+
+    def test_update_of_fields(self, store: ContentStore) -> None:
+        """4.3: with fields just those keys are set; an empty or missing value removes one."""
+        digest = store.add(b"content", labels={"a": "1", "b": "1", "c": "1", "a.b/c": "1"}).digest
+        info = store.update(
+            digest,
+            {"a": "2", "b": "", "not named": "x", "new": "n"},
+            fields=["labels.a", "labels.b", "labels.c", "labels.new", "labels.never"],
+        )
+        assert dict(info.labels) == {"a": "2", "a.b/c": "1", "new": "n"}
+        info = store.update(digest, {"a.b/c": "dots"}, fields=["labels.a.b/c"])
+        assert dict(info.labels) == {"a": "2", "a.b/c": "dots", "new": "n"}
+        info = store.update(digest, {"all": "new"}, fields=["labels"])
+        assert dict(info.labels) == {"all": "new"}
+
+    @pytest.mark.parametrize(
+        "field", ["size", "digest", "created_at", "updated_at", "label.a", "labels.", ""]
+    )
+    def test_update_refuses_other_fields(self, store: ContentStore, field: str) -> None:
+        """4.3: any other field is refused, and nothing changes."""
+        before = store.add(b"content", labels={"a": "1"})
+        with pytest.raises(InvalidFieldError):
+            store.update(before.digest, {"a": "2"}, fields=["labels.a", field])
+        assert store.info(before.digest) == before
+
+    def test_labels_have_a_limit(self, store: ContentStore) -> None:
+        """4.3: key plus value have 4096 bytes at most, counted as UTF-8."""
+        before = store.add(b"content")
+        for value in ("v" * 4095, "é" * 2047 + "v"):
+            assert store.update(before.digest, {"k": value}).labels["k"] == value
+            kept = store.info(before.digest)
+            with pytest.raises(InvalidLabelError):
+                store.update(before.digest, {"k": value + "x"})
+            with pytest.raises(InvalidLabelError):
+                store.update(before.digest, {"k": value + "x"}, fields=["labels.k"])
+            assert store.info(before.digest) == kept
+
+    def test_labels_are_any_text(self, store: ContentStore) -> None:
+        """4.3: labels come back as they were given."""
+        labels = {"io.example/kind": "layer", "ключ": "значение", "a b": "line\nbreak",
+                  "'": "'; DROP TABLE labels; --", "%": "_%"}  # fmt: skip
+        digest = store.add(b"content", labels=labels).digest
+        assert dict(store.info(digest).labels) == labels
+        assert dict(next(store.walk()).labels) == labels
+
+    def test_updates_at_once(self, store: ContentStore, second: ContentStore) -> None:
+        """4.3: keys set at once by different callers are all there."""
+        digest = store.add(b"content").digest
+        outcomes = together(
+            *[
+                lambda one=one, key=key: one.update(digest, {key: "v"}, fields=[f"labels.{key}"])
+                for key, one in zip("abcdefgh", (store, second) * 4, strict=True)
+            ]
+        )
+        assert not [one for one in outcomes if isinstance(one, ContentDBError)]
+        assert dict(store.info(digest).labels) == dict.fromkeys("abcdefgh", "v")
+
+    def test_delete(self, store: ContentStore, second: ContentStore) -> None:
+        """4.4: a deleted blob is gone for everybody, and only that one."""
+        kept = store.add(b"kept")
+        digest = store.add(b"content").digest
+        second.delete(digest)
+        for one in (store, second):
+            assert not one.exists(digest)
+            for call in (one.info, one.read, one.open, one.delete):
+                with pytest.raises(NotFoundError):
+                    call(digest)
+            assert list(one.walk()) == [kept]
+
+    def test_deleted_content_comes_back_new(self, store: ContentStore) -> None:
+        """4.4: content stored again after its delete is a new blob: new times, no old labels."""
+        before = store.add(b"content", labels={"old": "label"})
+        store.delete(before.digest)
+        after = store.add(b"content")
+        assert after.created_ns > before.created_ns
+        assert dict(store.info(after.digest).labels) == {}
+        assert store.read(after.digest) == b"content"
+
+    def test_deletes_at_once(self, store: ContentStore, second: ContentStore) -> None:
+        """4.4: of eight that delete one blob, one does and the rest find nothing."""
+        digest = store.add(b"content").digest
+        outcomes = together(*[lambda one=one: one.delete(digest) for one in (store, second) * 4])
+        assert outcomes.count(None) == 1
+        assert sum(isinstance(one, NotFoundError) for one in outcomes) == 7
+
+    def test_delete_against_commit(self, store: ContentStore, second: ContentStore) -> None:
+        """4.4: a delete racing adds of the same content leaves a whole blob or none."""
+        digest = Digest.of(b"content")
+        for _ in range(15):
+            store.add(b"content")
+            together(
+                lambda: store.delete(digest),
+                lambda: second.add(b"content"),
+                lambda: store.add(b"content"),
+                lambda: second.delete(digest),
+            )
+            rows = list(store.walk())
+            if rows:
+                assert store.read(digest) == second.read(digest) == b"content"
+            else:
+                with pytest.raises(NotFoundError):
+                    second.read(digest)
+        assert store.add(b"content").digest == digest
+        assert second.read(digest) == b"content"

@@ -1,0 +1,150 @@
+"""Section 4, rules 1 and 5: bytes out, and what happens when they are damaged."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, get_args
+
+import pytest
+
+from contentdb.digest import Digest
+from contentdb.errors import CorruptBlobError, NotFoundError
+from contentdb.testing.subject import Harm, Rules
+from contentdb.testing.threads import together
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentdb.testing.subject import ContentStore, Damage
+
+__all__ = ["ReadingRules"]
+
+ABSENT = Digest.of(b"absent")
+CONTENT = bytes(range(256)) * 20_000  # 5 MB: more than any buffer holds
+
+ABSENT_CALLS: dict[str, Callable[[ContentStore], object]] = {
+    "open": lambda store: store.open(ABSENT),
+    "read": lambda store: store.read(ABSENT),
+    "path": lambda store: store.path(ABSENT),
+    "info": lambda store: store.info(ABSENT),
+    "update": lambda store: store.update(ABSENT, {}),
+    "delete": lambda store: store.delete(ABSENT),
+}
+
+
+class ReadingRules(Rules):
+    """What a reader gets."""
+
+    @pytest.mark.parametrize("call", ABSENT_CALLS)
+    def test_absent(self, store: ContentStore, call: str) -> None:
+        """4.1: an absent blob is `NotFoundError`, which is a LookupError and has the digest."""
+        if call == "path" and not self.has_paths:
+            pytest.skip("this implementation's files are out of reach")
+        store.add(b"another")
+        with pytest.raises(NotFoundError) as caught:
+            ABSENT_CALLS[call](store)
+        assert isinstance(caught.value, LookupError)
+        assert caught.value.digest == ABSENT
+        assert not store.exists(ABSENT)
+
+    def test_reader(self, store: ContentStore) -> None:
+        """2, 4.1: a reader is a seekable binary stream that knows its digest and size."""
+        digest = store.add(CONTENT).digest
+        with store.open(digest) as reader:
+            assert (reader.digest, reader.size, reader.tell()) == (digest, len(CONTENT), 0)
+            assert reader.read(10) == CONTENT[:10]
+            assert reader.tell() == 10
+            assert reader.seek(1_000_000) == 1_000_000
+            buffer = bytearray(7)
+            assert reader.readinto(buffer) == 7
+            assert buffer == CONTENT[1_000_000:1_000_007]
+            assert reader.seek(-3, io.SEEK_CUR) == 1_000_004
+            assert reader.read(1) == CONTENT[1_000_004:1_000_005]
+            assert reader.seek(-5, io.SEEK_END) == len(CONTENT) - 5
+            assert reader.read() == CONTENT[-5:]
+            assert reader.read() == reader.read(1) == b""
+            assert reader.seek(0) == 0
+            assert reader.read(None) == CONTENT
+            assert reader.read(0) == b""
+
+    def test_reader_piece_by_piece(self, store: ContentStore) -> None:
+        """4.1: pieces of any size put together are the content."""
+        digest = store.add(CONTENT).digest
+        with store.open(digest) as reader:
+            assert b"".join(iter(lambda: reader.read(99_991), b"")) == CONTENT
+
+    def test_reader_of_nothing(self, store: ContentStore) -> None:
+        """4.1: the empty blob opens and reads as nothing."""
+        digest = store.add(b"").digest
+        with store.open(digest) as reader:
+            assert (reader.size, reader.read(), reader.tell()) == (0, b"", 0)
+        assert store.read(digest) == b""
+
+    def test_a_reader_outlives_its_blob(self, store: ContentStore, second: ContentStore) -> None:
+        """4.1: a reader opened before a delete goes on reading to the end."""
+        digest = store.add(CONTENT).digest
+        with store.open(digest) as reader:
+            assert reader.read(1000) == CONTENT[:1000]
+            second.delete(digest)
+            assert not store.exists(digest)
+            assert reader.read() == CONTENT[1000:]
+
+    def test_many_readers(self, store: ContentStore, second: ContentStore) -> None:
+        """4.1: readers of one blob do not disturb each other."""
+        digest = store.add(CONTENT).digest
+        outcomes = together(*[lambda one=one: one.read(digest) for one in (store, second) * 4])
+        assert outcomes == [CONTENT] * 8
+
+    @pytest.mark.parametrize("harm", get_args(Harm))
+    def test_damage_is_never_served(
+        self, store: ContentStore, second: ContentStore, damage: Damage, harm: Harm
+    ) -> None:
+        """4.5: a blob whose file is gone or damaged is an error, not a success and not absent."""
+        digest = store.add(CONTENT).digest
+        damage(digest, harm)
+        for one in (store, second):
+            with pytest.raises(CorruptBlobError) as caught:
+                one.read(digest)
+            assert caught.value.digest == digest
+            with pytest.raises(CorruptBlobError), one.open(digest) as reader:  # noqa: PT012
+                while reader.read(1 << 20):
+                    pass
+            assert not one.exists(digest)
+
+    @pytest.mark.parametrize("harm", get_args(Harm))
+    def test_writing_heals(
+        self, store: ContentStore, second: ContentStore, damage: Damage, harm: Harm
+    ) -> None:
+        """4.5: once the damage was met, writing the content again makes the blob whole."""
+        stored = store.add(CONTENT, labels={"k": "v"})
+        damage(stored.digest, harm)
+        with pytest.raises(CorruptBlobError):
+            store.read(stored.digest)
+        info = second.ingest("r", io.BytesIO(CONTENT), expected=stored.digest)
+        assert (info.digest, info.size) == (stored.digest, len(CONTENT))
+        for one in (store, second):
+            assert one.read(stored.digest) == CONTENT
+            assert one.exists(stored.digest)
+            assert list(one.walk()) == [one.info(stored.digest)]
+
+    @pytest.mark.parametrize("harm", ["truncated", "removed"])
+    def test_adding_heals_what_nobody_met(
+        self, store: ContentStore, damage: Damage, harm: Harm
+    ) -> None:
+        """4.5: damage that shows in the size alone is healed by an add without a read before."""
+        digest = store.add(CONTENT).digest
+        damage(digest, harm)
+        store.add(CONTENT, expected=digest)
+        assert store.read(digest) == CONTENT
+
+    @pytest.mark.parametrize("harm", get_args(Harm))
+    def test_a_damaged_blob_can_be_deleted(
+        self, store: ContentStore, damage: Damage, harm: Harm
+    ) -> None:
+        """4.4, 4.5: deleting a damaged blob leaves nothing of it."""
+        digest = store.add(CONTENT).digest
+        damage(digest, harm)
+        store.delete(digest)
+        with pytest.raises(NotFoundError):
+            store.read(digest)
+        assert list(store.walk()) == []

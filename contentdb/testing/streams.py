@@ -1,0 +1,123 @@
+"""Sources that behave badly, or that tell how they were read."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from typing_extensions import Buffer
+
+__all__ = ["Seekable", "breaking", "dribble", "endless", "piped", "unread"]
+
+
+def piped(data: bytes) -> BinaryIO:
+    """Bytes that come once and in order, as from a pipe, unbuffered."""
+    return cast("BinaryIO", _Piped(data))  # typeshed has no way to say that a raw stream fits
+
+
+def dribble(data: bytes) -> BinaryIO:
+    """A pipe that gives three bytes at a time, however many are asked for."""
+    return cast("BinaryIO", _Piped(data, piece=3))
+
+
+def breaking(data: bytes, error: Exception) -> BinaryIO:
+    """A pipe that fails with the given error where its bytes end."""
+    return cast("BinaryIO", _Breaking(data, error))
+
+
+def endless(*, limit: int) -> BinaryIO:
+    """A pipe without end. Whoever takes more than the limit (bytes) fails the test."""
+    return cast("BinaryIO", _Endless(limit=limit))
+
+
+def unread() -> BinaryIO:
+    """A source that must not be touched: reading it fails the test."""
+    return cast("BinaryIO", _Unread())
+
+
+class _Piped(io.RawIOBase):
+    """No seek, no tell."""
+
+    def __init__(self, data: bytes, *, piece: int = 1 << 20) -> None:
+        super().__init__()
+        self._left = memoryview(data)
+        self._piece = piece
+
+    def readable(self) -> bool:
+        """As a pipe's reading end is."""
+        return True
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill at most one piece."""
+        into = memoryview(buffer).cast("B")
+        count = min(len(into), len(self._left), self._piece)
+        into[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
+
+
+class _Breaking(_Piped):
+    def __init__(self, data: bytes, error: Exception) -> None:
+        super().__init__(data)
+        self._error = error
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Give what there is, then fail."""
+        if len(self._left) == 0:
+            raise self._error
+        return super().readinto(buffer)
+
+
+class _Endless(_Piped):
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(b"")
+        self._limit = limit
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill all of it with zeros."""
+        into = memoryview(buffer).cast("B")
+        into[:] = bytes(len(into))
+        self._limit -= len(into)
+        if self._limit < 0:
+            message = "the source was read on and on"
+            raise AssertionError(message)
+        return len(into)
+
+
+class _Unread(io.RawIOBase):
+    def readable(self) -> bool:
+        """Or nobody would try."""
+        return True
+
+    def readinto(self, _buffer: Buffer, /) -> int:
+        """Fail."""
+        message = "the source was read"
+        raise AssertionError(message)
+
+
+class Seekable(io.BytesIO):
+    """A seekable source that remembers the lowest position it was read at."""
+
+    lowest: int | None = None
+
+    def _note(self) -> None:
+        here = self.tell()
+        self.lowest = here if self.lowest is None else min(here, self.lowest)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Note the position, then read."""
+        self._note()
+        return super().read(size)
+
+    def read1(self, size: int | None = -1, /) -> bytes:
+        """Note the position, then read."""
+        self._note()
+        return super().read1(-1 if size is None else size)
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Note the position, then read."""
+        self._note()
+        return super().readinto(buffer)

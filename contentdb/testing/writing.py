@@ -1,0 +1,180 @@
+"""Section 3, rules 5 to 8: bytes into an ingest, resuming it, starting it over, leaving it."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentdb.digest import ALGORITHMS, Digest
+from contentdb.errors import FailedPreconditionError, RefLockedError, WriterClosedError
+from contentdb.testing.subject import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentdb.content import Writer
+    from contentdb.testing.subject import ContentStore
+
+__all__ = ["WritingRules"]
+
+OTHER = Digest.of(b"something else")
+
+CLOSED_CALLS: dict[str, Callable[[Writer], object]] = {
+    "write": lambda writer: writer.write(b"more"),
+    "truncate": lambda writer: writer.truncate(),
+    "commit": lambda writer: writer.commit(),
+}
+
+
+class WritingRules(Rules):
+    """What a writer does."""
+
+    @pytest.mark.parametrize("algorithm", ALGORITHMS)
+    def test_resume(self, store: ContentStore, second: ContentStore, algorithm: str) -> None:
+        """3.5: a resumed ingest stands where it was left, and new bytes go after the old."""
+        expected = Digest.of(b"hello world", algorithm)
+        with store.writer("r", total=11, expected=expected) as writer:
+            begun = writer.status()
+            writer.write(b"hello ")
+        left = store.status("r")
+        assert left.started_ns == begun.started_ns <= begun.updated_ns <= left.updated_ns
+        with second.writer("r") as writer:
+            assert writer.status()._replace(held=False) == left._replace(held=False)
+            assert (writer.offset, writer.status().offset) == (6, 6)
+            assert writer.digest == Digest.of(b"hello ", algorithm)
+            assert (writer.status().total, writer.status().expected) == (11, expected)
+            writer.write(b"world")
+            info = writer.commit()
+        assert info.digest == expected
+        assert store.read(expected) == b"hello world"
+
+    def test_resuming_changes_nothing(self, store: ContentStore, second: ContentStore) -> None:
+        """3.5: opening and closing an ingest without writing leaves its Status as it was."""
+        with store.writer("r", total=100) as writer:
+            writer.write(b"bytes")
+        left = store.status("r")
+        for one in (store, second):
+            one.writer("r").close()
+            assert one.status("r") == left
+
+    def test_resume_in_many_steps(self, store: ContentStore, second: ContentStore) -> None:
+        """3.5: content written over many sessions is the same content."""
+        pieces = [bytes([number]) * (number * 7919) for number in range(12)]
+        for number, piece in enumerate(pieces):
+            with (store, second)[number % 2].writer("r") as writer:
+                assert writer.offset == sum(map(len, pieces[:number]))
+                assert writer.write(piece) == len(piece)
+        with store.writer("r") as writer:
+            assert writer.digest == Digest.of(b"".join(pieces))
+            assert store.read(writer.commit().digest) == b"".join(pieces)
+
+    @pytest.mark.parametrize("declared", [{"total": 8}, {"expected": OTHER}, {"total": 0}])
+    def test_contradiction(
+        self, store: ContentStore, second: ContentStore, declared: dict[str, int | str]
+    ) -> None:
+        """3.5: a total or expected other than the stored one is refused, and harms nothing."""
+        with store.writer("r", total=7, expected=Digest.of(b"content")) as writer:
+            writer.write(b"con")
+        left = store.status("r")
+        for one in (store, second):
+            with pytest.raises(FailedPreconditionError):
+                one.writer("r", **declared)  # type: ignore[arg-type]
+            assert one.status("r") == left
+        with second.writer("r", total=7, expected=Digest.of(b"content")) as writer:
+            writer.write(b"tent")
+            assert writer.commit().size == 7
+
+    def test_declared_late(self, store: ContentStore) -> None:
+        """3.5: what was unknown at the beginning may be declared on a resume, and counts."""
+        with store.writer("r") as writer:
+            writer.write(b"con")
+        expected = Digest.of(b"content", "sha512")
+        with store.writer("r", total=7, expected=expected) as writer:
+            assert writer.digest == Digest.of(b"con", "sha512")
+        assert (store.status("r").total, store.status("r").expected) == (7, expected)
+        with store.writer("r") as writer:
+            writer.write(b"tent")
+            assert writer.commit().digest == expected
+
+    def test_write_takes_bytes_like(self, store: ContentStore) -> None:
+        """3.6: any bytes-like object is written, and its bytes are counted, not its items."""
+        numbers = array("I", [1, 2, 3])
+        whole = b""
+        with store.writer("r") as writer:
+            for data in (b"ab", bytearray(b"cd"), memoryview(b"_ef_")[1:3], b"", numbers):
+                whole += bytes(data)
+                assert writer.write(data) == len(bytes(data))
+                assert writer.offset == writer.status().offset == len(whole)
+                assert writer.digest == Digest.of(whole)
+            assert store.read(writer.commit().digest) == whole
+
+    def test_write_does_not_keep_the_buffer(self, store: ContentStore) -> None:
+        """3.6: a buffer that the caller uses again does not change what was written."""
+        buffer = bytearray(1 << 20)
+        with store.writer("r") as writer:
+            for value in (1, 2, 3):
+                buffer[:] = bytes([value]) * len(buffer)
+                writer.write(buffer)
+            digest = writer.commit().digest
+        assert store.read(digest) == b"".join(bytes([v]) * (1 << 20) for v in (1, 2, 3))
+
+    def test_a_new_writer_is_empty(self, store: ContentStore) -> None:
+        """3.6: before the first byte the offset is 0 and the digest is that of nothing."""
+        with store.writer("r") as writer:
+            assert (writer.offset, writer.digest) == (0, Digest.of(b""))
+            assert store.status("r").offset == 0
+
+    def test_truncate(self, store: ContentStore, second: ContentStore) -> None:
+        """3.7: truncate goes back to offset 0 without letting the ref go."""
+        with store.writer("r") as writer:
+            writer.write(b"mistaken")
+        with store.writer("r") as writer:
+            writer.write(b" and more")
+            writer.truncate()
+            assert (writer.offset, writer.digest) == (0, Digest.of(b""))
+            with pytest.raises(RefLockedError):
+                second.writer("r")
+            writer.write(b"right")
+            assert store.read(writer.commit().digest) == b"right"
+
+    def test_truncate_is_remembered(self, store: ContentStore, second: ContentStore) -> None:
+        """3.7: after truncate and close the ingest resumes at 0, with what was declared."""
+        with store.writer("r", total=5) as writer:
+            writer.write(b"mistaken")
+            started = writer.status().started_ns
+            writer.truncate()
+        with second.writer("r") as writer:
+            assert (writer.offset, writer.status().total) == (0, 5)
+            assert writer.status().started_ns == started
+
+    def test_close_keeps_and_frees(self, store: ContentStore, second: ContentStore) -> None:
+        """3.8: close keeps the bytes and frees the ref; twice is harmless."""
+        writer = store.writer("r")
+        writer.write(b"kept")
+        writer.close()
+        assert writer.closed
+        with second.writer("r") as other:
+            writer.close()
+            with pytest.raises(RefLockedError):
+                store.writer("r")
+            assert other.offset == 4
+
+    def test_leaving_the_block_closes(self, store: ContentStore) -> None:
+        """3.8: leaving the `with` block closes, and an error inside goes through."""
+        with pytest.raises(KeyError, match="mine"), store.writer("r") as writer:  # noqa: PT012
+            writer.write(b"kept")
+            raise KeyError("mine")
+        assert writer.closed
+        assert store.status("r").offset == 4
+
+    @pytest.mark.parametrize("call", CLOSED_CALLS)
+    def test_a_closed_writer_refuses(self, store: ContentStore, call: str) -> None:
+        """3.8, 3.9: a closed writer takes no bytes, no truncate and no commit."""
+        with store.writer("r") as writer:
+            writer.write(b"kept")
+        with pytest.raises(WriterClosedError) as caught:
+            CLOSED_CALLS[call](writer)
+        assert caught.value.ref == "r"
+        assert store.status("r").offset == 4
