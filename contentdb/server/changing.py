@@ -1,0 +1,38 @@
+"""The short rpcs that change something: Update, Delete and Abort."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from google.protobuf.empty_pb2 import Empty
+
+from contentdb.digest import Digest
+from contentdb.server import content_pb2 as wire
+from contentdb.server.messages import from_info, to_labels
+
+if TYPE_CHECKING:
+    from contentdb.store import Store
+
+__all__ = ["abort", "delete", "update"]
+
+
+def update(store: Store, request: wire.UpdateRequest) -> wire.UpdateResponse:
+    """Replace a blob's labels, or with a mask those it names; durable when answered."""
+    changed = store.update(
+        Digest(request.info.digest),
+        to_labels(request.info.labels),
+        fields=list(request.update_mask.paths) or None,
+    )
+    return wire.UpdateResponse(info=from_info(changed))
+
+
+def delete(store: Store, request: wire.DeleteContentRequest) -> Empty:
+    """Remove a blob; durable when answered."""
+    store.delete(Digest(request.digest))
+    return Empty()
+
+
+def abort(store: Store, request: wire.AbortRequest) -> Empty:
+    """Drop an ingest."""
+    store.abort(request.ref)
+    return Empty()

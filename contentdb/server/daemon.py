@@ -1,0 +1,175 @@
+"""The gRPC server: where it listens, how it starts, and how it stops without losing a byte."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+import contentdb
+from contentdb.server import version_pb2
+from contentdb.server.guard import SocketGuard
+from contentdb.server.limits import Limits
+from contentdb.server.metrics import Metrics, NoMetrics
+from contentdb.server.namespaces import Namespaces
+from contentdb.server.service import SERVICE, Service
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from contentdb.store import Store
+
+__all__ = ["ListenError", "Server", "Tls"]
+
+_GRACE_S: Final = 10.0
+_WINDOW_BYTES: Final = 4 * 1024 * 1024
+
+
+class ListenError(Exception):
+    """An address cannot be listened on. Attribute: ``address``."""
+
+    def __init__(self, address: str, reason: str) -> None:
+        super().__init__(f"cannot listen on {address}: {reason}")
+        self.address = address
+
+
+class Tls(NamedTuple):
+    """Files, in PEM, for both sides of mutual TLS."""
+
+    key: Path
+    certificate: Path
+    client_authority: Path
+    """Whose certificates a client must show."""
+
+
+class Server:
+    """Serves the store at a root. Listen, start, and leave its ``with`` block to stop.
+
+    Args:
+        root: The store; it is created where there is none, unless ``read_only``.
+        durability: As for `contentdb.open`.
+        default_namespace: For calls that name none, as those of a containerd that uses this
+            server as its content plugin do; None refuses such calls.
+        read_only: Refuse every call that would change something.
+        limits: What clients may have open.
+        metrics: Who counts.
+    """
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        *,
+        durability: str = "full",
+        default_namespace: str | None = None,
+        read_only: bool = False,
+        limits: Limits | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        limits = limits or Limits()
+
+        def open_store(namespace: str) -> Store:
+            return contentdb.open(
+                root, create=not read_only, durability=durability, namespace=namespace
+            )
+
+        open_store(default_namespace or "default").close()  # a bad root is told now, not to clients
+        self._namespaces = Namespaces(
+            open_store, default=default_namespace, limit=limits.namespaces
+        )
+        self._guards: list[SocketGuard] = []
+        self._threads = ThreadPoolExecutor(limits.calls, "contentdb-rpc")
+        self._server = grpc.server(
+            self._threads, options=_options(limits), maximum_concurrent_rpcs=limits.calls
+        )
+        self._health = health.HealthServicer()
+        service = Service(self._namespaces, limits, metrics or NoMetrics(), read_only=read_only)
+        self._server.add_generic_rpc_handlers((service.handler(), _version_handler()))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+    def listen_unix(self, path: Path) -> None:
+        """Listen on a unix socket; see `SocketGuard` for what is refused with `SocketError`."""
+        guard = SocketGuard(path)
+        self._guards.append(guard)
+        mask = os.umask(0o177)
+        try:
+            self._listen(f"unix:{guard.path}", None)
+        finally:
+            os.umask(mask)
+
+    def listen_tls(self, address: str, tls: Tls) -> int:
+        """Listen on ``HOST:PORT`` with mutual TLS; returns the port, for 0 is any."""
+        credentials = grpc.ssl_server_credentials(
+            [(tls.key.read_bytes(), tls.certificate.read_bytes())],
+            root_certificates=tls.client_authority.read_bytes(),
+            require_client_auth=True,
+        )
+        return self._listen(address, credentials)
+
+    def _listen(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
+        try:
+            if credentials is None:
+                return self._server.add_insecure_port(address)
+            return self._server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            raise ListenError(address, "it is in use, or no address of this machine") from error
+
+    def start(self) -> None:
+        """Begin to serve."""
+        self._server.start()
+        for service in ("", SERVICE):
+            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+
+    def stop(self, *, grace_s: float = _GRACE_S) -> None:
+        """Take no new calls, let those under way end for a while, then cancel them.
+
+        Ingests that are cut off stay, to be resumed.
+        """
+        self._health.enter_graceful_shutdown()
+        self._server.stop(grace_s).wait()
+        self._threads.shutdown()  # a cancelled call may still be closing its ingest
+        self._namespaces.close()
+        for guard in self._guards:
+            guard.release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
+    return (
+        ("grpc.max_receive_message_length", limits.message_bytes),
+        ("grpc.max_send_message_length", limits.message_bytes),
+        ("grpc.so_reuseport", 0),  # a second server on one port is an error, not a lottery
+        ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
+        ("grpc.keepalive_time_ms", 60_000),  # a client that vanished must not hold its ref for ever
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    )
+
+
+def _version_handler() -> grpc.GenericRpcHandler:
+    def version(_request: Empty, _context: grpc.ServicerContext) -> version_pb2.VersionResponse:
+        return version_pb2.VersionResponse(version=contentdb.__version__, revision="contentdb")
+
+    method = grpc.unary_unary_rpc_method_handler(
+        version,
+        request_deserializer=Empty.FromString,
+        response_serializer=version_pb2.VersionResponse.SerializeToString,
+    )
+    return grpc.method_handlers_generic_handler(
+        "containerd.services.version.v1.Version", {"Version": method}
+    )

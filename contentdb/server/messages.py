@@ -1,0 +1,111 @@
+"""Records of the store as protobuf messages, and back.
+
+On the wire 0 and the empty text mean unknown, where the library has None.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from contentdb.content import Info, Status
+from contentdb.digest import Digest
+from contentdb.errors import InvalidDigestError, InvalidLabelError
+from contentdb.server import content_pb2 as wire
+from contentdb.server.statuses import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+__all__ = [
+    "digest_or_none",
+    "from_info",
+    "from_status",
+    "set_time",
+    "to_info",
+    "to_labels",
+    "to_ns",
+    "to_status",
+]
+
+_SECOND_NS: Final = 1_000_000_000
+_LABEL_BYTES: Final = 4096
+_KEY_CHARS_SHOWN: Final = 10
+
+
+def set_time(stamp: Timestamp, ns: int) -> None:
+    """Set a timestamp to nanoseconds since the epoch."""
+    stamp.seconds, stamp.nanos = divmod(ns, _SECOND_NS)
+
+
+def to_ns(stamp: Timestamp) -> int:
+    """Nanoseconds since the epoch."""
+    return stamp.seconds * _SECOND_NS + stamp.nanos
+
+
+def from_info(info: Info) -> wire.Info:
+    """What the wire says of a blob."""
+    message = wire.Info(digest=info.digest, size=info.size, labels=info.labels)
+    set_time(message.created_at, info.created_ns)
+    set_time(message.updated_at, info.updated_ns)
+    return message
+
+
+def to_info(message: wire.Info) -> Info:
+    """What the library says of a blob."""
+    return Info(
+        Digest(message.digest),
+        message.size,
+        to_ns(message.created_at),
+        to_ns(message.updated_at),
+        dict(message.labels),
+    )
+
+
+def from_status(status: Status) -> wire.Status:
+    """What the wire says of an ingest."""
+    message = wire.Status(
+        ref=status.ref,
+        offset=status.offset,
+        total=status.total or 0,
+        expected=status.expected or "",
+    )
+    set_time(message.started_at, status.started_ns)
+    set_time(message.updated_at, status.updated_ns)
+    return message
+
+
+def to_status(message: wire.Status) -> Status:
+    """What the library says of an ingest. The wire does not tell whether it is held: False."""
+    return Status(
+        ref=message.ref,
+        offset=message.offset,
+        total=message.total or None,
+        expected=digest_or_none(message.expected),
+        started_ns=to_ns(message.started_at),
+        updated_ns=to_ns(message.updated_at),
+        held=False,
+    )
+
+
+def to_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Take labels from a request; one that is too long is refused in containerd's words."""
+    for key, value in labels.items():
+        if len(key.encode()) + len(value.encode()) > _LABEL_BYTES:
+            reason = f"label key and value greater than maximum size ({_LABEL_BYTES} bytes)"
+            raise Refusal(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                f"info.Labels: {reason}, key: {key[:_KEY_CHARS_SHOWN]}",
+            ) from InvalidLabelError(key, reason)
+    return dict(labels)
+
+
+def digest_or_none(text: str) -> Digest | None:
+    """Take a text as a digest if it is one; none and nonsense are None."""
+    try:
+        return Digest(text) if text else None
+    except InvalidDigestError:
+        return None

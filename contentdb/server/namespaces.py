@@ -1,0 +1,102 @@
+"""Namespaces: every call names one, and each in use has one open store."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from contentdb.errors import InvalidArgumentError
+from contentdb.layout import check_namespace
+from contentdb.server.statuses import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from contentdb.store import Store
+
+__all__ = ["HEADER", "Namespaces"]
+
+HEADER: Final = "containerd-namespace"
+_RULE: Final = "^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$"
+_CHARS: Final = 76
+
+
+class _Use:
+    """One namespace's store and how many calls are in it."""
+
+    __slots__ = ("calls", "store")
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.calls = 0
+
+
+class Namespaces:
+    """Opens stores when they are first named, and closes the longest idle ones past a limit."""
+
+    def __init__(
+        self, open_store: Callable[[str], Store], *, default: str | None, limit: int
+    ) -> None:
+        """``default`` is for calls that name no namespace; None refuses them."""
+        self._open_store = open_store
+        self._default = default
+        self._limit = limit
+        self._uses: OrderedDict[str, _Use] = OrderedDict()
+        self._lock = Lock()
+
+    def named(self, metadata: Iterable[tuple[str, str | bytes]]) -> str:
+        """Find the namespace in the headers of a call, or raise `Refusal`."""
+        name = next((value for key, value in metadata if key == HEADER), "") or self._default
+        if not name:
+            raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "namespace is required")
+        text = name if isinstance(name, str) else name.decode(errors="replace")
+        try:
+            return check_namespace(text)
+        except InvalidArgumentError as error:
+            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, _why_not(text)) from error
+
+    @contextmanager
+    def store(self, name: str) -> Iterator[Store]:
+        """Lend the namespace's store for the time of a call."""
+        with self._lock:
+            use = self._uses.get(name)
+            if use is None:
+                self._make_room()
+                use = self._uses[name] = _Use(self._open_store(name))
+            use.calls += 1
+            self._uses.move_to_end(name)
+        try:
+            yield use.store
+        finally:
+            with self._lock:
+                use.calls -= 1
+
+    def _make_room(self) -> None:
+        if len(self._uses) < self._limit:
+            return
+        idle = next((name for name, use in self._uses.items() if not use.calls), None)
+        if idle is None:
+            raise Refusal(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{self._limit} namespaces are in use, the most there may be at once",
+            )
+        self._uses.pop(idle).store.close()
+
+    def close(self) -> None:
+        """Close all stores; no call may be under way."""
+        with self._lock:
+            while self._uses:
+                self._uses.popitem()[1].store.close()
+
+
+def _why_not(name: str) -> str:
+    """Say it as containerd does, whose clients print it."""
+    if len(name) > _CHARS:
+        reason = f"greater than maximum length ({_CHARS} characters)"
+    else:
+        reason = f"must match {_RULE}"
+    return f'namespace validation: identifier "{name}" {reason}'

@@ -1,0 +1,169 @@
+"""The table of rpcs, and what every call goes through on its way to the store.
+
+A call finds its namespace and its place among its client's other calls, is counted and
+logged, and has its errors turned into statuses. What it does then is a plain function of a
+store and a request, in one of the neighbouring files.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack, contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+
+from contentdb.errors import ContentDBError
+from contentdb.server import changing, reading, writing
+from contentdb.server import content_pb2 as wire
+from contentdb.server.limits import Gate, client_of
+from contentdb.server.statuses import ERROR_TRAILER, Refusal, code_of, describe, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from contentdb.store import Store
+    from google.protobuf.message import Message
+
+    from contentdb.server.limits import Limits
+    from contentdb.server.metrics import Metrics
+    from contentdb.server.namespaces import Namespaces
+
+__all__ = ["SERVICE", "Service"]
+
+SERVICE: Final = "containerd.services.content.v1.Content"
+
+_log = logging.getLogger("contentdb.server")
+
+_OUR_FAULT: Final = frozenset(
+    {
+        grpc.StatusCode.DATA_LOSS,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+
+
+class _Rpc(NamedTuple):
+    name: str
+    handler: Callable[[Store, Any], Any]
+    request: type[Message]
+    shape: Callable[..., grpc.RpcMethodHandler[Any, Any]]
+    changes: bool = False
+
+    @property
+    def streams(self) -> bool:
+        """Whether it answers with a stream."""
+        return self.shape is not grpc.unary_unary_rpc_method_handler
+
+
+_UNARY: Final = grpc.unary_unary_rpc_method_handler
+_SERVER: Final = grpc.unary_stream_rpc_method_handler
+_BOTH: Final = grpc.stream_stream_rpc_method_handler
+
+_RPCS: Final = (
+    _Rpc("Info", reading.info, wire.InfoRequest, _UNARY),
+    _Rpc("Update", changing.update, wire.UpdateRequest, _UNARY, changes=True),
+    _Rpc("List", reading.list_content, wire.ListContentRequest, _SERVER),
+    _Rpc("Delete", changing.delete, wire.DeleteContentRequest, _UNARY, changes=True),
+    _Rpc("Read", reading.read, wire.ReadContentRequest, _SERVER),
+    _Rpc("Status", reading.status, wire.StatusRequest, _UNARY),
+    _Rpc("ListStatuses", reading.list_statuses, wire.ListStatusesRequest, _UNARY),
+    _Rpc("Write", writing.write, wire.WriteContentRequest, _BOTH, changes=True),
+    _Rpc("Abort", changing.abort, wire.AbortRequest, _UNARY, changes=True),
+)
+
+
+class Service:
+    """containerd's Content service over the stores of the namespaces."""
+
+    def __init__(
+        self, namespaces: Namespaces, limits: Limits, metrics: Metrics, *, read_only: bool
+    ) -> None:
+        self._namespaces = namespaces
+        self._metrics = metrics
+        self._read_only = read_only
+        self._calls = Gate(limits.client_calls, "calls")
+        self._ingests = Gate(limits.client_ingests, "ingests")
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """What a gRPC server takes."""
+        handlers = {rpc.name: self._method(rpc) for rpc in _RPCS}
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    def _method(self, rpc: _Rpc) -> grpc.RpcMethodHandler[Any, Any]:
+        def answer(request: Any, context: grpc.ServicerContext) -> Message:  # noqa: ANN401 - by rpc
+            answers: list[Message] = []
+            with self._call(rpc, context) as store:
+                answers.append(rpc.handler(store, request))
+            return answers[0] if answers else Empty()  # none: the client has left
+
+        def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Message]:  # noqa: ANN401
+            with self._call(rpc, context) as store:
+                yield from rpc.handler(store, request)
+
+        return rpc.shape(
+            stream if rpc.streams else answer,
+            request_deserializer=rpc.request.FromString,
+            response_serializer=_serialize,
+        )
+
+    @contextmanager
+    def _call(self, rpc: _Rpc, context: grpc.ServicerContext) -> Iterator[Store]:
+        """Everything around a call. Errors end it with a status."""
+        began = perf_counter()
+        self._metrics.began(rpc.name)
+        code, text = grpc.StatusCode.OK, ""
+        try:
+            with ExitStack() as held:
+                yield self._enter(rpc, context, held)
+        except GeneratorExit:
+            code = grpc.StatusCode.CANCELLED
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
+            code, text = _verdict(error, context)
+            if code is not grpc.StatusCode.CANCELLED:
+                context.abort(code, text)
+        finally:
+            seconds = perf_counter() - began
+            self._metrics.ended(rpc.name, code.name, seconds)
+            _report(rpc.name, code, text, seconds)
+
+    def _enter(self, rpc: _Rpc, context: grpc.ServicerContext, held: ExitStack) -> Store:
+        if rpc.changes and self._read_only:
+            raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "this server is read-only")
+        client = client_of(context.peer())
+        held.enter_context(self._calls.passed(client))
+        if rpc.name == "Write":
+            held.enter_context(self._ingests.passed(client))
+        name = self._namespaces.named(context.invocation_metadata())
+        return held.enter_context(self._namespaces.store(name))
+
+
+def _serialize(message: Message) -> bytes:
+    return message.SerializeToString()
+
+
+def _verdict(error: Exception, context: grpc.ServicerContext) -> tuple[grpc.StatusCode, str]:
+    """Choose the status of a failed call, and pack the error of the store beside it."""
+    known = error.__cause__ if isinstance(error, Refusal) else error
+    if isinstance(known, ContentDBError):
+        context.set_trailing_metadata(((ERROR_TRAILER, describe(known)),))
+    if isinstance(error, Refusal):
+        return error.code, error.text
+    if isinstance(error, ContentDBError):
+        return code_of(error), text_of(error)
+    if not context.is_active():  # a client that left makes the stream of its requests raise
+        return grpc.StatusCode.CANCELLED, ""
+    _log.error("unexpected error", exc_info=error)
+    return grpc.StatusCode.INTERNAL, "internal error; see the server's log"
+
+
+def _report(rpc: str, code: grpc.StatusCode, text: str, seconds: float) -> None:
+    level = logging.ERROR if code in _OUR_FAULT else logging.DEBUG
+    if _log.isEnabledFor(level):
+        facts = {"rpc": rpc, "code": code.name, "ms": round(seconds * 1000, 3), "text": text}
+        _log.log(level, "call", extra={"facts": facts})

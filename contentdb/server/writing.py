@@ -1,0 +1,143 @@
+"""The rpc Write: one stream, one ingest, held from its first message to its last.
+
+Every request is answered once. The ingest outlives a stream that ends without a commit,
+whatever ended it, and the next stream with that ref goes on from there. The ref is free
+before the client learns how the stream ended.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from itertools import chain
+from typing import TYPE_CHECKING, Final
+
+import grpc
+
+from contentdb.errors import AlreadyExistsError, NotFoundError, RefLockedError, SizeMismatchError
+from contentdb.server import content_pb2 as wire
+from contentdb.server.messages import digest_or_none, set_time, to_labels
+from contentdb.server.statuses import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.store import Store
+
+__all__ = ["write"]
+
+_LOCK_WAIT_S: Final = 0.5
+"""How long a stream waits for a held ref. Clients try again by themselves."""
+
+
+def write(
+    store: Store, requests: Iterator[wire.WriteContentRequest]
+) -> Iterator[wire.WriteContentResponse]:
+    """Answer a client's stream until it commits or ends."""
+    first = next(requests, None)
+    if first is None:
+        return
+    if not first.ref:
+        raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "first message must have a reference")
+    with closing(_Ingest(store, first)) as ingest:
+        for request in chain((first,), requests):
+            answer = ingest.answer(request, named_now=request is not first)
+            yield answer
+            if request.action == wire.COMMIT:
+                return
+
+
+class _Ingest:
+    """The ingest of one stream, and what its client has declared so far."""
+
+    def __init__(self, store: Store, first: wire.WriteContentRequest) -> None:
+        self._store = store
+        self._total = max(0, first.total)
+        self._expected = first.expected
+        self._writer = store.writer(
+            first.ref,
+            total=self._total or None,
+            expected=digest_or_none(first.expected),
+            wait=_LOCK_WAIT_S,
+            redeclare=True,
+        )
+
+    def close(self) -> None:
+        """Keep the ingest, if it was not committed, and free the ref."""
+        self._writer.close()
+
+    def answer(
+        self, request: wire.WriteContentRequest, *, named_now: bool
+    ) -> wire.WriteContentResponse:
+        """Do what one request asks; ``named_now`` if its digest was not looked for at opening."""
+        if request.total > 0:
+            self._total = request.total
+        if request.expected:
+            self._expected = request.expected
+            if named_now:
+                self._refuse_stored(request.expected)
+        response = wire.WriteContentResponse(action=request.action)
+        if request.action == wire.STAT:
+            self._describe(response)
+        elif request.action in {wire.WRITE, wire.COMMIT}:
+            self._write(request)
+            response.digest = self._writer.digest
+            response.offset = self._writer.offset
+            if request.action == wire.COMMIT:
+                response.digest = self._commit(request)
+        else:
+            raise Refusal(
+                grpc.StatusCode.INVALID_ARGUMENT, f"unknown write action {request.action}"
+            )
+        return response
+
+    def _refuse_stored(self, expected: str) -> None:
+        digest = digest_or_none(expected)
+        if digest is None or not self._store.exists(digest):
+            return
+        self._writer.close()
+        with suppress(NotFoundError, RefLockedError):  # another stream has it by now
+            self._store.abort(self._writer.ref)
+        raise Refusal(
+            grpc.StatusCode.ALREADY_EXISTS, f"blob with expected digest {digest} exists"
+        ) from AlreadyExistsError(digest)
+
+    def _describe(self, response: wire.WriteContentResponse) -> None:
+        status = self._writer.status()
+        response.offset = status.offset
+        response.total = self._total
+        response.digest = self._writer.digest
+        set_time(response.started_at, status.started_ns)
+        set_time(response.updated_at, status.updated_ns)
+
+    def _write(self, request: wire.WriteContentRequest) -> None:
+        """Append, or start again from 0; a negative offset is wherever the ingest stands."""
+        offset = self._writer.offset
+        if request.offset > 0 and request.offset != offset:
+            raise Refusal(
+                grpc.StatusCode.OUT_OF_RANGE,
+                f"write @{request.offset} must occur at current offset {offset}",
+            )
+        if request.offset == 0 and offset > 0:
+            self._writer.truncate()
+        data = memoryview(request.data)
+        while data:
+            data = data[self._writer.write(data) :]
+
+    def _commit(self, request: wire.WriteContentRequest) -> str:
+        expected = digest_or_none(self._expected)
+        if self._expected and expected is None:
+            raise Refusal(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"unexpected commit digest {self._writer.digest}, expected {self._expected}",
+            )
+        try:
+            info = self._writer.commit(
+                size=self._total or None, expected=expected, labels=to_labels(request.labels)
+            )
+        except SizeMismatchError as error:
+            raise Refusal(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f'"{self._writer.ref}" failed size validation: {error.actual} != {error.expected}',
+            ) from error
+        committed: str = info.digest
+        return committed
