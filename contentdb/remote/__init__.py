@@ -1,0 +1,9 @@
+"""A store behind a socket: contentdb's own server, or a containerd daemon.
+
+`connect` gives a `RemoteStore` that plays the same roles as `contentdb.Store`. It needs the
+extra ``contentdb[grpc]``, and is loaded only when it is asked for.
+"""
+
+from contentdb.remote.store import RemoteStore, connect
+
+__all__ = ["RemoteStore", "connect"]

@@ -1,0 +1,117 @@
+"""One blob read over the network, as a seekable stream."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Final
+
+from contentdb.digest import Digest, Hasher
+from contentdb.errors import CorruptBlobError
+from contentdb.remote.answers import told
+from contentdb.server import content_pb2 as wire
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from contentdb.remote.channel import Channel
+
+__all__ = ["RemoteReader"]
+
+_PIECE_BYTES: Final = 1024 * 1024
+
+
+class RemoteReader(io.RawIOBase):
+    """A `contentdb.content.Reader`.
+
+    The stream is open from the beginning, so that reading on works when the blob is deleted
+    meanwhile; a seek opens another.
+    """
+
+    def __init__(self, channel: Channel, digest: Digest, size: int, *, verify: bool) -> None:
+        super().__init__()
+        self.digest = digest
+        self.size = size
+        self._channel = channel
+        self._at = 0
+        self._verify = verify
+        self._rest = memoryview(b"")
+        self._start()
+
+    def _start(self) -> None:
+        """Open a stream at the present position, and wait until the server has the file open."""
+        self._hasher = Hasher(self.digest.algorithm) if self._verify and not self._at else None
+        self._rest = memoryview(b"")
+        request = wire.ReadContentRequest(digest=self.digest, offset=self._at)
+        self._stream = self._channel.read(request) if self._at < self.size else None
+        self._fill()
+
+    def _fill(self) -> None:
+        if self._stream is None:
+            return
+        with told(digest=self.digest):
+            message = next(self._stream, None)
+        self._rest = memoryview(b"" if message is None else message.data)
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Fill a buffer; the read that reaches the end raises if the bytes are not the blob's."""
+        into = memoryview(buffer).cast("B")
+        if not self._rest and self._at < self.size:
+            self._fill()
+            if not self._rest:
+                raise CorruptBlobError(self.digest, "remote", "it ends too early")
+        count = min(len(into), len(self._rest))
+        piece = self._rest[:count]
+        if self._hasher is not None:
+            self._hasher.update(piece)
+            self._check_end(self._at + count)
+        into[:count] = piece
+        self._rest = self._rest[count:]
+        self._at += count
+        return count
+
+    def _check_end(self, at: int) -> None:
+        if at == self.size and self._hasher is not None and self._hasher.digest != self.digest:
+            raise CorruptBlobError(self.digest, "remote", f"its bytes are {self._hasher.digest}")
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read so many bytes, fewer only at the end; None or a negative size reads the rest."""
+        left = self.size - self._at
+        wanted = left if size is None or size < 0 else min(size, left)
+        pieces = bytearray(wanted)
+        view = memoryview(pieces)
+        while view:
+            view = view[self.readinto(view[:_PIECE_BYTES]) :]
+        return bytes(pieces)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go to a position; what is read after it is not verified, but from the very start."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"negative seek position {base + offset}")
+        if base + offset != self._at:
+            self._stop()
+            self._at = base + offset
+            self._start()
+        return self._at
+
+    def tell(self) -> int:
+        """The position in bytes."""
+        return self._at
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def close(self) -> None:
+        """End the stream; twice is harmless."""
+        self._stop()
+        super().close()
+
+    def _stop(self) -> None:
+        if self._stream is not None:
+            self._stream.cancel()
+            self._stream = None

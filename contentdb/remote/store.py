@@ -1,0 +1,334 @@
+"""`RemoteStore`: the roles of a store, played over a connection."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from io import BytesIO
+from itertools import islice, repeat
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from contentdb.content import Info, Status, Usage
+from contentdb.digest import Digest
+from contentdb.errors import (
+    AlreadyExistsError,
+    AmbiguousDigestError,
+    ContentDBError,
+    CorruptBlobError,
+    FailedPreconditionError,
+    InvalidFieldError,
+    NotFoundError,
+    RefLockedError,
+    StorageError,
+)
+from contentdb.labels import check_labels, keys_of_fields
+from contentdb.layout import DEFAULT_NAMESPACE, check_namespace, check_ref
+from contentdb.remote.answers import told
+from contentdb.remote.channel import Channel, Credentials
+from contentdb.remote.ingesting import fill
+from contentdb.remote.reader import RemoteReader
+from contentdb.remote.writer import RemoteWriter
+from contentdb.server import content_pb2 as wire
+from contentdb.server.messages import to_info, to_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from types import TracebackType
+    from typing import BinaryIO
+
+    from typing_extensions import Buffer
+
+    Source = Buffer | BinaryIO | PathLike[str]
+
+__all__ = ["RemoteStore", "connect"]
+
+_RETRY_S: Final = 0.02
+_SORTS: Final = {
+    "digest": lambda info: info.digest,
+    "size": lambda info: (info.size, info.digest),
+    "created_at": lambda info: (info.created_ns, info.digest),
+    "updated_at": lambda info: (info.updated_ns, info.digest),
+}
+
+
+def connect(
+    address: str, *, namespace: str = DEFAULT_NAMESPACE, credentials: Credentials | None = None
+) -> RemoteStore:
+    """Use the store that a server serves.
+
+    Args:
+        address: The path of a unix socket (also as ``unix:PATH``), or ``HOST:PORT``.
+        namespace: Whose blobs and ingests to see.
+        credentials: For mutual TLS, which ``HOST:PORT`` takes.
+
+    Returns:
+        The store. Nothing is sent before it is used.
+    """
+    return RemoteStore(address, namespace=namespace, credentials=credentials)
+
+
+class RemoteStore:
+    """Provider, Ingester, IngestManager and Manager over containerd's Content API.
+
+    What is durable and what is verified is up to the server, but every blob read from its
+    beginning is verified here too. Thread-safe; not for use across a fork.
+    """
+
+    def __init__(
+        self, address: str, *, namespace: str, credentials: Credentials | None = None
+    ) -> None:
+        self.address = address
+        self.namespace = check_namespace(namespace)
+        self._channel = Channel(address, namespace, credentials)
+
+    # -- Provider
+
+    def open(self, digest: str, *, verify: bool = True) -> RemoteReader:
+        """Open for reading; with ``verify`` the read that reaches the end checks the digest."""
+        info = self.info(digest)
+        return RemoteReader(self._channel, info.digest, info.size, verify=verify)
+
+    def read(self, digest: str) -> bytes:
+        """All bytes, verified against the digest."""
+        with self.open(digest) as reader:
+            return reader.read()
+
+    def path(self, digest: str) -> Path:
+        """Refuse: a remote blob has no file here."""
+        raise FailedPreconditionError(f"{Digest(digest)} is at {self.address}: it has no path here")
+
+    # -- Ingester
+
+    def writer(
+        self,
+        ref: str,
+        *,
+        total: int | None = None,
+        expected: str | None = None,
+        wait: float | bool = False,
+    ) -> RemoteWriter:
+        """Begin or resume an ingest. The server itself waits half a second for a held ref."""
+        wanted = None if expected is None else Digest(expected)
+        total, wanted = self._declaration(check_ref(ref), total, wanted)
+        deadline = None if wait is True else time.monotonic() + wait
+        while True:
+            try:
+                return RemoteWriter(self._channel, ref, total=total, expected=wanted)
+            except RefLockedError:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise
+            time.sleep(_RETRY_S)
+
+    def _declaration(
+        self, ref: str, total: int | None, expected: Digest | None
+    ) -> tuple[int | None, Digest | None]:
+        """Complete what is declared by what was; the wire would take a contradiction."""
+        try:
+            before = self.status(ref)
+        except NotFoundError:
+            return total, expected
+        for was, now in ((before.total, total), (before.expected, expected)):
+            if None not in (was, now) and was != now:
+                raise FailedPreconditionError(f"ref {ref} was begun for {was}, not for {now}")
+        return before.total if total is None else total, expected or before.expected
+
+    def ingest(
+        self,
+        ref: str,
+        source: BinaryIO,
+        *,
+        total: int | None = None,
+        expected: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        wait: float | bool = True,
+    ) -> Info:
+        """Take a whole stream in: wait, resume, verify, commit. Already stored is success."""
+        labels = check_labels(labels or {})
+        try:
+            with self.writer(ref, total=total, expected=expected, wait=wait) as writer:
+                return fill(writer, source, total=total, expected=expected, labels=labels)
+        except AlreadyExistsError as error:
+            return self.info(error.digest)
+
+    def add(
+        self,
+        source: Source,
+        *,
+        expected: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        link: str = "copy",  # noqa: ARG002 - of `Store.add`; over a network all is copied
+    ) -> Info:
+        """Store content without a ref, whether it was there already or not."""
+        if isinstance(source, PathLike):
+            try:
+                with Path(source).open("rb") as file:
+                    return self._add(file, expected, labels)
+            except OSError as error:
+                raise StorageError.of("read", source, error) from error
+        stream: BinaryIO = source if hasattr(source, "read") else BytesIO(source)  # type: ignore[assignment]
+        return self._add(stream, expected, labels)
+
+    def _add(
+        self, source: BinaryIO, expected: str | None, labels: Mapping[str, str] | None
+    ) -> Info:
+        ref = f"add-{uuid.uuid4()}"
+        try:
+            return self.ingest(ref, source, expected=expected, labels=labels)
+        except BaseException:
+            self._forget(ref)
+            raise
+
+    def _forget(self, ref: str) -> None:
+        try:
+            self.abort(ref)
+        except ContentDBError:
+            return  # the first error is the one to tell; a sweep finds the rest
+
+    def add_many(
+        self,
+        sources: Iterable[Source],
+        *,
+        expected: Iterable[str | None] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Info | ContentDBError]:
+        """Store one after the other; a bad source yields its error and spoils no other."""
+        for source, digest in zip(sources, repeat(None) if expected is None else expected):  # noqa: B905 - repeat has no end
+            try:
+                yield self.add(source, expected=digest, labels=labels)
+            except ContentDBError as error:
+                yield error
+
+    # -- IngestManager
+
+    def status(self, ref: str) -> Status:
+        """One ingest. Whether it is held, the wire does not tell: always False."""
+        with told(ref=check_ref(ref)):
+            return to_status(self._channel.status(wire.StatusRequest(ref=ref)).status)
+
+    def statuses(self, *filters: str) -> Iterator[Status]:
+        """Those that any of the filters selects, by ref."""
+        with told():
+            answer = self._channel.list_statuses(wire.ListStatusesRequest(filters=filters))
+        return iter(sorted(map(to_status, answer.statuses), key=lambda status: status.ref))
+
+    def abort(self, ref: str) -> None:
+        """Drop an ingest."""
+        with told(ref=check_ref(ref)):
+            self._channel.abort(wire.AbortRequest(ref=ref))
+
+    # -- Manager
+
+    def info(self, digest: str) -> Info:
+        """What is known of a blob."""
+        digest = Digest(digest)
+        with told(digest=digest):
+            return to_info(self._channel.info(wire.InfoRequest(digest=digest)).info)
+
+    def exists(self, digest: str) -> bool:
+        """Whether the blob is stored and not known to be damaged."""
+        try:
+            self.info(digest)
+        except (NotFoundError, CorruptBlobError):
+            return False
+        return True
+
+    def update(
+        self, digest: str, labels: Mapping[str, str], *, fields: Sequence[str] | None = None
+    ) -> Info:
+        """Replace all labels, or with ``fields=["labels.k"]`` set or remove just those."""
+        digest = Digest(digest)
+        if fields is not None:
+            keys_of_fields(fields)
+            if not fields:
+                return self.info(digest)  # no mask at all would mean all labels on the wire
+        request = wire.UpdateRequest(
+            info=wire.Info(digest=digest, labels=check_labels(labels)),
+            update_mask=None if fields is None else FieldMask(paths=fields),
+        )
+        with told(digest=digest):
+            return to_info(self._channel.update(request).info)
+
+    def walk(
+        self,
+        *filters: str,
+        sort: str = "digest",
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Info]:
+        """Stream what the filters select. Any order but that by digest is made here, in memory."""
+        key = _SORTS.get(sort.removeprefix("-"))
+        if key is None:
+            raise InvalidFieldError(sort, f"sort by one of {', '.join(_SORTS)}")
+        infos = self._list(filters)
+        if after is not None:
+            behind = Digest(after)
+            infos = (info for info in infos if info.digest > behind)
+        if sort != "digest":
+            infos = iter(sorted(infos, key=key, reverse=sort.startswith("-")))
+        return infos if limit is None else islice(infos, limit)
+
+    def _list(self, filters: Sequence[str]) -> Iterator[Info]:
+        """Begin a listing; its first page is here on return, so that it is as of now."""
+        stream = iter(self._channel.list_content(wire.ListContentRequest(filters=filters)))
+
+        def page() -> Iterator[Info]:
+            with told():
+                message = next(stream, None)
+            return iter(()) if message is None else map(to_info, message.info)
+
+        first = page()
+
+        def pages() -> Iterator[Info]:
+            infos = list(first)
+            while infos:
+                yield from infos
+                infos = list(page())
+
+        return pages()
+
+    def delete(self, digest: str) -> None:
+        """Remove a blob."""
+        digest = Digest(digest)
+        with told(digest=digest):
+            self._channel.delete(wire.DeleteContentRequest(digest=digest))
+
+    # -- beyond the roles
+
+    def resolve(self, prefix: str) -> Digest:
+        """The stored digest that begins so, with or without its algorithm."""
+        digests = list(islice(self._matching(prefix), 2))
+        if not digests:
+            raise NotFoundError(digest=prefix)
+        if len(digests) > 1:
+            raise AmbiguousDigestError(prefix, "it fits several blobs")
+        return digests[0]
+
+    def _matching(self, prefix: str) -> Iterator[Digest]:
+        for info in self.walk():
+            if info.digest.startswith(prefix) or info.digest.encoded.startswith(prefix):
+                yield info.digest
+
+    def usage(self) -> Usage:
+        """Count by listing all: the wire has no shorter way."""
+        sizes = [info.size for info in self.walk()]
+        offsets = [status.offset for status in self.statuses()]
+        return Usage(len(sizes), sum(sizes), len(offsets), sum(offsets))
+
+    def close(self) -> None:
+        """Disconnect; twice is harmless."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
