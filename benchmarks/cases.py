@@ -133,6 +133,7 @@ def _many(scale: Scale) -> Iterator[Case]:
     for subject, floor in (
         (NO_SYNC, ""),
         ("contentdb add", NO_SYNC),
+        ("contentdb writer", NO_SYNC),
         ("disk-objectstore loose", NO_SYNC),
         ("diskcache", NO_SYNC),
         ("hashfs", NO_SYNC),
@@ -142,6 +143,9 @@ def _many(scale: Scale) -> Iterator[Case]:
         yield Case(
             "fill_duplicate", subject, "fill_duplicate", scale.of(5000), floor=floor, note=note
         )
+    for subject, floor in ((NO_SYNC, ""), ("contentdb add_many", NO_SYNC)):
+        workload, count = "fill_duplicate_many", scale.of(5000)
+        yield Case(workload, subject, workload, count, floor=floor)
 
 
 def _reads(scale: Scale) -> Iterator[Case]:

@@ -8,7 +8,7 @@ import contentdb
 from benchmarks.subject import Entry, Subject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO, Literal
 
@@ -83,6 +83,14 @@ class OursWriter(Ours):
             writer.write(data)
             return writer.commit().digest
 
+    def put_known(self, data: bytes, key: str) -> None:  # noqa: ARG002 - the bytes are not needed
+        """`writer(ref, expected=)`, which answers by an error."""
+        try:
+            self.store.writer("a ref", expected=key).close()
+        except contentdb.AlreadyExistsError:
+            return
+        raise RuntimeError("a stored blob was not noticed")
+
 
 class OursMany(Ours):
     """`Store.add_many`."""
@@ -93,6 +101,12 @@ class OursMany(Ours):
             if isinstance(answer, contentdb.ContentDBError):
                 raise answer
             yield answer.digest
+
+    def put_known_many(self, items: Sequence[bytes], keys: Sequence[str]) -> None:
+        """`add_many` with their digests."""
+        for answer in self.store.add_many(items, expected=keys):
+            if isinstance(answer, contentdb.ContentDBError):
+                raise answer
 
 
 class OursBatch(Ours):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -35,6 +35,11 @@ class Subject:
     def put_known(self, data: bytes, key: str) -> None:
         """Store what is stored already, its key being known."""
         raise NotImplementedError
+
+    def put_known_many(self, items: Sequence[bytes], keys: Sequence[str]) -> None:
+        """Store many that are stored already, their keys being known."""
+        for data, key in zip(items, keys, strict=True):
+            self.put_known(data, key)
 
     def put_stream(self, stream: BinaryIO) -> str:
         """Store one large object."""

@@ -125,6 +125,14 @@ def fill_duplicate(job: Job) -> Sample:
     return of_latencies(taken, job.case.size)
 
 
+def fill_duplicate_many(job: Job) -> Sample:
+    """The same, all in one call."""
+    subject, items, keys = _filled(job)
+    start = perf_counter()
+    subject.put_known_many(items, keys)
+    return Sample(len(items), len(items) * job.case.size, perf_counter() - start)
+
+
 def read_random(job: Job) -> Sample:
     """Whole objects in no order, twice as many reads as there are objects."""
     subject, _, keys = _filled(job)
@@ -217,6 +225,7 @@ WORKLOADS: dict[str, Callable[[Job], Sample]] = {
         fill_threads,
         fill_processes,
         fill_duplicate,
+        fill_duplicate_many,
         read_random,
         resume,
         walk,
