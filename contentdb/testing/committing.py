@@ -35,7 +35,7 @@ REFUSED: dict[str, tuple[dict[str, object], type[Exception]]] = {
     "size 0": ({"size": 0}, SizeMismatchError),
     "another digest": ({"expected": OTHER}, DigestMismatchError),
     "another sha512": ({"expected": Digest.of(b"something", "sha512")}, DigestMismatchError),
-    "no digest": ({"expected": "sha256:nonsense"}, MalformedDigestError),
+    "no digest": ({"expected": "nonsense"}, MalformedDigestError),
     "too long a label": ({"labels": {"k": "v" * 4096}}, InvalidLabelError),
 }
 

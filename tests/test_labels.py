@@ -1,0 +1,66 @@
+"""What may be a label, and what an update is about."""
+
+from __future__ import annotations
+
+import pytest
+
+from contentdb.errors import InvalidFieldError, InvalidLabelError
+from contentdb.labels import check_labels, keys_of_fields
+
+
+def test_labels_are_copied() -> None:
+    labels = {"a": "1"}
+    checked = check_labels(labels)
+    labels["a"] = "2"
+    assert checked == {"a": "1"}
+
+
+def test_an_empty_value_is_no_label() -> None:
+    assert check_labels({"a": "", "b": "1"}) == {"b": "1"}
+
+
+def test_the_limit_counts_bytes_of_both() -> None:
+    assert check_labels({"k" * 2048: "v" * 2048})
+    assert check_labels({"k": "é" * 2047})
+    with pytest.raises(InvalidLabelError, match="4097 bytes"):
+        check_labels({"k" * 2048: "v" * 2049})
+    with pytest.raises(InvalidLabelError, match="4097 bytes"):
+        check_labels({"k": "é" * 2048})
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ({"": "v"}, "empty"),
+        ({"a\0": "v"}, "NUL"),
+        ({"a": "v\0"}, "NUL"),
+        ({"a": "\ud800"}, "Unicode"),
+        ({"a": 1}, "text"),
+        ({1: "a"}, "text"),
+        ({"a": None}, "text"),
+    ],
+)
+def test_bad_labels(labels: dict[str, str], reason: str) -> None:
+    with pytest.raises(InvalidLabelError, match=reason):
+        check_labels(labels)
+
+
+@pytest.mark.parametrize(
+    ("fields", "keys"),
+    [
+        (["labels.a"], {"a"}),
+        (["labels.a", "labels.b.c/d"], {"a", "b.c/d"}),
+        (["labels.a.labels.b"], {"a.labels.b"}),
+        (["labels"], None),
+        (["labels.a", "labels"], None),
+        ([], set()),
+    ],
+)
+def test_fields(fields: list[str], keys: set[str] | None) -> None:
+    assert keys_of_fields(fields) == keys
+
+
+@pytest.mark.parametrize("fields", [["size"], ["labels.a", "digest"], ["labels."], [""], "labels"])
+def test_bad_fields(fields: list[str]) -> None:
+    with pytest.raises(InvalidFieldError):
+        keys_of_fields(fields)
