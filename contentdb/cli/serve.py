@@ -1,0 +1,129 @@
+"""``contentdb serve``: the store for containerd's clients, over gRPC."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from contentdb.server.daemon import Server
+    from contentdb.server.metrics import Metrics
+
+__all__ = ["serve"]
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.option(
+    "--socket", type=click.Path(path_type=Path), help="Listen on a unix socket at this path."
+)
+@click.option("--listen", metavar="HOST:PORT", help="Listen on TCP too, with mutual TLS.")
+@click.option("--tls-key", type=_FILE, help="The server's private key, PEM.")
+@click.option("--tls-cert", type=_FILE, help="The server's certificate, PEM.")
+@click.option("--tls-client-ca", type=_FILE, help="Whose certificates clients must show, PEM.")
+@click.option(
+    "--default-namespace",
+    metavar="NAME",
+    help="For calls that name none, as containerd's do when this server is its content plugin.",
+)
+@click.option("--read-only", is_flag=True, help="Refuse whatever would change something.")
+@click.option("--max-calls", type=click.IntRange(1), default=256, show_default=True)
+@click.option("--max-client-calls", type=click.IntRange(1), default=128, show_default=True)
+@click.option("--max-client-ingests", type=click.IntRange(1), default=64, show_default=True)
+@click.option("--grace", type=click.FloatRange(0), default=10.0, help="Seconds calls have to end.")
+@click.option("--metrics", metavar="HOST:PORT", help="Answer Prometheus here, without TLS.")
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info"
+)
+@click.option("--log-json", is_flag=True, help="Log one JSON object a line.")
+@click.pass_context
+def serve(  # noqa: PLR0917 - click passes every option by name
+    context: click.Context,
+    socket: Path | None,
+    listen: str | None,
+    tls_key: Path | None,
+    tls_cert: Path | None,
+    tls_client_ca: Path | None,
+    default_namespace: str | None,
+    read_only: bool,
+    max_calls: int,
+    max_client_calls: int,
+    max_client_ingests: int,
+    grace: float,
+    metrics: str | None,
+    log_level: str,
+    log_json: bool,
+) -> None:
+    """Serve the store over gRPC, as containerd's Content API, until SIGINT or SIGTERM.
+
+    Ingests that are cut off by the end stay, to be resumed.
+    """
+    if socket is None and listen is None:
+        raise click.UsageError("give --socket PATH, --listen HOST:PORT, or both")
+    try:
+        from contentdb.server.daemon import ListenError, Server, Tls
+        from contentdb.server.guard import SocketError
+    except ImportError as error:
+        raise click.ClickException(
+            f"serving needs the extra: pip install 'contentdb[grpc]' ({error})"
+        ) from error
+    from contentdb.server.limits import Limits
+    from contentdb.server.logs import log_to_stderr
+
+    log_to_stderr(level=log_level, as_json=log_json)
+    server = Server(
+        context.find_root().params["root"],
+        default_namespace=default_namespace,
+        read_only=read_only,
+        limits=Limits(
+            calls=max_calls, client_calls=max_client_calls, client_ingests=max_client_ingests
+        ),
+        metrics=None if metrics is None else _metrics(metrics),
+    )
+    try:
+        if socket is not None:
+            server.listen_unix(socket)
+        if listen is not None:
+            if tls_key is None or tls_cert is None or tls_client_ca is None:
+                raise click.UsageError(
+                    "--listen takes --tls-key, --tls-cert and --tls-client-ca: "
+                    "over TCP both sides show certificates"
+                )
+            port = server.listen_tls(listen, Tls(tls_key, tls_cert, tls_client_ca))
+            listen = f"{listen.rpartition(':')[0]}:{port}"
+        _run(server, [str(place) for place in (socket, listen) if place is not None])
+    except (ListenError, SocketError) as error:
+        raise click.ClickException(str(error)) from error
+    finally:
+        server.stop(grace_s=grace)
+
+
+def _metrics(address: str) -> Metrics:
+    from contentdb.server.metrics import serve_metrics
+
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise click.UsageError(f"--metrics takes HOST:PORT, not {address}")
+    return serve_metrics(host, int(port))
+
+
+def _run(server: Server, places: list[str]) -> None:
+    """Serve until a signal says stop; a second one ends the process at once."""
+    stop = Event()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    server.start()
+    click.echo(f"serving on {' and '.join(places)}", err=True)
+    stop.wait()
