@@ -10,6 +10,7 @@
     changing.py    Update, Delete, Abort
     namespaces.py  one store handle for each namespace in use
     limits.py      how much one client may have open
+    logs.py        what is told, as text or as lines of JSON
     metrics.py     counts and times for Prometheus
     statuses.py    contentdb's errors as gRPC statuses, and back
     messages.py    contentdb's records as protobuf messages, and back
