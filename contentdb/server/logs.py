@@ -1,0 +1,43 @@
+"""Structured logs: one JSON object a line, or the same facts as text."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+
+__all__ = ["JsonLines", "log_to_stderr"]
+
+
+class JsonLines(logging.Formatter):
+    """Formats a record as one line of JSON, its facts beside time, level and message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Give the line, without its end."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        facts = getattr(record, "facts", {})
+        return " ".join([super().format(record), *(f"{key}={facts[key]!r}" for key in facts)])
+
+
+def log_to_stderr(*, level: str, as_json: bool) -> None:
+    """Send what the server tells, from a level on, to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        JsonLines() if as_json else _Text("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    )
+    logger = logging.getLogger("contentdb")
+    logger.addHandler(handler)
+    logger.setLevel(level.upper())
