@@ -81,6 +81,7 @@ class Server:
         self._namespaces = Namespaces(
             open_store, default=default_namespace, limit=limits.namespaces
         )
+        self._stopped = False
         self._guards: list[SocketGuard] = []
         self._threads = ThreadPoolExecutor(limits.calls, "contentdb-rpc")
         self._server = grpc.server(
@@ -127,8 +128,11 @@ class Server:
     def stop(self, *, grace_s: float = _GRACE_S) -> None:
         """Take no new calls, let those under way end for a while, then cancel them.
 
-        Ingests that are cut off stay, to be resumed.
+        Ingests that are cut off stay, to be resumed. Twice is harmless.
         """
+        if self._stopped:
+            return
+        self._stopped = True
         self._health.enter_graceful_shutdown()
         self._server.stop(grace_s).wait()
         self._threads.shutdown()  # a cancelled call may still be closing its ingest
