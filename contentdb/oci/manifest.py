@@ -1,0 +1,188 @@
+"""Manifests and indexes: the documents that say of what other blobs an image is made.
+
+Parsed strictly, since they come from strangers: see the rules of
+https://github.com/opencontainers/image-spec (manifest.md, image-index.md, descriptor.md) and
+the advisory GHSA-77vh-xpmg-72qh about documents that are two things at once. ``urls`` of a
+descriptor are ignored: content comes from the registry that was named, or not at all.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from contentdb.digest import Digest
+from contentdb.errors import InvalidDigestError
+from contentdb.oci.errors import InvalidManifestError, shown
+from contentdb.oci.media import INDEXES, LEGACY, MANIFESTS, OCI_INDEX, OCI_MANIFEST, bare
+from contentdb.oci.strict_json import parse_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["MANIFEST_BYTES", "Descriptor", "Document", "parse_descriptor", "parse_document"]
+
+MANIFEST_BYTES: Final = 4 * 1024 * 1024
+"""The most that a manifest may have; registries draw the same line."""
+
+_MOST_ENTRIES: Final = 4096
+_LARGEST: Final = 2**63 - 1
+_MEDIA_TYPE: Final = re.compile(
+    r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+)
+_OPAQUE: Final = frozenset({None, "application/json", "application/octet-stream", "text/plain"})
+"""Content types that say nothing about a manifest."""
+
+
+class Descriptor(NamedTuple):
+    """What a document says of one other blob. Nothing of it is verified yet but its form."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    """Bytes."""
+    platform: Mapping[str, str]
+    """``os``, ``architecture``, ``variant``, as far as given."""
+    annotations: Mapping[str, str]
+
+
+class Document(NamedTuple):
+    """A manifest (config and layers) or an index (manifests)."""
+
+    media_type: str
+    config: Descriptor | None
+    layers: tuple[Descriptor, ...]
+    manifests: tuple[Descriptor, ...]
+    subject: Descriptor | None
+    """What an artifact is about. A link, not a part: it is not fetched along."""
+    artifact_type: str | None
+
+    @property
+    def is_index(self) -> bool:
+        """Whether it names manifests, rather than config and layers."""
+        return self.media_type in INDEXES
+
+    def parts(self) -> Iterator[Descriptor]:
+        """All that the document is made of, the config first."""
+        if self.config is not None:
+            yield self.config
+        yield from self.layers
+        yield from self.manifests
+
+    def links(self) -> dict[str, str]:
+        """The labels by which containerd's collector follows a document to its parts.
+
+        Source: ``ChildGCLabels`` in containerd's ``core/images/mediatypes.go``.
+        """
+        prefix = "containerd.io/gc.ref.content"
+        links = {f"{prefix}.l.{n}": str(part.digest) for n, part in enumerate(self.layers)}
+        links |= {f"{prefix}.m.{n}": str(part.digest) for n, part in enumerate(self.manifests)}
+        if self.config is not None:
+            links[f"{prefix}.config"] = str(self.config.digest)
+        return links
+
+
+def parse_document(data: bytes, content_type: str | None = None) -> Document:
+    """Parse the bytes of a manifest or index.
+
+    Args:
+        data: The bytes, whose digest the caller checks.
+        content_type: What the registry or a descriptor calls them. It must not contradict
+            the ``mediaType`` inside; without one inside, it decides.
+
+    Raises:
+        InvalidManifestError: Not well-formed, ambiguous, over a limit, or of schema 1.
+    """
+    raw = parse_object(data, most_bytes=MANIFEST_BYTES)
+    media_type = _media_type(raw, bare(content_type))
+    if raw.get("schemaVersion") != 2 or isinstance(raw["schemaVersion"], bool):  # noqa: PLR2004 - the schema's name
+        raise InvalidManifestError("its schemaVersion is not 2")
+    _refuse_ambiguity(raw, media_type)
+    is_index = media_type in INDEXES
+    subject = raw.get("subject")
+    return Document(
+        media_type=media_type,
+        config=None if is_index else parse_descriptor(raw.get("config"), "config"),
+        layers=() if is_index else _entries(raw, "layers"),
+        manifests=_entries(raw, "manifests") if is_index else (),
+        subject=None if subject is None else parse_descriptor(subject, "subject"),
+        artifact_type=_optional_type(raw.get("artifactType"), "artifactType"),
+    )
+
+
+def parse_descriptor(raw: object, where: str) -> Descriptor:
+    """Check one descriptor. Its ``urls`` and ``data`` are left out on purpose.
+
+    Raises:
+        InvalidManifestError: A field is missing or of the wrong kind; the reason says which.
+    """
+    if not isinstance(raw, dict):
+        raise InvalidManifestError(f"{where} is not a descriptor")
+    media_type = _optional_type(raw.get("mediaType"), f"{where}.mediaType")
+    if media_type is None:
+        raise InvalidManifestError(f"{where}.mediaType is missing")
+    size = raw.get("size")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _LARGEST:
+        raise InvalidManifestError(f"{where}.size is not a count of bytes")
+    digest = raw.get("digest")
+    if not isinstance(digest, str):
+        raise InvalidManifestError(f"{where}.digest is missing")
+    try:
+        parsed = Digest(digest)
+    except InvalidDigestError as error:
+        raise InvalidManifestError(f"{where}.digest: {error}") from None
+    return Descriptor(
+        media_type,
+        parsed,
+        size,
+        _texts(raw.get("platform"), f"{where}.platform", strict=False),
+        _texts(raw.get("annotations"), f"{where}.annotations", strict=True),
+    )
+
+
+def _media_type(raw: dict[str, Any], outside: str | None) -> str:
+    inside = _optional_type(raw.get("mediaType"), "mediaType")
+    if LEGACY & {inside, outside} or "fsLayers" in raw or raw.get("schemaVersion") == 1:
+        raise InvalidManifestError("it is of schema 1, whose digest does not cover its bytes")
+    outside = None if outside in _OPAQUE else outside
+    if inside is not None and outside is not None and inside != outside:
+        raise InvalidManifestError(f"it says {inside}, and is served as {shown(outside)}")
+    guess = OCI_INDEX if "manifests" in raw else OCI_MANIFEST
+    media_type = inside or outside or guess
+    if media_type not in INDEXES and media_type not in MANIFESTS:
+        raise InvalidManifestError(f"{shown(media_type)} is neither a manifest nor an index")
+    return media_type
+
+
+def _refuse_ambiguity(raw: dict[str, Any], media_type: str) -> None:
+    wrong = ("layers", "config") if media_type in INDEXES else ("manifests",)
+    for key in wrong:
+        if key in raw:
+            raise InvalidManifestError(f"it is {media_type}, and has {key}")
+
+
+def _entries(raw: dict[str, Any], key: str) -> tuple[Descriptor, ...]:
+    entries = raw.get(key)
+    if not isinstance(entries, list):
+        raise InvalidManifestError(f"{key} is not a list")
+    if len(entries) > _MOST_ENTRIES:
+        raise InvalidManifestError(f"{key} has {len(entries)} entries; {_MOST_ENTRIES} is the most")
+    return tuple(parse_descriptor(entry, f"{key}[{n}]") for n, entry in enumerate(entries))
+
+
+def _optional_type(value: object, where: str) -> str | None:
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or _MEDIA_TYPE.fullmatch(value) is None:
+        raise InvalidManifestError(f"{where} is not a media type")
+    return value
+
+
+def _texts(raw: object, where: str, *, strict: bool) -> dict[str, str]:
+    if raw is None:
+        return {}
+    if not isinstance(raw, dict):
+        raise InvalidManifestError(f"{where} is not an object")
+    if strict and not all(isinstance(value, str) for value in raw.values()):
+        raise InvalidManifestError(f"{where} has a value that is not text")
+    return {key: value for key, value in raw.items() if isinstance(value, str)}

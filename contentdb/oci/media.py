@@ -1,0 +1,50 @@
+"""Media types that a registry serves, and what each one makes of a document.
+
+Sources: https://github.com/opencontainers/image-spec/blob/main/media-types.md and Docker's
+image manifest version 2, schema 2. Anything not named here is an opaque blob.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "ACCEPT",
+    "DOCKER_INDEX",
+    "DOCKER_MANIFEST",
+    "INDEXES",
+    "LEGACY",
+    "MANIFESTS",
+    "OCI_INDEX",
+    "OCI_MANIFEST",
+    "bare",
+    "is_document",
+]
+
+OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
+OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
+DOCKER_INDEX: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
+
+INDEXES: Final = frozenset({OCI_INDEX, DOCKER_INDEX})
+MANIFESTS: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
+LEGACY: Final = frozenset(
+    {
+        "application/vnd.docker.distribution.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v1+prettyjws",
+    }
+)
+"""Schema 1: its digest is not that of its bytes, so it is never accepted."""
+
+ACCEPT: Final = (OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
+"""Asked for at once, always: a registry that is asked for less converts, or says 404."""
+
+
+def bare(header: str | None) -> str | None:
+    """Cut the parameters off a Content-Type; None when nothing is left."""
+    return (header or "").partition(";")[0].strip().lower() or None
+
+
+def is_document(media_type: str | None) -> bool:
+    """Whether content of this type is a manifest or an index, and so names other content."""
+    return media_type in INDEXES or media_type in MANIFESTS

@@ -1,0 +1,73 @@
+"""JSON from strangers: size, depth, numbers and duplicate keys are bounded before use.
+
+Two parsers that disagree about one document are how a signed manifest comes to mean something
+else (duplicate keys), and nesting is how a parser's stack is filled, so both are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final, NoReturn
+
+from contentdb.oci.errors import InvalidManifestError
+
+__all__ = ["parse_object"]
+
+_MOST_DEPTH: Final = 32
+_MOST_DIGITS: Final = 20
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+
+
+def parse_object(data: bytes, *, most_bytes: int) -> dict[str, Any]:
+    """Parse UTF-8 JSON whose top is an object.
+
+    Raises:
+        InvalidManifestError: Too long, too deep, ambiguous, or no such JSON.
+    """
+    if len(data) > most_bytes:
+        raise InvalidManifestError(f"it has {len(data)} bytes; {most_bytes} is the most")
+    _check_depth(data)
+    try:
+        parsed = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_no_constant,
+            parse_int=_small_int,
+        )
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InvalidManifestError):
+            raise
+        raise InvalidManifestError(f"it is not JSON: {str(error)[:100]}") from None
+    if not isinstance(parsed, dict):
+        raise InvalidManifestError("it is not a JSON object")
+    return parsed
+
+
+def _check_depth(data: bytes) -> None:
+    depth = 0
+    for token in _TOKEN.finditer(data):
+        first = data[token.start()]
+        if first in b"[{":
+            depth += 1
+            if depth > _MOST_DEPTH:
+                raise InvalidManifestError(f"it nests deeper than {_MOST_DEPTH} levels")
+        elif first in b"]}":
+            depth -= 1
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise InvalidManifestError("a key stands twice in one object")
+    return found
+
+
+def _no_constant(text: str) -> NoReturn:
+    raise InvalidManifestError(f"{text} is not a number")
+
+
+def _small_int(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise InvalidManifestError("a number has too many digits")
+    return int(text)
