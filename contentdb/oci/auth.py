@@ -1,0 +1,239 @@
+"""Authorization: challenges read, tokens fetched and kept, and secrets kept at home.
+
+The protocol is https://distribution.github.io/distribution/spec/auth/ (token and oauth). A
+registry may name any URL as the place to get a token from. Credentials go there only when
+that place is the registry's own host, a parent domain of it, or one that the user named;
+anywhere else the token is asked for without them. A token goes to the registry alone.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlencode
+
+from contentdb.oci.errors import HostileRegistryError, InvalidManifestError, UnauthorizedError
+from contentdb.oci.reference import DEFAULT_REGISTRY
+from contentdb.oci.strict_json import parse_object
+from contentdb.oci.transport import BrokenError, OversizeError, is_loopback, target_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from contentdb.oci.credentials import Credentials
+    from contentdb.oci.transport import Target, Transport
+
+__all__ = ["Authorizer", "Challenge", "parse_challenges"]
+
+_ANSWER_BYTES: Final = 256 * 1024
+_CHALLENGE_CHARS: Final = 8 * 1024
+_LEAST_LIFE_S: Final = 60
+_MOST_LIFE_S: Final = 24 * 3600
+_MARGIN: Final = 0.9
+_CLIENT: Final = "contentdb"
+_OK: Final = 200
+
+_SCHEME: Final = re.compile(
+    r"\s*,?\s*([A-Za-z0-9!#$%&'*+.^_`|~-]+)(?:\s+(?=[^\s=,]+\s*=)|\s*(?=,|$))"
+)
+_PARAM: Final = re.compile(r'\s*,?\s*([A-Za-z0-9_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*+)"|([^\s,"]+))')
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,65536}")
+
+
+class Challenge(NamedTuple):
+    """One way in that a server offers."""
+
+    scheme: str
+    """In lower case."""
+    params: dict[str, str]
+
+
+def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
+    """Read WWW-Authenticate headers, each of which may hold several challenges (RFC 9110, 11.6.1).
+
+    What cannot be read is left out.
+    """
+    found: list[Challenge] = []
+    for header in headers:
+        text = header[:_CHALLENGE_CHARS]
+        at = 0
+        while scheme := _SCHEME.match(text, at):
+            at = scheme.end()
+            params: dict[str, str] = {}
+            while param := _PARAM.match(text, at):
+                at = param.end()
+                quoted = param[2]
+                value = param[3] if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+                params.setdefault(param[1].lower(), value)
+            found.append(Challenge(scheme[1].lower(), params))
+            if at >= len(text) or scheme.end() == scheme.start():
+                break
+    return found
+
+
+class Authorizer:
+    """What to say to one registry, scope by scope. Thread-safe.
+
+    Args:
+        registry: Its name, for messages and for what Docker's own hosts share.
+        home: The registry's URL; credentials and tokens go to its origin alone.
+        transport: To ask for tokens with.
+        credentials: Who we are; None is anonymous.
+        trusted_realms: Hosts that may see the credentials, besides the registry's own.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        registry: str,
+        home: Target,
+        transport: Transport,
+        credentials: Credentials | None,
+        *,
+        trusted_realms: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._home = home
+        self._transport = transport
+        self._credentials = credentials
+        self._trusted = frozenset(trusted_realms)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._headers: dict[str, tuple[str, float]] = {}
+
+    def header(self, scope: str) -> str | None:
+        """What worked last for a scope, if it has not run out."""
+        with self._lock:
+            known = self._headers.get(scope)
+        return known[0] if known is not None and known[1] > self._clock() else None
+
+    def answer(self, challenges: list[Challenge], scope: str, *, refused: str | None) -> str | None:
+        """Find a header that may satisfy a server which said 401.
+
+        Args:
+            challenges: What it offered.
+            scope: What we are about to do, e.g. ``repository:a/b:pull``.
+            refused: The header that it did not take, so that it is not sent again.
+
+        Returns:
+            None when there is nothing to try.
+
+        Raises:
+            HostileRegistryError: A realm that must not be asked.
+            UnauthorizedError: The realm refuses.
+        """
+        by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}
+        if "bearer" in by_scheme:
+            header, life_s = self._bearer(by_scheme["bearer"].params, scope)
+        elif "basic" in by_scheme and self._credentials is not None:
+            header, life_s = self._credentials.basic, float("inf")
+        else:
+            return None
+        if header == refused:
+            return None
+        with self._lock:
+            self._headers[scope] = (header, self._clock() + life_s)
+        return header
+
+    def _bearer(self, params: dict[str, str], scope: str) -> tuple[str, float]:
+        realm = self._realm(params.get("realm", ""))
+        query = {"scope": scope}
+        if "service" in params:
+            query["service"] = params["service"]
+        credentials = self._credentials if self._may_see_us(realm) else None
+        raw = self._ask(realm, query, credentials)
+        token = raw.get("token") or raw.get("access_token")
+        if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
+            raise self._hostile("its realm answered without a token")
+        life = raw.get("expires_in")
+        life_s = life if isinstance(life, int) and not isinstance(life, bool) else _LEAST_LIFE_S
+        return f"Bearer {token}", min(max(life_s, _LEAST_LIFE_S), _MOST_LIFE_S) * _MARGIN
+
+    def _realm(self, url: str) -> Target:
+        try:
+            realm = target_of(url)
+        except ValueError as error:
+            raise self._hostile(f"its realm cannot be used: {error}") from None
+        at_home = is_loopback(self._home.host)
+        same = realm.host == self._home.host or (at_home and is_loopback(realm.host))
+        if realm.scheme == "http" and not (self._home.scheme == "http" and same):
+            raise self._hostile(f"its realm {realm.place} is not https")
+        if is_loopback(realm.host) and not at_home:
+            raise self._hostile(f"its realm {realm.place} is this machine")
+        return realm
+
+    def _may_see_us(self, realm: Target) -> bool:
+        home, host = self._home.host, realm.host
+        if host == home or host in self._trusted:
+            return True
+        if self._registry == DEFAULT_REGISTRY and host.endswith("." + DEFAULT_REGISTRY):
+            return True
+        return "." in host and home.endswith("." + host)
+
+    def _ask(
+        self, realm: Target, query: dict[str, str], credentials: Credentials | None
+    ) -> dict[str, object]:
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
+        joint = "&" if "?" in realm.path else "?"
+        if credentials is not None and credentials.identity_token:
+            method, target = "POST", realm
+            form = query | {
+                "grant_type": "refresh_token",
+                "refresh_token": credentials.identity_token,
+                "client_id": _CLIENT,
+            }
+            body = urlencode(form).encode()
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        else:
+            method, body = "GET", None
+            target = realm._replace(path=realm.path + joint + urlencode(query))
+            if credentials is not None:
+                headers["Authorization"] = credentials.basic
+        status, data = self._exchange(method, target, headers, body)
+        if status in {401, 403}:
+            raise UnauthorizedError(
+                self._registry,
+                query["scope"],
+                f"{realm.place} gives no token ({status})",
+                self._advice(realm),
+            )
+        if status != _OK:
+            raise self._hostile(f"its realm {realm.place} answered {status}")
+        try:
+            return parse_object(data, most_bytes=_ANSWER_BYTES)
+        except InvalidManifestError:
+            raise self._hostile(f"its realm {realm.place} answered no JSON object") from None
+
+    def _exchange(
+        self, method: str, target: Target, headers: dict[str, str], body: bytes | None
+    ) -> tuple[int, bytes]:
+        try:
+            answer = self._transport.exchange(method, target, headers, body)
+            try:
+                if answer.headers.get("Content-Encoding", "identity") != "identity":
+                    raise self._hostile(f"its realm {target.place} answered encoded")
+                return answer.status, answer.read(_ANSWER_BYTES)
+            finally:
+                answer.close()
+        except BrokenError as error:
+            raise self._hostile(f"its realm {target.place} cannot be asked: {error}") from error
+        except OversizeError as error:
+            raise self._hostile(f"its realm {target.place} answered too much") from error
+
+    def _advice(self, realm: Target) -> str:
+        if self._credentials is None:
+            return "log in with docker login, or pass --user"
+        if not self._may_see_us(realm):
+            return (
+                f"your credentials were not shown to {realm.host}; "
+                f"if it is right, pass --trust-realm {realm.host}"
+            )
+        return "check the user and password, and whether they may do this"
+
+    def _hostile(self, reason: str) -> HostileRegistryError:
+        return HostileRegistryError(
+            self._registry, "authorization", reason, "do not trust it with credentials"
+        )

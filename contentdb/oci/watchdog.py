@@ -1,0 +1,109 @@
+"""A guard against slow drips: an exchange that stays below a least rate is cut off.
+
+A socket's timeout starts anew with each byte, so a server can hold a reader for ever with a
+byte a minute: in headers, in a body, in the trailers after it. One thread looks at all
+exchanges that are under way and shuts the socket of each that is past its deadline. The
+deadline moves with the bytes that came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["Exchange", "Watchdog"]
+
+_LOOK_EVERY_S: Final = 0.2
+
+
+class Exchange:
+    """One request and its answer, from the first byte sent to the last one read."""
+
+    __slots__ = ("_dog", "_started", "cut", "received", "sock")
+
+    def __init__(self, dog: Watchdog, sock: socket.socket) -> None:
+        self._dog = dog
+        self._started = dog.clock()
+        self.sock = sock
+        self.received = 0
+        """Bytes so far, up and down."""
+        self.cut = False
+        """Whether it was too slow and is over."""
+
+    @property
+    def deadline(self) -> float:
+        """When patience ends, on the watchdog's clock."""
+        return self._started + self._dog.grace_s + self.received / self._dog.least_rate
+
+    def done(self) -> None:
+        """Stop watching; twice is harmless."""
+        self._dog.forget(self)
+
+
+class Watchdog:
+    """Watches exchanges; its thread lives while there are any.
+
+    Args:
+        grace_s: Seconds that an exchange may stay silent at first.
+        least_rate: Bytes a second to be kept up afterwards.
+        clock: A monotonic clock in seconds.
+    """
+
+    def __init__(
+        self, *, grace_s: float, least_rate: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.grace_s = grace_s
+        self.least_rate = least_rate
+        self.clock = clock
+        self._lock = threading.Lock()
+        self._watched: set[Exchange] = set()
+        self._running = False
+        self._stop = threading.Event()
+
+    def watch(self, sock: socket.socket) -> Exchange:
+        """Begin to watch."""
+        exchange = Exchange(self, sock)
+        with self._lock:
+            self._watched.add(exchange)
+            if not self._running:
+                self._running = True
+                threading.Thread(
+                    target=self._run, name="contentdb-oci-watchdog", daemon=True
+                ).start()
+        return exchange
+
+    def forget(self, exchange: Exchange) -> None:
+        """Stop watching one."""
+        with self._lock:
+            self._watched.discard(exchange)
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._stop.set()
+
+    def __enter__(self) -> Self:
+        """Use as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_LOOK_EVERY_S):
+            now = self.clock()
+            with self._lock:
+                late = [e for e in self._watched if now > e.deadline]
+                self._watched.difference_update(late)
+            for exchange in late:
+                exchange.cut = True
+                with contextlib.suppress(OSError):
+                    # The reader wakes with an end of file, whatever it is reading. Not close():
+                    # the number of a closed descriptor may be another file's by then.
+                    exchange.sock.shutdown(socket.SHUT_RDWR)
