@@ -1,0 +1,90 @@
+"""The tree under a stored document: what has to go along when it leaves the store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from contentdb.errors import NotFoundError
+from contentdb.oci.errors import InvalidManifestError
+from contentdb.oci.labels import MEDIA_TYPE
+from contentdb.oci.manifest import MANIFEST_BYTES, Descriptor, Document, parse_document
+from contentdb.oci.media import is_document
+
+if TYPE_CHECKING:
+    from contentdb.digest import Digest
+    from contentdb.oci.roles import Content
+
+__all__ = ["Node", "Tree", "tree_of"]
+
+_MOST_LEVELS: Final = 4
+
+
+class Node(NamedTuple):
+    """A document of the tree, with its bytes."""
+
+    digest: Digest
+    data: bytes
+    document: Document
+
+
+class Tree(NamedTuple):
+    """All that hangs on a document."""
+
+    nodes: tuple[Node, ...]
+    """Parts before what names them; the document itself comes last."""
+    blobs: tuple[Descriptor, ...]
+
+    @property
+    def top(self) -> Node:
+        """The document asked for."""
+        return self.nodes[-1]
+
+
+def tree_of(store: Content, digest: Digest) -> Tree:
+    """Walk from a document to its parts. Manifests of an index that are not stored are left out.
+
+    Pulling one platform stores the index whole and one of its manifests, so an index without
+    some manifests is common; a manifest without a layer is not, and is an error.
+
+    Raises:
+        NotFoundError: The document, a config or a layer is not stored.
+        InvalidManifestError: The blob is no manifest or index.
+    """
+    nodes: dict[Digest, Node] = {}
+    blobs: dict[Digest, Descriptor] = {}
+    _visit(store, digest, None, nodes, blobs, level=0)
+    return Tree(tuple(nodes.values()), tuple(blobs.values()))
+
+
+def _visit(
+    store: Content,
+    digest: Digest,
+    media_type: str | None,
+    nodes: dict[Digest, Node],
+    blobs: dict[Digest, Descriptor],
+    *,
+    level: int,
+) -> None:
+    if digest in nodes:
+        return
+    info = store.info(digest)
+    if info.size > MANIFEST_BYTES or level >= _MOST_LEVELS:
+        raise InvalidManifestError(f"{digest} is too long or nested too deep to be a manifest")
+    data = store.read(digest)
+    document = parse_document(data, media_type or info.labels.get(MEDIA_TYPE))
+    for part in document.parts():
+        if document.is_index and not store.exists(part.digest):
+            continue
+        if is_document(part.media_type):
+            _visit(store, part.digest, part.media_type, nodes, blobs, level=level + 1)
+        elif store.info(part.digest).size != part.size:
+            raise InvalidManifestError(f"{part.digest} does not have {part.size} bytes")
+        else:
+            blobs.setdefault(part.digest, part)
+    if (
+        document.is_index
+        and document.manifests
+        and not any(store.exists(p.digest) for p in document.manifests)
+    ):
+        raise NotFoundError(digest=document.manifests[0].digest)
+    nodes[digest] = Node(digest, data, document)

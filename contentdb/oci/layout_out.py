@@ -1,0 +1,171 @@
+"""OCI image layouts, written: a directory with hard links to the store's files, or a tar.
+
+The form is https://github.com/opencontainers/image-spec/blob/main/image-layout.md.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from contentdb.digest import Digest
+from contentdb.errors import StorageError
+from contentdb.oci.graph import tree_of
+from contentdb.oci.manifest import MANIFEST_BYTES
+from contentdb.oci.media import OCI_INDEX
+from contentdb.oci.strict_json import parse_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from contentdb.oci.graph import Node, Tree
+    from contentdb.oci.roles import ExportingContent
+
+__all__ = ["REF_NAME", "export_layout", "export_tar"]
+
+REF_NAME: Final = "org.opencontainers.image.ref.name"
+_MARKER: Final = b'{"imageLayoutVersion":"1.0.0"}'
+
+
+def export_layout(
+    store: ExportingContent,
+    target: str | os.PathLike[str],
+    digests: Iterable[str],
+    *,
+    tags: Mapping[str, str] | None = None,
+    link: str = "hardlink",
+) -> list[Digest]:
+    """Write images into an image layout, or add them to the one that is there.
+
+    A hard link shares the store's read-only file: change it in place, and the store is damaged.
+    ``index.json`` comes last and whole, so a reader never sees an image without its parts.
+
+    Args:
+        store: Where from.
+        target: The directory; made if absent.
+        digests: Indexes and manifests.
+        tags: Names for digests, as ``org.opencontainers.image.ref.name``.
+        link: ``hardlink``, ``reflink`` or ``copy``; falls back to a copy.
+
+    Returns:
+        The digests that the layout names now for this call.
+
+    Raises:
+        NotFoundError: A part is not stored.
+        StorageError: The directory cannot be written.
+    """
+    root = Path(target)
+    trees = [tree_of(store, Digest(digest)) for digest in digests]
+    try:
+        (root / "blobs").mkdir(parents=True, exist_ok=True)
+        for tree in trees:
+            for digest in _all_digests(tree):
+                path = root / _blob_name(digest)
+                path.parent.mkdir(exist_ok=True)
+                if not path.exists():
+                    store.export(digest, path, link=link)
+        index = _merged(root, [_entry(tree.top, tags or {}) for tree in trees])
+        _replace(root / "oci-layout", _MARKER)
+        _replace(root / "index.json", index)
+    except OSError as error:
+        raise StorageError.of("write the image layout", root, error) from error
+    return [tree.top.digest for tree in trees]
+
+
+def export_tar(
+    store: ExportingContent,
+    target: str | os.PathLike[str],
+    digests: Iterable[str],
+    *,
+    tags: Mapping[str, str] | None = None,
+) -> list[Digest]:
+    """Write images as a tar of an image layout; the same images give the same bytes.
+
+    The file appears whole or not at all. Arguments and errors as `export_layout`.
+    """
+    path = Path(target)
+    trees = [tree_of(store, Digest(digest)) for digest in digests]
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
+            _add(tar, "oci-layout", _MARKER)
+            _add(tar, "index.json", _index([_entry(tree.top, tags or {}) for tree in trees]))
+            for digest in sorted({d for tree in trees for d in _all_digests(tree)}):
+                with store.open(digest) as reader:
+                    member = _member(_blob_name(digest), reader.size)
+                    tar.addfile(member, reader)
+        partial.replace(path)
+    except OSError as error:
+        raise StorageError.of("write", path, error) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return [tree.top.digest for tree in trees]
+
+
+def _all_digests(tree: Tree) -> list[Digest]:
+    return [*(blob.digest for blob in tree.blobs), *(node.digest for node in tree.nodes)]
+
+
+def _blob_name(digest: Digest) -> str:
+    return f"blobs/{digest.algorithm}/{digest.encoded}"
+
+
+def _entry(node: Node, tags: Mapping[str, str]) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "mediaType": node.document.media_type,
+        "digest": node.digest,
+        "size": len(node.data),
+    }
+    if node.digest in tags:
+        entry["annotations"] = {REF_NAME: tags[node.digest]}
+    return entry
+
+
+def _index(entries: list[dict[str, Any]]) -> bytes:
+    index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
+    return json.dumps(index, separators=(",", ":")).encode()
+
+
+def _merged(root: Path, fresh: list[dict[str, Any]]) -> bytes:
+    """The index with more entries: what has a name that is used now loses it to the new one."""
+    try:
+        old = parse_object((root / "index.json").read_bytes(), most_bytes=MANIFEST_BYTES)
+    except FileNotFoundError:
+        return _index(fresh)
+    names = {_name(entry) for entry in fresh} - {None}
+    same = [(entry["digest"], _name(entry)) for entry in fresh]
+    kept = [
+        entry
+        for entry in old.get("manifests", ())
+        if isinstance(entry, dict)
+        and _name(entry) not in names
+        and (entry.get("digest"), _name(entry)) not in same
+    ]
+    return json.dumps(old | {"manifests": kept + fresh}, separators=(",", ":")).encode()
+
+
+def _name(entry: Mapping[str, Any]) -> str | None:
+    annotations = entry.get("annotations")
+    name = annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _replace(path: Path, data: bytes) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size = size
+    member.mode = 0o444
+    return member
+
+
+def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
+    tar.addfile(_member(name, len(data)), io.BytesIO(data))

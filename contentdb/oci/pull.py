@@ -1,0 +1,360 @@
+"""From a registry into the store: each object an ingest keyed by its digest, in parallel.
+
+Because the ref of an ingest is the digest of what comes, two pulls that need one layer get
+it once (the second waits for the first), and one that was killed goes on where it stood.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Event as Flag
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from contentdb.errors import (
+    AlreadyExistsError,
+    DigestMismatchError,
+    NotFoundError,
+    RefLockedError,
+)
+from contentdb.oci.download import ahead, blob_chunks
+from contentdb.oci.errors import (
+    HostileRegistryError,
+    InvalidManifestError,
+    ObjectNotFoundError,
+    RegistryError,
+)
+from contentdb.oci.labels import MEDIA_TYPE, merge, source_key
+from contentdb.oci.manifest import MANIFEST_BYTES, Descriptor, Document, parse_document
+from contentdb.oci.media import is_document
+from contentdb.oci.platforms import Platform, choose
+from contentdb.oci.progress import Event, Listener, silent
+from contentdb.oci.reference import Reference, parse_reference
+from contentdb.oci.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from contentdb.content import Writer
+    from contentdb.digest import Digest
+    from contentdb.oci.progress import Kind
+    from contentdb.oci.roles import Content
+
+__all__ = ["Pulled", "pull"]
+
+_MOST_LEVELS: Final = 4
+"""Indexes within indexes."""
+_MOST_DOCUMENTS: Final = 4096
+
+
+class Pulled(NamedTuple):
+    """What a pull has brought, all of it stored and verified."""
+
+    digest: Digest
+    """Of the index or manifest that the reference names."""
+    media_type: str
+    documents: tuple[Digest, ...]
+    """Index and manifests, the named one first."""
+    blobs: tuple[Digest, ...]
+    """Configs and layers."""
+    fetched_bytes: int
+    """What came over the network as content; the rest was stored already."""
+
+
+def pull(
+    store: Content,
+    reference: str | Reference,
+    *,
+    registry: Registry | None = None,
+    platform: str | Platform | None = None,
+    all_platforms: bool = False,
+    jobs: int = 4,
+    listen: Listener = silent,
+) -> Pulled:
+    """Bring an image or artifact into the store.
+
+    When it returns, all is durable. It may be repeated, killed and run beside itself: what is
+    stored is not asked for again, except that a tag is resolved anew.
+
+    Args:
+        store: Where to.
+        reference: What, e.g. ``127.0.0.1:5000/a/b:v1``.
+        registry: The client to use; without one an anonymous https client is made.
+        platform: Which manifest of an index, e.g. ``linux/arm64``; this machine's by default.
+        all_platforms: Every manifest of an index.
+        jobs: How many objects at once.
+        listen: Told of each step, from several threads.
+
+    Raises:
+        RegistryError: The registry did not do its part; what came so far stays to be resumed.
+        InvalidManifestError: A document that cannot be trusted.
+        ContentDBError: The store did not take it.
+    """
+    place = parse_reference(reference) if isinstance(reference, str) else reference
+    if isinstance(platform, str):
+        platform = Platform.parse(platform)
+    own = registry is None
+    client = Registry(place.registry) if registry is None else registry
+    try:
+        wanted = None if all_platforms else platform or Platform.here()
+        return _Pull(store, client, place, wanted, listen).run(jobs)
+    finally:
+        if own:
+            client.close()
+
+
+class _Pull:
+    """One pull under way."""
+
+    def __init__(
+        self,
+        store: Content,
+        registry: Registry,
+        place: Reference,
+        platform: Platform | None,
+        listen: Listener,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._place = place
+        self._platform = platform
+        self._listen = listen
+        self._stopped = Flag()
+        self._documents: dict[Digest, None] = {}
+        self._fetched: list[int] = []
+
+    def run(self, jobs: int) -> Pulled:
+        self._tell("resolving", str(self._place))
+        digest, data, media_type = self._resolve()
+        document = self._parse(data, media_type, str(self._place))
+        blobs: dict[Digest, Descriptor] = {}
+        self._enter(digest, data, document, blobs, level=0)
+        self._fetch_all(blobs.values(), jobs)
+        return Pulled(
+            digest, document.media_type, tuple(self._documents), tuple(blobs), sum(self._fetched)
+        )
+
+    # -- documents -------------------------------------------------------------------------
+
+    def _resolve(self) -> tuple[Digest, bytes, str | None]:
+        digest = self._place.digest
+        stored = None if digest is None else self._stored(digest, MANIFEST_BYTES)
+        if digest is not None and stored is not None:
+            return digest, stored, self._store.info(digest).labels.get(MEDIA_TYPE)
+        served = self._registry.manifest(self._place.repository, self._place.object)
+        self._fetched.append(len(served.data))
+        return served.digest, served.data, served.media_type
+
+    def _enter(
+        self,
+        digest: Digest,
+        data: bytes,
+        document: Document,
+        blobs: dict[Digest, Descriptor],
+        *,
+        level: int,
+    ) -> None:
+        """Store a document, then those it names, and collect the blobs."""
+        if level >= _MOST_LEVELS or len(self._documents) >= _MOST_DOCUMENTS:
+            raise InvalidManifestError("indexes name indexes without end")
+        if digest in self._documents:
+            return
+        self._documents[digest] = None
+        kept = self._kept(document)
+        self._keep_document(digest, data, document._replace(manifests=kept))
+        for part in kept:
+            if is_document(part.media_type):
+                self._enter_part(part, blobs, level=level + 1)
+            else:
+                _collect(blobs, part)
+        if not document.is_index:
+            for part in document.parts():
+                _collect(blobs, part)
+
+    def _kept(self, document: Document) -> tuple[Descriptor, ...]:
+        if self._platform is None or not document.is_index:
+            return document.manifests
+        if not any(entry.platform for entry in document.manifests):
+            return document.manifests  # an index of artifacts: it has no platforms to choose from
+        chosen = choose(document.manifests, self._platform)
+        if chosen is None:
+            there = ", ".join(sorted({"/".join(_platform(entry)) for entry in document.manifests}))
+            raise ObjectNotFoundError(
+                self._registry.name,
+                str(self._place),
+                f"nothing for {self._platform}",
+                f"it has {there}",
+            )
+        return (chosen,)
+
+    def _enter_part(self, part: Descriptor, blobs: dict[Digest, Descriptor], *, level: int) -> None:
+        data = self._stored(part.digest, part.size)
+        if data is None:
+            if part.size > MANIFEST_BYTES:
+                raise InvalidManifestError(
+                    f"{part.digest} has {part.size} bytes, too many for a manifest"
+                )
+            served = self._registry.manifest(self._place.repository, part.digest, size=part.size)
+            if served.media_type is not None and served.media_type != part.media_type:
+                self._parse(served.data, served.media_type, part.digest)
+            data = served.data
+            self._fetched.append(len(data))
+        if len(data) != part.size:
+            raise InvalidManifestError(f"{part.digest} has {len(data)} bytes, not {part.size}")
+        self._enter(
+            part.digest, data, self._parse(data, part.media_type, part.digest), blobs, level=level
+        )
+
+    def _stored(self, digest: Digest, most_bytes: int) -> bytes | None:
+        try:
+            if self._store.info(digest).size > min(most_bytes, MANIFEST_BYTES):
+                raise InvalidManifestError(
+                    f"{digest} is longer than its descriptor, or a manifest, may be"
+                )
+            return self._store.read(digest)
+        except NotFoundError:
+            return None
+
+    def _parse(self, data: bytes, media_type: str | None, thing: str) -> Document:
+        try:
+            return parse_document(data, media_type)
+        except InvalidManifestError as error:
+            raise InvalidManifestError(f"{self._registry.name}, {thing}: {error.reason}") from error
+
+    def _keep_document(self, digest: Digest, data: bytes, document: Document) -> None:
+        labels = document.links() | {MEDIA_TYPE: document.media_type}
+        exists = self._store.exists(digest)
+        if not exists:
+            self._store.add(data, expected=digest, labels=labels)
+        merge(self._store, digest, labels, self._place)
+        self._tell(
+            "exists" if exists else "done", digest, document.media_type, len(data), len(data)
+        )
+
+    # -- blobs -----------------------------------------------------------------------------
+
+    def _fetch_all(self, blobs: Iterable[Descriptor], jobs: int) -> None:
+        with ThreadPoolExecutor(jobs, "contentdb-oci") as pool:
+            futures = [pool.submit(self._fetch, blob) for blob in blobs]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                errors = [f.exception() for f in done if f.exception() is not None]
+            except BaseException:
+                self._stop(pool)
+                raise
+            if errors and errors[0] is not None:
+                self._stop(pool)
+                raise errors[0]
+
+    def _stop(self, pool: ThreadPoolExecutor) -> None:
+        """Let nothing begin, and what is under way end after its piece, to be resumed."""
+        self._stopped.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    def _fetch(self, blob: Descriptor) -> None:
+        try:
+            with self._writer(blob) as writer:
+                self._fill_and_commit(writer, blob)
+        except AlreadyExistsError:
+            self._check_size(blob)
+            merge(self._store, blob.digest, {MEDIA_TYPE: blob.media_type}, self._place)
+            self._tell("exists", blob.digest, blob.media_type, blob.size, blob.size)
+
+    def _check_size(self, blob: Descriptor) -> None:
+        size = self._store.info(blob.digest).size
+        if size != blob.size:
+            raise InvalidManifestError(f"{blob.digest} has {size} bytes, not {blob.size}")
+
+    def _writer(self, blob: Descriptor) -> Writer:
+        ref = str(blob.digest)
+        try:
+            return self._store.writer(ref, total=blob.size, expected=blob.digest)
+        except RefLockedError:
+            self._tell("waiting", blob.digest, blob.media_type, 0, blob.size)
+            return self._store.writer(ref, total=blob.size, expected=blob.digest, wait=True)
+
+    def _fill_and_commit(self, writer: Writer, blob: Descriptor) -> None:
+        resumed = writer.offset > 0
+        if writer.offset > blob.size:
+            writer.truncate()
+        self._fill(writer, blob)
+        if writer.digest != blob.digest and resumed:
+            # Whoever began this ingest may have left other bytes: judge the registry by its own.
+            writer.truncate()
+            self._fill(writer, blob)
+        labels = {
+            MEDIA_TYPE: blob.media_type,
+            source_key(self._place.registry): self._place.repository,
+        }
+        try:
+            writer.commit(size=blob.size, expected=blob.digest, labels=labels)
+        except DigestMismatchError as error:
+            self._store.abort(writer.ref)
+            raise HostileRegistryError(
+                self._registry.name,
+                f"{self._place.repository}@{blob.digest}",
+                f"its bytes have the digest {error.actual}",
+                "do not trust this copy",
+            ) from error
+        self._tell("done", blob.digest, blob.media_type, blob.size, blob.size)
+
+    def _fill(self, writer: Writer, blob: Descriptor) -> None:
+        """Append what is missing. Bytes already there are not asked for."""
+        at = writer.offset
+        self._tell("resumed" if at else "downloading", blob.digest, blob.media_type, at, blob.size)
+        if at == blob.size:
+            return
+        chunks = ahead(
+            blob_chunks(
+                self._registry,
+                self._place.repository,
+                blob.digest,
+                offset=at,
+                size=blob.size,
+                on_retry=lambda offset: self._tell(
+                    "retrying", blob.digest, blob.media_type, offset, blob.size
+                ),
+            )
+        )
+        try:
+            for chunk in chunks:
+                _write(writer, chunk)
+                self._fetched.append(len(chunk))
+                self._tell("downloading", blob.digest, blob.media_type, writer.offset, blob.size)
+                if self._stopped.is_set():
+                    raise _stopped_error(self._registry, blob)
+        finally:
+            chunks.close()
+
+    def _tell(
+        self,
+        kind: Kind,
+        name: str,
+        media_type: str | None = None,
+        offset: int = 0,
+        total: int | None = None,
+    ) -> None:
+        self._listen(Event(kind, name, media_type, offset, total))
+
+
+def _stopped_error(registry: Registry, blob: Descriptor) -> RegistryError:
+    return RegistryError(registry.name, blob.digest, "stopped", "pull again to go on from here")
+
+
+def _write(writer: Writer, chunk: bytes) -> None:
+    view = memoryview(chunk)
+    while view:
+        view = view[writer.write(view) :]
+
+
+def _collect(blobs: dict[Digest, Descriptor], part: Descriptor) -> None:
+    known = blobs.setdefault(part.digest, part)
+    if known.size != part.size:
+        raise InvalidManifestError(
+            f"{part.digest} is said to have {known.size} and {part.size} bytes"
+        )
+
+
+def _platform(entry: Descriptor) -> list[str]:
+    found = entry.platform
+    names = [found.get("os", "?"), found.get("architecture", "?"), found.get("variant", "")]
+    return [name[:40] for name in names if name]

@@ -1,0 +1,166 @@
+"""From the store into a registry: what it lacks, parts before what names them."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from contentdb.digest import Digest
+from contentdb.errors import InvalidArgumentError
+from contentdb.oci.graph import tree_of
+from contentdb.oci.labels import merge, sources
+from contentdb.oci.progress import Event, Listener, silent
+from contentdb.oci.reference import Reference, parse_reference
+from contentdb.oci.registry import Registry
+
+if TYPE_CHECKING:
+    from contentdb.content import Reader
+    from contentdb.oci.manifest import Descriptor
+    from contentdb.oci.progress import Kind
+    from contentdb.oci.roles import Content
+
+__all__ = ["Pushed", "push"]
+
+CHUNK_BYTES: Final = 64 * 1024 * 1024
+"""A larger blob is sent in chunks of this size, a smaller one in a single request."""
+
+
+class Pushed(NamedTuple):
+    """What a push has done."""
+
+    digest: Digest
+    uploaded: tuple[Digest, ...]
+    mounted: tuple[Digest, ...]
+    existing: tuple[Digest, ...]
+
+
+def push(
+    store: Content,
+    digest: str,
+    reference: str | Reference,
+    *,
+    registry: Registry | None = None,
+    chunk_bytes: int = CHUNK_BYTES,
+    jobs: int = 4,
+    listen: Listener = silent,
+) -> Pushed:
+    """Upload an image or artifact, and read its manifests back.
+
+    It may be repeated: what the registry has is not sent. Bytes are verified as they leave.
+
+    Args:
+        store: Where from.
+        digest: The index or manifest.
+        reference: Where to; its digest, if it has one, must be this one.
+        registry: The client to use; without one an anonymous https client is made.
+        chunk_bytes: Blobs above this size are sent in chunks of it.
+        jobs: How many blobs at once.
+        listen: Told of each step, from several threads.
+
+    Raises:
+        NotFoundError: A part is not stored.
+        RegistryError: The registry did not do its part.
+    """
+    place = parse_reference(reference) if isinstance(reference, str) else reference
+    top = Digest(digest)
+    if place.digest is not None and place.digest != top:
+        raise InvalidArgumentError(f"{place} names another digest than {top}")
+    own = registry is None
+    client = Registry(place.registry) if registry is None else registry
+    try:
+        return _Push(store, client, place, chunk_bytes, listen).run(top, jobs)
+    finally:
+        if own:
+            client.close()
+
+
+class _Push:
+    """One push under way."""
+
+    def __init__(
+        self,
+        store: Content,
+        registry: Registry,
+        place: Reference,
+        chunk_bytes: int,
+        listen: Listener,
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._place = place
+        self._chunk_bytes = chunk_bytes
+        self._listen = listen
+
+    def run(self, top: Digest, jobs: int) -> Pushed:
+        tree = tree_of(self._store, top)
+        with ThreadPoolExecutor(jobs, "contentdb-oci") as pool:
+            kinds = list(pool.map(self._blob, tree.blobs))
+        for node in tree.nodes[:-1]:
+            self._registry.put_manifest(
+                self._place.repository, node.digest, node.data, node.document.media_type
+            )
+            self._tell("done", node.digest, node.document.media_type, len(node.data))
+        name = self._place.tag or top
+        self._registry.put_manifest(
+            self._place.repository, name, tree.top.data, tree.top.document.media_type
+        )
+        self._tell("done", top, tree.top.document.media_type, len(tree.top.data))
+        by_kind: dict[str, list[Digest]] = {}
+        for kind, blob in zip(kinds, tree.blobs, strict=True):
+            by_kind.setdefault(kind, []).append(blob.digest)
+        return Pushed(
+            top, *(tuple(by_kind.get(kind, ())) for kind in ("done", "mounted", "exists"))
+        )
+
+    def _blob(self, blob: Descriptor) -> Kind:
+        kind = self._bring(blob)
+        merge(self._store, blob.digest, {}, self._place)
+        self._tell(kind, blob.digest, blob.media_type, blob.size)
+        return kind
+
+    def _bring(self, blob: Descriptor) -> Kind:
+        repository = self._place.repository
+        if self._registry.has_blob(repository, blob.digest):
+            return "exists"
+        url = None
+        for source in sources(self._store.info(blob.digest).labels, self._place.registry):
+            if source != repository and url is None:
+                url = self._registry.mount(repository, blob.digest, source)
+                if url is None:
+                    return "mounted"
+        self._upload(blob, url or self._registry.begin_upload(repository))
+        return "done"
+
+    def _upload(self, blob: Descriptor, url: str) -> None:
+        repository, size = self._place.repository, blob.size
+        with self._store.open(blob.digest) as reader:
+            if size <= self._chunk_bytes:
+                self._tell("uploading", blob.digest, blob.media_type, 0, size)
+                body = _Part(reader, size) if size else b""
+                self._registry.finish_upload(repository, url, blob.digest, body, size)  # type: ignore[arg-type]  # has read()
+                return
+            for start in range(0, size, self._chunk_bytes):
+                self._tell("uploading", blob.digest, blob.media_type, start, size)
+                length = min(self._chunk_bytes, size - start)
+                part = _Part(reader, length)
+                url = self._registry.send_chunk(repository, url, part, start, length)  # type: ignore[arg-type]  # has read()
+        self._registry.finish_upload(repository, url, blob.digest)
+
+    def _tell(
+        self, kind: Kind, name: str, media_type: str, offset: int, total: int | None = None
+    ) -> None:
+        self._listen(Event(kind, name, media_type, offset, offset if total is None else total))
+
+
+class _Part:
+    """The next bytes of a reader, as a file that ends after so many."""
+
+    def __init__(self, reader: Reader, left: int) -> None:
+        self._reader = reader
+        self._left = left
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read on."""
+        data = self._reader.read(self._left if size < 0 else min(size, self._left))
+        self._left -= len(data)
+        return data
