@@ -6,6 +6,8 @@ import shutil
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+pytest_plugins = ["tests.fixtures"]
+
 # Deadlines are off everywhere: no test depends on timing.
 settings.register_profile("dev", deadline=None, max_examples=50)
 settings.register_profile(

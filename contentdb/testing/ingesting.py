@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +17,7 @@ from contentdb.errors import (
 )
 from contentdb.testing.streams import Seekable, breaking, dribble, endless, piped, unread
 from contentdb.testing.subject import Rules
-from contentdb.testing.threads import LIMIT_S, together
+from contentdb.testing.threads import LIMIT_S, begun, together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -134,21 +133,19 @@ class IngestingRules(Rules):
         self, store: ContentStore, second: ContentStore
     ) -> None:
         """3.11: the same job started twice is done once; the second's source stays unread."""
-        with ThreadPoolExecutor(1) as threads:
-            with store.writer("r", expected=DIGEST) as writer:
-                waiting = threads.submit(second.ingest, "r", unread(), expected=DIGEST)
-                writer.write(CONTENT)
-                info = writer.commit()
-            assert waiting.result(LIMIT_S) == info
+        with store.writer("r", expected=DIGEST) as writer:
+            waiting = begun(lambda: second.ingest("r", unread(), expected=DIGEST))
+            writer.write(CONTENT)
+            info = writer.commit()
+        assert waiting.result(LIMIT_S) == info
 
     def test_the_second_takes_over(self, store: ContentStore, second: ContentStore) -> None:
         """3.11: when the first gives up, the second goes on from where it stood."""
         source = Seekable(CONTENT)
-        with ThreadPoolExecutor(1) as threads:
-            with store.writer("r", expected=DIGEST) as writer:
-                waiting = threads.submit(second.ingest, "r", source, expected=DIGEST)
-                writer.write(CONTENT[:5000])
-            assert waiting.result(LIMIT_S).digest == DIGEST
+        with store.writer("r", expected=DIGEST) as writer:
+            waiting = begun(lambda: second.ingest("r", source, expected=DIGEST))
+            writer.write(CONTENT[:5000])
+        assert waiting.result(LIMIT_S).digest == DIGEST
         assert list(store.statuses()) == []
 
     def test_ten_at_once(self, store: ContentStore, second: ContentStore) -> None:

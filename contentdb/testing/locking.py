@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from contentdb.digest import Digest
 from contentdb.errors import AlreadyExistsError, RefLockedError
 from contentdb.testing.streams import unread
 from contentdb.testing.subject import Rules
-from contentdb.testing.threads import LIMIT_S, together
+from contentdb.testing.threads import LIMIT_S, begun, together
 
 if TYPE_CHECKING:
     from contentdb.testing.subject import ContentStore
@@ -75,7 +74,7 @@ class LockingRules(Rules):
         with store.writer("r"), pytest.raises(RefLockedError):
             second.writer("r", wait=0.05)
 
-    @pytest.mark.parametrize("wait", [True, LIMIT_S])
+    @pytest.mark.parametrize("wait", [True, 10 * LIMIT_S])
     def test_a_waiter_is_woken(
         self, store: ContentStore, second: ContentStore, wait: float
     ) -> None:
@@ -87,12 +86,11 @@ class LockingRules(Rules):
             with second.writer("r", wait=wait) as writer:
                 return writer.offset
 
-        with ThreadPoolExecutor(1) as threads:
-            with store.writer("r") as writer:
-                writer.write(b"four")
-                waiting = threads.submit(wait_for_it)
-                assert asking.wait(LIMIT_S)
-            assert waiting.result(LIMIT_S / 2) == 4
+        with store.writer("r") as writer:
+            writer.write(b"four")
+            waiting = begun(wait_for_it)
+            assert asking.wait(LIMIT_S)
+        assert waiting.result(LIMIT_S) == 4
 
     def test_waiters_take_turns(self, store: ContentStore, second: ContentStore) -> None:
         """3.2: everyone who waits gets the ref in the end, one at a time, and no byte is lost."""
@@ -115,30 +113,28 @@ class LockingRules(Rules):
             asking.set()
             second.writer("r", wait=True).close()
 
-        with ThreadPoolExecutor(1) as threads:
-            with store.writer("r"):
-                waiting = threads.submit(wait_for_it)
-                assert asking.wait(LIMIT_S)
-                for one in (store, second):
-                    with one.writer("another") as writer:
-                        writer.write(b"content")
-                        digest = writer.commit().digest
-                    one.update(digest, {"k": "v"})
-                    one.delete(digest)
-            waiting.result(LIMIT_S)
+        with store.writer("r"):
+            waiting = begun(wait_for_it)
+            assert asking.wait(LIMIT_S)
+            for one in (store, second):
+                with one.writer("another") as writer:
+                    writer.write(b"content")
+                    digest = writer.commit().digest
+                one.update(digest, {"k": "v"})
+                one.delete(digest)
+        waiting.result(LIMIT_S)
 
     def test_a_waiter_for_stored_content_is_told(
         self, store: ContentStore, second: ContentStore
     ) -> None:
         """3.2, 3.4: when the holder commits what a waiter expects, the waiter begins nothing."""
         digest = Digest.of(b"content")
-        with ThreadPoolExecutor(1) as threads:
-            with store.writer("r", expected=digest) as writer:
-                waiting = threads.submit(second.writer, "r", expected=digest, wait=True)
-                writer.write(b"content")
-                writer.commit()
-            with pytest.raises(AlreadyExistsError):
-                waiting.result(LIMIT_S)
+        with store.writer("r", expected=digest) as writer:
+            waiting = begun(lambda: second.writer("r", expected=digest, wait=True))
+            writer.write(b"content")
+            writer.commit()
+        with pytest.raises(AlreadyExistsError):
+            waiting.result(LIMIT_S)
         assert list(store.statuses()) == []
 
     def test_expected_content_is_there(self, store: ContentStore, second: ContentStore) -> None:

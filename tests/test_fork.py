@@ -1,0 +1,144 @@
+"""After a fork the parent's writers are the parent's, and the child may use the store."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import threading
+from typing import TYPE_CHECKING, TypeVar, cast
+
+import pytest
+
+from contentdb import ContentDBError, Digest, RefLockedError, WriterClosedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentdb import Store
+
+T = TypeVar("T")
+
+# Python 3.12 warns of what is tested here.
+pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+
+
+def in_child(call: Callable[[], T]) -> T:
+    """Run a call in a forked child and give its result; its error is raised here."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        outcome: object
+        try:
+            outcome = call()
+        except BaseException as error:  # noqa: BLE001  # the child must end here whatever happens
+            outcome = error
+        os.write(write, pickle.dumps(outcome))
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read, "rb") as pipe:
+        data = pipe.read()
+    os.waitpid(pid, 0)
+    result = pickle.loads(data)  # noqa: S301  # our own child wrote it
+    if isinstance(result, BaseException):
+        raise result
+    return cast("T", result)
+
+
+def test_the_childs_writer_is_dead(store: Store) -> None:
+    with store.writer("r") as writer:
+        writer.write(b"con")
+        for call in (lambda: writer.write(b"CHILD"), writer.truncate, writer.commit):
+            with pytest.raises(WriterClosedError):
+                in_child(cast("Callable[[], object]", call))
+        writer.write(b"tent")
+        assert writer.commit().digest == Digest.of(b"content")
+
+
+def test_the_childs_close_frees_nothing(store: Store, second: Store) -> None:
+    with store.writer("r") as writer:
+        writer.write(b"con")
+        in_child(writer.close)
+        with pytest.raises(RefLockedError):
+            second.writer("r")
+        with pytest.raises(RefLockedError):
+            in_child(lambda: store.writer("r").close())
+        writer.write(b"tent")
+        assert writer.commit().size == 7
+
+
+def test_a_living_child_keeps_no_lock(store: Store, second: Store) -> None:
+    """When the parent closes, the ref is free, though its child from before the fork lives on."""
+    read, write = os.pipe()
+    writer = store.writer("r")
+    pid = os.fork()
+    if pid == 0:
+        os.close(write)
+        os.read(read, 1)  # until the parent closes its end
+        os._exit(0)
+    os.close(read)
+    try:
+        writer.close()
+        second.writer("r").close()
+    finally:
+        os.close(write)
+        os.waitpid(pid, 0)
+
+
+def test_the_child_uses_the_store(store: Store, second: Store) -> None:
+    before = store.add(b"before").digest
+
+    def work() -> list[str]:
+        found = [store.read(before).decode()]
+        with store.writer("child") as writer:
+            writer.write(b"from the child")
+            found.append(writer.commit().digest)
+        found += [info.digest for info in store.walk()]
+        store.delete(before)
+        return found
+
+    digest = Digest.of(b"from the child")
+    assert in_child(work) == ["before", digest, *sorted([before, digest])]
+    assert [info.digest for info in store.walk()] == [digest]
+    assert store.read(digest) == second.read(digest) == b"from the child"
+    store.add(b"the parent goes on")
+
+
+def test_children_work_beside_each_other(store: Store) -> None:
+    pids = []
+    for number in range(4):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                for count in range(20):
+                    store.add(b"%d %d" % (number, count))
+                os._exit(0)
+            except ContentDBError:
+                os._exit(1)
+        pids.append(pid)
+    for count in range(20):
+        store.add(b"parent %d" % count)
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * 4
+    assert len(list(store.walk())) == 100
+    assert list(store.verify()) == []
+
+
+def test_fork_while_a_thread_works(store: Store) -> None:
+    """A lock that another thread held at the fork does not hang the child."""
+    stop = threading.Event()
+
+    def work() -> None:
+        number = 0
+        while not stop.is_set():
+            store.add(b"thread %d" % number)
+            number += 1
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for number in range(10):
+            digest = in_child(lambda number=number: str(store.add(b"child %d" % number).digest))
+            assert store.read(digest) == b"child %d" % number
+    finally:
+        stop.set()
+        thread.join()
+    assert list(store.verify()) == []
