@@ -76,12 +76,11 @@ class ManagingRules(Rules):
     def test_walk_by_pages(self, store: ContentStore) -> None:
         """4.2: `after` and `limit` page through all, each blob once."""
         blobs = fill(store, 25)
-        pages = []
-        after = None
-        while page := list(store.walk(after=after, limit=7)):
-            pages.append(page)
-            after = page[-1].digest
-        assert [len(page) for page in pages] == [7, 7, 7, 4]
+        pages: list[list[Info]] = []
+        for _ in range(5):
+            after = pages[-1][-1].digest if pages else None
+            pages.append(list(store.walk(after=after, limit=7)))
+        assert [len(page) for page in pages] == [7, 7, 7, 4, 0]
         assert [info for page in pages for info in page] == blobs
         assert list(store.walk(limit=0)) == []
         between = Digest("sha256:8" + "0" * 63)

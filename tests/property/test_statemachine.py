@@ -1,0 +1,259 @@
+"""The whole API against a dictionary: whatever is done in whatever order, the two agree."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+import contentdb
+from contentdb import Digest
+from tests.fixtures import blob_files
+
+# Few of each, so that calls meet: the same content by many ways, the same ref again and again.
+CONTENTS = [b"", b"a", b"content", bytes(70_000), bytes(range(256)) * 1000]
+REFS = ["r", "../../x", "a b\nc"]
+contents = st.sampled_from(CONTENTS)
+refs = st.sampled_from(REFS)
+algorithms = st.sampled_from(["sha256", "sha256", "sha512"])
+labels = st.dictionaries(
+    st.sampled_from(["a", "b.c", "io.example/k"]), st.sampled_from(["", "1", "é"])
+)
+
+
+class Ingest(NamedTuple):
+    """What the model knows of an ingest."""
+
+    data: bytes
+    expected: str | None
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """A store and its model, driven together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = Path(tempfile.mkdtemp(prefix="contentdb-machine-"))
+        self.root = self.place / "store"
+        self.blobs: dict[str, tuple[bytes, dict[str, str]]] = {}
+        self.ingests: dict[str, Ingest] = {}
+        self.writers: dict[str, contentdb.Writer] = {}
+
+    @initialize()
+    def begin(self) -> None:
+        # Power cuts are the crash suites' concern; here the number of steps counts.
+        self.store = contentdb.open(self.root, durability="process")
+
+    def teardown(self) -> None:
+        with suppress(AttributeError):
+            self.store.close()
+        shutil.rmtree(self.place)
+
+    # -- content in --------------------------------------------------------------------------
+
+    @rule(
+        data=contents, algorithm=algorithms, given=labels, kind=st.sampled_from(["bytes", "file"])
+    )
+    def add(self, data: bytes, algorithm: str, given: dict[str, str], kind: str) -> None:
+        digest = Digest.of(data, algorithm)
+        source = data if kind == "bytes" else io.BytesIO(data)
+        info = self.store.add(source, expected=digest, labels=given)
+        new = (data, {key: value for key, value in given.items() if value})
+        self.blobs.setdefault(digest, new)
+        assert (info.digest, info.size) == (digest, len(data))
+
+    @rule(many=st.lists(contents, max_size=6))
+    def add_many(self, many: list[bytes]) -> None:
+        infos = list(self.store.add_many(iter(many)))
+        assert [getattr(info, "digest", info) for info in infos] == [Digest.of(one) for one in many]
+        for data in many:
+            self.blobs.setdefault(Digest.of(data), (data, {}))
+
+    @rule(data=contents)
+    def add_with_a_wrong_digest(self, data: bytes) -> None:
+        with pytest.raises(contentdb.DigestMismatchError):
+            self.store.add(data + b"!", expected=Digest.of(b"never stored"))
+
+    @rule(ref=refs, data=contents, declare=st.booleans())
+    def open_writer(self, ref: str, data: bytes, *, declare: bool) -> None:
+        expected = Digest.of(data) if declare else None
+        if ref in self.writers:
+            self.refused(contentdb.RefLockedError, contentdb.AlreadyExistsError, ref, expected)
+        elif expected in self.blobs:
+            self.refused(contentdb.AlreadyExistsError, contentdb.AlreadyExistsError, ref, expected)
+        elif ref in self.ingests and self.ingests[ref].expected not in {None, expected}:
+            if expected is not None:
+                error = contentdb.FailedPreconditionError
+                self.refused(error, error, ref, expected)
+            else:
+                self.opened(ref, expected)
+        else:
+            self.opened(ref, expected)
+
+    def refused(
+        self, one: type[Exception], other: type[Exception], ref: str, expected: str | None
+    ) -> None:
+        with pytest.raises((one, other)):
+            self.store.writer(ref, expected=expected)
+
+    def opened(self, ref: str, expected: str | None) -> None:
+        before = self.ingests.get(ref, Ingest(b"", None))
+        if expected is None and before.expected in self.blobs:
+            return  # stored meanwhile by another way: said or not, nothing is lost by either
+        writer = self.store.writer(ref, expected=expected)
+        assert writer.offset == len(before.data)
+        assert writer.digest == Digest.of(before.data)
+        self.writers[ref] = writer
+        self.ingests[ref] = before._replace(expected=expected or before.expected)
+
+    @precondition(lambda self: self.writers)
+    @rule(ref=refs, data=contents)
+    def write(self, ref: str, data: bytes) -> None:
+        if ref not in self.writers:
+            return
+        assert self.writers[ref].write(data) == len(data)
+        before = self.ingests[ref]
+        self.ingests[ref] = before._replace(data=before.data + data)
+        assert self.writers[ref].digest == Digest.of(before.data + data)
+
+    @precondition(lambda self: self.writers)
+    @rule(ref=refs)
+    def truncate(self, ref: str) -> None:
+        if ref in self.writers:
+            self.writers[ref].truncate()
+            self.ingests[ref] = self.ingests[ref]._replace(data=b"")
+
+    @precondition(lambda self: self.writers)
+    @rule(ref=refs)
+    def close(self, ref: str) -> None:
+        if ref in self.writers:
+            self.writers.pop(ref).close()
+
+    @precondition(lambda self: self.writers)
+    @rule(ref=refs, given=labels, wrong=st.sampled_from([None, None, None, "size", "digest"]))
+    def commit(self, ref: str, given: dict[str, str], wrong: str | None) -> None:
+        if ref not in self.writers:
+            return
+        writer = self.writers.pop(ref)
+        data, expected = self.ingests[ref]
+        digest = Digest.of(data)
+        size = len(data) + (wrong == "size")
+        asked = Digest.of(b"never stored") if wrong == "digest" else None
+        if wrong is not None or expected not in {None, digest}:
+            with pytest.raises(contentdb.FailedPreconditionError):
+                writer.commit(size=size, expected=asked, labels=given)
+        elif digest in self.blobs:
+            with pytest.raises(contentdb.AlreadyExistsError):
+                writer.commit(size=size, labels=given)
+            del self.ingests[ref]
+        else:
+            assert writer.commit(size=size, labels=given).digest == digest
+            self.blobs[digest] = (data, {key: value for key, value in given.items() if value})
+            del self.ingests[ref]
+        assert writer.closed
+
+    @rule(ref=refs)
+    def abort(self, ref: str) -> None:
+        if ref in self.writers:
+            with pytest.raises(contentdb.RefLockedError):
+                self.store.abort(ref)
+        elif ref in self.ingests:
+            self.store.abort(ref)
+            del self.ingests[ref]
+        else:
+            with pytest.raises(contentdb.NotFoundError):
+                self.store.abort(ref)
+
+    # -- what is there -----------------------------------------------------------------------
+
+    @rule(data=contents, algorithm=algorithms)
+    def read(self, data: bytes, algorithm: str) -> None:
+        digest = Digest.of(data, algorithm)
+        assert self.store.exists(digest) == (digest in self.blobs)
+        if digest in self.blobs:
+            assert self.store.read(digest) == data
+        else:
+            with pytest.raises(contentdb.NotFoundError):
+                self.store.read(digest)
+
+    @rule(data=contents, algorithm=algorithms, given=labels)
+    def update(self, data: bytes, algorithm: str, given: dict[str, str]) -> None:
+        digest = Digest.of(data, algorithm)
+        if digest not in self.blobs:
+            with pytest.raises(contentdb.NotFoundError):
+                self.store.update(digest, given)
+            return
+        self.store.update(digest, given)
+        self.blobs[digest] = (data, {key: value for key, value in given.items() if value})
+
+    @rule(data=contents, algorithm=algorithms)
+    def delete(self, data: bytes, algorithm: str) -> None:
+        digest = Digest.of(data, algorithm)
+        if self.blobs.pop(digest, None) is None:
+            with pytest.raises(contentdb.NotFoundError):
+                self.store.delete(digest)
+        else:
+            self.store.delete(digest)
+
+    @rule(key=st.sampled_from(["a", "b.c", "io.example/k"]))
+    def walk_by_label(self, key: str) -> None:
+        found = {info.digest for info in self.store.walk(f'labels."{key}"')}
+        assert found == {digest for digest, (_, have) in self.blobs.items() if key in have}
+
+    # -- the store as a whole ----------------------------------------------------------------
+
+    @rule()
+    def reopen(self) -> None:
+        self.store.close()
+        assert all(writer.closed for writer in self.writers.values())
+        self.writers.clear()
+        self.store = contentdb.open(self.root, create=False, durability="process")
+
+    @rule(quick=st.booleans())
+    def verify(self, *, quick: bool) -> None:
+        assert list(self.store.verify(quick=quick)) == []
+
+    @rule()
+    def sweep(self) -> None:
+        """Nothing here is older than an hour, so nothing goes."""
+        assert list(self.store.sweep(older_than=3600)) == []
+
+    @rule()
+    def sweep_everything(self) -> None:
+        """Ingests that nobody holds go; what is held or committed stays."""
+        swept = {found.name for found in self.store.sweep(older_than=0) if found.kind == "ingest"}
+        gone = set(self.ingests) - set(self.writers)
+        assert len(swept) == len(gone)
+        for ref in gone:
+            del self.ingests[ref]
+
+    @invariant()
+    def agree(self) -> None:
+        if not hasattr(self, "store"):
+            return
+        found = {info.digest: (info.size, dict(info.labels)) for info in self.store.walk()}
+        assert found == {digest: (len(data), have) for digest, (data, have) in self.blobs.items()}
+        assert list(found) == sorted(found)
+        assert set(blob_files(self.root)) == set(self.blobs)
+        statuses = {status.ref: status for status in self.store.statuses()}
+        assert {ref: (one.expected, one.held) for ref, one in statuses.items()} == {
+            ref: (ingest.expected, ref in self.writers) for ref, ingest in self.ingests.items()
+        }
+        for ref, ingest in self.ingests.items():
+            if ref not in self.writers:
+                assert statuses[ref].offset == len(ingest.data)
+        usage = self.store.usage()
+        assert (usage.blobs, usage.ingests) == (len(self.blobs), len(self.ingests))
+        assert usage.blob_bytes == sum(len(data) for data, _ in self.blobs.values())
+
+
+StoreMachine.TestCase.settings = settings(stateful_step_count=40)
+TestStoreMachine = StoreMachine.TestCase

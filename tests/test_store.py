@@ -1,0 +1,260 @@
+"""The store as a whole: opening, closing, counting, finding by prefix, namespaces, batches."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import contentdb
+from contentdb import (
+    AlreadyExistsError,
+    AmbiguousDigestError,
+    Digest,
+    InvalidArgumentError,
+    InvalidDigestError,
+    NotFoundError,
+    StoreClosedError,
+    StoreNotFoundError,
+    Usage,
+)
+from contentdb.testing.threads import begun
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentdb import Store
+
+CLOSED_CALLS: dict[str, Callable[[Store], object]] = {
+    "read": lambda store: store.read(Digest.of(b"content")),
+    "info": lambda store: store.info(Digest.of(b"content")),
+    "exists": lambda store: store.exists(Digest.of(b"content")),
+    "add": lambda store: store.add(b"content"),
+    "add_many": lambda store: list(store.add_many([b"content"])),
+    "writer": lambda store: store.writer("r"),
+    "walk": lambda store: list(store.walk()),
+    "statuses": lambda store: list(store.statuses()),
+    "abort": lambda store: store.abort("r"),
+    "delete": lambda store: store.delete(Digest.of(b"content")),
+    "usage": lambda store: store.usage(),
+}
+
+
+def test_open_makes_a_store(root: Path) -> None:
+    with contentdb.open(root) as store:
+        assert store.root == root
+        assert (store.namespace, store.durability) == ("default", "full")
+        assert list(store.walk()) == []
+    assert (root / "index.sqlite").is_file()
+
+
+def test_open_takes_text_and_makes_parents_or_tells(tmp_path: Path) -> None:
+    with contentdb.open(str(tmp_path / "store")) as store:
+        store.add(b"content")
+    with contentdb.open(os.fspath(tmp_path / "store"), create=False) as store:
+        assert store.read(Digest.of(b"content")) == b"content"
+
+
+def test_a_relative_root_stays_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Changing the working directory does not move an open store."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    with contentdb.open("store") as store:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        digest = store.add(b"content").digest
+        assert store.path(digest).read_bytes() == b"content"
+        with store.writer("r") as writer:
+            writer.write(b"more")
+            writer.commit()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_create_false_makes_nothing(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreNotFoundError) as caught:
+        contentdb.open(root, create=False)
+    assert isinstance(caught.value, LookupError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_directory_becomes_a_store(root: Path) -> None:
+    root.mkdir()
+    with contentdb.open(root) as store:
+        store.add(b"content")
+
+
+def test_everything_is_there_after_reopening(root: Path) -> None:
+    with contentdb.open(root) as store:
+        info = store.add(b"content", labels={"k": "v"})
+        with store.writer("r", total=10, expected=Digest.of(b"other")) as writer:
+            writer.write(b"oth")
+        status = store.status("r")
+    with contentdb.open(root) as store:
+        assert list(store.walk()) == [info]
+        assert list(store.statuses()) == [status]
+        assert store.read(info.digest) == b"content"
+
+
+def test_leaving_the_block_closes(root: Path) -> None:
+    with contentdb.open(root) as store:
+        pass
+    store.close()  # twice is harmless
+    with pytest.raises(StoreClosedError) as caught:
+        store.read(Digest.of(b"content"))
+    assert caught.value.root == str(root)
+
+
+@pytest.mark.parametrize("call", CLOSED_CALLS)
+def test_a_closed_store_refuses(root: Path, call: str) -> None:
+    with contentdb.open(root) as store:
+        store.add(b"content")
+    with pytest.raises(StoreClosedError):
+        CLOSED_CALLS[call](store)
+
+
+def test_close_keeps_what_writers_wrote(root: Path) -> None:
+    """A writer left open when its store closes loses no byte and holds no ref."""
+    store = contentdb.open(root)
+    writer = store.writer("r")
+    writer.write(b"con")
+    store.close()
+    assert writer.closed
+    with contentdb.open(root) as again, again.writer("r") as other:
+        other.write(b"tent")
+        assert other.commit().digest == Digest.of(b"content")
+
+
+@pytest.mark.parametrize("arguments", [{"durability": "none"}, {"namespace": "a/b"}])
+def test_open_refuses_arguments(root: Path, arguments: dict[str, str]) -> None:
+    with pytest.raises(InvalidArgumentError):
+        contentdb.open(root, **arguments)  # type: ignore[arg-type]
+    assert not root.exists()
+
+
+def test_usage(store: Store) -> None:
+    assert store.usage() == Usage(0, 0, 0, 0)
+    for size in (10, 20, 20):
+        store.add(b"x" * size)
+    with store.writer("r") as writer:
+        writer.write(b"12345")
+    assert store.usage() == Usage(2, 30, 1, 5)
+    store.delete(Digest.of(b"x" * 10))
+    store.abort("r")
+    assert store.usage() == Usage(1, 20, 0, 0)
+
+
+def test_no_descriptors_are_left_open(root: Path) -> None:
+    """A hundred rounds of everything open no more than they close."""
+
+    def rounds(count: int) -> int:
+        for number in range(count):
+            with contentdb.open(root) as store:
+                info = store.add(b"%d" % number)
+                with store.open(info.digest) as reader:
+                    reader.read()
+                with store.writer("r") as writer:
+                    writer.write(b"x")
+                list(store.walk())
+                store.delete(info.digest)
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    assert rounds(3) == rounds(30)
+
+
+def test_resolve(store: Store) -> None:
+    """A digest may be shortened to any prefix that one blob alone has."""
+    digests = [store.add(b"%d" % number).digest for number in range(40)]
+    one = digests[0]
+    for text in (one, one[:-1], one.encoded, one.encoded[:20]):
+        assert store.resolve(text) == one
+    twins = [digest for digest in digests if digest.encoded[0] == one.encoded[0]]
+    assert len(twins) > 1
+    with pytest.raises(AmbiguousDigestError):
+        store.resolve(one.encoded[0])
+    with pytest.raises(AmbiguousDigestError):
+        store.resolve("sha256:")
+    with pytest.raises(NotFoundError):
+        store.resolve(Digest.of(b"absent"))
+    with pytest.raises(NotFoundError):
+        store.resolve(Digest.of(b"absent").encoded[:20])
+
+
+@pytest.mark.parametrize(
+    "text", ["xyz", "%", "_", "", "md5:", "sha256:XY", "' OR 1=1", "\0", "a" * 65]
+)
+def test_resolve_refuses_nonsense(store: Store, text: str) -> None:
+    store.add(b"content")
+    with pytest.raises((InvalidDigestError, NotFoundError)):
+        store.resolve(text)
+
+
+def test_namespaces_share_bytes_not_rows(root: Path) -> None:
+    with contentdb.open(root) as default, contentdb.open(root, namespace="other") as other:
+        digest = default.add(b"content", labels={"of": "default"}).digest
+        assert not other.exists(digest)
+        with pytest.raises(NotFoundError):
+            other.read(digest)
+        other.add(b"content", labels={"of": "other"})
+        assert dict(default.info(digest).labels) == {"of": "default"}
+        assert dict(other.info(digest).labels) == {"of": "other"}
+        assert default.path(digest) == other.path(digest)
+        default.delete(digest)
+        assert other.read(digest) == b"content"
+        assert list(default.walk()) == []
+        other.delete(digest)
+        assert list(root.glob("blobs/*/??/*")) == []
+
+
+def test_namespaces_have_their_own_refs(root: Path) -> None:
+    with (
+        contentdb.open(root) as default,
+        contentdb.open(root, namespace="other") as other,
+        default.writer("r") as one,
+        other.writer("r") as two,
+    ):
+        one.write(b"one")
+        two.write(b"two")
+        assert [status.ref for status in other.statuses()] == ["r"]
+        assert one.commit().digest == Digest.of(b"one")
+        assert two.commit().digest == Digest.of(b"two")
+
+
+def test_a_batch_is_durable_at_its_end(store: Store, second: Store) -> None:
+    """What is added and committed in a batch is everybody's when the block is left."""
+    with store.batch():
+        infos = [store.add(b"%d" % number) for number in range(50)]
+        with store.writer("r") as writer:
+            writer.write(b"by a writer")
+            infos.append(writer.commit(labels={"k": "v"}))
+    assert {info.digest for info in second.walk()} == {info.digest for info in infos}
+    assert second.read(Digest.of(b"by a writer")) == b"by a writer"
+    assert dict(second.info(Digest.of(b"by a writer")).labels) == {"k": "v"}
+    assert list(second.statuses()) == []
+    assert list(second.verify()) == []
+
+
+def test_a_batch_that_fails_leaves_a_whole_store(store: Store, second: Store) -> None:
+    with pytest.raises(KeyError), store.batch():  # noqa: PT012
+        store.add(b"before the error")
+        raise KeyError
+    assert list(second.verify()) == []
+    store.add(b"after")
+    assert second.read(Digest.of(b"after")) == b"after"
+
+
+def test_a_batch_meets_content_twice(store: Store) -> None:
+    with store.batch():
+        assert store.add(b"content").digest == store.add(b"content").digest
+        with store.writer("r") as writer, pytest.raises(AlreadyExistsError):  # noqa: PT012
+            writer.write(b"content")
+            writer.commit()
+    assert len(list(store.walk())) == 1
+
+
+def test_a_batch_keeps_nobody_waiting(store: Store, second: Store) -> None:
+    with store.batch():
+        store.add(b"in the batch")
+        assert begun(lambda: second.add(b"beside it")).result(10).size == 9
