@@ -62,7 +62,7 @@ FOUND = [
     (["created_at<1h"], ""),
     (["updated_at>=2024-05-01,created_at<2250-01-01"], "config large layer plain"),
     (["created_at<=2024-05-01T12:30:00Z"], ""),
-    (["labels.kind=='; DROP TABLE blobs; --"], ""),
+    (['labels.kind=="\'; DROP TABLE blobs; --"'], ""),
     (['labels.kind=="layer\' OR 1=1"'], ""),
     (["labels.%"], None),
 ]
