@@ -1,0 +1,319 @@
+"""`ctr`, and containerd itself, cannot tell our server from containerd's own content store."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import subprocess
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+
+import contentdb
+from contentdb.digest import Digest
+from contentdb.remote import RemoteStore, connect
+from contentdb.server.daemon import Server
+from tests.real.daemon import LIMIT_S, Outcome, containerd, ctr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = [pytest.mark.real("containerd", "ctr"), pytest.mark.root]
+
+HELLO = Digest.of(b"hello")
+EDITED = Digest.of(b"edited")
+ABSENT = Digest.of(b"absent")
+EMPTY = Digest.of(b"")
+LARGE = bytes(range(256)) * 12_000
+MIB = 1 << 20
+
+
+class Pair(NamedTuple):
+    """The two servers of a comparison."""
+
+    ours: Path
+    theirs: Path
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    """Short enough for sockets, which pytest's own folders may not be."""
+    with tempfile.TemporaryDirectory(prefix="cdb-") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def theirs(folder: Path) -> Iterator[Path]:
+    with containerd(folder / "theirs") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def ours(folder: Path) -> Iterator[Path]:
+    address = folder / "ours" / "c.sock"
+    with Server(folder / "store") as server:
+        server.listen_unix(address)
+        server.start()
+        yield address
+
+
+@pytest.fixture(scope="module")
+def editor(folder: Path) -> str:
+    script = folder / "editor"
+    script.write_text('#!/bin/sh\nprintf edited > "$1"\n')
+    script.chmod(0o700)
+    return str(script)
+
+
+def client(address: Path) -> RemoteStore:
+    return connect(str(address), namespace="test")
+
+
+KEEP = "containerd.io/gc.root=1"  # or containerd's garbage collector takes the blob away
+STEPS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
+    (b"", ("ls",)),
+    (b"hello", ("ingest", "first")),
+    (b"", ("label", HELLO, KEEP)),
+    (b"hello", ("ingest", "first")),
+    (b"hello", ("ingest", "--expected-digest", HELLO, "second")),
+    (b"unread", ("ingest", "--expected-digest", HELLO, "third")),
+    (b"hello", ("ingest", "--expected-digest", ABSENT, "wrong digest")),
+    (b"hello", ("ingest", "--expected-size", "7", "too short")),
+    (b"hello3", ("ingest", "--expected-size", "3", "too long")),
+    (b"hello", ("ingest",)),
+    (b"hello", ("ingest", "--expected-digest", "sha256:abc", "a")),
+    (b"hello", ("ingest", "--expected-digest", "nonsense", "b")),
+    (b"hello", ("ingest", "--expected-digest", "md5:abc", "c")),
+    (b"", ("active",)),
+    (b"", ("ls",)),
+    (b"", ("ls", "-q")),
+    (b"", ("ls", "labels.none==x")),
+    (b"", ("ls", f"digest=={HELLO}")),
+    (b"", ("label", HELLO, "a=b")),
+    (b"", ("label", HELLO, "a=")),
+    (b"", ("label", HELLO)),
+    (b"", ("label", HELLO, "k=" + "v" * 5000)),
+    (b"", ("label", ABSENT, "a=b")),
+    (b"", ("label", "nonsense", "a=b")),
+    (b"", ("get", HELLO)),
+    (b"", ("get", ABSENT)),
+    (b"", ("get", "nonsense")),
+    (b"", ("get", "sha256:abc")),
+    (b"", ("edit", HELLO)),
+    (b"", ("label", EDITED, KEEP)),
+    (b"", ("edit", HELLO)),
+    (b"", ("edit", ABSENT)),
+    (b"", ("ls",)),
+    (b"", ("ingest", "empty")),
+    (b"", ("label", EMPTY, KEEP)),
+    (b"", ("get", EMPTY)),
+    (LARGE, ("ingest", "--expected-size", str(len(LARGE)), "large")),
+    (b"", ("label", Digest.of(LARGE), KEEP)),
+    (b"", ("get", Digest.of(LARGE))),
+    (b"", ("ls",)),
+    (b"", ("rm", HELLO)),
+    (b"", ("rm", HELLO)),
+    (b"", ("rm", EDITED, "nonsense", ABSENT)),
+    (b"", ("rm",)),
+    (b"", ("ls",)),
+)
+
+
+def plain(outcome: Outcome, *, ordered: bool) -> tuple[int, list[str], list[str]]:
+    """Leave out what no two runs share: ages, hours, and the order of ingests."""
+
+    def lines(data: bytes) -> list[str]:
+        text = data.decode(errors="backslashreplace")
+        text = re.sub(r"Less than a second|\d+ seconds?|About a minute", "AGE", text)
+        text = re.sub(r'time="[^"]*"', "TIME", text)
+        found = [re.sub(r"[ \t]+", " ", line) for line in text.splitlines()]
+        return found if ordered else sorted(found)
+
+    return outcome.code, lines(outcome.out), lines(outcome.err)
+
+
+def test_every_command_says_the_same_and_ends_the_same(
+    ours: Path, theirs: Path, editor: str
+) -> None:
+    for stdin, arguments in STEPS:
+        told = [
+            plain(
+                ctr(address, "content", *arguments, stdin=stdin, EDITOR=editor),
+                ordered=arguments[0] != "active",
+            )
+            for address in Pair(ours, theirs)
+        ]
+        assert told[0] == told[1], arguments
+
+
+@pytest.mark.parametrize("namespace", ["", "bad_name!", "a" * 77])
+def test_a_wrong_namespace_is_refused_in_the_same_words(
+    ours: Path, theirs: Path, namespace: str
+) -> None:
+    told = [ctr(address, "content", "ls", namespace=namespace) for address in Pair(ours, theirs)]
+    assert told[0] == told[1]
+    assert told[0].code == 1
+
+
+@pytest.mark.parametrize("arguments", [("ls", "labels.x==="), ("active", "[")])
+def test_a_filter_that_does_not_parse_is_refused_alike(
+    ours: Path, theirs: Path, arguments: tuple[str, str]
+) -> None:
+    """The words are our own, since they tell the position."""
+    for address in Pair(ours, theirs):
+        outcome = ctr(address, "content", *arguments)
+        assert outcome.code == 1
+        assert outcome.err.startswith(b"ctr: filters: parse error")
+        assert outcome.err.endswith(b": invalid argument\n")
+
+
+@pytest.mark.parametrize("which", Pair._fields)
+def test_a_killed_client_is_resumed(
+    which: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A second client goes on where the first was killed, and reads only the rest."""
+    address: Path = request.getfixturevalue(which)
+    data = os.urandom(5 * MIB)
+    file = tmp_path / "data"
+    file.write_bytes(data)
+    command = ["ctr", "-a", str(address), "-n", "test", "content", "ingest"]
+    command += ["--expected-digest", Digest.of(data), "--expected-size", str(len(data)), "killed"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as first:
+        assert first.stdin is not None
+        first.stdin.write(data[: 3 * MIB])
+        first.stdin.flush()
+        with client(address) as store:
+            until = time.monotonic() + LIMIT_S
+            while _offset(store, "killed") < 2 * MIB:
+                assert time.monotonic() < until, "nothing arrives"
+        first.kill()
+    with client(address) as store:
+        assert _offset(store, "killed") >= 2 * MIB
+        with file.open("rb") as source:
+            subprocess.run(command, stdin=source, check=True, timeout=LIMIT_S)
+        assert store.read(Digest.of(data)) == data
+        assert not [status for status in store.statuses() if status.ref == "killed"]
+
+
+def _offset(store: RemoteStore, ref: str) -> int:
+    try:
+        return store.status(ref).offset
+    except contentdb.NotFoundError:
+        return 0
+
+
+@pytest.mark.parametrize("which", Pair._fields)
+def test_ten_clients_on_one_ref_make_one_blob(
+    which: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    address: Path = request.getfixturevalue(which)
+    data = os.urandom(2 * MIB)
+    file = tmp_path / "data"
+    file.write_bytes(data)
+    command = ["ctr", "-a", str(address), "-n", "test", "content", "ingest"]
+    command += ["--expected-digest", Digest.of(data), "--expected-size", str(len(data)), "shared"]
+    running = []
+    for _ in range(10):
+        with file.open("rb") as source:
+            running.append(subprocess.Popen(command, stdin=source))
+    assert [one.wait(LIMIT_S) for one in running] == [0] * 10
+    with client(address) as store:
+        assert store.read(Digest.of(data)) == data
+        assert not [status for status in store.statuses() if status.ref == "shared"]
+
+
+def test_remote_store_works_with_containerd(theirs: Path) -> None:
+    """List, read, ingest, label, delete, against the real daemon."""
+    with connect(str(theirs), namespace="remote") as store:
+        keep = {"containerd.io/gc.root": "1"}
+        info = store.ingest("r", io.BytesIO(LARGE), total=len(LARGE), labels=keep)
+        assert (info.digest, info.size, info.labels) == (Digest.of(LARGE), len(LARGE), keep)
+        assert store.add(LARGE) == info
+        assert store.read(info.digest) == LARGE
+        with store.open(info.digest) as reader:
+            reader.seek(-3, io.SEEK_END)
+            assert reader.read() == LARGE[-3:]
+        assert store.update(info.digest, {"a": "b"}, fields=["labels.a"]).labels == keep | {
+            "a": "b"
+        }
+        assert [one.digest for one in store.walk("labels.a==b")] == [info.digest]
+        with store.writer("half", total=9) as writer:
+            writer.write(b"half")
+        assert (store.status("half").offset, store.status("half").total) == (4, 9)
+        with pytest.raises(contentdb.FailedPreconditionError):
+            store.writer("half", total=8)
+        with store.writer("half") as writer, pytest.raises(contentdb.SizeMismatchError):
+            writer.commit()
+        store.abort("half")
+        store.delete(info.digest)
+        with pytest.raises(contentdb.NotFoundError):
+            store.read(info.digest)
+
+
+def image() -> bytes:
+    """A small OCI image, as a tar that `ctr image import` takes."""
+    files: dict[str, bytes] = {}
+
+    def blob(data: bytes, media_type: str) -> dict[str, object]:
+        digest = Digest.of(data)
+        files[f"blobs/sha256/{digest.encoded}"] = data
+        return {"mediaType": media_type, "digest": digest, "size": len(data)}
+
+    layer_tar = packed({"hello": b"hello"})
+    prefix = "application/vnd.oci.image"
+    config = {
+        "architecture": "amd64",
+        "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [Digest.of(layer_tar)]},
+        "config": {},
+    }
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": f"{prefix}.manifest.v1+json",
+        "config": blob(json.dumps(config).encode(), f"{prefix}.config.v1+json"),
+        "layers": [blob(layer_tar, f"{prefix}.layer.v1.tar")],
+    }
+    entry = blob(json.dumps(manifest).encode(), f"{prefix}.manifest.v1+json")
+    entry["annotations"] = {"org.opencontainers.image.ref.name": "example.test/hello:1"}
+    files["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
+    files["oci-layout"] = b'{"imageLayoutVersion": "1.0.0"}'
+    return packed(files)
+
+
+def packed(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def test_containerd_keeps_its_content_here(folder: Path, tmp_path: Path) -> None:
+    """As its proxy content plugin: an image is imported, listed, read and removed through it."""
+    tar = tmp_path / "image.tar"
+    tar.write_bytes(image())
+    address = folder / "plugin" / "c.sock"
+    with Server(folder / "plugin-store", default_namespace="plugin") as server:
+        server.listen_unix(address)
+        server.start()
+        with containerd(folder / "proxied", content=address) as daemon:
+            imported = ctr(daemon, "image", "import", "--no-unpack", str(tar))
+            assert imported.code == 0, imported.err
+            assert b"example.test/hello:1" in ctr(daemon, "image", "ls", "-q").out
+            listed = ctr(daemon, "content", "ls", "-q").out.decode().split()
+            assert len(listed) == 4
+            with contentdb.open(folder / "plugin-store", namespace="plugin") as store:
+                assert [info.digest for info in store.walk()] == listed
+                for digest in listed:
+                    assert ctr(daemon, "content", "get", digest).out == store.read(digest)
+                removed = ctr(daemon, "image", "rm", "--sync", "example.test/hello:1")
+                assert removed.code == 0, removed.err
+                assert list(store.walk()) == []
