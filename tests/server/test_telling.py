@@ -1,0 +1,65 @@
+"""What a server tells those who run it: logs and metrics."""
+
+from __future__ import annotations
+
+import json
+import logging
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+import contentdb
+from contentdb.remote import connect
+from contentdb.server.daemon import Server
+from contentdb.server.logs import JsonLines
+from contentdb.server.metrics import Prometheus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_calls_are_counted_by_rpc_and_code(tmp_path: Path, socket_path: Path) -> None:
+    from prometheus_client import CollectorRegistry
+
+    registry = CollectorRegistry()
+    with Server(tmp_path / "store", metrics=Prometheus(registry)) as server:
+        server.listen_unix(socket_path)
+        server.start()
+        with connect(str(socket_path)) as store:
+            store.add(b"hello")
+            with pytest.raises(contentdb.NotFoundError):
+                store.status("r")
+    value = registry.get_sample_value
+    assert value("contentdb_rpcs_total", {"rpc": "Write", "code": "OK"}) == 1
+    assert value("contentdb_rpcs_total", {"rpc": "Status", "code": "NOT_FOUND"}) == 2
+    assert value("contentdb_rpcs_open", {"rpc": "Write"}) == 0
+    assert value("contentdb_rpc_seconds_count", {"rpc": "Write"}) == 1
+
+
+def test_metrics_are_served(socket_path: Path) -> None:
+    import socket
+
+    from contentdb.server.metrics import serve_metrics
+
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    metrics = serve_metrics("localhost", port)
+    metrics.began("Info")
+    with urllib.request.urlopen(f"http://localhost:{port}/metrics") as answer:
+        assert b'contentdb_rpcs_open{rpc="Info"} 1.0' in answer.read()
+
+
+def test_a_refused_call_is_logged_with_its_facts(
+    served: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "contentdb")
+    with connect(str(served)) as store, pytest.raises(contentdb.NotFoundError):
+        store.status("r\n2")
+    records = [record for record in caplog.records if record.message == "call"]
+    line = JsonLines().format(records[-1])
+    facts = json.loads(line)
+    assert "\n" not in line
+    assert (facts["rpc"], facts["code"]) == ("Status", "NOT_FOUND")
+    assert facts["text"] == "ref r\n2: not found"

@@ -1,0 +1,71 @@
+"""Over TCP both sides show certificates."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+import contentdb
+from contentdb.remote import connect
+from contentdb.remote.channel import Credentials
+from contentdb.server.daemon import ListenError, Server, Tls
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.real("openssl")
+
+
+def openssl(*arguments: str | Path) -> None:
+    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+
+
+def authority(folder: Path) -> Path:
+    """Make one, and a certificate of each side that it has signed."""
+    folder.mkdir()
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
+    openssl("req", "-x509", *key, "-keyout", folder / "ca.key", "-out", folder / "ca.pem",
+            "-subj", "/CN=authority")  # fmt: skip
+    for name in ("server", "client"):
+        openssl("req", "-x509", *key, "-keyout", folder / f"{name}.key",
+                "-out", folder / f"{name}.pem", "-subj", f"/CN={name}",
+                "-addext", "subjectAltName=DNS:localhost",
+                "-addext", "basicConstraints=critical,CA:FALSE",
+                "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key")  # fmt: skip
+    return folder
+
+
+def credentials(client: Path, server: Path) -> Credentials:
+    return Credentials(client / "client.key", client / "client.pem", server / "ca.pem")
+
+
+@pytest.fixture
+def ours(tmp_path: Path) -> Path:
+    return authority(tmp_path / "ours")
+
+
+@pytest.fixture
+def address(tmp_path: Path, ours: Path) -> Iterator[str]:
+    with Server(tmp_path / "store") as server:
+        tls = Tls(ours / "server.key", ours / "server.pem", ours / "ca.pem")
+        port = server.listen_tls("localhost:0", tls)
+        with pytest.raises(ListenError):
+            server.listen_tls(f"localhost:{port}", tls)
+        server.start()
+        yield f"localhost:{port}"
+
+
+def test_a_client_with_a_certificate_is_served(address: str, ours: Path) -> None:
+    with connect(address, credentials=credentials(ours, ours)) as store:
+        info = store.add(b"hello")
+        assert store.read(info.digest) == b"hello"
+
+
+def test_a_stranger_is_not(address: str, ours: Path, tmp_path: Path) -> None:
+    other = authority(tmp_path / "other")
+    for key in (credentials(other, ours), credentials(ours, other)):
+        with connect(address, credentials=key) as store, pytest.raises(contentdb.StoreError):
+            store.status("r")
