@@ -190,6 +190,20 @@ class Registry:
         """Whether there is such a blob in this repository."""
         return self._exists(repository, f"blobs/{digest}", {})
 
+    def blob_size(self, repository: str, digest: Digest) -> int | None:
+        """A blob's bytes, as the registry says; None when it does not.
+
+        Raises:
+            ObjectNotFoundError: No such blob.
+        """
+        thing = f"{repository}@{digest}"
+        scope = _scope(repository, "pull")
+        answer = self._request(
+            "HEAD", f"{repository}/blobs/{digest}", thing, scope=scope, headers={}
+        )
+        answer.close()
+        return self._check_length(answer, thing, None)
+
     def blob(
         self, repository: str, digest: Digest, *, offset: int = 0, size: int | None = None
     ) -> BlobStream:

@@ -1,0 +1,94 @@
+"""``contentdb fetch``: one object of a registry to standard output, for pipes."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from contentdb.cli.registry_options import connect, load_extra, registry_options
+
+if TYPE_CHECKING:
+    from contentdb.oci.registry import Registry
+
+__all__ = ["fetch"]
+
+
+@click.command()
+@click.argument("repository")
+@click.argument("object", metavar="TAG|DIGEST")
+@click.option(
+    "--media-type",
+    "media_types",
+    metavar="TYPE",
+    multiple=True,
+    help="Take a manifest of this type only; may be given several times.",
+)
+@registry_options
+def fetch(repository: str, object: str, media_types: tuple[str, ...], **options: Any) -> None:  # noqa: A002, ANN401 - click names and passes them
+    """Write a manifest, by tag or digest, or a blob, by digest, to standard output.
+
+    The bytes are checked against the digest as they pass: a mismatch fails at the end.
+    """
+    load_extra()
+    from contentdb.oci.media import is_document
+    from contentdb.oci.reference import parse_reference, parse_repository
+
+    place = parse_repository(repository)
+    joint = "@" if ":" in object else ":"
+    wanted = parse_reference(f"{place}{joint}{object}")
+    with connect(place.registry, **options) as registry:
+        if wanted.digest is None or any(map(is_document, media_types)):
+            _manifest(registry, place.repository, wanted.object, media_types)
+        else:
+            _blob_or_manifest(registry, place.repository, wanted.digest)
+    sys.stdout.buffer.flush()
+
+
+def _manifest(registry: Registry, repository: str, name: str, media_types: tuple[str, ...]) -> None:
+    from contentdb.oci.errors import ObjectNotFoundError
+    from contentdb.oci.media import ACCEPT
+
+    served = registry.manifest(repository, name, accept=media_types or ACCEPT)
+    if media_types and served.media_type not in media_types:
+        raise ObjectNotFoundError(
+            registry.name,
+            f"{repository}:{name}",
+            f"it is {served.media_type}",
+            "ask for that with --media-type, or leave the option out",
+        )
+    sys.stdout.buffer.write(served.data)
+
+
+def _blob_or_manifest(registry: Registry, repository: str, digest: str) -> None:
+    from contentdb.digest import Digest
+    from contentdb.oci.errors import ObjectNotFoundError
+
+    try:
+        _blob(registry, repository, Digest(digest))
+    except ObjectNotFoundError as error:
+        try:
+            _manifest(registry, repository, digest, ())
+        except ObjectNotFoundError:
+            raise error from None
+
+
+def _blob(registry: Registry, repository: str, digest: str) -> None:
+    from contentdb.digest import Digest, Hasher
+    from contentdb.oci.download import blob_chunks
+    from contentdb.oci.errors import HostileRegistryError
+
+    parsed = Digest(digest)
+    hasher = Hasher(parsed.algorithm)
+    size = registry.blob_size(repository, parsed)
+    for chunk in blob_chunks(registry, repository, parsed, size=size):
+        hasher.update(chunk)
+        sys.stdout.buffer.write(chunk)
+    if hasher.digest != parsed:
+        raise HostileRegistryError(
+            registry.name,
+            f"{repository}@{parsed}",
+            f"its bytes have the digest {hasher.digest}",
+            "what was written is not to be used",
+        )

@@ -1,0 +1,63 @@
+"""``contentdb pull``: an image from a registry into the store."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+import contentdb
+from contentdb.cli.transfer_bars import bars
+from contentdb.cli.registry_options import connect, load_extra, registry_options
+
+__all__ = ["pull"]
+
+
+@click.command()
+@click.argument("reference")
+@click.option("--platform", metavar="OS/ARCH[/VARIANT]", help="Not this machine's, but this one.")
+@click.option("--all-platforms", is_flag=True, help="All that the index names.")
+@click.option(
+    "--jobs", "-j", type=click.IntRange(1, 64), default=4, show_default=True, help="At once."
+)
+@click.option("--json", "as_json", is_flag=True, help="One object on one line.")
+@click.option("--quiet", "-q", is_flag=True, help="No bars; the digest alone.")
+@registry_options
+@click.pass_context
+def pull(
+    context: click.Context,
+    /,
+    reference: str,
+    platform: str | None,
+    all_platforms: bool,
+    jobs: int,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,  # noqa: ANN401 - click passes them
+) -> None:
+    """Bring an image's index, manifest, config and layers into the store.
+
+    Stop it and start it again: it goes on where it stood. Prints the digest.
+    """
+    load_extra()
+    from contentdb import oci
+
+    place = oci.parse_reference(reference)
+    if platform and all_platforms:
+        raise click.UsageError("--platform and --all-platforms exclude each other")
+    with (
+        contentdb.open(context.find_root().params["root"]) as store,
+        connect(place.registry, **options) as registry,
+        bars(quiet=quiet or as_json) as listen,
+    ):
+        pulled = oci.pull(
+            store,
+            place,
+            registry=registry,
+            platform=platform,
+            all_platforms=all_platforms,
+            jobs=jobs,
+            listen=listen,
+        )
+    click.echo(json.dumps(pulled._asdict()) if as_json else pulled.digest)

@@ -1,0 +1,53 @@
+"""``contentdb push``: an image from the store into a registry."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import click
+
+import contentdb
+from contentdb.cli.transfer_bars import bars
+from contentdb.cli.registry_options import connect, load_extra, registry_options
+
+__all__ = ["push"]
+
+
+@click.command()
+@click.argument("digest")
+@click.argument("reference")
+@click.option(
+    "--jobs", "-j", type=click.IntRange(1, 64), default=4, show_default=True, help="At once."
+)
+@click.option("--json", "as_json", is_flag=True, help="One object on one line.")
+@click.option("--quiet", "-q", is_flag=True, help="No bars.")
+@registry_options
+@click.pass_context
+def push(
+    context: click.Context,
+    /,
+    digest: str,
+    reference: str,
+    jobs: int,
+    as_json: bool,
+    quiet: bool,
+    **options: Any,  # noqa: ANN401 - click passes them
+) -> None:
+    """Upload an index or manifest with all its parts, as far as the registry lacks them.
+
+    The manifests are read back and compared. Prints the digest.
+    """
+    load_extra()
+    from contentdb import oci
+
+    place = oci.parse_reference(reference)
+    with (
+        contentdb.open(context.find_root().params["root"], create=False) as store,
+        connect(place.registry, **options) as registry,
+        bars(quiet=quiet or as_json) as listen,
+    ):
+        pushed = oci.push(
+            store, store.resolve(digest), place, registry=registry, jobs=jobs, listen=listen
+        )
+    click.echo(json.dumps(pushed._asdict()) if as_json else pushed.digest)

@@ -1,0 +1,60 @@
+"""Progress of several objects at once: bars on a terminal, nothing elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from contentdb.oci.progress import Event
+
+__all__ = ["bars"]
+
+_OVER = frozenset({"done", "exists", "mounted"})
+_SHORT = 19
+"""``sha256:`` and twelve characters, as image tools shorten."""
+
+
+@contextmanager
+def bars(*, quiet: bool = False) -> Iterator[Callable[[Event], None]]:
+    """Give a listener that draws on standard error, if a terminal is looking there."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _event: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.fields[state]:<11}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        console=Console(stderr=True),
+    )
+    with progress:
+        yield _Drawer(progress).draw
+
+
+class _Drawer:
+    """One bar an object, made when it is first heard of. Events come from several threads."""
+
+    def __init__(self, progress: Any) -> None:  # noqa: ANN401 - rich is not imported here
+        self._progress = progress
+        self._lock = Lock()
+        self._tasks: dict[str, Any] = {}
+
+    def draw(self, event: Event) -> None:
+        with self._lock:
+            task = self._tasks.get(event.name)
+            if task is None:
+                shown = event.name if event.kind == "resolving" else event.name[:_SHORT]
+                task = self._progress.add_task(shown, total=event.total, state=event.kind)
+                self._tasks[event.name] = task
+        over = event.kind in _OVER
+        completed = event.total if over and event.total is not None else event.offset
+        self._progress.update(task, total=event.total, completed=completed, state=event.kind)
