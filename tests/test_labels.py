@@ -60,7 +60,13 @@ def test_fields(fields: list[str], keys: set[str] | None) -> None:
     assert keys_of_fields(fields) == keys
 
 
-@pytest.mark.parametrize("fields", [["size"], ["labels.a", "digest"], ["labels."], [""], "labels"])
+@pytest.mark.parametrize("fields", [["size"], ["labels.a", "digest"], ["labels."], [""]])
 def test_bad_fields(fields: list[str]) -> None:
     with pytest.raises(InvalidFieldError):
         keys_of_fields(fields)
+
+
+def test_fields_are_a_list() -> None:
+    """A lone text, whose letters would be taken for fields, is told what is wrong."""
+    with pytest.raises(InvalidFieldError, match="list of texts"):
+        keys_of_fields("labels")
