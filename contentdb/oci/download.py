@@ -129,6 +129,7 @@ def ahead(source: Generator[bytes]) -> Generator[bytes]:
             yield item
     finally:
         stop.set()
+        thread.join()  # not for long: it ends with its piece, or by the watchdog
 
 
 def _read_ahead(

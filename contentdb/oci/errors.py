@@ -61,7 +61,8 @@ class RegistryError(ContentDBError):
 
     def __init__(self, registry: str, thing: str, reason: str, advice: str = "") -> None:
         tail = f"; {advice}" if advice else ""
-        super().__init__(f"registry {shown(registry)}, {shown(thing)}: {shown(reason)}{tail}")
+        sentence = f"registry {shown(registry)}, {shown(thing)}: {shown(reason)}{tail}"
+        ContentDBError.__init__(self, sentence)  # not super(): a subclass is a NotFoundError too
         self.registry = registry
         self.object = thing
         self.reason = reason

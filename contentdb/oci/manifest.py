@@ -100,7 +100,7 @@ def parse_document(data: bytes, content_type: str | None = None) -> Document:
     _refuse_ambiguity(raw, media_type)
     is_index = media_type in INDEXES
     subject = raw.get("subject")
-    return Document(
+    document = Document(
         media_type=media_type,
         config=None if is_index else parse_descriptor(raw.get("config"), "config"),
         layers=() if is_index else _entries(raw, "layers"),
@@ -108,6 +108,8 @@ def parse_document(data: bytes, content_type: str | None = None) -> Document:
         subject=None if subject is None else parse_descriptor(subject, "subject"),
         artifact_type=_optional_type(raw.get("artifactType"), "artifactType"),
     )
+    _refuse_contradictions(document)
+    return document
 
 
 def parse_descriptor(raw: object, where: str) -> Descriptor:
@@ -159,6 +161,13 @@ def _refuse_ambiguity(raw: dict[str, Any], media_type: str) -> None:
     for key in wrong:
         if key in raw:
             raise InvalidManifestError(f"it is {media_type}, and has {key}")
+
+
+def _refuse_contradictions(document: Document) -> None:
+    sizes: dict[Digest, int] = {}
+    for part in document.parts():
+        if sizes.setdefault(part.digest, part.size) != part.size:
+            raise InvalidManifestError(f"{part.digest} stands in it with two sizes")
 
 
 def _entries(raw: dict[str, Any], key: str) -> tuple[Descriptor, ...]:

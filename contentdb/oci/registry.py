@@ -399,7 +399,11 @@ class Registry:
         challenges = parse_challenges(answer.headers.getlist("WWW-Authenticate"))
         if body is not None and not isinstance(body, bytes):
             return answer  # the stream is spent
-        fresh = self._authorizer.answer(challenges, scope, refused=known)
+        try:
+            fresh = self._authorizer.answer(challenges, scope, refused=known)
+        except BaseException:
+            answer.close()
+            raise
         if fresh is None:
             return answer
         answer.close()
@@ -442,8 +446,15 @@ class Registry:
 
     def _next(self, answer: Answer, target: Target, thing: str) -> Target:
         location = answer.headers.get("Location", "")
-        base = f"{target.place}{target.path}"
-        return self._allowed(urljoin(base, location) if location else "", target, thing)
+        return self._allowed(self._joined(f"{target.place}{target.path}", location), target, thing)
+
+    @staticmethod
+    def _joined(base: str, location: str) -> str:
+        """Resolve a Location; what cannot be resolved goes on as it is, to be refused."""
+        try:
+            return urljoin(base, location) if location else ""
+        except ValueError:
+            return location
 
     def _allowed(self, url: str, came_from: Target, thing: str) -> Target:
         """Where a server may send us: never from https to http, nor from afar to here."""
@@ -468,7 +479,7 @@ class Registry:
         location = answer.headers.get("Location", "")
         if not location:
             self._refuse(thing, "it began an upload without saying where")
-        url = urljoin(f"{self._home.place}/v2/", location)
+        url = self._joined(f"{self._home.place}/v2/", location)
         self._allowed(url, self._home, thing)
         return url
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from urllib3 import HTTPHeaderDict
-    from urllib3.response import BaseHTTPResponse
+    from urllib3.response import HTTPResponse
 
     from contentdb.oci.watchdog import Exchange
 
@@ -110,7 +110,7 @@ class Answer:
         self,
         transport: Transport,
         conn: HTTPConnection,
-        response: BaseHTTPResponse,
+        response: HTTPResponse,
         exchange: Exchange,
     ) -> None:
         self._transport = transport
@@ -151,9 +151,11 @@ class Answer:
     def close(self) -> None:
         """Free the connection: for the next request if the body was read, else for good."""
         self._exchange.done()
-        if self._whole and not self._exchange.cut and self._keep_alive():
+        empty = self._response.length_remaining == 0 and not self._response.chunked
+        if (self._whole or empty) and not self._exchange.cut and self._keep_alive():
             self._transport.give_back(self._conn)
         else:
+            self._response.close()
             self._conn.close()
 
     def _keep_alive(self) -> bool:
@@ -194,6 +196,7 @@ class Transport:
         self._watchdog = Watchdog(grace_s=grace_s, least_rate=least_rate)
         self._timeout_s = min(_TIMEOUT_S, grace_s)
         self._lock = threading.Lock()
+        self._closed = False
         self._idle: dict[tuple[str, str, int], list[HTTPConnection]] = {}
         self._contexts: dict[bool, ssl.SSLContext] = {}
 
@@ -224,13 +227,17 @@ class Transport:
         """Keep a connection for the next request to its origin."""
         scheme = "https" if isinstance(conn, HTTPSConnection) else "http"
         with self._lock:
-            self._idle.setdefault((scheme, conn.host.strip("[]"), conn.port), []).append(conn)
+            if not self._closed:
+                self._idle.setdefault((scheme, conn.host.strip("[]"), conn.port), []).append(conn)
+                return
+        conn.close()
 
     def close(self) -> None:
         """Close the idle connections and end the watch."""
         self._watchdog.close()
         with self._lock:
             idle, self._idle = self._idle, {}
+            self._closed = True
         for conns in idle.values():
             for conn in conns:
                 conn.close()
