@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import grpc
 
 from contentdb.server.statuses import Refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 __all__ = ["Gate", "Limits", "client_of"]
 
@@ -44,9 +40,8 @@ class Gate:
         self._open: Counter[str] = Counter()
         self._lock = Lock()
 
-    @contextmanager
-    def passed(self, client: str) -> Iterator[None]:
-        """Count one more while the block runs; `Refusal` (ResourceExhausted) at the limit."""
+    def enter(self, client: str) -> None:
+        """Count one more, until `leave`; `Refusal` (ResourceExhausted) at the limit."""
         with self._lock:
             if self._open[client] >= self._limit:
                 raise Refusal(
@@ -55,13 +50,13 @@ class Gate:
                     f"end one first",
                 )
             self._open[client] += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._open[client] -= 1
-                if not self._open[client]:
-                    del self._open[client]
+
+    def leave(self, client: str) -> None:
+        """Count one less."""
+        with self._lock:
+            self._open[client] -= 1
+            if not self._open[client]:
+                del self._open[client]
 
 
 def client_of(peer: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +13,7 @@ from contentdb.layout import check_namespace
 from contentdb.server.statuses import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from contentdb.store import Store
 
@@ -59,9 +58,8 @@ class Namespaces:
         except InvalidArgumentError as error:
             raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, _why_not(text)) from error
 
-    @contextmanager
-    def store(self, name: str) -> Iterator[Store]:
-        """Lend the namespace's store for the time of a call."""
+    def enter(self, name: str) -> Store:
+        """Lend the namespace's store, until `leave`."""
         with self._lock:
             use = self._uses.get(name)
             if use is None:
@@ -69,11 +67,12 @@ class Namespaces:
                 use = self._uses[name] = _Use(self._open_store(name))
             use.calls += 1
             self._uses.move_to_end(name)
-        try:
-            yield use.store
-        finally:
-            with self._lock:
-                use.calls -= 1
+            return use.store
+
+    def leave(self, name: str) -> None:
+        """Take the store back."""
+        with self._lock:
+            self._uses[name].calls -= 1
 
     def _make_room(self) -> None:
         if len(self._uses) < self._limit:

@@ -8,7 +8,6 @@ store and a request, in one of the neighbouring files.
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack, contextmanager
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -23,6 +22,7 @@ from contentdb.server.statuses import ERROR_TRAILER, Refusal, code_of, describe,
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from types import TracebackType
 
     from contentdb.store import Store
     from google.protobuf.message import Message
@@ -45,6 +45,9 @@ _OUR_FAULT: Final = frozenset(
         grpc.StatusCode.UNKNOWN,
     }
 )
+
+
+_Undo = tuple["Callable[[str], None]", str]
 
 
 class _Rpc(NamedTuple):
@@ -84,7 +87,7 @@ class Service:
         self, namespaces: Namespaces, limits: Limits, metrics: Metrics, *, read_only: bool
     ) -> None:
         self._namespaces = namespaces
-        self._metrics = metrics
+        self.metrics = metrics
         self._read_only = read_only
         self._calls = Gate(limits.client_calls, "calls")
         self._ingests = Gate(limits.client_ingests, "ingests")
@@ -97,12 +100,12 @@ class Service:
     def _method(self, rpc: _Rpc) -> grpc.RpcMethodHandler[Any, Any]:
         def answer(request: Any, context: grpc.ServicerContext) -> Message:  # noqa: ANN401 - by rpc
             answers: list[Message] = []
-            with self._call(rpc, context) as store:
+            with _Call(self, rpc, context) as store:
                 answers.append(rpc.handler(store, request))
             return answers[0] if answers else Empty()  # none: the client has left
 
         def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Message]:  # noqa: ANN401
-            with self._call(rpc, context) as store:
+            with _Call(self, rpc, context) as store:
                 yield from rpc.handler(store, request)
 
         return rpc.shape(
@@ -111,36 +114,64 @@ class Service:
             response_serializer=_serialize,
         )
 
-    @contextmanager
-    def _call(self, rpc: _Rpc, context: grpc.ServicerContext) -> Iterator[Store]:
-        """Everything around a call. Errors end it with a status."""
-        began = perf_counter()
-        self._metrics.began(rpc.name)
-        code, text = grpc.StatusCode.OK, ""
-        try:
-            with ExitStack() as held:
-                yield self._enter(rpc, context, held)
-        except GeneratorExit:
-            code = grpc.StatusCode.CANCELLED
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
-            code, text = _verdict(error, context)
-            if code is not grpc.StatusCode.CANCELLED:
-                context.abort(code, text)
-        finally:
-            seconds = perf_counter() - began
-            self._metrics.ended(rpc.name, code.name, seconds)
-            _report(rpc.name, code, text, seconds)
-
-    def _enter(self, rpc: _Rpc, context: grpc.ServicerContext, held: ExitStack) -> Store:
+    def enter(self, rpc: _Rpc, context: grpc.ServicerContext, undo: list[_Undo]) -> Store:
+        """Let a call in, or raise `Refusal`; what was taken for it is added to ``undo``."""
         if rpc.changes and self._read_only:
             raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "this server is read-only")
         client = client_of(context.peer())
-        held.enter_context(self._calls.passed(client))
+        self._calls.enter(client)
+        undo.append((self._calls.leave, client))
         if rpc.name == "Write":
-            held.enter_context(self._ingests.passed(client))
+            self._ingests.enter(client)
+            undo.append((self._ingests.leave, client))
         name = self._namespaces.named(context.invocation_metadata())
-        return held.enter_context(self._namespaces.store(name))
+        store = self._namespaces.enter(name)
+        undo.append((self._namespaces.leave, name))
+        return store
+
+
+class _Call:
+    """Everything around a call; leaving it with an error ends the call with a status.
+
+    Plain methods, not generators: `ctr content get` makes a call for every 32 KiB.
+    """
+
+    __slots__ = ("_began", "_context", "_rpc", "_service", "_undo")
+
+    def __init__(self, service: Service, rpc: _Rpc, context: grpc.ServicerContext) -> None:
+        self._service = service
+        self._rpc = rpc
+        self._context = context
+        self._undo: list[_Undo] = []
+
+    def __enter__(self) -> Store:
+        self._began = perf_counter()
+        self._service.metrics.began(self._rpc.name)
+        try:
+            return self._service.enter(self._rpc, self._context, self._undo)
+        except (ContentDBError, Refusal) as error:
+            self.__exit__(type(error), error, None)
+            raise  # not reached: the call was aborted
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        for leave, argument in reversed(self._undo):
+            leave(argument)
+        code, text = grpc.StatusCode.OK, ""
+        if isinstance(error, Exception):
+            code, text = _verdict(error, self._context)
+        elif error is not None:  # the stream was dropped: its client has left
+            code = grpc.StatusCode.CANCELLED
+        seconds = perf_counter() - self._began
+        self._service.metrics.ended(self._rpc.name, code.name, seconds)
+        _report(self._rpc.name, code, text, seconds)
+        if isinstance(error, Exception) and code is not grpc.StatusCode.CANCELLED:
+            self._context.abort(code, text)
+        return isinstance(error, Exception)
 
 
 def _serialize(message: Message) -> bytes:
