@@ -1,4 +1,4 @@
-"""A scripted registry on loopback that says whatever a test wants, byte by byte, and keeps count."""
+"""A scripted registry on loopback: says what a test wants, byte by byte, and counts."""
 
 import hashlib
 import json

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,13 +23,13 @@ from tests.hostile.server import (
 )
 
 IMAGE = Image()
-Change = Callable[[dict[str, Any]], Any]
+Change = Callable[[dict[str, Any]], dict[str, Any] | bytes]
 
 
 def layer(**fields: object) -> Change:
     """Alter the layer's descriptor; a field that is None goes."""
 
-    def change(document: dict[str, Any]) -> Any:
+    def change(document: dict[str, Any]) -> dict[str, Any] | bytes:
         entry = document["layers"][0] | fields
         document["layers"] = [{k: v for k, v in entry.items() if v is not None}]
         return document
@@ -37,14 +38,14 @@ def layer(**fields: object) -> Change:
 
 
 def top(**fields: object) -> Change:
-    def change(document: dict[str, Any]) -> Any:
+    def change(document: dict[str, Any]) -> dict[str, Any] | bytes:
         return {k: v for k, v in (document | fields).items() if v is not None}
 
     return change
 
 
 def text(old: str, new: str) -> Change:
-    def change(document: dict[str, Any]) -> Any:
+    def change(document: dict[str, Any]) -> dict[str, Any] | bytes:
         whole = json.dumps(document)
         assert old in whole
         return whole.replace(old, new, 1).encode()
@@ -153,7 +154,9 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
-def test_a_bad_manifest_is_refused_before_anything_is_fetched(change: Change, tmp_path) -> None:
+def test_a_bad_manifest_is_refused_before_anything_is_fetched(
+    change: Change, tmp_path: Path
+) -> None:
     changed = change(IMAGE.document())
     data = changed if isinstance(changed, bytes) else json.dumps(changed).encode()
 
@@ -202,7 +205,9 @@ INDEXES: dict[str, tuple[list[bytes], type[Exception]]] = {
 
 
 @pytest.mark.parametrize(("documents", "kind"), INDEXES.values(), ids=INDEXES.keys())
-def test_a_bad_index_is_refused(documents: list[bytes], kind: type[Exception], tmp_path) -> None:
+def test_a_bad_index_is_refused(
+    documents: list[bytes], kind: type[Exception], tmp_path: Path
+) -> None:
     by_digest = {sha(document): document for document in documents}
 
     def script(request: Request) -> bytes:
@@ -220,7 +225,7 @@ def test_a_bad_index_is_refused(documents: list[bytes], kind: type[Exception], t
     assert isinstance(seen.error, kind)
 
 
-def test_urls_of_a_descriptor_are_never_asked(tmp_path) -> None:
+def test_urls_of_a_descriptor_are_never_asked(tmp_path: Path) -> None:
     document = IMAGE.document()
     document["layers"] = [descriptor(LAYER, IMAGE.layer, urls=["http://127.0.0.9:9/layer"])]
     data = json.dumps(document).encode()
@@ -233,7 +238,7 @@ def test_urls_of_a_descriptor_are_never_asked(tmp_path) -> None:
     assert sorted(seen.blobs) == sorted([sha(data), sha(IMAGE.config), sha(IMAGE.layer)])
 
 
-def test_an_honest_registry_is_believed(tmp_path) -> None:
+def test_an_honest_registry_is_believed(tmp_path: Path) -> None:
     seen = attack(tmp_path, lambda _server: IMAGE.answer)
     assert seen.error is None
     assert CONFIG

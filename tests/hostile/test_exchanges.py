@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -329,7 +330,7 @@ NOT_FOR_LAYERS = frozenset({"partial, unasked"})
 
 
 @pytest.mark.parametrize("given", ON_MANIFEST.values(), ids=ON_MANIFEST.keys())
-def test_a_manifest_from_a_liar_leaves_nothing_behind(given: Attack, tmp_path) -> None:
+def test_a_manifest_from_a_liar_leaves_nothing_behind(given: Attack, tmp_path: Path) -> None:
     def script_of(server: Server) -> Callable[[Request], Reply | None]:
         return lambda request: given.answer(request, server)
 
@@ -340,7 +341,7 @@ def test_a_manifest_from_a_liar_leaves_nothing_behind(given: Attack, tmp_path) -
 
 
 @pytest.mark.parametrize("given", ON_LAYER.values(), ids=ON_LAYER.keys())
-def test_a_layer_from_a_liar_is_never_stored(given: Attack, tmp_path) -> None:
+def test_a_layer_from_a_liar_is_never_stored(given: Attack, tmp_path: Path) -> None:
     def script_of(server: Server) -> Callable[[Request], Reply | None]:
         def script(request: Request) -> Reply | None:
             honest = request.is_manifest or request.is_blob(IMAGE.config)
@@ -354,7 +355,7 @@ def test_a_layer_from_a_liar_is_never_stored(given: Attack, tmp_path) -> None:
     assert len(seen.requests) <= 64
 
 
-def test_another_host_sees_no_credentials_after_a_redirect(tmp_path) -> None:
+def test_another_host_sees_no_credentials_after_a_redirect(tmp_path: Path) -> None:
     with Server(lambda _r: reply(200, IMAGE.layer), host="127.0.0.2") as other:
 
         def script(request: Request) -> bytes:
@@ -371,7 +372,7 @@ def test_another_host_sees_no_credentials_after_a_redirect(tmp_path) -> None:
         assert "authorization" not in other.requests[0].headers
 
 
-def test_another_host_that_wants_credentials_gets_none(tmp_path) -> None:
+def test_another_host_that_wants_credentials_gets_none(tmp_path: Path) -> None:
     challenge = reply(401, WWW_Authenticate='Basic realm="x"')
     with Server(lambda _r: challenge, host="127.0.0.2") as other:
 
@@ -385,7 +386,7 @@ def test_another_host_that_wants_credentials_gets_none(tmp_path) -> None:
         assert all("authorization" not in request.headers for request in other.requests)
 
 
-def test_a_realm_on_another_host_is_asked_without_credentials(tmp_path) -> None:
+def test_a_realm_on_another_host_is_asked_without_credentials(tmp_path: Path) -> None:
     given = token(f'{{"token":"{TOKEN}"}}')
     with Server(lambda _r: given, host="127.0.0.2") as other:
 
@@ -402,7 +403,9 @@ def test_a_realm_on_another_host_is_asked_without_credentials(tmp_path) -> None:
             assert CANARY not in request.path
 
 
-def test_a_realm_on_the_same_host_gets_the_credentials_and_the_registry_the_token(tmp_path) -> None:
+def test_a_realm_on_the_same_host_gets_the_credentials_and_the_registry_the_token(
+    tmp_path: Path,
+) -> None:
     def script_of(server: Server) -> Callable[[Request], Reply | None]:
         def script(request: Request) -> bytes:
             if request.path.startswith("/token"):

@@ -1,0 +1,258 @@
+"""A pull brings what is missing, once, and goes on where it stood."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import contentdb
+from contentdb import oci
+from contentdb.oci.labels import MEDIA_TYPE
+from tests.hostile.server import (
+    INDEX,
+    LAYER,
+    MANIFEST,
+    Image,
+    Reply,
+    Request,
+    Script,
+    Server,
+    descriptor,
+    manifest_reply,
+    reply,
+    sha,
+)
+
+IMAGE = Image()
+LAYER_DIGEST = sha(IMAGE.layer)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[contentdb.Store]:
+    with contentdb.open(tmp_path / "store") as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def serving(script: Script) -> Iterator[tuple[Server, oci.Registry]]:
+    with (
+        Server(script) as server,
+        oci.Registry(server.name, plain_http=True, pause=lambda _s: None) as registry,
+    ):
+        yield server, registry
+
+
+def asked_for_layer(server: Server) -> list[str | None]:
+    """The range of each request for the layer; None is the whole."""
+    return [r.headers.get("range") for r in server.requests if r.is_blob(IMAGE.layer)]
+
+
+def test_an_image_arrives_with_labels_that_lead_through_it(store: contentdb.Store) -> None:
+    with serving(IMAGE.answer) as (server, registry):
+        pulled = oci.pull(store, f"{server.name}/a/b:v1", registry=registry)
+        host = server.name
+    assert pulled.digest == sha(IMAGE.manifest)
+    assert store.read(LAYER_DIGEST) == IMAGE.layer
+    source = f"containerd.io/distribution.source.{host}"
+    assert store.info(pulled.digest).labels == {
+        "containerd.io/gc.ref.content.config": sha(IMAGE.config),
+        "containerd.io/gc.ref.content.l.0": LAYER_DIGEST,
+        MEDIA_TYPE: MANIFEST,
+        source: "a/b",
+    }
+    assert store.info(LAYER_DIGEST).labels == {MEDIA_TYPE: LAYER, source: "a/b"}
+    assert list(store.statuses()) == []
+
+
+def test_what_is_stored_is_not_asked_for(store: contentdb.Store) -> None:
+    events: list[oci.Event] = []
+    with serving(IMAGE.answer) as (server, registry):
+        first = oci.pull(store, f"{server.name}/a/b", registry=registry)
+        before = len(server.requests)
+        again = oci.pull(
+            store, f"{server.name}/c@{first.digest}", registry=registry, listen=events.append
+        )
+        assert len(server.requests) == before
+        source = f"containerd.io/distribution.source.{server.name}"
+    assert again.fetched_bytes == 0
+    assert {event.kind for event in events} == {"resolving", "exists"}
+    assert store.info(LAYER_DIGEST).labels[source] == "a/b,c"
+
+
+@pytest.mark.parametrize("kept", [1, 1000, len(IMAGE.layer) - 1])
+def test_an_interrupted_layer_goes_on_with_a_range(kept: int, store: contentdb.Store) -> None:
+    with store.writer(LAYER_DIGEST, total=len(IMAGE.layer), expected=LAYER_DIGEST) as writer:
+        writer.write(IMAGE.layer[:kept])
+    events: list[oci.Event] = []
+    with serving(IMAGE.answer) as (server, registry):
+        oci.pull(store, f"{server.name}/a", registry=registry, listen=events.append)
+        assert asked_for_layer(server) == [f"bytes={kept}-"]
+    assert ("resumed", LAYER_DIGEST, LAYER, kept, len(IMAGE.layer)) in events
+    assert store.read(LAYER_DIGEST) == IMAGE.layer
+
+
+def test_a_whole_layer_that_was_not_committed_is_not_asked_for(store: contentdb.Store) -> None:
+    with store.writer(LAYER_DIGEST, total=len(IMAGE.layer), expected=LAYER_DIGEST) as writer:
+        writer.write(IMAGE.layer)
+    with serving(IMAGE.answer) as (server, registry):
+        oci.pull(store, f"{server.name}/a", registry=registry)
+        assert asked_for_layer(server) == []
+    assert store.read(LAYER_DIGEST) == IMAGE.layer
+
+
+def test_wrong_bytes_left_by_another_are_thrown_away(store: contentdb.Store) -> None:
+    with store.writer(LAYER_DIGEST, total=len(IMAGE.layer), expected=LAYER_DIGEST) as writer:
+        writer.write(bytes(1000))
+    with serving(IMAGE.answer) as (server, registry):
+        oci.pull(store, f"{server.name}/a", registry=registry)
+        assert asked_for_layer(server) == ["bytes=1000-", None]
+    assert store.read(LAYER_DIGEST) == IMAGE.layer
+
+
+def test_a_cut_connection_resumes_at_once(store: contentdb.Store) -> None:
+    step = 100_000
+
+    def script(request: Request) -> Reply:
+        if not request.is_blob(IMAGE.layer):
+            return IMAGE.answer(request)
+        whole = IMAGE.answer(request)
+        head, _, body = whole.partition(b"\r\n\r\n")
+        return iter([head + b"\r\n\r\n" + body[:step]])
+
+    with serving(script) as (server, registry):
+        oci.pull(store, f"{server.name}/a", registry=registry)
+        assert asked_for_layer(server) == [
+            None,
+            *(f"bytes={n}-" for n in (100_000, 200_000, 300_000)),
+        ]
+    assert store.read(LAYER_DIGEST) == IMAGE.layer
+
+
+def test_a_server_that_ignores_the_range_is_read_past(store: contentdb.Store) -> None:
+    with store.writer(LAYER_DIGEST, total=len(IMAGE.layer), expected=LAYER_DIGEST) as writer:
+        writer.write(IMAGE.layer[:70_000])
+
+    def script(request: Request) -> Reply:
+        return IMAGE.answer(request._replace(headers={}))
+
+    with serving(script) as (server, registry):
+        oci.pull(store, f"{server.name}/a", registry=registry)
+    assert store.read(LAYER_DIGEST) == IMAGE.layer
+
+
+def test_two_pulls_at_once_get_a_shared_layer_once(store: contentdb.Store, tmp_path: Path) -> None:
+    waiting = threading.Event()
+
+    def script(request: Request) -> Reply:
+        if not request.is_blob(IMAGE.layer):
+            return IMAGE.answer(request)
+        whole = IMAGE.answer(request)
+
+        def slowly() -> Iterator[bytes]:
+            yield whole[:1000]
+            waiting.wait(60)
+            yield whole[1000:]
+
+        return slowly()
+
+    def listen(event: oci.Event) -> None:
+        if event.kind == "waiting" and event.name == LAYER_DIGEST:
+            waiting.set()
+
+    with serving(script) as (server, registry):
+        pulls = [
+            threading.Thread(
+                target=oci.pull,
+                args=(store, f"{server.name}/{name}"),
+                kwargs={"registry": registry, "listen": listen},
+            )
+            for name in ("a", "b")
+        ]
+        for pull in pulls:
+            pull.start()
+        for pull in pulls:
+            pull.join()
+        assert waiting.is_set()
+        assert asked_for_layer(server) == [None]
+    assert store.read(LAYER_DIGEST) == IMAGE.layer
+
+
+def index_script(request: Request) -> Reply:
+    arm = IMAGE.manifest + b" "
+    entries = [
+        descriptor(MANIFEST, arm, platform={"os": "linux", "architecture": "arm64"}),
+        descriptor(MANIFEST, IMAGE.manifest, platform={"os": "linux", "architecture": "amd64"}),
+    ]
+    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
+    if request.path.endswith("/manifests/latest"):
+        return manifest_reply(index, INDEX)
+    if request.path.endswith(sha(arm)):
+        return manifest_reply(arm)
+    return IMAGE.answer(request)
+
+
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({"platform": "linux/amd64"}, 2),
+        ({"platform": "linux/arm64"}, 2),
+        ({"all_platforms": True}, 3),
+    ],
+)
+def test_an_index_gives_the_platforms_asked_for(
+    options: dict[str, Any], count: int, store: contentdb.Store
+) -> None:
+    with serving(index_script) as (server, registry):
+        pulled = oci.pull(store, f"{server.name}/a", registry=registry, **options)
+    assert len(pulled.documents) == count
+    assert store.info(pulled.digest).labels[MEDIA_TYPE] == INDEX
+
+
+def test_a_platform_that_is_not_there_is_told_with_those_that_are(store: contentdb.Store) -> None:
+    with (
+        serving(index_script) as (server, registry),
+        pytest.raises(oci.ObjectNotFoundError, match="linux/amd64, linux/arm64"),
+    ):
+        oci.pull(store, f"{server.name}/a", registry=registry, platform="windows/amd64")
+
+
+def test_docker_media_types_and_sha512_are_taken(store: contentdb.Store) -> None:
+    wide = str(contentdb.Digest.of(IMAGE.layer, "sha512"))
+    document = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": descriptor("application/vnd.docker.container.image.v1+json", IMAGE.config),
+        "layers": [descriptor(LAYER, IMAGE.layer) | {"digest": wide}],
+    }
+    data = json.dumps(document).encode()
+
+    def script(request: Request) -> Reply:
+        if request.is_manifest:
+            return manifest_reply(data, str(document["mediaType"]))
+        if request.path.endswith(wide):
+            return reply(200, IMAGE.layer)
+        return IMAGE.answer(request)
+
+    with serving(script) as (server, registry):
+        oci.pull(store, f"{server.name}/a", registry=registry)
+    assert store.read(wide) == IMAGE.layer
+
+
+def test_an_artifact_with_a_subject_is_taken_alone(store: contentdb.Store) -> None:
+    document = IMAGE.document() | {
+        "artifactType": "application/x.signature",
+        "subject": descriptor(MANIFEST, b"not here"),
+    }
+    data = json.dumps(document).encode()
+
+    def script(request: Request) -> Reply:
+        return manifest_reply(data) if request.is_manifest else IMAGE.answer(request)
+
+    with serving(script) as (server, registry):
+        pulled = oci.pull(store, f"{server.name}/a", registry=registry)
+    assert pulled.documents == (sha(data),)
+    assert oci.parse_document(data).artifact_type == "application/x.signature"
