@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 import contentdb
-from contentdb.cli.transfer_bars import bars
 from contentdb.cli.registry_options import connect, load_extra, registry_options
+from contentdb.cli.transfer_bars import bars
 
 __all__ = ["push"]
 

@@ -32,7 +32,12 @@ _OPTIONS = (
         envvar="DOCKER_CONFIG",
         help="Folder of Docker's config.json, to know you by [env: DOCKER_CONFIG; ~/.docker].",
     ),
-    click.option("--plain-http", is_flag=True, help="Speak http, to a registry on this machine."),
+    click.option(
+        "--plain-http",
+        is_flag=True,
+        envvar="CONTENTDB_PLAIN_HTTP",
+        help="Speak http, to a registry on this machine [env: CONTENTDB_PLAIN_HTTP].",
+    ),
     click.option("--insecure", is_flag=True, help="Let --plain-http cross the network."),
     click.option("--ca", type=_FILE, help="Trust these CA certificates too, PEM."),
     click.option("--cert", type=_FILE, help="Show this client certificate, PEM."),

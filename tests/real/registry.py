@@ -1,0 +1,94 @@
+"""A real registry on loopback, an image made by umoci, and the commands of contentdb."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import urllib3
+
+PROGRAMS = ("docker-registry", "skopeo", "umoci", "jq", "htpasswd")
+USER, PASSWORD = "tester", "let-me-in"
+
+_CONFIG = """\
+version: 0.1
+log: {{level: warn}}
+storage:
+  filesystem: {{rootdirectory: "{folder}/data"}}
+  delete: {{enabled: true}}
+  cache: {{blobdescriptor: inmemory}}
+http: {{addr: "{address}", secret: abc}}
+{auth}
+"""
+
+
+def run(*command: str | Path, **options: object) -> str:
+    """Run to the end and give its standard output; a failure shows what it said."""
+    done = subprocess.run(  # type: ignore[call-overload]
+        [str(part) for part in command], capture_output=True, text=True, check=False, **options
+    )
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    return str(done.stdout)
+
+
+def contentdb_command(root: Path, *arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "contentdb", "--root", str(root), *map(str, arguments)]
+
+
+@contextlib.contextmanager
+def registry(folder: Path, *, with_password: bool = False) -> Iterator[str]:
+    """Serve from a folder until the block ends; gives ``host:port``."""
+    folder.mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    auth = ""
+    if with_password:
+        (folder / "htpasswd").write_text(run("htpasswd", "-Bbn", USER, PASSWORD))
+        auth = f'auth: {{htpasswd: {{realm: test, path: "{folder}/htpasswd"}}}}'
+    config = folder / "config.yml"
+    config.write_text(_CONFIG.format(folder=folder, address=address, auth=auth))
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(
+            ["docker-registry", "serve", str(config)], stdout=log, stderr=log
+        ) as server,
+    ):
+        try:
+            retries = urllib3.Retry(connect=100, backoff_factor=0.01, backoff_max=0.1)
+            with urllib3.PoolManager() as pool:
+                pool.request("GET", f"http://{address}/v2/", retries=retries)
+            yield address
+        finally:
+            server.terminate()
+
+
+def make_image(folder: Path, *, layers: int = 3, layer_bytes: int = 3_000_000) -> Path:
+    """An image layout with one image, ``made``, of several incompressible layers."""
+    image = folder / "image"
+    run("umoci", "init", "--layout", image)
+    run("umoci", "new", "--image", f"{image}:made")
+    for n in range(layers):
+        content = folder / f"layer{n}"
+        content.mkdir()
+        (content / f"file{n}").write_bytes(os.urandom(layer_bytes))
+        run("umoci", "insert", "--rootless", "--image", f"{image}:made", content, f"/opt/{n}")
+    return image
+
+
+def skopeo_copy(source: str, target: str, *options: str) -> None:
+    run(
+        "skopeo", "copy", "--insecure-policy", "--src-tls-verify=false", "--dest-tls-verify=false",
+        *options, source, target,
+    )  # fmt: skip
+
+
+def blobs_of(layout: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (layout / "blobs/sha256").iterdir()}
+
+
+def top_digest(layout: Path) -> str:
+    return str(json.loads((layout / "index.json").read_bytes())["manifests"][-1]["digest"])
