@@ -152,6 +152,7 @@ class RemoteStore:
             with self.writer(ref, total=total, expected=expected, wait=wait) as writer:
                 return fill(writer, source, total=total, expected=expected, labels=labels)
         except AlreadyExistsError as error:
+            self._forget(ref)  # an ingest of what is stored has nothing left to do
             return self.info(error.digest)
 
     def add(
@@ -205,7 +206,7 @@ class RemoteStore:
     # -- IngestManager
 
     def status(self, ref: str) -> Status:
-        """One ingest. Whether it is held, the wire does not tell: always False."""
+        """One ingest. A containerd does not tell whether it is held: False."""
         with told(ref=check_ref(ref)):
             return to_status(self._channel.status(wire.StatusRequest(ref=ref)).status)
 

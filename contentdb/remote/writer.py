@@ -54,7 +54,11 @@ class RemoteWriter:
             iter(self._requests.get, None)
         )
         first = wire.WriteContentRequest(
-            action=wire.STAT, ref=ref, total=total or 0, expected=expected or ""
+            action=wire.STAT,
+            ref=ref,
+            total=total or 0,
+            total_known=total is not None,
+            expected=expected or "",
         )
         self._take(self._ask(first))
 
@@ -119,12 +123,17 @@ class RemoteWriter:
         try:
             size = self._total if size is None else size
             expected = self._expected if expected is None else Digest(expected)
+            if self._expected not in {None, expected}:
+                raise FailedPreconditionError(
+                    f"ref {self.ref} was begun for {self._expected}, not for {expected}"
+                )
             if size is not None and size != self._offset:  # 0 would mean unknown on the wire
                 raise SizeMismatchError(expected=size, actual=self._offset)
             request = wire.WriteContentRequest(
                 action=wire.COMMIT,
                 ref=self.ref,
                 total=size or 0,
+                total_known=size is not None,
                 expected=expected or "",
                 offset=self._offset,
                 labels=check_labels(labels or {}),

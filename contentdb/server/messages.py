@@ -1,6 +1,7 @@
 """Records of the store as protobuf messages, and back.
 
-On the wire 0 and the empty text mean unknown, where the library has None.
+On the wire 0 and the empty text mean unknown, where the library has None; a field of our own
+tells a total of 0 from an unknown one.
 """
 
 from __future__ import annotations
@@ -72,6 +73,8 @@ def from_status(status: Status) -> wire.Status:
         offset=status.offset,
         total=status.total or 0,
         expected=status.expected or "",
+        total_known=status.total is not None,
+        held=status.held,
     )
     set_time(message.started_at, status.started_ns)
     set_time(message.updated_at, status.updated_ns)
@@ -79,15 +82,15 @@ def from_status(status: Status) -> wire.Status:
 
 
 def to_status(message: wire.Status) -> Status:
-    """What the library says of an ingest. The wire does not tell whether it is held: False."""
+    """What the library says of an ingest. Only our own server tells whether it is held."""
     return Status(
         ref=message.ref,
         offset=message.offset,
-        total=message.total or None,
+        total=message.total if message.total or message.total_known else None,
         expected=digest_or_none(message.expected),
         started_ns=to_ns(message.started_at),
         updated_ns=to_ns(message.updated_at),
-        held=False,
+        held=message.held,
     )
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from contentdb.store import Store
 
+    from contentdb.digest import Digest
+
 __all__ = ["write"]
 
 _LOCK_WAIT_S: Final = 0.5
@@ -51,12 +53,17 @@ class _Ingest:
 
     def __init__(self, store: Store, first: wire.WriteContentRequest) -> None:
         self._store = store
-        self._total = max(0, first.total)
+        self._ref = first.ref
+        self._total = _total_of(first)
         self._expected = first.expected
-        self._writer = store.writer(
-            first.ref,
-            total=self._total or None,
-            expected=digest_or_none(first.expected),
+        self._open()
+
+    def _open(self) -> None:
+        self._declared = (self._total, digest_or_none(self._expected))
+        self._writer = self._store.writer(
+            self._ref,
+            total=self._declared[0],
+            expected=self._declared[1],
             wait=_LOCK_WAIT_S,
             redeclare=True,
         )
@@ -69,8 +76,8 @@ class _Ingest:
         self, request: wire.WriteContentRequest, *, named_now: bool
     ) -> wire.WriteContentResponse:
         """Do what one request asks; ``named_now`` if its digest was not looked for at opening."""
-        if request.total > 0:
-            self._total = request.total
+        if (total := _total_of(request)) is not None:
+            self._total = total
         if request.expected:
             self._expected = request.expected
             if named_now:
@@ -96,7 +103,7 @@ class _Ingest:
             return
         self._writer.close()
         with suppress(NotFoundError, RefLockedError):  # another stream has it by now
-            self._store.abort(self._writer.ref)
+            self._store.abort(self._ref)
         raise Refusal(
             grpc.StatusCode.ALREADY_EXISTS, f"blob with expected digest {digest} exists"
         ) from AlreadyExistsError(digest)
@@ -104,7 +111,7 @@ class _Ingest:
     def _describe(self, response: wire.WriteContentResponse) -> None:
         status = self._writer.status()
         response.offset = status.offset
-        response.total = self._total
+        response.total = self._total or 0
         response.digest = self._writer.digest
         set_time(response.started_at, status.started_ns)
         set_time(response.updated_at, status.updated_ns)
@@ -130,14 +137,29 @@ class _Ingest:
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"unexpected commit digest {self._writer.digest}, expected {self._expected}",
             )
+        self._redeclare(expected)
         try:
             info = self._writer.commit(
-                size=self._total or None, expected=expected, labels=to_labels(request.labels)
+                size=self._total, expected=expected, labels=to_labels(request.labels)
             )
         except SizeMismatchError as error:
             raise Refusal(
                 grpc.StatusCode.FAILED_PRECONDITION,
-                f'"{self._writer.ref}" failed size validation: {error.actual} != {error.expected}',
+                f'"{self._ref}" failed size validation: {error.actual} != {error.expected}',
             ) from error
         committed: str = info.digest
         return committed
+
+    def _redeclare(self, expected: Digest | None) -> None:
+        """Open the ingest anew where the stream now declares another total or digest than at first.
+
+        The library keeps a writer to what it was opened for; on the wire the last word counts.
+        """
+        news = zip(self._declared, (self._total, expected), strict=True)
+        if any(was is not None and was != now for was, now in news):
+            self._writer.close()
+            self._open()
+
+
+def _total_of(request: wire.WriteContentRequest) -> int | None:
+    return request.total if request.total > 0 or request.total_known else None

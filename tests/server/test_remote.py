@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 class TestRemoteStore(ContentSuite):
     has_paths: ClassVar[bool] = False
-    tells_holders: ClassVar[bool] = False
 
     @pytest.fixture
     def store(self, served: Path) -> Iterator[RemoteStore]:
