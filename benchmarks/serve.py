@@ -1,0 +1,173 @@
+"""`contentdb serve` beside containerd's own daemon, both asked by `ctr`, in one run.
+
+``python -m benchmarks.serve`` takes interleaved rounds and prints, for each workload, the median
+seconds of both and how many times as fast contentdb is. It needs containerd and root.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from contentdb.digest import Digest
+from contentdb.remote import connect
+from tests.real.daemon import containerd, ctr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+KIB: Final = 1024
+MIB: Final = 1024 * KIB
+CLIENTS: Final = 8
+NAMESPACE: Final = "bench"
+
+
+class Target(NamedTuple):
+    """How often contentdb must be as fast as containerd: 1.0 is as fast."""
+
+    workload: str
+    at_least: float
+
+
+TARGETS: Final = (
+    Target("ingest_1k", 1.0),
+    Target("ingest_256m", 0.7),
+    Target("get_256m", 0.7),
+    Target("ls", 1.0),
+    Target("ingest_parallel", 1.5),
+)
+
+
+class Sizes(NamedTuple):
+    """How much a round does."""
+
+    small: int
+    """Ingests of 1 KiB, one after the other, and again by all clients at once."""
+    large_bytes: int
+    listed: int
+
+
+def content(address: Path, *arguments: str, stdin: Path | None = None) -> None:
+    """Run ``ctr content`` to its end, its output thrown away."""
+    with ExitStack() as files:
+        source = None if stdin is None else files.enter_context(stdin.open("rb"))
+        subprocess.run(
+            ["ctr", "-a", address, "-n", NAMESPACE, "content", *arguments],
+            stdin=source,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that the work takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def fresh(folder: Path, size: int) -> Path:
+    """Make a file of random bytes under a name of its own."""
+    file = folder / os.urandom(8).hex()
+    file.write_bytes(os.urandom(size))
+    return file
+
+
+def ingest(address: Path, file: Path) -> None:
+    """Ingest a file under a ref of its own."""
+    content(address, "ingest", "--expected-size", str(file.stat().st_size), file.name, stdin=file)
+
+
+def round_of(address: Path, folder: Path, sizes: Sizes) -> dict[str, float]:
+    """One round against one server: seconds by workload."""
+    seconds = {}
+    small = [fresh(folder, KIB) for _ in range(sizes.small)]
+    seconds["ingest_1k"] = timed(lambda: [ingest(address, file) for file in small])
+    large = fresh(folder, sizes.large_bytes)
+    digest = Digest.of(large.read_bytes())
+    seconds["ingest_256m"] = timed(lambda: ingest(address, large))
+    seconds["get_256m"] = timed(lambda: content(address, "get", digest))
+    seconds["ls"] = timed(lambda: content(address, "ls"))
+    more = [fresh(folder, KIB) for _ in range(sizes.small)]
+    with ThreadPoolExecutor(CLIENTS) as clients:
+        seconds["ingest_parallel"] = timed(
+            lambda: list(clients.map(lambda file: ingest(address, file), more))
+        )
+    return seconds
+
+
+def fill(address: Path, count: int) -> None:
+    """Put blobs there for `ls` to list."""
+    with (
+        connect(str(address), namespace=NAMESPACE) as store,
+        ThreadPoolExecutor(CLIENTS) as threads,
+    ):
+        list(threads.map(lambda number: store.add(b"listed %d" % number), range(count)))
+
+
+@contextmanager
+def contentdb_server(folder: Path) -> Iterator[Path]:
+    """Serve a fresh store from a process of its own."""
+    address = folder / "contentdb" / "c.sock"
+    command = [sys.executable, "-m", "contentdb", "--root", str(folder / "store")]
+    process = subprocess.Popen([*command, "serve", "--socket", str(address)])
+    try:
+        while ctr(address, "version").code:  # it waits for a socket that is not there yet
+            if process.poll() is not None:
+                raise RuntimeError("contentdb serve does not start")
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def main() -> None:
+    """Measure, print the table, and write JSON where asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="smaller, in under a minute")
+    parser.add_argument("--json", type=Path, help="write the medians here")
+    parser.add_argument("--ours", type=Path, help="measure the server on this socket")
+    options = parser.parse_args()
+    sizes = Sizes(10, 64 * MIB, 500) if options.quick else Sizes(50, 256 * MIB, 10_000)
+    with tempfile.TemporaryDirectory(prefix="cdb-", dir="/tmp") as name, ExitStack() as servers:
+        folder = Path(name)
+        addresses = {
+            "contentdb": options.ours or servers.enter_context(contentdb_server(folder)),
+            "containerd": servers.enter_context(containerd(folder / "containerd")),
+        }
+        for address in addresses.values():
+            fill(address, sizes.listed)
+        rounds = [
+            {who: round_of(address, folder, sizes) for who, address in addresses.items()}
+            for _ in range(2 if options.quick else options.rounds)
+        ]
+    report(rounds, options.json)
+
+
+def report(rounds: list[dict[str, dict[str, float]]], file: Path | None) -> None:
+    """Print medians and ratios."""
+    medians = {
+        who: {name: statistics.median(one[who][name] for one in rounds) for name, _ in TARGETS}
+        for who in ("contentdb", "containerd")
+    }
+    print(f"{'workload':<18}{'contentdb s':>12}{'containerd s':>14}{'times':>7}{'wanted':>8}")
+    for name, at_least in TARGETS:
+        ours, theirs = medians["contentdb"][name], medians["containerd"][name]
+        print(f"{name:<18}{ours:>12.3f}{theirs:>14.3f}{theirs / ours:>7.2f}{at_least:>8.2f}")
+    if file is not None:
+        file.write_text(json.dumps({"rounds": len(rounds), "medians_s": medians}, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
