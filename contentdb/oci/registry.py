@@ -1,40 +1,30 @@
 """One registry, spoken to with suspicion.
 
 The protocol is https://github.com/opencontainers/distribution-spec. What a server says is
-checked before it is believed: redirects are followed by hand and carry no secret to another
-host, content must come unencoded, bodies are bounded, and ranges must be those asked for.
+checked before it is believed: bodies are bounded, lengths and ranges must be those asked for,
+and a manifest must have its digest. `contentdb.oci.session` guards the exchange itself.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, Self
-from urllib.parse import quote, urljoin
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from urllib.parse import quote
 
 from contentdb.digest import Digest
-from contentdb.errors import InvalidArgumentError, InvalidDigestError
-from contentdb.oci.auth import Authorizer, parse_challenges
+from contentdb.errors import InvalidDigestError
 from contentdb.oci.errors import (
     HostileRegistryError,
-    InvalidManifestError,
-    ObjectNotFoundError,
-    RegistryError,
     TooSlowError,
-    UnauthorizedError,
     UnreachableError,
 )
 from contentdb.oci.manifest import MANIFEST_BYTES
 from contentdb.oci.media import ACCEPT, LEGACY, bare
-from contentdb.oci.reference import DEFAULT_REGISTRY
-from contentdb.oci.strict_json import parse_object
+from contentdb.oci.session import Session
 from contentdb.oci.transport import (
     BrokenError,
     OversizeError,
-    Target,
-    Transport,
-    is_loopback,
-    target_of,
 )
 
 if TYPE_CHECKING:
@@ -46,14 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BlobStream", "Registry", "Served"]
 
-_DEFAULT_HOST: Final = "registry-1.docker.io"
-_MOST_HOPS: Final = 5
-_TRIES: Final = 4
-_MOST_PAUSE_S: Final = 30.0
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_BUSY: Final = frozenset({429, 500, 502, 503, 504})
-_ERROR_BYTES: Final = 64 * 1024
-_CODE: Final = re.compile(r"[A-Z_]{1,60}")
 _RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 
 
@@ -114,25 +96,23 @@ class Registry:
         least_rate: float = 1024.0,
         pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        host = _DEFAULT_HOST if name == DEFAULT_REGISTRY else name
         self.name = name
-        self._home = target_of(f"{'http' if plain_http else 'https'}://{host}/v2/")
-        if plain_http and not insecure and not is_loopback(self._home.host):
-            raise InvalidArgumentError(
-                f"{name} is another machine, and plain http shows it everything: "
-                "use https, or say that this is meant"
-            )
-        self._transport = Transport(
-            self._home.origin, ca=ca, cert=cert, grace_s=grace_s, least_rate=least_rate
+        self._session = Session(
+            name,
+            credentials=credentials,
+            plain_http=plain_http,
+            insecure=insecure,
+            ca=ca,
+            cert=cert,
+            trusted_realms=trusted_realms,
+            grace_s=grace_s,
+            least_rate=least_rate,
+            pause=pause,
         )
-        self._authorizer = Authorizer(
-            name, self._home, self._transport, credentials, trusted_realms=trusted_realms
-        )
-        self._pause = pause
 
     def close(self) -> None:
         """Close the connections."""
-        self._transport.close()
+        self._session.close()
 
     def __enter__(self) -> Self:
         """Use as a context."""
@@ -160,7 +140,7 @@ class Registry:
             HostileRegistryError: Too long, or bytes that do not have their digest.
         """
         thing = f"{repository}@{name}" if ":" in name else f"{repository}:{name}"
-        answer = self._request(
+        answer = self._session.request(
             "GET",
             f"{repository}/manifests/{name}",
             thing,
@@ -172,13 +152,13 @@ class Registry:
         )
         media_type = bare(answer.headers.get("Content-Type"))
         if media_type in LEGACY:
-            self._refuse(
+            self._session.refuse(
                 thing,
                 "it serves schema 1, whose digest does not cover its bytes",
                 "push the image anew",
             )
         if size is not None and len(data) != size:
-            self._refuse(thing, f"expected {size} bytes, got {len(data)}")
+            self._session.refuse(thing, f"expected {size} bytes, got {len(data)}")
         wanted = Digest(name) if ":" in name else None
         return Served(data, self._checked(data, answer, thing, wanted), media_type)
 
@@ -198,7 +178,7 @@ class Registry:
         """
         thing = f"{repository}@{digest}"
         scope = _scope(repository, "pull")
-        answer = self._request(
+        answer = self._session.request(
             "HEAD", f"{repository}/blobs/{digest}", thing, scope=scope, headers={}
         )
         answer.close()
@@ -220,7 +200,7 @@ class Registry:
             HostileRegistryError: A range or length that does not match.
         """
         thing = f"{repository}@{digest}"
-        answer = self._request(
+        answer = self._session.request(
             "GET",
             f"{repository}/blobs/{digest}",
             thing,
@@ -243,15 +223,15 @@ class Registry:
         """
         path = f"{repository}/blobs/uploads/?mount={quote(digest)}&from={quote(source, safe='')}"
         scope = f"{_scope(repository, 'pull,push')} {_scope(source, 'pull')}"
-        answer = self._request(
+        answer = self._session.request(
             "POST", path, f"{repository}@{digest}", scope=scope, headers={}, ok=(201, 202)
         )
         answer.close()
-        return None if answer.status == 201 else self._location(answer, repository)  # noqa: PLR2004 - HTTP
+        return None if answer.status == 201 else self._session.location(answer, repository)  # noqa: PLR2004 - HTTP
 
     def begin_upload(self, repository: str) -> str:
         """Begin an upload, and return the URL to send it to."""
-        answer = self._request(
+        answer = self._session.request(
             "POST",
             f"{repository}/blobs/uploads/",
             repository,
@@ -260,7 +240,7 @@ class Registry:
             ok=(202,),
         )
         answer.close()
-        return self._location(answer, repository)
+        return self._session.location(answer, repository)
 
     def send_chunk(self, repository: str, url: str, data: BinaryIO, start: int, size: int) -> str:
         """Append ``size`` bytes, of which the first is the blob's byte ``start``; the next URL."""
@@ -270,7 +250,7 @@ class Registry:
             "Content-Range": f"{start}-{start + size - 1}",
         }
         answer = self._at(url, "PATCH", repository, headers, data, ok=(202,))
-        return self._location(answer, repository)
+        return self._session.location(answer, repository)
 
     def finish_upload(
         self, repository: str, url: str, digest: Digest, data: BinaryIO | bytes = b"", size: int = 0
@@ -294,7 +274,7 @@ class Registry:
             HostileRegistryError: What came back are other bytes.
         """
         thing = f"{repository}@{name}" if ":" in name else f"{repository}:{name}"
-        answer = self._request(
+        answer = self._session.request(
             "PUT",
             f"{repository}/manifests/{name}",
             thing,
@@ -305,18 +285,18 @@ class Registry:
         )
         answer.close()
         if self.manifest(repository, name).data != data:
-            self._refuse(
+            self._session.refuse(
                 thing,
                 "it gives back other bytes than it was sent",
                 "push again, or to another registry",
             )
 
-    # -- one request -----------------------------------------------------------------------
-
     def _exists(self, repository: str, path: str, headers: Mapping[str, str]) -> bool:
         thing = f"{repository}/{path}"
         scope = _scope(repository, "pull")
-        answer = self._request("HEAD", thing, thing, scope=scope, headers=headers, ok=(200, 404))
+        answer = self._session.request(
+            "HEAD", thing, thing, scope=scope, headers=headers, ok=(200, 404)
+        )
         answer.close()
         return answer.status == 200  # noqa: PLR2004 - HTTP
 
@@ -331,7 +311,7 @@ class Registry:
         ok: tuple[int, ...],
     ) -> Answer:
         repository = thing.partition("@")[0]
-        answer = self._request(
+        answer = self._session.request(
             method,
             url,
             thing,
@@ -343,156 +323,16 @@ class Registry:
         answer.close()
         return answer
 
-    def _request(
-        self,
-        method: str,
-        path: str,
-        thing: str,
-        *,
-        scope: str,
-        headers: Mapping[str, str],
-        body: BinaryIO | bytes | None = None,
-        ok: tuple[int, ...] = (200, 206),
-    ) -> Answer:
-        """Send, authorize, follow, try again while that makes sense; the answer is in ``ok``."""
-        target = self._target(path, thing)
-        again = body is None or isinstance(body, bytes)
-        for attempt in range(1, _TRIES + 1):
-            last = attempt == _TRIES or not again
-            try:
-                answer = self._authorized(method, target, thing, scope, headers, body)
-            except BrokenError as error:
-                if last or error.slow:
-                    kind = TooSlowError if error.slow else UnreachableError
-                    raise kind(
-                        self.name,
-                        thing,
-                        str(error),
-                        "check the name and the network, then try again",
-                    ) from error
-                self._pause(0.1 * 2**attempt)
-                continue
-            if answer.status in ok:
-                self._refuse_encoding(answer, thing)
-                return answer
-            if last or answer.status not in _BUSY:
-                self._fail(answer, thing, anonymous=self._authorizer.header(scope) is None)
-            answer.close()
-            self._pause(_retry_after(answer, 0.1 * 2**attempt))
-        raise AssertionError  # the last attempt returns or raises
-
-    def _authorized(
-        self,
-        method: str,
-        target: Target,
-        thing: str,
-        scope: str,
-        headers: Mapping[str, str],
-        body: BinaryIO | bytes | None,
-    ) -> Answer:
-        known = self._authorizer.header(scope)
-        if known is None and body is not None and not isinstance(body, bytes):
-            known = self._warm(scope)
-        answer = self._followed(method, target, thing, known, headers, body)
-        if answer.status != 401:  # noqa: PLR2004 - HTTP
-            return answer
-        challenges = parse_challenges(answer.headers.getlist("WWW-Authenticate"))
-        if body is not None and not isinstance(body, bytes):
-            return answer  # the stream is spent
-        try:
-            fresh = self._authorizer.answer(challenges, scope, refused=known)
-        except BaseException:
-            answer.close()
-            raise
-        if fresh is None:
-            return answer
-        answer.close()
-        return self._followed(method, target, thing, fresh, headers, body)
-
-    def _warm(self, scope: str) -> str | None:
-        """Learn what to send before a stream that cannot be sent twice."""
-        answer = self._transport.exchange("GET", self._home, {"Accept-Encoding": "identity"})
-        answer.close()
-        if answer.status != 401:  # noqa: PLR2004 - HTTP
-            return None
-        challenges = parse_challenges(answer.headers.getlist("WWW-Authenticate"))
-        return self._authorizer.answer(challenges, scope, refused=None)
-
-    def _followed(
-        self,
-        method: str,
-        target: Target,
-        thing: str,
-        authorization: str | None,
-        headers: Mapping[str, str],
-        body: BinaryIO | bytes | None,
-    ) -> Answer:
-        """Exchange, following redirects of reads; only our registry's origin sees the secret."""
-        for _ in range(_MOST_HOPS + 1):
-            sent = {"User-Agent": "contentdb", "Accept-Encoding": "identity", **headers}
-            if authorization is not None and target.origin == self._home.origin:
-                sent["Authorization"] = authorization
-            answer = self._transport.exchange(method, target, sent, body)
-            if answer.status not in _REDIRECTS:
-                if answer.status == 401 and target.origin != self._home.origin:  # noqa: PLR2004 - HTTP
-                    answer.close()
-                    self._refuse(thing, f"{target.place}, where it sent us, wants credentials")
-                return answer
-            answer.close()
-            if method not in {"GET", "HEAD"}:
-                self._refuse(thing, f"it redirects a {method}")
-            target = self._next(answer, target, thing)
-        return self._refuse(thing, f"it redirects more than {_MOST_HOPS} times")
-
-    def _next(self, answer: Answer, target: Target, thing: str) -> Target:
-        location = answer.headers.get("Location", "")
-        return self._allowed(self._joined(f"{target.place}{target.path}", location), target, thing)
-
-    @staticmethod
-    def _joined(base: str, location: str) -> str:
-        """Resolve a Location; what cannot be resolved goes on as it is, to be refused."""
-        try:
-            return urljoin(base, location) if location else ""
-        except ValueError:
-            return location
-
-    def _allowed(self, url: str, came_from: Target, thing: str) -> Target:
-        """Where a server may send us: never from https to http, nor from afar to here."""
-        try:
-            target = target_of(url)
-        except ValueError as error:
-            self._refuse(thing, f"it sends us to another place: {error}")
-        if target.scheme == "http" and target.origin != self._home.origin:
-            local = is_loopback(target.host) and is_loopback(self._home.host)
-            if came_from.scheme == "https" or not local:
-                self._refuse(thing, f"it sends us from https or this machine to {target.place}")
-        if is_loopback(target.host) and not is_loopback(self._home.host):
-            self._refuse(thing, f"it sends us to this machine, {target.place}")
-        return target
-
-    def _target(self, path: str, thing: str) -> Target:
-        if "://" in path:
-            return self._allowed(path, self._home, thing)
-        return self._home._replace(path="/v2/" + path)
-
-    def _location(self, answer: Answer, thing: str) -> str:
-        location = answer.headers.get("Location", "")
-        if not location:
-            self._refuse(thing, "it began an upload without saying where")
-        url = self._joined(f"{self._home.place}/v2/", location)
-        self._allowed(url, self._home, thing)
-        return url
-
     # -- what answers say ------------------------------------------------------------------
 
     def _stream(self, answer: Answer, thing: str, offset: int, size: int | None) -> BlobStream:
         if answer.status == 206 or answer.headers.get("Content-Range"):  # noqa: PLR2004 - HTTP
             found = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
             if answer.status != 206 or found is None or not offset:  # noqa: PLR2004 - HTTP
-                self._refuse(thing, "it answers with a range that was not asked for")
+                self._session.refuse(thing, "it answers with a range that was not asked for")
             first, last, whole = (int(text) for text in found.groups())
             if first != offset or last != whole - 1 or (size is not None and whole != size):
-                self._refuse(
+                self._session.refuse(
                     thing, f"asked for bytes {offset}- of {size}, it answers {first}-{last}/{whole}"
                 )
             self._check_length(answer, thing, whole - first)
@@ -505,9 +345,9 @@ class Registry:
         if text is None:
             return wanted
         if not text.isascii() or not text.isdecimal() or len(text) > 19:  # noqa: PLR2004 - of 2**63
-            self._refuse(thing, "its Content-Length is not a count of bytes")
+            self._session.refuse(thing, "its Content-Length is not a count of bytes")
         if wanted is not None and int(text) != wanted:
-            self._refuse(thing, f"expected {wanted} bytes, it announces {text}")
+            self._session.refuse(thing, f"expected {wanted} bytes, it announces {text}")
         return int(text)
 
     def _whole(self, answer: Answer, thing: str, most_bytes: int) -> bytes:
@@ -515,7 +355,7 @@ class Registry:
             self._check_length(answer, thing, None)
             return answer.read(most_bytes)
         except OversizeError:
-            self._refuse(thing, f"it sends more than {most_bytes} bytes")
+            self._session.refuse(thing, f"it sends more than {most_bytes} bytes")
         except BrokenError as error:
             kind = TooSlowError if error.slow else UnreachableError
             raise kind(self.name, thing, str(error), "try again") from error
@@ -527,58 +367,12 @@ class Registry:
         try:
             told = Digest(said) if said else None
         except InvalidDigestError:
-            self._refuse(thing, "its Docker-Content-Digest is not a digest")
+            self._session.refuse(thing, "its Docker-Content-Digest is not a digest")
         for digest in (wanted, told):
             if digest is not None and Digest.of(data, digest.algorithm) != digest:
-                self._refuse(thing, f"its bytes do not have the digest {digest}")
+                self._session.refuse(thing, f"its bytes do not have the digest {digest}")
         return wanted or told or Digest.of(data)
-
-    def _refuse_encoding(self, answer: Answer, thing: str) -> None:
-        encoding = answer.headers.get("Content-Encoding")
-        if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
-            answer.close()
-            self._refuse(thing, "it sends content encoded, though asked not to")
-
-    def _fail(self, answer: Answer, thing: str, *, anonymous: bool) -> NoReturn:
-        status = answer.status
-        code = _error_code(answer)
-        answer.close()
-        reason = f"it answers {status}" + (f" {code}" if code else "")
-        if status in {401, 403}:
-            advice = (
-                "log in with docker login, or pass --user"
-                if anonymous
-                else "check the user, and what it may do"
-            )
-            raise UnauthorizedError(self.name, thing, reason, advice)
-        if status == 404:  # noqa: PLR2004 - HTTP
-            raise ObjectNotFoundError(
-                self.name, thing, reason, "check the repository and the tag or digest"
-            )
-        if status in _BUSY:
-            raise UnreachableError(self.name, thing, reason, "try again later")
-        raise RegistryError(self.name, thing, reason, "see the registry's own log")
-
-    def _refuse(self, thing: str, reason: str, advice: str = "do not trust this copy") -> NoReturn:
-        raise HostileRegistryError(self.name, thing, reason, advice)
 
 
 def _scope(repository: str, actions: str) -> str:
     return f"repository:{repository}:{actions}"
-
-
-def _retry_after(answer: Answer, default_s: float) -> float:
-    """Seconds to wait, as the server wishes, within reason."""
-    text = answer.headers.get("Retry-After", "")
-    short_number = text.isascii() and text.isdecimal() and len(text) < 6  # noqa: PLR2004 - a day
-    return min(float(text), _MOST_PAUSE_S) if short_number else default_s
-
-
-def _error_code(answer: Answer) -> str:
-    """The registry's error code. Its message is left out: it may echo what we sent."""
-    try:
-        raw = parse_object(answer.read(_ERROR_BYTES), most_bytes=_ERROR_BYTES)
-        code = raw["errors"][0]["code"]
-    except (BrokenError, OversizeError, InvalidManifestError, LookupError, TypeError):
-        return ""
-    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""

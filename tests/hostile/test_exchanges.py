@@ -435,7 +435,7 @@ def test_a_realm_on_the_same_host_gets_the_credentials_and_the_registry_the_toke
 )
 def test_https_leads_neither_to_http_nor_to_this_machine(home: str, url: str) -> None:
     with oci.Registry(home) as registry, pytest.raises(oci.HostileRegistryError):
-        registry._allowed(url, registry._home, "thing")
+        registry._session.allowed(url, registry._session.home, "thing")
 
 
 def test_plain_http_to_another_machine_must_be_meant() -> None:

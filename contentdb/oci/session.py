@@ -1,0 +1,281 @@
+"""One conversation with a registry: who may see what, where it may lead, when to try again.
+
+Redirects are followed by hand and carry no secret to another origin, content must come
+unencoded, and a busy or broken server is tried again a few times.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Final, NoReturn
+from urllib.parse import urljoin
+
+from contentdb.errors import InvalidArgumentError
+from contentdb.oci.auth import Authorizer, parse_challenges
+from contentdb.oci.errors import (
+    HostileRegistryError,
+    InvalidManifestError,
+    ObjectNotFoundError,
+    RegistryError,
+    TooSlowError,
+    UnauthorizedError,
+    UnreachableError,
+)
+from contentdb.oci.reference import DEFAULT_REGISTRY
+from contentdb.oci.strict_json import parse_object
+from contentdb.oci.transport import (
+    BrokenError,
+    OversizeError,
+    Target,
+    Transport,
+    is_loopback,
+    target_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import BinaryIO
+
+    from contentdb.oci.credentials import Credentials
+    from contentdb.oci.transport import Answer
+
+__all__ = ["Session"]
+
+_DEFAULT_HOST: Final = "registry-1.docker.io"
+_MOST_HOPS: Final = 5
+_TRIES: Final = 4
+_MOST_PAUSE_S: Final = 30.0
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_BUSY: Final = frozenset({429, 500, 502, 503, 504})
+_ERROR_BYTES: Final = 64 * 1024
+_CODE: Final = re.compile(r"[A-Z_]{1,60}")
+
+
+class Session:
+    """Requests to one registry, authorized and retried. Thread-safe.
+
+    The arguments are those of `contentdb.oci.registry.Registry`.
+    """
+
+    def __init__(  # noqa: PLR0913 - each is an independent setting of a connection
+        self,
+        name: str,
+        *,
+        credentials: Credentials | None = None,
+        plain_http: bool = False,
+        insecure: bool = False,
+        ca: str | None = None,
+        cert: tuple[str, str | None] | None = None,
+        trusted_realms: Iterable[str] = (),
+        grace_s: float = 30.0,
+        least_rate: float = 1024.0,
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        host = _DEFAULT_HOST if name == DEFAULT_REGISTRY else name
+        self.name = name
+        self.home = target_of(f"{'http' if plain_http else 'https'}://{host}/v2/")
+        if plain_http and not insecure and not is_loopback(self.home.host):
+            raise InvalidArgumentError(
+                f"{name} is another machine, and plain http shows it everything: "
+                "use https, or say that this is meant"
+            )
+        self._transport = Transport(
+            self.home.origin, ca=ca, cert=cert, grace_s=grace_s, least_rate=least_rate
+        )
+        self._authorizer = Authorizer(
+            name, self.home, self._transport, credentials, trusted_realms=trusted_realms
+        )
+        self._pause = pause
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        thing: str,
+        *,
+        scope: str,
+        headers: Mapping[str, str],
+        body: BinaryIO | bytes | None = None,
+        ok: tuple[int, ...] = (200, 206),
+    ) -> Answer:
+        """Send, authorize, follow, try again while that makes sense; the answer is in ``ok``."""
+        target = self._target(path, thing)
+        again = body is None or isinstance(body, bytes)
+        for attempt in range(1, _TRIES + 1):
+            last = attempt == _TRIES or not again
+            try:
+                answer = self._authorized(method, target, thing, scope, headers, body)
+            except BrokenError as error:
+                if last or error.slow:
+                    kind = TooSlowError if error.slow else UnreachableError
+                    raise kind(
+                        self.name,
+                        thing,
+                        str(error),
+                        "check the name and the network, then try again",
+                    ) from error
+                self._pause(0.1 * 2**attempt)
+                continue
+            if answer.status in ok:
+                self._refuse_encoding(answer, thing)
+                return answer
+            if last or answer.status not in _BUSY:
+                self._fail(answer, thing, anonymous=self._authorizer.header(scope) is None)
+            answer.close()
+            self._pause(_retry_after(answer, 0.1 * 2**attempt))
+        raise AssertionError  # the last attempt returns or raises
+
+    def _authorized(
+        self,
+        method: str,
+        target: Target,
+        thing: str,
+        scope: str,
+        headers: Mapping[str, str],
+        body: BinaryIO | bytes | None,
+    ) -> Answer:
+        known = self._authorizer.header(scope)
+        if known is None and body is not None and not isinstance(body, bytes):
+            known = self._warm(scope)
+        answer = self._followed(method, target, thing, known, headers, body)
+        if answer.status != 401:  # noqa: PLR2004 - HTTP
+            return answer
+        challenges = parse_challenges(answer.headers.getlist("WWW-Authenticate"))
+        if body is not None and not isinstance(body, bytes):
+            return answer  # the stream is spent
+        try:
+            fresh = self._authorizer.answer(challenges, scope, refused=known)
+        except BaseException:
+            answer.close()
+            raise
+        if fresh is None:
+            return answer
+        answer.close()
+        return self._followed(method, target, thing, fresh, headers, body)
+
+    def _warm(self, scope: str) -> str | None:
+        """Learn what to send before a stream that cannot be sent twice."""
+        answer = self._transport.exchange("GET", self.home, {"Accept-Encoding": "identity"})
+        answer.close()
+        if answer.status != 401:  # noqa: PLR2004 - HTTP
+            return None
+        challenges = parse_challenges(answer.headers.getlist("WWW-Authenticate"))
+        return self._authorizer.answer(challenges, scope, refused=None)
+
+    def _followed(
+        self,
+        method: str,
+        target: Target,
+        thing: str,
+        authorization: str | None,
+        headers: Mapping[str, str],
+        body: BinaryIO | bytes | None,
+    ) -> Answer:
+        """Exchange, following redirects of reads; only our registry's origin sees the secret."""
+        for _ in range(_MOST_HOPS + 1):
+            sent = {"User-Agent": "contentdb", "Accept-Encoding": "identity", **headers}
+            if authorization is not None and target.origin == self.home.origin:
+                sent["Authorization"] = authorization
+            answer = self._transport.exchange(method, target, sent, body)
+            if answer.status not in _REDIRECTS:
+                if answer.status == 401 and target.origin != self.home.origin:  # noqa: PLR2004 - HTTP
+                    answer.close()
+                    self.refuse(thing, f"{target.place}, where it sent us, wants credentials")
+                return answer
+            answer.close()
+            if method not in {"GET", "HEAD"}:
+                self.refuse(thing, f"it redirects a {method}")
+            target = self._next(answer, target, thing)
+        return self.refuse(thing, f"it redirects more than {_MOST_HOPS} times")
+
+    def _next(self, answer: Answer, target: Target, thing: str) -> Target:
+        location = answer.headers.get("Location", "")
+        return self.allowed(self._joined(f"{target.place}{target.path}", location), target, thing)
+
+    @staticmethod
+    def _joined(base: str, location: str) -> str:
+        """Resolve a Location; what cannot be resolved goes on as it is, to be refused."""
+        try:
+            return urljoin(base, location) if location else ""
+        except ValueError:
+            return location
+
+    def allowed(self, url: str, came_from: Target, thing: str) -> Target:
+        """Where a server may send us: never from https to http, nor from afar to here."""
+        try:
+            target = target_of(url)
+        except ValueError as error:
+            self.refuse(thing, f"it sends us to another place: {error}")
+        if target.scheme == "http" and target.origin != self.home.origin:
+            local = is_loopback(target.host) and is_loopback(self.home.host)
+            if came_from.scheme == "https" or not local:
+                self.refuse(thing, f"it sends us from https or this machine to {target.place}")
+        if is_loopback(target.host) and not is_loopback(self.home.host):
+            self.refuse(thing, f"it sends us to this machine, {target.place}")
+        return target
+
+    def _target(self, path: str, thing: str) -> Target:
+        if "://" in path:
+            return self.allowed(path, self.home, thing)
+        return self.home._replace(path="/v2/" + path)
+
+    def location(self, answer: Answer, thing: str) -> str:
+        """Where an upload goes on, made absolute and found allowed."""
+        location = answer.headers.get("Location", "")
+        if not location:
+            self.refuse(thing, "it began an upload without saying where")
+        url = self._joined(f"{self.home.place}/v2/", location)
+        self.allowed(url, self.home, thing)
+        return url
+
+    def _refuse_encoding(self, answer: Answer, thing: str) -> None:
+        encoding = answer.headers.get("Content-Encoding")
+        if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
+            answer.close()
+            self.refuse(thing, "it sends content encoded, though asked not to")
+
+    def _fail(self, answer: Answer, thing: str, *, anonymous: bool) -> NoReturn:
+        status = answer.status
+        code = _error_code(answer)
+        answer.close()
+        reason = f"it answers {status}" + (f" {code}" if code else "")
+        if status in {401, 403}:
+            advice = (
+                "log in with docker login, or pass --user"
+                if anonymous
+                else "check the user, and what it may do"
+            )
+            raise UnauthorizedError(self.name, thing, reason, advice)
+        if status == 404:  # noqa: PLR2004 - HTTP
+            raise ObjectNotFoundError(
+                self.name, thing, reason, "check the repository and the tag or digest"
+            )
+        if status in _BUSY:
+            raise UnreachableError(self.name, thing, reason, "try again later")
+        raise RegistryError(self.name, thing, reason, "see the registry's own log")
+
+    def refuse(self, thing: str, reason: str, advice: str = "do not trust this copy") -> NoReturn:
+        """Raise `HostileRegistryError` in this registry's name."""
+        raise HostileRegistryError(self.name, thing, reason, advice)
+
+
+def _retry_after(answer: Answer, default_s: float) -> float:
+    """Seconds to wait, as the server wishes, within reason."""
+    text = answer.headers.get("Retry-After", "")
+    short_number = text.isascii() and text.isdecimal() and len(text) < 6  # noqa: PLR2004 - a day
+    return min(float(text), _MOST_PAUSE_S) if short_number else default_s
+
+
+def _error_code(answer: Answer) -> str:
+    """The registry's error code. Its message is left out: it may echo what we sent."""
+    try:
+        raw = parse_object(answer.read(_ERROR_BYTES), most_bytes=_ERROR_BYTES)
+        code = raw["errors"][0]["code"]
+    except (BrokenError, OversizeError, InvalidManifestError, LookupError, TypeError):
+        return ""
+    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""
