@@ -10,7 +10,7 @@ import grpc
 from contentdb.digest import Digest
 from contentdb.errors import OffsetOutOfRangeError
 from contentdb.server import content_pb2 as wire
-from contentdb.server.messages import from_info, from_status
+from contentdb.server.messages import fill_info, from_info, from_status
 from contentdb.server.statuses import Refusal
 
 if TYPE_CHECKING:
@@ -33,9 +33,12 @@ def list_content(
     store: Store, request: wire.ListContentRequest
 ) -> Iterator[wire.ListContentResponse]:
     """Stream what the filters select, by digest; nothing found is no message."""
-    infos = map(from_info, store.walk(*request.filters))
+    infos = store.walk(*request.filters)
     while page := list(islice(infos, _INFOS_PER_MESSAGE)):
-        yield wire.ListContentResponse(info=page)
+        response = wire.ListContentResponse()
+        for each in page:
+            fill_info(response.info.add(), each)
+        yield response
 
 
 def read(store: Store, request: wire.ReadContentRequest) -> Iterator[wire.ReadContentResponse]:
