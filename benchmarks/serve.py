@@ -88,21 +88,24 @@ def ingest(address: Path, file: Path) -> None:
     content(address, "ingest", "--expected-size", str(file.stat().st_size), file.name, stdin=file)
 
 
+def ingest_all(address: Path, files: list[Path], clients: int) -> None:
+    """Ingest files, so many clients at once."""
+    with ThreadPoolExecutor(clients) as threads:
+        list(threads.map(lambda file: ingest(address, file), files))
+
+
 def round_of(address: Path, folder: Path, sizes: Sizes) -> dict[str, float]:
     """One round against one server: seconds by workload."""
     seconds = {}
     small = [fresh(folder, KIB) for _ in range(sizes.small)]
-    seconds["ingest_1k"] = timed(lambda: [ingest(address, file) for file in small])
+    seconds["ingest_1k"] = timed(lambda: ingest_all(address, small, 1))
     large = fresh(folder, sizes.large_bytes)
     digest = Digest.of(large.read_bytes())
     seconds["ingest_256m"] = timed(lambda: ingest(address, large))
     seconds["get_256m"] = timed(lambda: content(address, "get", digest))
     seconds["ls"] = timed(lambda: content(address, "ls"))
     more = [fresh(folder, KIB) for _ in range(sizes.small)]
-    with ThreadPoolExecutor(CLIENTS) as clients:
-        seconds["ingest_parallel"] = timed(
-            lambda: list(clients.map(lambda file: ingest(address, file), more))
-        )
+    seconds["ingest_parallel"] = timed(lambda: ingest_all(address, more, CLIENTS))
     return seconds
 
 

@@ -28,7 +28,7 @@ class TestRemoteStore(ContentSuite):
             yield store
 
     @pytest.fixture
-    def second(self, served: Path) -> Iterator[RemoteStore]:  # type: ignore[override]
+    def second(self, served: Path) -> Iterator[RemoteStore]:
         with connect(f"unix:{served}") as second:
             yield second
 

@@ -134,6 +134,15 @@ def test_a_new_declaration_counts(channel: Channel) -> None:
     assert (answers[0].total, answers[-1].digest) == (5, HELLO)
 
 
+def test_the_last_declaration_of_a_stream_counts(channel: Channel) -> None:
+    answers = say(
+        channel,
+        ask(action=wire.WRITE, ref="r", total=9, expected=Digest.of(b"x"), data=b"hel"),
+        ask(action=wire.COMMIT, ref="r", offset=3, data=b"lo", total=5, expected=HELLO),
+    )
+    assert (answers[-1].offset, answers[-1].digest) == (5, HELLO)
+
+
 def test_content_that_is_stored_ends_the_ingest(channel: Channel) -> None:
     say(channel, ask(action=wire.COMMIT, ref="first", data=b"hello"))
     exists = grpc.StatusCode.ALREADY_EXISTS
