@@ -67,6 +67,93 @@ _ALL: Final = (
         _POWER,
         "commit", "delete", "checkpoint",
     ),
+    _mutant(
+        "index-never-synced",
+        Patch(_DATABASE, '"FULL" if durable else "NORMAL"', '"OFF"'),
+        _POWER,
+        "commit", "delete", "checkpoint",
+    ),
+    _mutant(
+        "shards-not-synced",
+        (
+            Patch(_SHARDS, "            files.sync_directory(made)\n", ""),
+            Patch(_SHARDS, "        files.sync_directory(self._blobs)\n", ""),
+        ),
+        ("states", "cuts"),
+        "create",
+    ),
+    # -- what a kill leaves
+    _mutant(
+        "shards-in-plain-sight",
+        Patch(_SHARDS, 'hidden = f".{algorithm}"', "hidden = algorithm"),
+        ("kills", "states"),
+        "create",
+    ),
+    _mutant(
+        "short-write-is-whole",
+        Patch(_FILES, "return os.write(fd, data)", "return os.write(fd, data) and len(data)"),
+        ("kills",),
+        "add", "commit", "ingest",
+    ),
+    # -- what an error leaves
+    _mutant(
+        "sync-error-swallowed",
+        Patch(_FILES, 'raise DurabilityError("sync", path, error) from error', "pass"),
+        ("eio",),
+        "commit",
+    ),
+    _mutant(
+        "failed-commit-acknowledged",
+        Patch(_DATABASE, "if job.error is None and not job.landed(connection):", "if False:"),
+        ("faults",),
+        "commit",
+    ),
+    # -- locks, checks and fences
+    _mutant(
+        "no-lock",
+        (
+            Patch(_FILES, "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass"),
+            Patch(_FILES, "            fcntl.flock(fd, fcntl.LOCK_EX)\n", ""),
+        ),
+        ("probes",),
+        "a_ref_has_one_writer",
+    ),
+    _mutant(
+        "writable-blobs",
+        Patch(_FILES, "os.fchmod(fd, 0o444)", "os.fchmod(fd, 0o644)"),
+        ("probes",),
+        "a_blob_is_read_only",
+    ),
+    _mutant(
+        "links-followed",
+        Patch(_FILES, "_FILE_FLAGS: Final = os.O_NOFOLLOW | ", "_FILE_FLAGS: Final = "),
+        ("probes",),
+        "nothing_is_followed",
+    ),
+    _mutant(
+        "row-without-a-look",
+        Patch(_INDEX, "if not entry.present():", "if False:"),
+        ("probes",),
+        "a_commit_meets_a_delete",
+    ),
+    _mutant(
+        "buried-without-a-look",
+        Patch(_INDEX, "Blob._make(row).state != State.TOMBSTONE:", "False:"),
+        ("probes",),
+        "a_delete_meets_a_commit",
+    ),
+    _mutant(
+        "no-fence",
+        Patch(_INDEX, "if entry.token is not None and not self._is_ours(", "if False and not ("),
+        ("probes",),
+        "a_fenced_writer_cannot_commit",
+    ),
+    _mutant(
+        "ingest-row-stays",
+        Patch(_INDEX, "connection.execute(statements.END_INGEST, ingest)", "del ingest"),
+        ("probes",),
+        "a_commit_ends_its_ingest",
+    ),
 )  # fmt: skip
 
 MUTANTS: Final = {mutant.name: mutant for mutant in _ALL}
