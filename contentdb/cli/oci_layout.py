@@ -62,9 +62,16 @@ def export_oci(
 
 @click.command("import-oci")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--link",
+    type=click.Choice(["copy", "reflink", "hardlink"]),
+    default="reflink",
+    show_default=True,
+    help="How a directory's files come in; hardlink only if nobody writes to it any more.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One object a line.")
 @click.pass_context
-def import_oci(context: click.Context, /, source: Path, as_json: bool) -> None:
+def import_oci(context: click.Context, /, source: Path, link: str, as_json: bool) -> None:
     """Take all images of an OCI image layout, a directory or an uncompressed tar.
 
     Prints a line of digest and name for each.
@@ -73,6 +80,6 @@ def import_oci(context: click.Context, /, source: Path, as_json: bool) -> None:
     from contentdb import oci
 
     with contentdb.open(context.find_root().params["root"]) as store:
-        for image in oci.import_layout(store, source):
+        for image in oci.import_layout(store, source, link=link):
             line = json.dumps(image._asdict()) if as_json else f"{image.digest} {image.name or '-'}"
             click.echo(line)

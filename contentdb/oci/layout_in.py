@@ -10,7 +10,7 @@ import os
 import stat
 import tarfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, cast
 
 from contentdb.digest import Digest
 from contentdb.errors import StorageError
@@ -24,7 +24,7 @@ from contentdb.oci.strict_json import parse_object
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from contentdb.oci.roles import Content
+    from contentdb.oci.roles import Content, LinkingContent
 
 __all__ = ["Imported", "import_layout"]
 
@@ -46,11 +46,14 @@ class _Layout(Protocol):
     """Named bytes: what a directory and a tar have in common."""
 
     def open(self, name: str) -> BinaryIO: ...
+    def path(self, name: str) -> Path | None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
 
 
-def import_layout(store: Content, source: str | os.PathLike[str]) -> list[Imported]:
+def import_layout(
+    store: Content, source: str | os.PathLike[str], *, link: str = "copy"
+) -> list[Imported]:
     """Take all images of an image layout into the store.
 
     Each blob is verified and durable when this returns; it may be repeated. Manifests that an
@@ -59,6 +62,9 @@ def import_layout(store: Content, source: str | os.PathLike[str]) -> list[Import
     Args:
         store: Where to.
         source: The directory, or an uncompressed tar.
+        link: How a directory's files come in: ``copy``, ``reflink``, which costs no bytes where
+            the filesystem can, or ``hardlink``, for a directory that nobody writes to any more.
+            The last two need a store on this machine's disk.
 
     Raises:
         InvalidManifestError: It is no image layout, or a part breaks the rules.
@@ -68,7 +74,7 @@ def import_layout(store: Content, source: str | os.PathLike[str]) -> list[Import
     path = Path(source)
     try:
         with _Directory(path) if path.is_dir() else _Tar(path) as layout:
-            return _import(store, layout)
+            return _Import(store, layout, link).run()
     except tarfile.TarError as error:
         raise InvalidManifestError(f"{path} is neither a layout's directory nor its tar") from error
     except OSError as error:
@@ -79,6 +85,7 @@ class _Directory:
     """A layout's directory. Names are opened one by one, and no link is followed."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
     def open(self, name: str) -> BinaryIO:
@@ -100,6 +107,9 @@ class _Directory:
             os.close(fd)
             raise InvalidManifestError(f"{name} in the layout is not a regular file")
         return os.fdopen(fd, "rb")
+
+    def path(self, name: str) -> Path | None:
+        return self._root / name
 
     def __enter__(self) -> Self:
         return self
@@ -134,6 +144,9 @@ class _Tar:
             raise InvalidManifestError(f"{name} in the layout is not a regular file")
         return opened  # type: ignore[return-value]  # a buffered reader
 
+    def path(self, name: str) -> Path | None:  # noqa: ARG002 - a member has none
+        return None
+
     def __enter__(self) -> Self:
         return self
 
@@ -141,60 +154,85 @@ class _Tar:
         self._tar.close()
 
 
-def _import(store: Content, layout: _Layout) -> list[Imported]:
-    try:
-        marker = parse_object(_small(layout, "oci-layout"), most_bytes=MANIFEST_BYTES)
-        index = parse_object(_small(layout, "index.json"), most_bytes=MANIFEST_BYTES)
-    except FileNotFoundError as error:
-        raise InvalidManifestError(
-            f"it is no image layout: there is no {error.filename}"
-        ) from error
-    if marker.get("imageLayoutVersion") != "1.0.0":
-        raise InvalidManifestError("its imageLayoutVersion is not 1.0.0")
-    entries = index.get("manifests")
-    if not isinstance(entries, list) or len(entries) > _MOST_ENTRIES:
-        raise InvalidManifestError("its index.json has no list of manifests, or one without end")
-    parts = [parse_descriptor(entry, f"manifests[{n}]") for n, entry in enumerate(entries)]
-    seen: set[Digest] = set()
-    for part in parts:
-        _take(store, layout, part, seen, level=0)
-    return [Imported(p.digest, p.media_type, p.annotations.get(REF_NAME)) for p in parts]
+class _Import:
+    """One import under way."""
 
+    def __init__(self, store: Content, layout: _Layout, link: str) -> None:
+        self._store = store
+        self._layout = layout
+        self._link = link
+        self._seen: set[Digest] = set()
 
-def _take(
-    store: Content, layout: _Layout, part: Descriptor, seen: set[Digest], *, level: int
-) -> None:
-    if part.digest in seen:
-        return
-    seen.add(part.digest)
-    if not is_document(part.media_type):
-        _take_blob(store, layout, part)
-        return
-    if level >= _MOST_LEVELS:
-        raise InvalidManifestError("indexes name indexes without end")
-    data = _small(layout, _name(part.digest))
-    if len(data) != part.size or Digest.of(data, part.digest.algorithm) != part.digest:
-        raise InvalidManifestError(f"{part.digest} in the layout is not what its name says")
-    document = parse_document(data, part.media_type)
-    for child in document.parts():
+    def run(self) -> list[Imported]:
         try:
-            _take(store, layout, child, seen, level=level + 1)
-        except FileNotFoundError:
-            if not document.is_index and not store.exists(child.digest):
-                raise
-    labels = document.links() | {MEDIA_TYPE: document.media_type}
-    store.add(data, expected=part.digest, labels=labels)
-    merge(store, part.digest, labels)
+            marker = _object(self._layout, "oci-layout")
+            index = _object(self._layout, "index.json")
+        except FileNotFoundError as error:
+            raise InvalidManifestError("it is no image layout: it lacks a file") from error
+        if marker.get("imageLayoutVersion") != "1.0.0":
+            raise InvalidManifestError("its imageLayoutVersion is not 1.0.0")
+        entries = index.get("manifests")
+        if not isinstance(entries, list) or len(entries) > _MOST_ENTRIES:
+            raise InvalidManifestError("its index.json has no list of manifests, or an endless one")
+        parts = [parse_descriptor(entry, f"manifests[{n}]") for n, entry in enumerate(entries)]
+        for part in parts:
+            self._take(part, level=0)
+        return [Imported(p.digest, p.media_type, p.annotations.get(REF_NAME)) for p in parts]
+
+    def _take(self, part: Descriptor, *, level: int) -> None:
+        if part.digest in self._seen:
+            return
+        self._seen.add(part.digest)
+        if is_document(part.media_type):
+            self._take_document(part, level)
+        else:
+            self._take_blob(part)
+
+    def _take_document(self, part: Descriptor, level: int) -> None:
+        """Take the parts first, so that a stored document is never without them."""
+        if level >= _MOST_LEVELS:
+            raise InvalidManifestError("indexes name indexes without end")
+        data = _small(self._layout, _name(part.digest))
+        if len(data) != part.size or Digest.of(data, part.digest.algorithm) != part.digest:
+            raise InvalidManifestError(f"{part.digest} in the layout is not what its name says")
+        document = parse_document(data, part.media_type)
+        for child in document.parts():
+            try:
+                self._take(child, level=level + 1)
+            except FileNotFoundError:
+                if not document.is_index and not self._store.exists(child.digest):
+                    raise
+        labels = document.links() | {MEDIA_TYPE: document.media_type}
+        self._store.add(data, expected=part.digest, labels=labels)
+        merge(self._store, part.digest, labels)
+
+    def _take_blob(self, part: Descriptor) -> None:
+        labels = {MEDIA_TYPE: part.media_type}
+        if not self._store.exists(part.digest):
+            self._store_blob(part, labels)
+        if self._store.info(part.digest).size != part.size:
+            raise InvalidManifestError(f"{part.digest} does not have {part.size} bytes")
+        merge(self._store, part.digest, labels)
+
+    def _store_blob(self, part: Descriptor, labels: dict[str, str]) -> None:
+        name = _name(part.digest)
+        with self._layout.open(name) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size != part.size:
+                raise InvalidManifestError(f"{name} has {size} bytes, not {part.size}")
+            file.seek(0)
+            path = None if self._link == "copy" else self._layout.path(name)
+            if path is None:
+                self._store.ingest(
+                    part.digest, file, total=part.size, expected=part.digest, labels=labels
+                )
+            else:
+                store = cast("LinkingContent", self._store)
+                store.add(path, expected=part.digest, labels=labels, link=self._link)
 
 
-def _take_blob(store: Content, layout: _Layout, part: Descriptor) -> None:
-    labels = {MEDIA_TYPE: part.media_type}
-    if not store.exists(part.digest):
-        with layout.open(_name(part.digest)) as file:
-            store.ingest(part.digest, file, total=part.size, expected=part.digest, labels=labels)
-    if store.info(part.digest).size != part.size:
-        raise InvalidManifestError(f"{part.digest} does not have {part.size} bytes")
-    merge(store, part.digest, labels)
+def _object(layout: _Layout, name: str) -> dict[str, Any]:
+    return parse_object(_small(layout, name), most_bytes=MANIFEST_BYTES)
 
 
 def _name(digest: Digest) -> str:

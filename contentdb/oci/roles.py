@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 from contentdb.content import Ingester, IngestManager, Manager, Provider
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from os import PathLike
     from pathlib import Path
 
-__all__ = ["Content", "ExportingContent"]
+    from contentdb.content import Info
+
+__all__ = ["Content", "ExportingContent", "LinkingContent"]
 
 
 class Content(Provider, Ingester, IngestManager, Manager, Protocol):
@@ -22,4 +25,19 @@ class ExportingContent(Content, Protocol):
 
     def export(self, digest: str, path: str | PathLike[str], *, link: str = "copy") -> Path:
         """Put a blob at a path, atomically."""
+        ...
+
+
+class LinkingContent(Protocol):
+    """A store on this machine's disk, which can take a file in without rewriting it."""
+
+    def add(
+        self,
+        source: PathLike[str],
+        *,
+        expected: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        link: str = "copy",
+    ) -> Info:
+        """Store a file, verified."""
         ...

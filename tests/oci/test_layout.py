@@ -1,0 +1,196 @@
+"""Image layouts: what goes out comes in again, and a stranger's layout cannot lead astray."""
+
+import io
+import json
+import os
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import contentdb
+from contentdb import oci
+from contentdb.errors import ContentDBError
+from tests.hostile.server import LAYER, MANIFEST, Image, descriptor, sha
+
+IMAGE = Image()
+TOP = sha(IMAGE.manifest)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[contentdb.Store]:
+    with contentdb.open(tmp_path / "store") as opened:
+        yield opened
+
+
+def write_layout(root: Path, *blobs: bytes, top: bytes = IMAGE.manifest) -> Path:
+    folder = root / "blobs" / "sha256"
+    folder.mkdir(parents=True)
+    for blob in (IMAGE.config, IMAGE.layer, top, *blobs):
+        (folder / sha(blob)[7:]).write_bytes(blob)
+    (root / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    index = {"schemaVersion": 2, "manifests": [descriptor(MANIFEST, top)]}
+    (root / "index.json").write_text(json.dumps(index))
+    return root
+
+
+def blob_path(root: Path, data: bytes) -> Path:
+    return root / "blobs" / "sha256" / sha(data)[7:]
+
+
+@pytest.mark.parametrize("link", ["copy", "reflink", "hardlink"])
+def test_a_directory_comes_in_with_only_what_its_index_leads_to(
+    link: str, store: contentdb.Store, tmp_path: Path
+) -> None:
+    layout = write_layout(tmp_path / "layout", b"of no use")
+    assert oci.import_layout(store, layout, link=link) == [(TOP, MANIFEST, None)]
+    stored = {str(info.digest) for info in store.walk()}
+    assert stored == {TOP, sha(IMAGE.config), sha(IMAGE.layer)}
+    assert store.info(TOP).labels["containerd.io/gc.ref.content.l.0"] == sha(IMAGE.layer)
+
+
+def test_a_tar_made_twice_has_the_same_bytes_and_comes_in_again(
+    store: contentdb.Store, tmp_path: Path
+) -> None:
+    oci.import_layout(store, write_layout(tmp_path / "layout"))
+    one, two = tmp_path / "one.tar", tmp_path / "two.tar"
+    for target in (one, two):
+        oci.export_tar(store, target, [TOP], tags={TOP: "v1"})
+    assert one.read_bytes() == two.read_bytes()
+    with contentdb.open(tmp_path / "other") as other:
+        assert oci.import_layout(other, one) == [(TOP, MANIFEST, "v1")]
+        assert other.read(sha(IMAGE.layer)) == IMAGE.layer
+
+
+def test_a_tag_used_again_moves_and_the_rest_stays(store: contentdb.Store, tmp_path: Path) -> None:
+    second = IMAGE.manifest + b"\n"
+    oci.import_layout(store, write_layout(tmp_path / "a"))
+    oci.import_layout(store, write_layout(tmp_path / "b", top=second))
+    target = tmp_path / "out"
+    oci.export_layout(store, target, [TOP], tags={TOP: "v1"})
+    oci.export_layout(store, target, [TOP], tags={TOP: "old"})
+    oci.export_layout(store, target, [sha(second)], tags={sha(second): "v1"})
+    with contentdb.open(tmp_path / "other") as other:
+        names = {image.name: image.digest for image in oci.import_layout(other, target)}
+    assert names == {"v1": sha(second), "old": TOP}
+
+
+def test_an_export_shares_the_stores_files(store: contentdb.Store, tmp_path: Path) -> None:
+    oci.import_layout(store, write_layout(tmp_path / "layout"))
+    oci.export_layout(store, tmp_path / "out", [TOP])
+    exported = blob_path(tmp_path / "out", IMAGE.layer)
+    assert exported.samefile(store.path(sha(IMAGE.layer)))
+
+
+def test_an_export_of_what_lacks_a_layer_is_refused_before_it_begins(
+    store: contentdb.Store, tmp_path: Path
+) -> None:
+    oci.import_layout(store, write_layout(tmp_path / "layout"))
+    store.delete(sha(IMAGE.layer))
+    with pytest.raises(contentdb.NotFoundError):
+        oci.export_layout(store, tmp_path / "out", [TOP])
+    assert not (tmp_path / "out").exists()
+
+
+def swap_for_link(root: Path) -> None:
+    path = blob_path(root, IMAGE.layer)
+    path.rename(root / "elsewhere")
+    path.symlink_to(root / "elsewhere")
+
+
+def swap_folder_for_link(root: Path) -> None:
+    (root / "blobs").rename(root / "elsewhere")
+    (root / "blobs").symlink_to(root / "elsewhere")
+
+
+def swap_for_pipe(root: Path) -> None:
+    path = blob_path(root, IMAGE.layer)
+    path.unlink()
+    os.mkfifo(path)
+
+
+def swap_index(text: str) -> Callable[[Path], object]:
+    return lambda root: (root / "index.json").write_text(text)
+
+
+def swap_index_for_link(root: Path) -> None:
+    (root / "index.json").unlink()
+    (root / "index.json").symlink_to("/etc/passwd")
+
+
+BAD: dict[str, Callable[[Path], object]] = {
+    "blob a link": swap_for_link,
+    "folder a link": swap_folder_for_link,
+    "blob a pipe": swap_for_pipe,
+    "blob missing": lambda root: blob_path(root, IMAGE.layer).unlink(),
+    "blob of other bytes": lambda root: blob_path(root, IMAGE.layer).write_bytes(
+        bytes(len(IMAGE.layer))
+    ),
+    "blob too long": lambda root: blob_path(root, IMAGE.layer).write_bytes(IMAGE.layer + b"x"),
+    "blob too short": lambda root: blob_path(root, IMAGE.layer).write_bytes(b"x"),
+    "manifest of other bytes": lambda root: blob_path(root, IMAGE.manifest).write_bytes(b"{}"),
+    "no marker": lambda root: (root / "oci-layout").unlink(),
+    "another version": lambda root: (root / "oci-layout").write_text('{"imageLayoutVersion":"2"}'),
+    "no index": lambda root: (root / "index.json").unlink(),
+    "index a link": swap_index_for_link,
+    "index without list": swap_index("{}"),
+    "index that climbs": swap_index(
+        json.dumps({"manifests": [descriptor(MANIFEST, b"") | {"digest": "sha256:../../x"}]})
+    ),
+    "index without end": swap_index('{"manifests":[' + "[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("harm", BAD.values(), ids=BAD.keys())
+@pytest.mark.parametrize("link", ["copy", "hardlink"])
+def test_a_bad_layout_is_refused(
+    link: str, harm: Callable[[Path], object], store: contentdb.Store, tmp_path: Path
+) -> None:
+    layout = write_layout(tmp_path / "layout")
+    harm(layout)
+    with pytest.raises(ContentDBError):
+        oci.import_layout(store, layout, link=link)
+    assert not store.exists(TOP)
+    for info in store.walk():
+        assert contentdb.Digest.of(store.path(info.digest).read_bytes()) == info.digest
+
+
+def tar_with(tmp_path: Path, kind: bytes, linkname: str) -> Path:
+    """A layout's tar whose layer is a link of some kind."""
+    path = tmp_path / "bad.tar"
+    layout = write_layout(tmp_path / "layout")
+    with tarfile.open(path, "w") as tar:
+        for file in (layout / "oci-layout", layout / "index.json"):
+            tar.add(file, file.name)
+        for data in (IMAGE.config, IMAGE.manifest):
+            member = tarfile.TarInfo(f"blobs/sha256/{sha(data)[7:]}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+        member = tarfile.TarInfo(f"blobs/sha256/{sha(IMAGE.layer)[7:]}")
+        member.type, member.linkname = kind, linkname
+        tar.addfile(member)
+    return path
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.DIRTYPE]
+)
+def test_a_tar_whose_blob_is_no_file_is_refused(
+    kind: bytes, store: contentdb.Store, tmp_path: Path
+) -> None:
+    with pytest.raises(oci.InvalidManifestError):
+        oci.import_layout(store, tar_with(tmp_path, kind, "oci-layout"))
+
+
+@pytest.mark.parametrize("data", [b"", b"rubbish" * 1000, b"\x1f\x8b\x08\x00" + bytes(600)])
+def test_what_is_no_tar_is_refused(data: bytes, store: contentdb.Store, tmp_path: Path) -> None:
+    path = tmp_path / "x.tar"
+    path.write_bytes(data)
+    with pytest.raises(oci.InvalidManifestError):
+        oci.import_layout(store, path)
+
+
+def test_layers_media_type_is_kept(store: contentdb.Store, tmp_path: Path) -> None:
+    oci.import_layout(store, write_layout(tmp_path / "layout"))
+    assert store.info(sha(IMAGE.layer)).labels == {"contentdb.media-type": LAYER}
