@@ -24,7 +24,7 @@ from tests.crash.ledger import Promises
 from tests.crash.pool import Pool
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.shim import CHANGING_CALLS, Mode
-from tests.crash.suite import Outcome, Plan, Violation, chosen
+from tests.crash.suite import FailsUndisturbedError, Outcome, Plan, Violation, chosen
 from tests.crash.trees import scratch
 from tests.crash.worker import in_child
 
@@ -88,7 +88,7 @@ class Bench:
         with self._mounted(self._place / "image", filesystem) as at:
             answer = self._run(at, scenario, Mode.COUNT, -1)
         if answer["error"]:
-            raise RuntimeError(f"{scenario} fails undisturbed: {answer['error']}")
+            raise FailsUndisturbedError(f"{scenario}: {answer['error']}")
         return int(answer["count"])
 
     def _run(self, at: Path, scenario: str, mode: int, target: int) -> dict[str, Any]:

@@ -175,9 +175,10 @@ def _run(
         if plan.case:
             wanted = plan.case.split(" ", 2)[2]
             every = [image for image in every if image.name() == wanted]
+        every = sorted(chosen(every, plan), key=lambda image: image.at)
         replay = Replay(base, log, place)
         case = f"{filesystem} {scenario}"
-        return _check_all(case, replay, chosen(every, plan), (said, log), plan, deadline)
+        return _check_all(case, replay, every, (said, log), plan, deadline)
     finally:
         shutil.rmtree(place, ignore_errors=True)
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from tests.crash.pool import Pool
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.shim import Mode
-from tests.crash.suite import Outcome, Plan, Violation, chosen
+from tests.crash.suite import FailsUndisturbedError, Outcome, Plan, Violation, chosen
 
 __all__ = ["case_of", "job_of", "kills"]
 
@@ -39,7 +39,7 @@ def _points(pool: Pool, scenario: str, durability: str) -> list[dict[str, Any]]:
     base = {"scenario": scenario, "durability": durability}
     clean = pool.ask(base)
     if clean["found"] or clean["error"]:
-        raise RuntimeError(f"{scenario} fails undisturbed: {clean['error']} {clean['found']}")
+        raise FailsUndisturbedError(f"{scenario}: {clean['error']} {clean['found']}")
     cases = [base | {"mode": Mode.KILL, "target": target} for target in range(clean["count"])]
     cases += [
         base | {"mode": mode, "target": target}

@@ -13,7 +13,14 @@ from tests.crash.kills import kills
 from tests.crash.mutants import MUTANTS, Mutant
 from tests.crash.probing import probing
 from tests.crash.states import states
-from tests.crash.suite import Outcome, Plan, UnavailableError, Violation, chosen
+from tests.crash.suite import (
+    FailsUndisturbedError,
+    Outcome,
+    Plan,
+    UnavailableError,
+    Violation,
+    chosen,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +52,7 @@ def _is_caught(mutant: Mutant, engine: str, plan: Plan) -> bool:
                 first=True,
             )
         )
-    except RuntimeError:  # it fails undisturbed
+    except FailsUndisturbedError:
         return True
     return bool(outcome.violations)
 

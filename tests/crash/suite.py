@@ -13,13 +13,25 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["Outcome", "Plan", "Suite", "UnavailableError", "Violation", "chosen"]
+__all__ = [
+    "FailsUndisturbedError",
+    "Outcome",
+    "Plan",
+    "Suite",
+    "UnavailableError",
+    "Violation",
+    "chosen",
+]
 
 T = TypeVar("T")
 
 
 class UnavailableError(Exception):
     """This machine or this user cannot run the suite; the message says what is missing."""
+
+
+class FailsUndisturbedError(Exception):
+    """The store fails a scenario that nothing has disturbed."""
 
 
 class Plan(NamedTuple):
@@ -89,7 +101,13 @@ class Suite(NamedTuple):
 
 
 def chosen(cases: Sequence[T], plan: Plan) -> list[T]:
-    """The plan's share of the cases: all in order, or a sample drawn by its seed."""
+    """The plan's share of the cases: all in order, or a sample drawn by its seed.
+
+    Where the first violation is enough, they come in an order drawn by the seed: the cases that
+    tell most, after an acknowledgement, are the last of a scenario.
+    """
+    if plan.first:
+        return random.Random(plan.seed).sample(cases, min(len(cases), plan.limit or len(cases)))
     if plan.limit is None or plan.limit >= len(cases):
         return list(cases)
     places = random.Random(plan.seed).sample(range(len(cases)), plan.limit)
