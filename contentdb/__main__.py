@@ -1,0 +1,6 @@
+"""``python -m contentdb`` is the command ``contentdb``."""
+
+from contentdb.cli import main
+
+if __name__ == "__main__":
+    main()

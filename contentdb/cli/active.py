@@ -1,0 +1,127 @@
+"""``contentdb active`` and ``contentdb abort``: what is coming in, and dropping it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from itertools import islice
+from operator import attrgetter
+from typing import TYPE_CHECKING
+
+import click
+
+from contentdb.cli.session import dry_run_option, each, json_option, open_store, quiet_option
+from contentdb.cli.show import age, escaped, json_line, line, size, status_record, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from contentdb import Store
+    from contentdb.content import Status
+
+__all__ = ["abort", "active"]
+
+_HEADS = ("REF", "OFFSET", "TOTAL", "DONE", "STARTED", "HELD")
+_SORTS = {"ref": "ref", "offset": "offset", "started_at": "started_ns", "updated_at": "updated_ns"}
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Refresh until interrupted.")
+@click.option("--interval", type=click.FloatRange(0.05), default=0.5, show_default=True)
+@click.option("--filter", "filters", metavar="FILTER", multiple=True, help="Any of these.")
+@click.option(
+    "--sort",
+    type=click.Choice([sign + name for name in _SORTS for sign in ("", "-")]),
+    default="ref",
+    show_default=True,
+)
+@click.option("--limit", type=click.IntRange(0), help="At most so many.")
+@click.option("-0", "--null", is_flag=True, help="With -q: exact refs, each ended by a NUL.")
+@json_option
+@quiet_option
+@click.pass_context
+def active(
+    context: click.Context,
+    watch: bool,
+    interval: float,
+    filters: tuple[str, ...],
+    sort: str,
+    limit: int | None,
+    null: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """List the ingests: how far, how old, and whether a writer holds them; -q refs alone."""
+    store = open_store(context)
+
+    def now() -> Iterator[Status]:
+        return islice(_sorted(store, filters, sort), limit)
+
+    if watch and sys.stdout.isatty() and not (as_json or quiet):
+        _live(now, interval)
+        return
+    while True:
+        _show(now(), null=null, as_json=as_json, quiet=quiet)
+        if not watch:
+            return
+        sys.stdout.flush()
+        time.sleep(interval)
+
+
+def _sorted(store: Store, filters: tuple[str, ...], sort: str) -> Iterator[Status]:
+    key = attrgetter(_SORTS[sort.removeprefix("-")])
+    return iter(sorted(store.statuses(*filters), key=key, reverse=sort.startswith("-")))
+
+
+def _show(found: Iterable[Status], *, null: bool, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        for status in found:
+            json_line(status_record(status))
+    elif quiet:
+        for status in found:
+            sys.stdout.write(f"{status.ref}\0" if null else f"{escaped(status.ref)}\n")
+    else:
+        for text in table(_HEADS, map(_row, found)):
+            line(text)
+
+
+def _row(status: Status) -> tuple[str, ...]:
+    done = f"{100 * status.offset // status.total}%" if status.total else "?"
+    held = "yes" if status.held else "no"
+    ref = escaped(status.ref)
+    return ref, size(status.offset), size(status.total), done, age(status.started_ns), held
+
+
+def _live(now: object, interval: float) -> None:
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(transient=True, auto_refresh=False) as live:
+        while True:
+            live.update(Text("\n".join(table(_HEADS, map(_row, now())))), refresh=True)  # type: ignore[operator]  # a function of no arguments
+            time.sleep(interval)
+
+
+@click.command()
+@click.argument("refs", metavar="REF…", nargs=-1, required=True)
+@dry_run_option
+@json_option
+@quiet_option
+@click.pass_context
+def abort(
+    context: click.Context, refs: tuple[str, ...], dry_run: bool, as_json: bool, quiet: bool
+) -> None:
+    """Drop each ingest and what it has received."""
+    store = open_store(context)
+
+    def drop(ref: str) -> None:
+        if dry_run:
+            store.status(ref)
+        else:
+            store.abort(ref)
+        if as_json:
+            json_line({"ref": ref, "aborted": not dry_run})
+        elif not quiet:
+            line(f"would abort {escaped(ref)}" if dry_run else escaped(ref))
+
+    each(context, refs, drop)

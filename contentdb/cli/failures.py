@@ -1,0 +1,71 @@
+"""Errors at the command line: one table from class to exit code, one line on standard error."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+import click
+
+from contentdb.cli.show import escaped
+from contentdb.errors import (
+    ContentDBError,
+    InvalidArgumentError,
+    InvalidFilterError,
+    NotFoundError,
+    RefLockedError,
+    StoreNotFoundError,
+)
+
+__all__ = ["EXIT_CODES", "FOUND", "Terminated", "exit_code_of", "tell"]
+
+FOUND: Final = 3
+"""`verify` found something."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, made to unwind like SIGINT."""
+
+
+EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
+    (NotFoundError, 4),
+    (StoreNotFoundError, 4),
+    (RefLockedError, 5),
+    (InvalidArgumentError, 2),
+    (click.UsageError, 2),
+    (BrokenPipeError, 141),
+    (Terminated, 143),
+    (KeyboardInterrupt, 130),
+    (click.Abort, 130),
+    (ContentDBError, 1),
+    (click.ClickException, 1),
+    (OSError, 1),
+)
+"""The first class that fits decides; what fits none is a bug and ends in a traceback."""
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Look the error up in the table."""
+    return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+
+
+def tell(error: BaseException) -> None:
+    """Say on standard error, in one line, what went wrong; raise an error that is not known."""
+    if not isinstance(error, tuple(kind for kind, _ in EXIT_CODES)):
+        raise error
+    print(f"contentdb: {_sentence(error)}", file=sys.stderr)  # noqa: T201 - the CLI's own voice
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, InvalidFilterError):  # a block with a caret, which its class made safe
+        return "\n".join(escaped(line) for line in str(error).split("\n"))
+    if isinstance(error, click.UsageError):
+        where = "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
+        return escaped(" ".join(error.format_message().split())) + where
+    if isinstance(error, click.ClickException):
+        return escaped(error.format_message())
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return escaped(str(error) or "interrupted")
+    if isinstance(error, OSError) and error.filename is not None:
+        return escaped(f"{error.filename}: {error.strerror}")
+    return escaped(str(error))

@@ -1,0 +1,58 @@
+"""``contentdb info`` and ``contentdb label``: what is known of a blob, and its labels."""
+
+from __future__ import annotations
+
+import click
+
+from contentdb.cli.options import read_labels
+from contentdb.cli.session import each, json_option, open_store, quiet_option
+from contentdb.cli.show import age, escaped, info_record, json_line, line, size
+
+__all__ = ["info", "label"]
+
+
+@click.command()
+@click.argument("digests", metavar="DIGEST…", nargs=-1, required=True)
+@json_option
+@quiet_option
+@click.pass_context
+def info(context: click.Context, digests: tuple[str, ...], as_json: bool, quiet: bool) -> None:
+    """Print what is known of each blob; -q its whole digest alone."""
+    store = open_store(context)
+
+    def show(prefix: str) -> None:
+        found = store.info(store.resolve(prefix))
+        if as_json:
+            json_line(info_record(found))
+            return
+        line(found.digest)
+        if quiet:
+            return
+        line(f"  size     {size(found.size)} ({found.size} bytes)")
+        line(f"  created  {found.created_at:%Y-%m-%d %H:%M:%S}Z, {age(found.created_ns)}")
+        line(f"  updated  {found.updated_at:%Y-%m-%d %H:%M:%S}Z, {age(found.updated_ns)}")
+        for key, value in sorted(found.labels.items()):
+            line(f"  label    {escaped(key)}={escaped(value)}")
+
+    each(context, digests, show)
+
+
+@click.command()
+@click.argument("digest")
+@click.argument("changes", metavar="K=V…", nargs=-1, required=True)
+@json_option
+@quiet_option
+@click.pass_context
+def label(
+    context: click.Context, digest: str, changes: tuple[str, ...], as_json: bool, quiet: bool
+) -> None:
+    """Set labels of a blob: k=v sets, k= and k- remove; the others stay."""
+    labels = read_labels(changes)
+    store = open_store(context)
+    fields = [f"labels.{key}" for key in labels]
+    changed = store.update(store.resolve(digest), labels, fields=fields)
+    if as_json:
+        json_line(info_record(changed))
+    elif not quiet:
+        for key, value in sorted(changed.labels.items()):
+            line(f"{escaped(key)}={escaped(value)}")

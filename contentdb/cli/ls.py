@@ -1,0 +1,77 @@
+"""``contentdb ls`` and ``contentdb du``: what is there, and how much."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from contentdb.cli.session import json_option, open_store, quiet_option
+from contentdb.cli.show import age, info_record, json_line, labels_text, line, size, table
+
+if TYPE_CHECKING:
+    from contentdb.content import Info
+
+__all__ = ["du", "ls"]
+
+_PAGE_ROWS = 1000
+"""Rows whose columns are aligned together: a listing of millions must not wait for its end."""
+
+
+@click.command()
+@click.option("--filter", "filters", metavar="FILTER", multiple=True, help="Any of these.")
+@click.option(
+    "--sort", metavar="FIELD", default="digest", show_default=True, help="-FIELD descends."
+)
+@click.option("--limit", type=click.IntRange(0), help="At most so many.")
+@json_option
+@quiet_option
+@click.pass_context
+def ls(
+    context: click.Context,
+    filters: tuple[str, ...],
+    sort: str,
+    limit: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """List the blobs: digest, size, age and labels; -q digests alone."""
+    found = open_store(context).walk(*filters, sort=sort, limit=limit)
+    if as_json:
+        for info in found:
+            json_line(info_record(info))
+        return
+    if quiet:
+        for info in found:
+            line(info.digest)
+        return
+    heads: tuple[str, ...] = ("DIGEST", "SIZE", "AGE", "LABELS")
+    while page := list(islice(found, _PAGE_ROWS)):
+        for text in islice(table(heads, map(_row, page)), 0 if heads[0] else 1, None):
+            line(text)
+        heads = ("", "", "", "")
+
+
+def _row(info: Info) -> tuple[str, str, str, str]:
+    return info.digest, f"{size(info.size):>10}", f"{age(info.created_ns):>8}", labels_text(info)
+
+
+@click.command()
+@json_option
+@quiet_option
+@click.pass_context
+def du(context: click.Context, as_json: bool, quiet: bool) -> None:
+    """Count blobs and ingests and their bytes; -q the bytes of the blobs alone."""
+    usage = open_store(context).usage()
+    if as_json:
+        json_line(usage._asdict())
+    elif quiet:
+        line(str(usage.blob_bytes))
+    else:
+        rows = (
+            ("blobs", str(usage.blobs), size(usage.blob_bytes)),
+            ("ingests", str(usage.ingests), size(usage.ingest_bytes)),
+        )
+        for text in table(("KIND", "COUNT", "SIZE"), rows):
+            line(text)

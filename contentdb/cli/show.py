@@ -1,0 +1,105 @@
+"""What is printed: sizes and ages for people, records for programs, and nothing that paints."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from contentdb.content import Info, Status
+
+__all__ = [
+    "age",
+    "escaped",
+    "info_record",
+    "json_line",
+    "labels_text",
+    "line",
+    "size",
+    "status_record",
+    "table",
+]
+
+_KIB: Final = 1024
+_AGES: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
+
+
+def escaped(text: str) -> str:
+    """Make control, direction and other unprintable characters visible, as ``\\x1b``."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def size(bytes_: int | None) -> str:
+    """Bytes in binary units: ``1.5 MiB``; ``?`` when unknown."""
+    if bytes_ is None:
+        return "?"
+    amount = float(bytes_)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if amount < _KIB or unit == "PiB":
+            return f"{bytes_} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= _KIB
+    raise AssertionError
+
+
+def age(moment_ns: int, now_ns: int | None = None) -> str:
+    """How long ago, in its largest unit: ``3m ago``; ``now`` for less than a second."""
+    seconds = ((time.time_ns() if now_ns is None else now_ns) - moment_ns) // 1_000_000_000
+    for unit, length in _AGES:
+        if seconds >= length:
+            return f"{seconds // length}{unit} ago"
+    return "now"
+
+
+def line(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(f"{text}\n")
+
+
+def json_line(record: dict[str, Any]) -> None:
+    """Print one object on one line, in ASCII, so that no terminal or locale can mangle it."""
+    import json
+
+    sys.stdout.write(json.dumps(record) + "\n")
+
+
+def labels_text(info: Info) -> str:
+    """Labels as ``k=v,k=v``, escaped."""
+    return escaped(",".join(f"{key}={value}" for key, value in sorted(info.labels.items())))
+
+
+def info_record(info: Info) -> dict[str, Any]:
+    """A blob for ``--json``: exact bytes, ISO times."""
+    return {
+        "digest": info.digest,
+        "size": info.size,
+        "created_at": info.created_at.isoformat(),
+        "updated_at": info.updated_at.isoformat(),
+        "labels": dict(info.labels),
+    }
+
+
+def status_record(status: Status) -> dict[str, Any]:
+    """An ingest for ``--json``; unknown is null."""
+    return {
+        "ref": status.ref,
+        "offset": status.offset,
+        "total": status.total,
+        "expected": status.expected,
+        "started_at": status.started_at.isoformat(),
+        "updated_at": status.updated_at.isoformat(),
+        "held": status.held,
+    }
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
+    """Align columns, two spaces apart; a column named SIZE or so ends at the right."""
+    everything = [tuple(heads), *(tuple(row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
+    for row in everything:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()

@@ -1,0 +1,37 @@
+"""``contentdb sweep``: remove abandoned ingests, orphans and leftovers."""
+
+from __future__ import annotations
+
+import click
+
+from contentdb.cli.session import dry_run_option, json_option, open_store, quiet_option
+from contentdb.cli.show import escaped, json_line, line, size
+
+__all__ = ["sweep"]
+
+
+@click.command()
+@click.option("--older-than", metavar="AGE", default="1d", show_default=True, help="As in 90s, 2h.")
+@dry_run_option
+@json_option
+@quiet_option
+@click.pass_context
+def sweep(
+    context: click.Context, older_than: str, dry_run: bool, as_json: bool, quiet: bool
+) -> None:
+    """Remove ingests nobody holds and files without a row, when they are older than AGE."""
+    from contentdb.quantities import age_ns
+
+    try:
+        seconds = age_ns(older_than) / 1e9
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, param_hint="--older-than") from error
+    for swept in open_store(context).sweep(older_than=seconds, dry_run=dry_run):
+        if as_json:
+            record = {"kind": swept.kind, "name": swept.name, "path": str(swept.path)}
+            json_line(record | {"size": swept.size, "removed": not dry_run})
+        elif quiet:
+            line(escaped(swept.name))
+        else:
+            verb = "would remove" if dry_run else "removed"
+            line(f"{verb} {swept.kind} {escaped(swept.name)} ({size(swept.size)})")
