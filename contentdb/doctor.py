@@ -136,7 +136,7 @@ _ATTEMPTS: Final[tuple[tuple[str, Callable[[Path], str], bool], ...]] = (
 
 def _filesystem(place: Path) -> Check:
     """Name the filesystem; locks and syncs of those over a network are not to be trusted."""
-    device = os.stat(place).st_dev
+    device = place.stat().st_dev
     wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
         for text in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():

@@ -40,7 +40,7 @@ _SORTS = {"ref": "ref", "offset": "offset", "started_at": "started_ns", "updated
 @json_option
 @quiet_option
 @click.pass_context
-def active(
+def active(  # noqa: PLR0917 - click passes every option by name
     context: click.Context,
     watch: bool,
     interval: float,

@@ -32,7 +32,7 @@ __all__ = ["ingest"]
 @json_option
 @quiet_option
 @click.pass_context
-def ingest(
+def ingest(  # noqa: PLR0917 - click passes every option by name
     context: click.Context,
     ref: str | None,
     expected_digest: str | None,

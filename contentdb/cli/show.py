@@ -28,7 +28,7 @@ _AGES: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
 def escaped(text: str) -> str:
-    """Make control, direction and other unprintable characters visible, as ``\\x1b``."""
+    """Make control, direction and other unprintable characters visible, as in an escaped string."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
@@ -97,7 +97,7 @@ def status_record(status: Status) -> dict[str, Any]:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
-    """Align columns, two spaces apart; a column named SIZE or so ends at the right."""
+    """Align columns, two spaces apart."""
     everything = [tuple(heads), *(tuple(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
     for row in everything:
