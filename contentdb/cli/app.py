@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -73,6 +74,10 @@ class _LazyGroup(click.Group):
         sys.exit(self._run(list(sys.argv[1:] if args is None else args), extra))
 
     def _run(self, args: list[str], extra: dict[str, Any]) -> int:
+        if isinstance(
+            sys.stdout, io.TextIOWrapper
+        ):  # a label must not fail where the locale is ASCII
+            sys.stdout.reconfigure(errors="backslashreplace")
         try:
             with self.make_context("contentdb", args, **extra) as context:
                 self.invoke(context)

@@ -46,7 +46,7 @@ def ls(
         for info in found:
             line(info.digest)
         return
-    heads: tuple[str, ...] = ("DIGEST", "SIZE", "AGE", "LABELS")
+    heads: tuple[str, ...] = ("DIGEST", f"{'SIZE':>10}", f"{'AGE':>8}", "LABELS")
     while page := list(islice(found, _PAGE_ROWS)):
         for text in islice(table(heads, map(_row, page)), 0 if heads[0] else 1, None):
             line(text)

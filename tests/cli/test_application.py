@@ -1,6 +1,5 @@
 """What holds for every command, whatever the store."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -72,4 +71,4 @@ def test_the_class_of_an_error_decides_the_exit_code(error: BaseException, code:
 def test_doctor_passes_here_and_leaves_nothing(tmp_path: Path) -> None:
     result = CliRunner().invoke(contentdb, ["--root", str(tmp_path), "doctor"])
     assert result.exit_code == 0, result.output
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

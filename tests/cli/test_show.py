@@ -45,6 +45,8 @@ def test_columns_are_aligned() -> None:
     ],
 )
 def test_the_wal_reset_bug_is_known_by_version(
-    version: tuple[int, int, int], affected: bool
+    version: tuple[int, int, int],
+    *,
+    affected: bool,
 ) -> None:
     assert has_wal_reset_bug(version) is affected
