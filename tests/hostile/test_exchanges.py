@@ -52,6 +52,12 @@ def one_byte_each(_request: Request, _server: Server) -> Iterator[bytes]:
     yield head(len(IMAGE.layer)) + IMAGE.layer[:1]
 
 
+def one_byte_more_each(request: Request, _server: Server) -> Iterator[bytes]:
+    """Progress, so small that the layer would take 300,000 requests."""
+    whole = IMAGE.answer(request)
+    yield whole[: whole.index(b"\r\n\r\n") + 5]
+
+
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
@@ -197,6 +203,7 @@ LAYERS: dict[str, Attack] = {
     ),
     "shorter, unannounced, always": Attack(lambda _r, _s: iter([OK + b"\r\n12345"]), LOST),
     "one byte a connection": Attack(one_byte_each, LOST),
+    "one byte more a connection": Attack(one_byte_more_each, LOST),
     "half, then wrong bytes": Attack(
         lambda r, _s: (
             reply(

@@ -113,6 +113,16 @@ def test_wrong_bytes_left_by_another_are_thrown_away(store: contentdb.Store) -> 
     assert store.read(LAYER_DIGEST) == IMAGE.layer
 
 
+def test_wrong_bytes_of_a_registry_are_not_kept_to_be_resumed(store: contentdb.Store) -> None:
+    def script(request: Request) -> Reply:
+        wrong = request.is_blob(IMAGE.layer)
+        return reply(200, bytes(len(IMAGE.layer))) if wrong else IMAGE.answer(request)
+
+    with serving(script) as (server, registry), pytest.raises(oci.HostileRegistryError):
+        oci.pull(store, f"{server.name}/a", registry=registry)
+    assert list(store.statuses()) == []
+
+
 def test_a_cut_connection_resumes_at_once(store: contentdb.Store) -> None:
     step = 100_000
 
