@@ -1,0 +1,327 @@
+"""The contract: what a content store holds and does. Reading this file tells the whole design.
+
+A **blob** is committed content, addressed by the digest of its bytes and never changed. An
+**ingest** is content on its way in, keyed by a **ref** that its caller chose, and invisible
+to every read of blobs. The life of content: a `Writer` begins or resumes an ingest under a
+lock, bytes are written, and `commit` turns it, verified and durable, into a blob. From then
+on a `Provider` serves its bytes and a `Manager` its `Info`, until `delete`.
+
+The roles are small on purpose: a function that only reads asks for a `Provider`, not for a
+store. `contentdb.Store` plays all of them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
+
+from contentdb.digest import Digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from os import PathLike
+    from pathlib import Path
+    from types import TracebackType
+    from typing import BinaryIO
+
+    from typing_extensions import Buffer
+
+    from contentdb.errors import ContentDBError
+
+__all__ = [
+    "Info",
+    "IngestManager",
+    "Ingester",
+    "Manager",
+    "Provider",
+    "Reader",
+    "Status",
+    "Usage",
+    "Writer",
+]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+def _moment(ns: int) -> datetime:
+    """Give integer nanoseconds since the epoch as an aware UTC time, cut to microseconds."""
+    return _EPOCH + timedelta(microseconds=ns // 1000)
+
+
+class Info(tuple[str, int, int, int, "Mapping[str, str] | None"]):
+    """What is known of a blob. A value: comparing two compares all that they say.
+
+    It is a tuple underneath so that a listing can make hundreds of thousands a second;
+    use the attributes, the order of the items is no part of the contract.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        digest: str,
+        size: int,
+        created_ns: int,
+        updated_ns: int,
+        labels: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Times are integer nanoseconds since the epoch."""
+        return tuple.__new__(cls, (digest, size, created_ns, updated_ns, labels or None))
+
+    @property
+    def digest(self) -> Digest:
+        """The blob's address."""
+        return Digest(self[0])
+
+    @property
+    def size(self) -> int:
+        """Length in bytes."""
+        return self[1]
+
+    @property
+    def created_at(self) -> datetime:
+        """When it was committed, in UTC. Never changes."""
+        return _moment(self[2])
+
+    @property
+    def updated_at(self) -> datetime:
+        """When its labels last changed, in UTC."""
+        return _moment(self[3])
+
+    @property
+    def created_ns(self) -> int:
+        """`created_at` to the nanosecond, since the epoch."""
+        return self[2]
+
+    @property
+    def updated_ns(self) -> int:
+        """`updated_at` to the nanosecond, since the epoch."""
+        return self[3]
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Read-only; change them with `Manager.update`."""
+        labels = self[4]
+        return _NO_LABELS if labels is None else MappingProxyType(dict(labels))
+
+    def __getnewargs__(self) -> tuple[str, int, int, int, Mapping[str, str] | None]:
+        """Pickle and copy as the five values."""
+        return (self[0], self[1], self[2], self[3], self[4])
+
+    def __repr__(self) -> str:
+        """Show what a person asks first."""
+        labels = f", labels={dict(self.labels)}" if self[4] else ""
+        return f"Info({self[0]}, size={self[1]}, created_at={self.created_at:%Y-%m-%dT%H:%M:%SZ}{labels})"
+
+
+class Status(NamedTuple):
+    """How far an ingest has come. Unknown is None."""
+
+    ref: str
+    offset: int
+    """Bytes that have reached the file."""
+    total: int | None
+    """Declared size in bytes."""
+    expected: Digest | None
+    """Declared digest."""
+    started_ns: int
+    updated_ns: int
+    held: bool
+    """Whether a live writer holds the ref now."""
+
+    @property
+    def started_at(self) -> datetime:
+        """When the ingest began, in UTC; a resume does not move it."""
+        return _moment(self.started_ns)
+
+    @property
+    def updated_at(self) -> datetime:
+        """When bytes last arrived, in UTC."""
+        return _moment(self.updated_ns)
+
+
+class Usage(NamedTuple):
+    """Counts and bytes, from the index alone."""
+
+    blobs: int
+    blob_bytes: int
+    ingests: int
+    ingest_bytes: int
+    """As of each ingest's last close; what a live writer has added since is not in it."""
+
+
+class Reader(Protocol):
+    """A seekable binary stream over one blob that knows its size.
+
+    Bytes read from the beginning to the end are verified: the read that reaches the end
+    raises `CorruptBlobError` instead of handing out a damaged tail. Reads after a seek are
+    not verified. It goes on reading when the blob is deleted meanwhile.
+    """
+
+    @property
+    def digest(self) -> Digest: ...
+    @property
+    def size(self) -> int: ...
+    def read(self, size: int | None = -1, /) -> bytes: ...
+    def readinto(self, buffer: Buffer, /) -> int | None: ...
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+    def tell(self) -> int: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+
+class Writer(Protocol):
+    """One ingest, held. Leaving its ``with`` block closes it and keeps what was written."""
+
+    @property
+    def ref(self) -> str: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def digest(self) -> Digest: ...
+    @property
+    def closed(self) -> bool: ...
+    def status(self) -> Status: ...
+    def write(self, data: Buffer, /) -> int: ...
+    def truncate(self) -> None: ...
+    def commit(
+        self,
+        *,
+        size: int | None = None,
+        expected: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Info: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+
+class Provider(Protocol):
+    """Bytes out, by digest."""
+
+    def open(self, digest: str) -> Reader:
+        """Open for reading; `NotFoundError` when absent."""
+        ...
+
+    def read(self, digest: str) -> bytes:
+        """All bytes, verified against the digest."""
+        ...
+
+    def path(self, digest: str) -> Path:
+        """The read-only file that holds the bytes; not to be changed."""
+        ...
+
+
+class Ingester(Protocol):
+    """Bytes in: under a ref, resumable, or in one go."""
+
+    def writer(
+        self,
+        ref: str,
+        *,
+        total: int | None = None,
+        expected: str | None = None,
+        wait: float | bool = False,
+    ) -> Writer:
+        """Begin or resume the ingest of a ref, holding it until the writer closes."""
+        ...
+
+    def ingest(
+        self,
+        ref: str,
+        source: BinaryIO,
+        *,
+        total: int | None = None,
+        expected: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        wait: float | bool = True,
+    ) -> Info:
+        """Take a whole stream in: wait, resume, verify, commit. Already stored is success."""
+        ...
+
+    def add(
+        self,
+        source: Buffer | BinaryIO | PathLike[str],
+        *,
+        expected: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Info:
+        """Store content without a ref, whether it was there already or not."""
+        ...
+
+    def add_many(
+        self,
+        sources: Iterable[Buffer | BinaryIO | PathLike[str]],
+        *,
+        expected: Iterable[str | None] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Info | ContentDBError]:
+        """Store many, sharing the cost of durability. What has been yielded is durable."""
+        ...
+
+
+class IngestManager(Protocol):
+    """What is coming in."""
+
+    def status(self, ref: str) -> Status:
+        """One ingest; `NotFoundError` when absent."""
+        ...
+
+    def statuses(self, *filters: str) -> Iterator[Status]:
+        """Those that any of the filters selects, by ref."""
+        ...
+
+    def abort(self, ref: str) -> None:
+        """Drop an ingest; `RefLockedError` while a live writer holds it."""
+        ...
+
+
+class Manager(Protocol):
+    """What is there."""
+
+    def info(self, digest: str) -> Info:
+        """What is known of a blob; `NotFoundError` when absent."""
+        ...
+
+    def exists(self, digest: str) -> bool:
+        """Whether the blob is stored and not known to be damaged."""
+        ...
+
+    def update(
+        self, digest: str, labels: Mapping[str, str], *, fields: Sequence[str] | None = None
+    ) -> Info:
+        """Replace all labels, or with ``fields=["labels.k"]`` set or remove just those."""
+        ...
+
+    def walk(
+        self,
+        *filters: str,
+        sort: str = "digest",
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Info]:
+        """Stream those that any of the filters selects, as of the start of the walk.
+
+        ``sort`` is ``digest``, ``size``, ``created_at`` or ``updated_at``, with ``-`` before it
+        for descending; ``after`` pages: it starts behind that digest, in digest order.
+        """
+        ...
+
+    def delete(self, digest: str) -> None:
+        """Remove a blob, durably."""
+        ...

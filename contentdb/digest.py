@@ -1,0 +1,154 @@
+"""Digests: a parsed value that cannot hold nonsense, and hashing while bytes stream past.
+
+The form ``algorithm:encoded`` is that of the OCI image specification
+(https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests), narrowed to
+the three algorithms that are safe to address content by.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Final, Self
+
+import xxhash
+
+from contentdb.errors import (
+    DigestLengthError,
+    InvalidDigestError,
+    MalformedDigestError,
+    UnsupportedAlgorithmError,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = [
+    "ALGORITHMS",
+    "DEFAULT_ALGORITHM",
+    "Digest",
+    "Hasher",
+    "checksum_of",
+    "new_hash",
+    "signed",
+]
+
+DEFAULT_ALGORITHM: Final = "sha256"
+
+ALGORITHMS: Final = {"sha256": 64, "sha384": 96, "sha512": 128}
+"""Supported algorithms and the length of their lower-case hexadecimal text."""
+
+_CONSTRUCTORS: Final = {
+    "sha256": hashlib.sha256,
+    "sha384": hashlib.sha384,
+    "sha512": hashlib.sha512,
+}
+
+_VALID: Final = re.compile(r"(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})")
+_FORM: Final = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)")
+
+
+class Digest(str):
+    """The text ``algorithm:encoded``, checked once: whoever holds a Digest need not check it.
+
+    It is a ``str``: equal to, hashed and sorted like its text.
+
+    Raises:
+        MalformedDigestError: Not of the form, or not lower-case hexadecimal.
+        DigestLengthError: Too short or too long for its algorithm.
+        UnsupportedAlgorithmError: Anything but sha256, sha384 and sha512.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
+        """Parse a text; a Digest is taken as it is."""
+        if type(text) is cls:
+            return text
+        if not isinstance(text, str):
+            raise MalformedDigestError(repr(text), f"a digest is text, not {type(text).__name__}")
+        if _VALID.fullmatch(text) is None:
+            raise _refusal(text)
+        return super().__new__(cls, text)
+
+    @classmethod
+    def of(cls, data: Buffer, algorithm: str = DEFAULT_ALGORITHM) -> Self:
+        """Hash bytes that are all at hand."""
+        return cls(f"{algorithm}:{_CONSTRUCTORS[algorithm](data).hexdigest()}")
+
+    def matches(self, data: Buffer) -> bool:
+        """Whether bytes that are all at hand have this digest."""
+        return _CONSTRUCTORS[self[:6]](data).hexdigest() == self[7:]
+
+    @property
+    def algorithm(self) -> str:
+        """What comes before the colon, e.g. ``sha256``."""
+        return self[:6]
+
+    @property
+    def encoded(self) -> str:
+        """The lower-case hexadecimal text after the colon."""
+        return self[7:]
+
+
+def _refusal(text: str) -> InvalidDigestError:
+    form = _FORM.fullmatch(text)
+    if form is None:
+        return MalformedDigestError(text, "it must have the form algorithm:hexadecimal")
+    algorithm, encoded = form.groups()
+    if algorithm not in ALGORITHMS:
+        known = ", ".join(ALGORITHMS)
+        return UnsupportedAlgorithmError(
+            text, f"algorithm {algorithm} is not supported; use one of {known}"
+        )
+    if len(encoded) != ALGORITHMS[algorithm]:
+        wanted = ALGORITHMS[algorithm]
+        return DigestLengthError(
+            text, f"{algorithm} has {wanted} hexadecimal characters, not {len(encoded)}"
+        )
+    return MalformedDigestError(text, "only the characters 0-9 and a-f may follow the colon")
+
+
+def new_hash(algorithm: str) -> hashlib._Hash:
+    """Begin a running hash of one of the `ALGORITHMS`."""
+    return _CONSTRUCTORS[algorithm]()
+
+
+class Hasher:
+    """The running digest of a stream, and beside it the checksum for quick verification.
+
+    The checksum is XXH3 with 64 bits (https://github.com/Cyan4973/xxHash): it finds damage
+    at many times the speed of a digest, and protects against nobody's intent.
+    """
+
+    __slots__ = ("_checksum", "_digest", "algorithm")
+
+    def __init__(self, algorithm: str = DEFAULT_ALGORITHM) -> None:
+        self.algorithm = algorithm
+        self._digest = _CONSTRUCTORS[algorithm]()
+        self._checksum = xxhash.xxh3_64()
+
+    def update(self, data: Buffer) -> None:
+        """Take in the next bytes; the interpreter is free for other threads meanwhile."""
+        self._digest.update(data)
+        self._checksum.update(data)
+
+    @property
+    def digest(self) -> Digest:
+        """The digest of all bytes so far."""
+        return Digest(f"{self.algorithm}:{self._digest.hexdigest()}")
+
+    @property
+    def checksum(self) -> int:
+        """The checksum of all bytes so far, as a signed 64-bit integer."""
+        return signed(self._checksum.intdigest())
+
+
+def checksum_of(data: Buffer) -> int:
+    """XXH3-64 of bytes that are all at hand, as a signed 64-bit integer."""
+    return signed(xxhash.xxh3_64_intdigest(data))
+
+
+def signed(value: int) -> int:
+    """Fold into the range that a database's 64-bit integer holds."""
+    return value - (1 << 64) if value >> 63 else value
