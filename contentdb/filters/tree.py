@@ -1,0 +1,105 @@
+"""What a filter says once it is read: immutable, typed, and able to decide for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from operator import eq, ge, gt, le, lt
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from contentdb.filters.patterns import searcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["BLOB_FIELDS", "INGEST_FIELDS", "Filter", "Kind", "Operator", "Selector"]
+
+
+class Kind(StrEnum):
+    """What a field holds, which decides its operators and the type of `Selector.value`."""
+
+    TEXT = "text"
+    LABELS = "labels"
+    """Texts by key."""
+    SIZE = "size"
+    """Bytes."""
+    TIME = "time"
+    """Nanoseconds since the epoch."""
+
+
+class Operator(StrEnum):
+    """How a field is compared, by its spelling."""
+
+    PRESENT = ""
+    EQUAL = "=="
+    NOT_EQUAL = "!="
+    MATCHES = "~="
+    LESS = "<"
+    AT_MOST = "<="
+    GREATER = ">"
+    AT_LEAST = ">="
+
+
+BLOB_FIELDS: Final[Mapping[str, Kind]] = {
+    "digest": Kind.TEXT,
+    "labels": Kind.LABELS,
+    "size": Kind.SIZE,
+    "created_at": Kind.TIME,
+    "updated_at": Kind.TIME,
+}
+INGEST_FIELDS: Final[Mapping[str, Kind]] = {
+    "ref": Kind.TEXT,
+    "offset": Kind.SIZE,
+    "total": Kind.SIZE,
+    "expected": Kind.TEXT,
+    "started_at": Kind.TIME,
+    "updated_at": Kind.TIME,
+}
+
+_COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = {
+    Operator.EQUAL: eq,
+    Operator.LESS: lt,
+    Operator.AT_MOST: le,
+    Operator.GREATER: gt,
+    Operator.AT_LEAST: ge,
+}
+
+
+class Selector(NamedTuple):
+    """One condition on one field."""
+
+    field: str
+    key: str | None
+    """Which label, for the field ``labels``; else None."""
+    operator: Operator
+    value: str | int | None
+    """None for PRESENT, else as the field's `Kind` has it; for MATCHES a sound expression."""
+
+    def matches(self, item: Mapping[str, object]) -> bool:
+        """Whether the condition holds for an item; see `Filter.matches`."""
+        found = item.get(self.field)
+        if self.key is not None:
+            found = found.get(self.key) if isinstance(found, Mapping) else None
+        if self.operator is Operator.NOT_EQUAL:
+            return found != self.value
+        if found is None or self.operator is Operator.PRESENT:
+            return found is not None
+        if self.operator is Operator.MATCHES:
+            return searcher(str(self.value))(str(found))
+        return _COMPARISONS[self.operator](found, self.value)
+
+
+class Filter(NamedTuple):
+    """Selects what meets all selectors of any alternative."""
+
+    alternatives: tuple[tuple[Selector, ...], ...]
+    """Just ``((),)`` when it selects everything; otherwise none of them is empty."""
+
+    def matches(self, item: Mapping[str, object]) -> bool:
+        """Decide for one item.
+
+        Args:
+            item: Each field's value as its `Kind` has it, labels as a mapping; None or left
+                out when absent.
+        """
+        return any(all(one.matches(item) for one in every) for every in self.alternatives)
