@@ -1,0 +1,416 @@
+"""The seam to the operating system: every file operation of the store goes through here.
+
+Small on purpose, since it is where crash tests take hold. Callers write ``files.sync(…)``,
+so that a test can put another function in a name's place. Each function either does one
+thing or raises a `StorageError` that names the file and the system's reason.
+
+No name is ever followed through a symbolic link: directories are opened once, with
+``O_NOFOLLOW``, and their children by descriptor and name.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import functools
+import os
+import stat
+import time
+from typing import TYPE_CHECKING, Final
+
+from contentdb.errors import DurabilityError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from typing_extensions import Buffer
+
+__all__ = [
+    "Directory",
+    "clone",
+    "close",
+    "copy",
+    "create_unnamed",
+    "entries",
+    "is_private_file",
+    "link",
+    "link_unnamed",
+    "lock",
+    "lock_shared",
+    "make_directory",
+    "make_read_only",
+    "make_writable",
+    "open_directory",
+    "open_file",
+    "read",
+    "read_at",
+    "read_into",
+    "rename",
+    "start_write_back",
+    "stat_name",
+    "sync",
+    "sync_directory",
+    "sync_filesystem",
+    "truncate",
+    "unlink",
+    "unlock",
+    "write",
+    "write_all",
+]
+
+_DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE_FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a planted FIFO must not hang us
+_UNNAMED: Final = getattr(os, "O_TMPFILE", 0)
+_FICLONE: Final = 0x40049409  # linux/fs.h
+_SYNC_FILE_RANGE_WRITE: Final = 2  # linux/fs.h
+_LOCK_POLL_S: Final = (0.0005, 0.005)
+"""First and longest pause between two looks at a held lock."""
+
+
+class Directory:
+    """An open directory: children are reached from its descriptor, whatever its path becomes."""
+
+    __slots__ = ("fd", "path")
+
+    def __init__(self, fd: int, path: str) -> None:
+        self.fd = fd
+        self.path = path
+
+    def child(self, name: str) -> str:
+        """The path of a child, for messages and for callers; not for opening."""
+        return f"{self.path}/{name}"
+
+    def close(self) -> None:
+        """Free the descriptor; twice is harmless."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+# -- directories -----------------------------------------------------------------------------
+
+
+def open_directory(path: str, *, within: Directory | None = None) -> Directory:
+    """Open a directory by path, or a child of one by name; a symbolic link is refused."""
+    shown = path if within is None else within.child(path)
+    try:
+        fd = os.open(path, _DIRECTORY_FLAGS, dir_fd=None if within is None else within.fd)
+    except OSError as error:
+        raise StorageError.of("open directory", shown, error) from error
+    return Directory(fd, shown)
+
+
+def make_directory(within: Directory, name: str) -> bool:
+    """Make a child directory, private to its owner; False if something has that name already."""
+    try:
+        os.mkdir(name, 0o700, dir_fd=within.fd)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StorageError.of("make directory", within.child(name), error) from error
+    return True
+
+
+def entries(directory: Directory) -> Iterator[os.DirEntry[str]]:
+    """List the children, in no order."""
+    try:
+        with os.scandir(directory.fd) as found:
+            yield from found
+    except OSError as error:
+        raise StorageError.of("list", directory.path, error) from error
+
+
+# -- files -----------------------------------------------------------------------------------
+
+
+def open_file(within: Directory, name: str, flags: int, mode: int = 0o600) -> int:
+    """Open a child; `FileNotFoundError` and `PermissionError` go to the caller as they are."""
+    try:
+        return os.open(name, flags | _FILE_FLAGS, mode, dir_fd=within.fd)
+    except (FileNotFoundError, PermissionError):
+        raise
+    except OSError as error:
+        raise StorageError.of("open", within.child(name), error) from error
+
+
+def create_unnamed(within: Directory) -> int | None:
+    """Open a new file without a name, which vanishes with its process; None if unsupported."""
+    try:
+        return os.open(".", _UNNAMED | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=within.fd)
+    except OSError as error:
+        if error.errno in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL}:
+            return None
+        raise StorageError.of("create a file in", within.path, error) from error
+
+
+def is_private_file(found: os.stat_result) -> bool:
+    """Whether it is a regular file of our own user, the only kind that the store touches."""
+    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+
+
+def read(fd: int, size: int, path: str) -> bytes:
+    """Read on from the descriptor's position; empty at the end of the file."""
+    try:
+        return os.read(fd, size)
+    except OSError as error:
+        raise StorageError.of("read", path, error) from error
+
+
+def write(fd: int, data: Buffer, path: str) -> int:
+    """Write once and return how many bytes the system took, which may be fewer."""
+    try:
+        return os.write(fd, data)
+    except OSError as error:
+        raise StorageError.of("write", path, error) from error
+
+
+def write_all(fd: int, data: Buffer, path: str) -> int:
+    """Write until the system has taken all of it; return the bytes."""
+    left = memoryview(data).cast("B")
+    size = len(left)
+    while left:
+        left = left[write(fd, left, path) :]
+    return size
+
+
+def read_at(fd: int, size: int, offset: int, path: str) -> bytes:
+    """Read from a place in the file, which may give fewer bytes; empty at its end."""
+    try:
+        return os.pread(fd, size, offset)
+    except OSError as error:
+        raise StorageError.of("read", path, error) from error
+
+
+def read_into(fd: int, buffer: Buffer, path: str) -> int:
+    """Read on into a buffer and return how many bytes came; 0 at the end of the file."""
+    try:
+        return os.readv(fd, [buffer])
+    except OSError as error:
+        raise StorageError.of("read", path, error) from error
+
+
+def clone(source: int, target: int) -> bool:
+    """Let the target share the source's blocks (reflink); False where that cannot be.
+
+    The request is FICLONE of ioctl_ficlonerange(2).
+    """
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:
+        return False
+    return True
+
+
+def start_write_back(fd: int, offset: int, size: int) -> None:
+    """Let the system begin to write a range to disk, so that a later sync has less to do.
+
+    It promises nothing, and errors are left to that sync; see sync_file_range(2).
+    """
+    call = _sync_file_range()
+    if call is not None:
+        call(fd, offset, size, _SYNC_FILE_RANGE_WRITE)
+
+
+@functools.cache
+def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None), "sync_file_range", None)
+    if call is None:
+        return None
+    call.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    found: Callable[[int, int, int, int], int] = call
+    return found
+
+
+def truncate(fd: int, size: int, path: str) -> None:
+    """Cut the file and go on writing at its new end."""
+    try:
+        os.ftruncate(fd, size)
+        os.lseek(fd, size, os.SEEK_SET)
+    except OSError as error:
+        raise StorageError.of("truncate", path, error) from error
+
+
+def make_read_only(fd: int, path: str) -> None:
+    """Give the file the mode of a blob: 0444."""
+    try:
+        os.fchmod(fd, 0o444)
+    except OSError as error:
+        raise StorageError.of("make read-only", path, error) from error
+
+
+def make_writable(fd: int, path: str) -> None:
+    """Give the file the mode of an ingest again: 0600."""
+    try:
+        os.fchmod(fd, 0o600)
+    except OSError as error:
+        raise StorageError.of("make writable", path, error) from error
+
+
+def copy(source: int, target: int, path: str) -> None:
+    """Append what follows in the source to the target, inside the system where it can."""
+    try:
+        while os.copy_file_range(source, target, 1 << 30):
+            pass
+    except OSError as error:
+        if error.errno not in {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}:
+            raise StorageError.of("copy to", path, error) from error
+        while piece := read(source, 1 << 20, path):
+            write_all(target, piece, path)
+
+
+def stat_name(within: Directory, name: str) -> os.stat_result | None:
+    """Look at a child without following it; None if there is none."""
+    try:
+        return os.stat(name, dir_fd=within.fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StorageError.of("stat", within.child(name), error) from error
+
+
+def close(fd: int, path: str) -> None:
+    """Close a descriptor. An error means that written bytes may be lost, as with a sync."""
+    try:
+        os.close(fd)
+    except OSError as error:
+        raise DurabilityError("close", path, error) from error
+
+
+# -- names -----------------------------------------------------------------------------------
+
+
+def link(source: Directory, name: str, target: Directory, new_name: str) -> bool:
+    """Give a file a second name; False if that name is taken."""
+    try:
+        os.link(name, new_name, src_dir_fd=source.fd, dst_dir_fd=target.fd, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StorageError.of("link", target.child(new_name), error) from error
+    return True
+
+
+def link_unnamed(fd: int, target: Directory, new_name: str) -> bool:
+    """Give an unnamed file its name; False if that name is taken.
+
+    The way by /proc is the one of open(2) under O_TMPFILE. The otherwise needless
+    ``src_dir_fd`` makes Python follow the link: without it, it calls plain link(2).
+    """
+    try:
+        os.link(
+            f"/proc/self/fd/{fd}",
+            new_name,
+            src_dir_fd=target.fd,
+            dst_dir_fd=target.fd,
+            follow_symlinks=True,
+        )
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise StorageError.of("link", target.child(new_name), error) from error
+    return True
+
+
+def rename(source: Directory, name: str, target: Directory, new_name: str) -> None:
+    """Move a file over whatever has the new name; a missing one is `FileNotFoundError`."""
+    try:
+        os.rename(name, new_name, src_dir_fd=source.fd, dst_dir_fd=target.fd)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageError.of("rename", target.child(new_name), error) from error
+
+
+def unlink(within: Directory, name: str) -> bool:
+    """Remove a name; False if there was none."""
+    try:
+        os.unlink(name, dir_fd=within.fd)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError.of("remove", within.child(name), error) from error
+    return True
+
+
+# -- durability --------------------------------------------------------------------------------
+
+
+def sync(fd: int, path: str) -> None:
+    """Put a file's bytes and size on disk. Never retry it: a second call lies (durability 5)."""
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise DurabilityError("sync", path, error) from error
+
+
+def sync_directory(directory: Directory) -> None:
+    """Put a directory's names on disk."""
+    try:
+        os.fsync(directory.fd)
+    except OSError as error:
+        raise DurabilityError("sync directory", directory.path, error) from error
+
+
+def sync_filesystem(directory: Directory) -> bool:
+    """Put everything on the directory's filesystem on disk; False if the system cannot."""
+    import ctypes
+
+    call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if call is None:
+        return False
+    if call(directory.fd):
+        number = ctypes.get_errno()
+        raise DurabilityError("sync", directory.path, OSError(number, os.strerror(number)))
+    return True
+
+
+# -- locks -------------------------------------------------------------------------------------
+
+
+def lock(fd: int, path: str, *, wait: float | bool = False) -> bool:
+    """Take the exclusive flock(2) of an open file, and say whether it was got.
+
+    ``wait`` is how long to wait, in seconds; True waits without end, asleep in the kernel.
+    The lock dies with the last descriptor of this opening, however its process ends, so a
+    forked child must close its copy.
+    """
+    try:
+        if wait is True:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            return True
+        return _lock_until(fd, time.monotonic() + wait)
+    except OSError as error:
+        raise StorageError.of("lock", path, error) from error
+
+
+def _lock_until(fd: int, deadline: float) -> bool:
+    pause, longest = _LOCK_POLL_S
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(pause, left))
+            pause = min(2 * pause, longest)
+        else:
+            return True
+
+
+def lock_shared(fd: int, path: str) -> bool:
+    """Take the shared flock(2) of an open file, and say whether it was got."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise StorageError.of("lock", path, error) from error
+    return True
+
+
+def unlock(fd: int) -> None:
+    """Free the lock now, even where a forked child still holds a copy of the descriptor."""
+    fcntl.flock(fd, fcntl.LOCK_UN)

@@ -1,0 +1,237 @@
+"""The committed files: naming them, opening them, and taking their names away again.
+
+A name in here is a promise: the file was whole, verified and, in a durable store, on disk
+before it got that name. That is why reads need no look into the index.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+import xxhash
+
+from contentdb import files
+from contentdb.digest import ALGORITHMS, signed
+from contentdb.errors import CorruptBlobError, StorageError
+from contentdb.layout import SHARDS, shard_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.digest import Digest
+    from contentdb.files import Directory
+
+__all__ = ["Shards"]
+
+_PIECE_BYTES: Final = 1 << 20
+_PLANTED: Final = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}
+"""Something else has the name. Any other error, such as too many open files, says nothing of it."""
+_SHARED: Final = ".shared"
+"""An empty file: there is more than the default namespace."""
+
+
+class Shards:
+    """The directories below ``blobs/``, opened as they are needed."""
+
+    def __init__(self, blobs: Directory) -> None:
+        self._blobs = blobs
+        self._algorithms: dict[str, Directory] = {}
+        self._shared = False
+
+    def close(self) -> None:
+        """Free all descriptors."""
+        while self._algorithms:
+            self._algorithms.popitem()[1].close()
+        self._blobs.close()
+
+    # -- directories -------------------------------------------------------------------------
+
+    def prepare(self, algorithm: str) -> None:
+        """Make all shards of an algorithm, durably, or none: they appear by one rename."""
+        hidden = f".{algorithm}"
+        files.make_directory(self._blobs, hidden)
+        made = files.open_directory(hidden, within=self._blobs)
+        try:
+            for name in SHARDS:
+                files.make_directory(made, name)
+            files.sync_directory(made)
+        finally:
+            made.close()
+        files.rename(self._blobs, hidden, self._blobs, algorithm)
+        files.sync_directory(self._blobs)
+
+    def make(self, algorithm: str) -> None:
+        """Make the shards of an algorithm unless they are there; durable, and safe to do at once."""
+        if algorithm in self._algorithms or self.has(algorithm):
+            return
+        alone = files.open_directory(".", within=self._blobs)  # a descriptor whose lock is ours
+        try:
+            files.lock(alone.fd, alone.path, wait=True)
+            if not self.has(algorithm):
+                self.prepare(algorithm)
+        finally:
+            alone.close()
+
+    def has(self, algorithm: str) -> bool:
+        """Whether the algorithm's shards have been made."""
+        return files.stat_name(self._blobs, algorithm) is not None
+
+    def path(self, digest: Digest) -> str:
+        """Where a blob's file is, or would be."""
+        return f"{self._blobs.path}/{digest.algorithm}/{shard_name(digest)}/{digest.encoded}"
+
+    def shard(self, digest: Digest) -> Directory:
+        """Open the directory that a blob's file lies in; the caller closes it."""
+        return files.open_directory(shard_name(digest), within=self._algorithm(digest.algorithm))
+
+    def share(self) -> None:
+        """Note, durably and for ever, that not every name here is in every namespace."""
+        if not self.shared:
+            fd = files.open_file(self._blobs, _SHARED, os.O_CREAT | os.O_RDONLY)
+            files.close(fd, self._blobs.child(_SHARED))
+            files.sync_directory(self._blobs)
+
+    @property
+    def shared(self) -> bool:
+        """Whether several namespaces lie over these files, so that a name alone says little."""
+        if not self._shared:
+            self._shared = files.stat_name(self._blobs, _SHARED) is not None
+        return self._shared
+
+    def _algorithm(self, algorithm: str) -> Directory:
+        found = self._algorithms.get(algorithm)
+        if found is None:
+            opened = files.open_directory(algorithm, within=self._blobs)
+            found = self._algorithms.setdefault(algorithm, opened)
+            if found is not opened:  # another thread was faster
+                opened.close()
+        return found
+
+    # -- one blob ----------------------------------------------------------------------------
+
+    def open(self, digest: Digest) -> int | None:
+        """Open a blob's file for reading; None if there is none.
+
+        Raises:
+            CorruptBlobError: Something else than a file of ours has the blob's name.
+        """
+        try:
+            shard = self.shard(digest)
+        except StorageError as error:
+            return self._absent(digest, error)
+        try:
+            return files.open_file(shard, digest.encoded, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        except PermissionError as error:
+            path = shard.child(digest.encoded)
+            raise StorageError.of("open", path, error) from error
+        except StorageError as error:
+            if error.errno not in _PLANTED:
+                raise
+            raise CorruptBlobError(digest, shard.child(digest.encoded), str(error)) from error
+        finally:
+            shard.close()
+
+    def _absent(self, digest: Digest, error: StorageError) -> None:
+        """Return None where no such blob can be: its algorithm was never used."""
+        if error.errno == errno.ENOENT:
+            return
+        if error.errno not in _PLANTED:
+            raise error
+        raise CorruptBlobError(digest, error.path, "not a directory of the store") from error
+
+    def size(self, digest: Digest) -> int | None:
+        """Length of a blob's file in bytes; None if there is no regular file of ours."""
+        try:
+            within = self._algorithm(digest.algorithm)
+        except StorageError as error:
+            if error.errno not in {errno.ENOENT, *_PLANTED}:
+                raise
+            return None
+        found = files.stat_name(within, f"{shard_name(digest)}/{digest.encoded}")
+        return found.st_size if found is not None and files.is_private_file(found) else None
+
+    def holds(self, digest: Digest, size: int, checksum: int) -> bool:
+        """Whether the file is there and its bytes have that size and XXH3-64 checksum."""
+        try:
+            fd = self.open(digest)
+        except CorruptBlobError:
+            return False
+        if fd is None:
+            return False
+        try:
+            if os.fstat(fd).st_size != size:
+                return False
+            running = xxhash.xxh3_64()
+            while piece := files.read(fd, _PIECE_BYTES, digest):
+                running.update(piece)
+        finally:
+            os.close(fd)
+        return signed(running.intdigest()) == checksum
+
+    def move(self, digest: Digest, target: Directory, new_name: str) -> bool:
+        """Take a blob's name away by renaming its file; False if there was none."""
+        try:
+            shard = self.shard(digest)
+        except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return False
+            raise
+        try:
+            files.rename(shard, digest.encoded, target, new_name)
+        except FileNotFoundError:
+            return False
+        finally:
+            shard.close()
+        return True
+
+    # -- all of them --------------------------------------------------------------------------
+
+    def listing(self) -> Iterator[tuple[str, Directory, list[tuple[str, os.stat_result]]]]:
+        """Go through all shards in digest order: algorithm, open shard, sorted children.
+
+        One shard's names are held in memory at a time.
+        """
+        for algorithm in sorted(ALGORITHMS):
+            if not self.has(algorithm):
+                continue
+            for name in SHARDS:
+                try:
+                    shard = files.open_directory(name, within=self._algorithm(algorithm))
+                except StorageError as error:
+                    if error.errno not in {errno.ENOENT, *_PLANTED}:
+                        raise
+                    continue
+                try:
+                    yield algorithm, shard, sorted(_children(shard))
+                finally:
+                    shard.close()
+
+    def strays(self) -> Iterator[str]:
+        """Paths below ``blobs/`` that are no directories of the layout."""
+        for entry in files.entries(self._blobs):
+            if entry.name == _SHARED:
+                continue
+            known = entry.name in ALGORITHMS or entry.name.removeprefix(".") in ALGORITHMS
+            if not known or not entry.is_dir(follow_symlinks=False):
+                yield self._blobs.child(entry.name)
+            elif entry.name in ALGORITHMS:
+                yield from _stray_shards(self._algorithm(entry.name))
+
+
+def _children(shard: Directory) -> Iterator[tuple[str, os.stat_result]]:
+    for entry in files.entries(shard):
+        found = files.stat_name(shard, entry.name)
+        if found is not None:
+            yield entry.name, found
+
+
+def _stray_shards(algorithm: Directory) -> Iterator[str]:
+    for entry in files.entries(algorithm):
+        mode = entry.stat(follow_symlinks=False).st_mode
+        if entry.name not in SHARDS or not stat.S_ISDIR(mode):
+            yield algorithm.child(entry.name)
