@@ -1,0 +1,201 @@
+"""The index: what is stored and what is coming in, behind one small interface.
+
+`Index` is all that the store and the writer know. `contentdb.index.sqlite` is the engine
+there is; another database joins by playing the same role.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from contentdb.content import Info, Usage
+    from contentdb.digest import Digest
+    from contentdb.filters import Filter
+
+__all__ = ["Blob", "Entry", "Index", "IngestRow", "Outcome", "State"]
+
+
+class State:
+    """What a row of a blob says; plain integers, as they stand in the database."""
+
+    LIVE = 0
+    TOMBSTONE = 1
+    DAMAGED = 2
+
+
+class Outcome(Enum):
+    """What recording a blob found under the write lock."""
+
+    CREATED = "created"
+    """The row is new, or revived, or healed."""
+    EXISTS = "exists"
+    """A live row was there already and was left as it is."""
+    GONE = "gone"
+    """The blob's file had been deleted meanwhile: name it again and record it again."""
+    FENCED = "fenced"
+    """The ingest belongs to another writer now; nothing was recorded."""
+
+
+class Blob(NamedTuple):
+    """A row of a blob, whatever its state."""
+
+    size: int
+    checksum: int
+    created_ns: int
+    updated_ns: int
+    state: int
+
+
+class IngestRow(NamedTuple):
+    """A row of an ingest."""
+
+    ref: str
+    name: str
+    """Of its file, unique over all namespaces."""
+    token: str
+    total: int | None
+    expected: str | None
+    offset: int
+    started_ns: int
+    updated_ns: int
+    holder: str
+    held_since_ns: int
+
+
+class Entry(Protocol):
+    """What is to be recorded of one blob whose file has its name already."""
+
+    digest: Digest
+    size: int
+    checksum: int
+    labels: Mapping[str, str]
+    now_ns: int
+    ref: str | None
+    token: str | None
+
+    def present(self) -> bool:
+        """Whether the blob's file still has its name and size: one stat."""
+        ...
+
+
+class Index(Protocol):
+    """The transactions of the store, each atomic, bound to one namespace.
+
+    Those that say durable survive a power cut once they have returned, unless the index
+    was opened without durability.
+    """
+
+    # -- blobs
+    def blob(self, digest: Digest) -> Blob | None:
+        """The row, tombstones included."""
+        ...
+
+    def info(self, digest: Digest, blob: Blob) -> Info:
+        """Complete a row with its labels."""
+        ...
+
+    def record(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """Durable: insert blobs and end their ingests, in one transaction."""
+        ...
+
+    def update_labels(
+        self, digest: Digest, labels: Mapping[str, str], keys: frozenset[str] | None, now_ns: int
+    ) -> bool:
+        """Durable: replace all labels, or those of the keys; False if there is no live blob."""
+        ...
+
+    def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
+        """Durable: keep the row but serve it no more, until its content is stored again.
+
+        ``take_away`` is called under the write lock, to rename the file away, and may refuse.
+        False if it did; a row need not be there.
+        """
+        ...
+
+    def entomb(self, digest: Digest) -> bool:
+        """Durable: the first half of a deletion; False if there is no blob."""
+        ...
+
+    def bury(self, digest: Digest, take_away: Callable[[], object]) -> bool:
+        """Durable: drop a row that is still a tombstone.
+
+        ``take_away`` is called under the write lock, to rename the file away, unless another
+        namespace has the blob too. False if the row was revived meanwhile.
+        """
+        ...
+
+    def drop(self, digests: Sequence[Digest]) -> None:
+        """Durable: forget rows whose files are gone."""
+        ...
+
+    def claims(self, digest: Digest) -> bool:
+        """Whether any namespace has a row of the blob, or an ingest that expects it."""
+        ...
+
+    def unless_claimed(self, digest: Digest, act: Callable[[], bool]) -> bool:
+        """Call ``act`` under the write lock if nothing claims the blob; whether it acted."""
+        ...
+
+    def tombstones(self) -> list[Digest]:
+        """Deletions that were begun and not ended."""
+        ...
+
+    def shortened(self, prefix: str) -> list[Digest]:
+        """At most two digests that begin so."""
+        ...
+
+    def rows_between(self, first: str, behind: str) -> list[tuple[str, int, int, int]]:
+        """Digest, size, checksum and state of a range, in digest order."""
+        ...
+
+    def walk(
+        self, chosen: Filter | None, sort: str, after: str | None, limit: int | None
+    ) -> Iterator[Info]:
+        """Stream live blobs as of the start, in bounded memory."""
+        ...
+
+    def usage(self) -> Usage:
+        """Count in one query."""
+        ...
+
+    # -- ingests
+    def begin(self, row: IngestRow, *, redeclare: bool) -> IngestRow:
+        """Take an ingest over, or make it, under the row's token. Not durable.
+
+        The stored declaration wins where the new one is silent; `FailedPreconditionError`
+        where they contradict each other, unless ``redeclare``.
+        """
+        ...
+
+    def pause(self, ref: str, token: str, offset: int, now_ns: int) -> None:
+        """Note how far a writer came. Not durable."""
+        ...
+
+    def end(self, ref: str, token: str | None) -> bool:
+        """Forget an ingest, if the token is still its own (None: whosever it is)."""
+        ...
+
+    def ingest(self, ref: str) -> IngestRow | None:
+        """One row."""
+        ...
+
+    def ingests(self) -> list[IngestRow]:
+        """All rows, by ref."""
+        ...
+
+    def ingest_of(self, name: str) -> tuple[str, str] | None:
+        """Namespace and ref of the ingest whose file has that name."""
+        ...
+
+    def ingest_names(self) -> set[str]:
+        """The names of all ingests' files, of every namespace."""
+        ...
+
+    # -- itself
+    def before_fork(self) -> None: ...
+    def after_fork(self) -> None: ...
+    def close(self) -> None: ...

@@ -1,0 +1,345 @@
+"""One SQLite database, shared by threads and processes: every setting and its reason.
+
+Writers of all processes queue at a flock on the store's root before they begin. SQLite's own
+lock would do for correctness, but its waiters sleep up to 100 ms between looks, and a
+checkpoint beside two writers corrupts databases on SQLite 3.7.0 to 3.51.2 (the WAL-reset bug,
+https://sqlite.org/wal.html#walresetbug): behind the flock, checkpoints and writers never meet.
+
+Within a process, threads that commit at once share a transaction and its sync: whoever gets
+the turn runs the work of all who wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from contentdb import files
+from contentdb.errors import (
+    CommitUnknownError,
+    ContentDBError,
+    IndexBusyError,
+    IndexFailedError,
+)
+from contentdb.index.opening import BUSY_S, WAL_BYTES, connect, refusal
+from contentdb.index.readers import Readers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from contextlib import AbstractContextManager
+
+    from contentdb.files import Directory
+
+__all__ = ["Database", "connect", "refusal"]
+
+T = TypeVar("T")
+
+_CHECKPOINT_ROWS: Final = 250
+"""Rows written between two checkpoints: about 1,000 pages, 4 MiB of WAL."""
+
+
+class _Job:
+    """A piece of a write transaction, and how it went."""
+
+    __slots__ = ("done", "durable", "error", "landed", "result", "rows", "work")
+
+    def __init__(
+        self,
+        work: Callable[[sqlite3.Connection], Any],
+        landed: Callable[[sqlite3.Connection], bool],
+        rows: int,
+        *,
+        durable: bool,
+    ) -> None:
+        self.work = work
+        self.landed = landed
+        self.rows = rows
+        self.durable = durable
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Database:
+    """Connections to the index: one for writing, some for reading, none across a fork."""
+
+    def __init__(self, path: str, root: str, *, durable: bool) -> None:
+        self._path = path
+        self._root = root
+        self._durable = durable
+        self._readers = Readers(path)
+        self._queue: deque[_Job] = deque()
+        """What waits, and what is done already until it comes to the front."""
+        self._turn = threading.Lock()
+        self._lock: Directory | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._synchronous = ""
+        self._rows = 0
+        self._closed = False
+        self._pid = os.getpid()
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def one(self, statement: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - a row of any shape
+        """Run a statement that reads and return its first row, or None."""
+        return self._readers.one(statement, values)
+
+    def all(self, statement: str, values: dict[str, Any]) -> list[Any]:
+        """Run a statement that reads and return all rows; for results known to be small."""
+        with self._readers.snapshot() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Hold one state of the database over several statements; a fork waits for its end."""
+        return self._readers.snapshot()
+
+    def stream(self, pieces: Generator[T, None, None]) -> Iterator[T]:
+        """Hand on what a generator reads by way of `held`, across forks too."""
+        return self._readers.stream(pieces)
+
+    def held(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Hold one state of the database while a `stream` lasts; the WAL grows meanwhile."""
+        return self._readers.held()
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def write(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        landed: Callable[[sqlite3.Connection], bool],
+        *,
+        durable: bool,
+        rows: int = 1,
+    ) -> T:
+        """Run work inside a write transaction, perhaps together with that of other threads.
+
+        Args:
+            work: Called with the connection. What it changed is undone if it raises; the
+                transaction goes on for the others.
+            landed: Asked on a new connection after a COMMIT that failed, whose outcome is
+                unknown until read back: whether the work's changes are there.
+            durable: Whether the changes survive a power cut once this returns. When the
+                database was opened without durability, none do.
+            rows: About how many rows the work changes.
+
+        Raises:
+            IndexBusyError: Another process held the write lock too long; nothing changed.
+            NoSpaceError: The disk is full; nothing changed.
+            CommitUnknownError: The COMMIT failed and so did reading back.
+            IndexFailedError: The database refused; nothing changed.
+        """
+        job = _Job(work, landed, rows, durable=durable and self._durable)
+        self._queue.append(job)
+        try:
+            with self._turn:
+                if not job.done:
+                    self._run_queue()
+        except BaseException:
+            job.done = True  # nobody waits for it any more
+            raise
+        if job.error is not None:
+            raise job.error
+        return job.result  # type: ignore[no-any-return]  # what this job's work returned
+
+    def _run_queue(self) -> None:
+        """Run what waits. Nothing leaves the queue before it is done, whatever is raised."""
+        waiting = [self._queue[place] for place in range(len(self._queue))]
+        jobs = [job for job in waiting if not job.done]
+        try:
+            self._transact(jobs)
+        except Exception as error:  # noqa: BLE001 - every waiting thread gets it
+            for job in jobs:
+                if not job.done:  # else it was committed or read back: it has its own verdict
+                    job.error = job.error or error
+                    job.done = True
+        finally:
+            while self._queue and self._queue[0].done:
+                self._queue.popleft()
+            if self._closed:  # by another thread, while this one waited
+                self._close_writer()
+
+    def _transact(self, jobs: list[_Job]) -> None:
+        try:
+            self._enter()
+            self._attempt(jobs)
+            self._checkpoint_when_due(sum(job.rows for job in jobs))
+        except sqlite3.Error as error:
+            raise refusal(self._path, error) from error
+        finally:
+            self._leave()
+
+    def _attempt(self, jobs: list[_Job]) -> None:
+        committing = False
+        try:
+            connection = self._begin(durable=any(job.durable for job in jobs))
+            for job in jobs:
+                self._run(job, connection, shared=len(jobs) > 1)
+            if connection.in_transaction:
+                committing = True
+                connection.execute("COMMIT")
+            for job in jobs:
+                job.done = True
+        except BaseException as error:
+            self._end_failed(jobs, error, committing=committing)
+            raise
+
+    def _run(self, job: _Job, connection: sqlite3.Connection, *, shared: bool) -> None:
+        job.error = None
+        if shared:
+            connection.execute("SAVEPOINT job")
+        try:
+            job.result = job.work(connection)
+        except Exception as error:
+            if not connection.in_transaction:  # the error has undone the work of all
+                raise
+            connection.execute("ROLLBACK TO job" if shared else "ROLLBACK")
+            job.error = error
+            if isinstance(error, sqlite3.Error):
+                job.error = refusal(self._path, error)
+                job.error.__cause__ = error
+        if shared:
+            connection.execute("RELEASE job")
+
+    def _end_failed(self, jobs: list[_Job], error: BaseException, *, committing: bool) -> None:
+        """Undo a transaction, or find out what it did if its COMMIT had begun."""
+        writer = self._writer
+        if not committing and writer is not None and writer.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                writer.execute("ROLLBACK")
+        self._drop_writer()
+        if committing:
+            self._read_back(jobs, error)
+
+    def _read_back(self, jobs: list[_Job], cause: BaseException) -> None:
+        """Ask a new connection for each job. A file must never be removed on a guess."""
+        try:
+            with contextlib.closing(connect(self._path, query_only=True)) as connection:
+                for job in jobs:
+                    if job.error is None and not job.landed(connection):
+                        job.error = self._lost(cause)
+                    job.done = True
+        except BaseException as error:
+            for job in jobs:
+                if not job.done:
+                    reason = f"a commit may or may not have happened: {cause}; then {error}"
+                    job.error = job.error or CommitUnknownError(self._path, reason)
+                    job.done = True
+            if not isinstance(error, (sqlite3.Error, ContentDBError)):
+                raise
+
+    def _lost(self, cause: BaseException) -> ContentDBError:
+        if isinstance(cause, sqlite3.Error):
+            return refusal(self._path, cause)
+        return IndexFailedError(self._path, f"the commit failed: {cause}")
+
+    def _begin(self, *, durable: bool) -> sqlite3.Connection:
+        if self._writer is None:
+            self._synchronous = ""
+            self._writer = connect(self._path)
+        wanted = "FULL" if durable else "NORMAL"
+        if wanted != self._synchronous:
+            # FULL syncs the WAL at every commit. NORMAL does so at checkpoints only: enough for
+            # the beginning of an ingest, which may be lost with the power.
+            self._writer.execute(f"PRAGMA synchronous = {wanted}").fetchall()
+            self._synchronous = wanted
+        self._writer.execute("BEGIN IMMEDIATE")
+        return self._writer
+
+    # -- the writers' queue ----------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        if self._lock is None:
+            self._lock = files.open_directory(self._root)
+        if not files.lock(self._lock.fd, self._root, wait=BUSY_S):
+            raise IndexBusyError(self._path, f"held for over {BUSY_S:.0f} s by another process")
+
+    def _leave(self) -> None:
+        if self._lock is not None:
+            files.unlock(self._lock.fd)
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep all other writers out, of every thread and process; for migrations."""
+        with self._turn:
+            self._enter()
+            try:
+                yield
+            finally:
+                self._leave()
+
+    # -- checkpoints -------------------------------------------------------------------------------
+
+    def _checkpoint_when_due(self, rows: int) -> None:
+        self._rows += rows
+        if self._rows >= _CHECKPOINT_ROWS:
+            self._checkpoint("RESTART")
+            self._rows = 0
+
+    def _checkpoint(self, mode: str) -> None:
+        """Move the WAL into the database, without waiting for readers that are in the way.
+
+        The flock is held, so the mode always gets the writer's lock. A checkpoint that fails
+        loses nothing: the WAL stays, and the next one tries again.
+        """
+        if self._writer is None:
+            return
+        with contextlib.suppress(sqlite3.Error):
+            self._writer.execute("PRAGMA busy_timeout = 0").fetchall()
+            self._writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        self._writer.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}").fetchall()
+
+    def _wal_is_large(self) -> bool:
+        try:
+            return os.path.getsize(f"{self._path}-wal") > WAL_BYTES  # noqa: PTH202 - a path is text here
+        except OSError:
+            return False
+
+    # -- connections -----------------------------------------------------------------------------
+
+    def _drop_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with contextlib.suppress(sqlite3.Error):
+                writer.close()
+
+    def before_fork(self) -> None:
+        """Close everything and keep the turn: SQLite's state must not cross a fork."""
+        self._turn.acquire()
+        self._pid = os.getpid()
+        self._readers.before_fork()
+        self._close_writer()
+
+    def after_fork(self) -> None:
+        """Go on, in the parent and in the child: connections open again when needed."""
+        if os.getpid() != self._pid:
+            self._queue.clear()  # it is for the parent's threads to run these
+        self._readers.after_fork()
+        self._turn.release()
+
+    def close(self) -> None:
+        """Close all connections; a large WAL is folded into the database first.
+
+        Who comes late, such as a writer that outlived its store, is still served, but
+        nothing stays open.
+        """
+        with self._turn:
+            self._closed = True
+            if self._writer is not None and self._wal_is_large():
+                with contextlib.suppress(ContentDBError, sqlite3.Error):
+                    self._enter()
+                    try:
+                        self._checkpoint("TRUNCATE")
+                    finally:
+                        self._leave()
+            self._readers.close()
+            self._close_writer()
+
+    def _close_writer(self) -> None:
+        self._drop_writer()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()

@@ -1,0 +1,96 @@
+"""Opening the database file: every setting of a connection with its reason, and its errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+import string
+from typing import Final
+
+from contentdb.errors import (
+    ContentDBError,
+    IndexBusyError,
+    IndexDamagedError,
+    IndexFailedError,
+    NoSpaceError,
+)
+
+__all__ = ["BUSY_S", "WAL_BYTES", "connect", "refusal"]
+
+BUSY_S: Final = 30.0
+"""How long to queue for the write lock before giving up with `IndexBusyError`."""
+
+WAL_BYTES: Final = 8 << 20
+
+_PLAIN: Final = frozenset((string.ascii_letters + string.digits + "/._-").encode())
+
+_PRAGMAS: Final = (
+    # Labels go with their blob.
+    "PRAGMA foreign_keys = ON",
+    # A planted schema cannot call functions; a damaged page is found when it is read.
+    "PRAGMA trusted_schema = OFF",
+    "PRAGMA cell_size_check = ON",
+    # An I/O error becomes an error code, not a SIGBUS.
+    "PRAGMA mmap_size = 0",
+    # Checkpoints are deliberate, see `contentdb.index.connection`.
+    "PRAGMA wal_autocheckpoint = 0",
+    # The WAL keeps its blocks: overwriting them syncs faster than growing a file, and a
+    # delete still finds room on a full disk.
+    f"PRAGMA journal_size_limit = {WAL_BYTES}",
+    # 16 MiB of page cache hold the inner pages of tens of millions of rows.
+    "PRAGMA cache_size = -16384",
+)
+
+
+def connect(path: str, *, query_only: bool = False) -> sqlite3.Connection:
+    """Open an existing database file with every setting in place.
+
+    Transactions are ours: ``isolation_level=None`` keeps the module from beginning any. A
+    connection that only reads leaves the file as it is, which may be somebody else's.
+    """
+    connection = sqlite3.connect(
+        f"{_uri(path)}?mode=rw",
+        uri=True,
+        timeout=BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(pragma).fetchall()
+        if query_only:
+            connection.execute("PRAGMA query_only = ON").fetchall()
+        else:
+            _set_wal(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _set_wal(connection: sqlite3.Connection, path: str) -> None:
+    mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+    if mode != "wal":  # an injected or real I/O error shows only in the answer
+        raise IndexFailedError(path, f"journal mode is {mode}, not WAL")
+
+
+def _uri(path: str) -> str:
+    """Any path as a URI, one of bytes that are no text too.
+
+    The empty authority keeps ``//host/…`` a path (https://sqlite.org/uri.html).
+    """
+    quoted = "".join(chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in os.fsencode(path))
+    return f"file://{quoted}" if quoted.startswith("/") else f"file:{quoted}"
+
+
+def refusal(path: str, error: sqlite3.Error) -> ContentDBError:
+    """Translate an error of the driver."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return IndexBusyError(path, f"held for over {BUSY_S:.0f} s by another process ({error})")
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return IndexDamagedError(path, f"{error}; `contentdb reindex` rebuilds it from the blobs")
+    if code == sqlite3.SQLITE_FULL:
+        return NoSpaceError("write", path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    return IndexFailedError(path, str(error))

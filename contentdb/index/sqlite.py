@@ -1,0 +1,343 @@
+"""The index in SQLite: each method one transaction of fixed statements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from contentdb.content import Info, Usage
+from contentdb.digest import Digest
+from contentdb.errors import DigestMismatchError, SizeMismatchError
+from contentdb.index import Blob, IngestRow, Outcome, State, statements, walks
+from contentdb.index.connection import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from sqlite3 import Connection
+
+    from contentdb.filters import Filter
+    from contentdb.index import Entry
+
+__all__ = ["SqliteIndex"]
+
+_PREFIX_END: Final = "\U0010ffff"
+
+
+class SqliteIndex:
+    """Plays the role `contentdb.index.Index`."""
+
+    def __init__(self, path: str, root: str, *, namespace: str, durable: bool) -> None:
+        self._database = Database(path, root, durable=durable)
+        self._namespace = namespace
+
+    def _key(self, digest: str) -> dict[str, Any]:
+        return {"namespace": self._namespace, "digest": str(digest)}
+
+    # -- blobs: reading ----------------------------------------------------------------------------
+
+    def blob(self, digest: Digest) -> Blob | None:
+        """Look one row up, tombstones included."""
+        row = self._database.one(statements.FIND_BLOB, self._key(digest))
+        return None if row is None else Blob._make(row)
+
+    def info(self, digest: Digest, blob: Blob) -> Info:
+        """Complete a row with its labels."""
+        labels = dict(self._database.all(statements.FIND_LABELS, self._key(digest)))
+        return Info(str(digest), blob.size, blob.created_ns, blob.updated_ns, labels)
+
+    def shortened(self, prefix: str) -> list[Digest]:
+        """At most two digests that begin so."""
+        rows = self._database.all(
+            statements.SHORTENED,
+            {"namespace": self._namespace, "first": prefix, "behind": prefix + _PREFIX_END},
+        )
+        return [Digest(digest) for (digest,) in rows]
+
+    def rows_between(self, first: str, behind: str) -> list[tuple[str, int, int, int]]:
+        """Digest, size, checksum and state of a range, in digest order."""
+        values = {"namespace": self._namespace, "first": first, "behind": behind}
+        return self._database.all(statements.ROWS_BETWEEN, values)
+
+    def walk(
+        self, chosen: Filter | None, sort: str, after: str | None, limit: int | None
+    ) -> Iterator[Info]:
+        """Stream live blobs as of the start of the walk."""
+        return walks.walk(self._database, self._namespace, chosen, sort, after, limit)
+
+    def usage(self) -> Usage:
+        """Count in one query."""
+        return Usage._make(self._database.one(statements.USAGE, {"namespace": self._namespace}))
+
+    def tombstones(self) -> list[Digest]:
+        """Deletions that were begun and not ended."""
+        rows = self._database.all(statements.TOMBSTONES, {"namespace": self._namespace})
+        return [Digest(digest) for (digest,) in rows]
+
+    def claims(self, digest: Digest) -> bool:
+        """Whether any namespace has a row of the blob, or an ingest that expects it."""
+        with self._database.snapshot() as connection:
+            return self._claims(connection, digest)
+
+    def _claims(self, connection: Connection, digest: Digest) -> bool:
+        key = self._key(digest)
+        return any(
+            connection.execute(statement, key).fetchone() is not None
+            for statement in (
+                statements.FIND_BLOB,
+                statements.OTHER_NAMESPACE_HAS,
+                statements.EXPECTED_BY_INGEST,
+            )
+        )
+
+    # -- blobs: writing ----------------------------------------------------------------------------
+
+    def record(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """Insert blobs and end their ingests, in one durable transaction."""
+
+        def landed(connection: Connection) -> bool:
+            return all(self._is_recorded(connection, entry) for entry in entries)
+
+        return self._database.write(
+            lambda connection: [self._record(connection, entry) for entry in entries],
+            landed,
+            durable=True,
+            rows=len(entries),
+        )
+
+    def _record(self, connection: Connection, entry: Entry) -> Outcome:
+        if entry.token is not None and not self._is_ours(connection, entry):
+            return Outcome.FENCED
+        if not entry.present():
+            return Outcome.GONE
+        values = self._key(entry.digest)
+        values |= {"size": entry.size, "checksum": entry.checksum, "now": entry.now_ns}
+        created = connection.execute(statements.RECORD_BLOB, values).rowcount == 1
+        if created:
+            self._set_labels(connection, entry.digest, entry.labels)
+        if entry.token is not None:
+            ingest = {"namespace": self._namespace, "ref": entry.ref, "token": entry.token}
+            connection.execute(statements.END_INGEST, ingest)
+        return Outcome.CREATED if created else Outcome.EXISTS
+
+    def _is_ours(self, connection: Connection, entry: Entry) -> bool:
+        row = connection.execute(
+            statements.FIND_INGEST, {"namespace": self._namespace, "ref": entry.ref}
+        ).fetchone()
+        return row is not None and IngestRow._make(row).token == entry.token
+
+    def _is_recorded(self, connection: Connection, entry: Entry) -> bool:
+        row = connection.execute(statements.FIND_BLOB, self._key(entry.digest)).fetchone()
+        if row is None or Blob._make(row).state != State.LIVE:
+            return False
+        return entry.token is None or not self._is_ours(connection, entry)
+
+    def update_labels(
+        self, digest: Digest, labels: Mapping[str, str], keys: frozenset[str] | None, now_ns: int
+    ) -> bool:
+        """Replace all labels, or those of the keys, durably; False if there is no live blob."""
+        values = self._key(digest) | {"now": now_ns}
+
+        def work(connection: Connection) -> bool:
+            if connection.execute(statements.TOUCH_BLOB, values).rowcount == 0:
+                return False
+            if keys is None:
+                connection.execute(statements.DROP_LABELS, values)
+            for key in keys or ():
+                connection.execute(statements.DROP_LABEL, values | {"key": key})
+            chosen = {key: value for key, value in labels.items() if keys is None or key in keys}
+            self._set_labels(connection, digest, chosen)
+            return True
+
+        def landed(connection: Connection) -> bool:
+            row = connection.execute(statements.FIND_BLOB, values).fetchone()
+            return row is not None and Blob._make(row).updated_ns == now_ns
+
+        return self._database.write(work, landed, durable=True)
+
+    def _set_labels(
+        self, connection: Connection, digest: Digest, labels: Mapping[str, str]
+    ) -> None:
+        if labels:
+            key = self._key(digest)
+            rows = [key | {"key": name, "value": value} for name, value in labels.items()]
+            connection.executemany(statements.SET_LABEL, rows)
+
+    def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
+        """Keep the row but serve it no more, if its file can be taken away."""
+        key = self._key(digest)
+
+        def work(connection: Connection) -> bool:
+            if not take_away():
+                return False
+            connection.execute(statements.MARK_DAMAGED, key)
+            return True
+
+        return self._database.write(
+            work, lambda db: self._state(db, digest) != State.LIVE, durable=True
+        )
+
+    def _state(self, connection: Connection, digest: Digest) -> int | None:
+        row = connection.execute(statements.FIND_BLOB, self._key(digest)).fetchone()
+        return None if row is None else Blob._make(row).state
+
+    def entomb(self, digest: Digest) -> bool:
+        """Begin a deletion, durably; False if there is no blob. Its labels go at once."""
+        key = self._key(digest)
+
+        def work(connection: Connection) -> bool:
+            changed = connection.execute(statements.ENTOMB, key).rowcount == 1
+            if changed:
+                connection.execute(statements.DROP_LABELS, key)
+            return changed
+
+        return self._database.write(
+            work, lambda db: self._state(db, digest) == State.TOMBSTONE, durable=True
+        )
+
+    def bury(self, digest: Digest, take_away: Callable[[], object]) -> bool:
+        """Drop a row that is still a tombstone, and its file unless another namespace has it."""
+        key = self._key(digest)
+
+        def work(connection: Connection) -> bool:
+            row = connection.execute(statements.FIND_BLOB, key).fetchone()
+            if row is None or Blob._make(row).state != State.TOMBSTONE:
+                return False
+            if connection.execute(statements.OTHER_NAMESPACE_HAS, key).fetchone() is None:
+                take_away()
+            connection.execute(statements.BURY, key)
+            return True
+
+        return self._database.write(work, lambda db: self._is_absent(db, digest), durable=True)
+
+    def _is_absent(self, connection: Connection, digest: Digest) -> bool:
+        return connection.execute(statements.FIND_BLOB, self._key(digest)).fetchone() is None
+
+    def drop(self, digests: Sequence[Digest]) -> None:
+        """Forget rows whose files are gone, durably."""
+        keys = [self._key(digest) for digest in digests]
+        self._database.write(
+            lambda connection: connection.executemany(statements.DROP_BLOB, keys).rowcount,
+            lambda connection: all(self._is_absent(connection, digest) for digest in digests),
+            durable=True,
+            rows=len(digests),
+        )
+
+    def unless_claimed(self, digest: Digest, act: Callable[[], bool]) -> bool:
+        """Call ``act`` under the write lock if nothing claims the blob."""
+        return self._database.write(
+            lambda connection: not self._claims(connection, digest) and act(),
+            lambda _connection: True,
+            durable=False,
+            rows=0,
+        )
+
+    # -- ingests -----------------------------------------------------------------------------------
+
+    def begin(self, row: IngestRow, *, redeclare: bool) -> IngestRow:
+        """Take an ingest over, or make it, under the row's token."""
+
+        def work(connection: Connection) -> IngestRow:
+            merged = row
+            found = self._find_ingest(connection, row.ref)
+            if found is not None:
+                merged = _merge(found, row) if not redeclare else _replace(found, row)
+            connection.execute(
+                statements.BEGIN_INGEST,
+                {
+                    "namespace": self._namespace,
+                    "ref": merged.ref,
+                    "name": merged.name,
+                    "token": merged.token,
+                    "total": merged.total,
+                    "expected": merged.expected,
+                    "offset": merged.offset,
+                    "holder": merged.holder,
+                    "now": row.started_ns,
+                },
+            )
+            return merged
+
+        def landed(connection: Connection) -> bool:
+            found = self._find_ingest(connection, row.ref)
+            return found is not None and found.token == row.token
+
+        return self._database.write(work, landed, durable=False)
+
+    def _find_ingest(self, connection: Connection, ref: str) -> IngestRow | None:
+        values = {"namespace": self._namespace, "ref": ref}
+        row = connection.execute(statements.FIND_INGEST, values).fetchone()
+        return None if row is None else IngestRow._make(row)
+
+    def pause(self, ref: str, token: str, offset: int, now_ns: int) -> None:
+        """Note how far a writer came."""
+        values: dict[str, Any] = {"namespace": self._namespace, "ref": ref, "token": token}
+        values |= {"offset": offset, "now": now_ns}
+        self._database.write(
+            lambda connection: connection.execute(statements.PAUSE_INGEST, values).rowcount,
+            lambda _connection: True,
+            durable=False,
+        )
+
+    def end(self, ref: str, token: str | None) -> bool:
+        """Forget an ingest, if the token is still its own (None: whosever it is)."""
+        values = {"namespace": self._namespace, "ref": ref, "token": token}
+        statement = statements.DROP_INGEST if token is None else statements.END_INGEST
+        return self._database.write(
+            lambda connection: connection.execute(statement, values).rowcount == 1,
+            lambda connection: self._find_ingest(connection, ref) is None,
+            durable=False,
+        )
+
+    def ingest(self, ref: str) -> IngestRow | None:
+        """Look one row up."""
+        values = {"namespace": self._namespace, "ref": ref}
+        row = self._database.one(statements.FIND_INGEST, values)
+        return None if row is None else IngestRow._make(row)
+
+    def ingests(self) -> list[IngestRow]:
+        """All rows, by ref."""
+        rows = self._database.all(statements.ALL_INGESTS, {"namespace": self._namespace})
+        return [IngestRow._make(row) for row in rows]
+
+    def ingest_of(self, name: str) -> tuple[str, str] | None:
+        """Namespace and ref of the ingest whose file has that name."""
+        row: tuple[str, str] | None = self._database.one(statements.INGEST_OF_NAME, {"name": name})
+        return row
+
+    def ingest_names(self) -> set[str]:
+        """The names of all ingests' files, of every namespace."""
+        return {name for (name,) in self._database.all(statements.INGEST_NAMES, {})}
+
+    # -- itself ------------------------------------------------------------------------------------
+
+    def before_fork(self) -> None:
+        """Close everything: SQLite's state must not cross a fork."""
+        self._database.before_fork()
+
+    def after_fork(self) -> None:
+        """Go on, in the parent and in the child."""
+        self._database.after_fork()
+
+    def close(self) -> None:
+        """Free all connections."""
+        self._database.close()
+
+
+def _merge(found: IngestRow, new: IngestRow) -> IngestRow:
+    """Keep what was declared before; a new declaration may add to it, not contradict it."""
+    if None not in {found.total, new.total} and found.total != new.total:
+        raise SizeMismatchError(expected=found.total or 0, actual=new.total or 0)
+    if None not in {found.expected, new.expected} and found.expected != new.expected:
+        raise DigestMismatchError(expected=str(found.expected), actual=str(new.expected))
+    return _replace(
+        found,
+        new._replace(
+            total=found.total if new.total is None else new.total,
+            expected=new.expected or found.expected,
+        ),
+    )
+
+
+def _replace(found: IngestRow, new: IngestRow) -> IngestRow:
+    return new._replace(
+        offset=found.offset, started_ns=found.started_ns, updated_ns=found.updated_ns
+    )

@@ -1,0 +1,168 @@
+"""The fixed statements: portable SQL with named parameters, written once.
+
+SQLite from 3.35 and PostgreSQL both take them. A test prepares each against the migrated
+schema. `state` is 0 for a live blob, 1 for a tombstone, 2 for a damaged one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# -- blobs -------------------------------------------------------------------------------------
+
+FIND_BLOB: Final = """
+SELECT size, checksum, created_at, updated_at, state FROM blobs
+WHERE namespace = :namespace AND digest = :digest
+"""
+
+FIND_LABELS: Final = """
+SELECT key, value FROM labels WHERE namespace = :namespace AND digest = :digest ORDER BY key
+"""
+
+# A tombstone is revived as a new blob; a damaged row is healed and stays as old as it was.
+RECORD_BLOB: Final = """
+INSERT INTO blobs (namespace, digest, size, checksum, created_at, updated_at, state)
+VALUES (:namespace, :digest, :size, :checksum, :now, :now, 0)
+ON CONFLICT (namespace, digest) DO UPDATE SET
+    size = excluded.size,
+    checksum = excluded.checksum,
+    created_at = CASE blobs.state WHEN 1 THEN excluded.created_at ELSE blobs.created_at END,
+    updated_at = excluded.updated_at,
+    state = 0
+WHERE blobs.state <> 0
+"""
+
+TOUCH_BLOB: Final = """
+UPDATE blobs SET updated_at = :now
+WHERE namespace = :namespace AND digest = :digest AND state = 0
+"""
+
+MARK_DAMAGED: Final = """
+UPDATE blobs SET state = 2 WHERE namespace = :namespace AND digest = :digest AND state = 0
+"""
+
+ENTOMB: Final = """
+UPDATE blobs SET state = 1 WHERE namespace = :namespace AND digest = :digest AND state <> 1
+"""
+
+BURY: Final = """
+DELETE FROM blobs WHERE namespace = :namespace AND digest = :digest AND state = 1
+"""
+
+DROP_BLOB: Final = """
+DELETE FROM blobs WHERE namespace = :namespace AND digest = :digest
+"""
+
+# Namespaces are found by skipping from one to the next along the primary key.
+OTHER_NAMESPACE_HAS: Final = """
+WITH RECURSIVE known (namespace) AS (
+    SELECT min(namespace) FROM blobs
+    UNION ALL
+    SELECT (SELECT min(b.namespace) FROM blobs AS b WHERE b.namespace > known.namespace)
+    FROM known WHERE known.namespace IS NOT NULL
+)
+SELECT 1 FROM known JOIN blobs ON blobs.namespace = known.namespace AND blobs.digest = :digest
+WHERE known.namespace <> :namespace AND blobs.state <> 1
+LIMIT 1
+"""
+
+TOMBSTONES: Final = """
+SELECT digest FROM blobs WHERE namespace = :namespace AND state = 1 ORDER BY digest
+"""
+
+SHORTENED: Final = """
+SELECT digest FROM blobs
+WHERE namespace = :namespace AND digest >= :first AND digest < :behind AND state <> 1
+ORDER BY digest LIMIT 2
+"""
+
+WALK: Final = """
+SELECT digest, size, created_at, updated_at, NULL FROM blobs
+WHERE namespace = :namespace AND digest > :after AND state = 0
+ORDER BY digest LIMIT :limit
+"""
+
+WALK_LABELS: Final = """
+SELECT digest, key, value FROM labels
+WHERE namespace = :namespace AND digest BETWEEN :first AND :last
+ORDER BY digest, key
+"""
+
+ROWS_BETWEEN: Final = """
+SELECT digest, size, checksum, state FROM blobs
+WHERE namespace = :namespace AND digest >= :first AND digest < :behind
+ORDER BY digest
+"""
+
+# -- labels ------------------------------------------------------------------------------------
+
+SET_LABEL: Final = """
+INSERT INTO labels (namespace, digest, key, value) VALUES (:namespace, :digest, :key, :value)
+ON CONFLICT (namespace, digest, key) DO UPDATE SET value = excluded.value
+"""
+
+DROP_LABEL: Final = """
+DELETE FROM labels WHERE namespace = :namespace AND digest = :digest AND key = :key
+"""
+
+DROP_LABELS: Final = """
+DELETE FROM labels WHERE namespace = :namespace AND digest = :digest
+"""
+
+# -- ingests -----------------------------------------------------------------------------------
+
+FIND_INGEST: Final = """
+SELECT ref, name, token, total, expected, "offset", started_at, updated_at, holder, held_since
+FROM ingests WHERE namespace = :namespace AND ref = :ref
+"""
+
+ALL_INGESTS: Final = """
+SELECT ref, name, token, total, expected, "offset", started_at, updated_at, holder, held_since
+FROM ingests WHERE namespace = :namespace ORDER BY ref
+"""
+
+BEGIN_INGEST: Final = """
+INSERT INTO ingests (namespace, ref, name, token, total, expected, "offset",
+                     started_at, updated_at, holder, held_since)
+VALUES (:namespace, :ref, :name, :token, :total, :expected, :offset, :now, :now, :holder, :now)
+ON CONFLICT (namespace, ref) DO UPDATE SET
+    token = excluded.token, total = excluded.total, expected = excluded.expected,
+    holder = excluded.holder, held_since = excluded.held_since
+"""
+
+INGEST_OF_NAME: Final = """
+SELECT namespace, ref FROM ingests WHERE name = :name
+"""
+
+INGEST_NAMES: Final = """
+SELECT name FROM ingests
+"""
+
+PAUSE_INGEST: Final = """
+UPDATE ingests SET "offset" = :offset, updated_at = :now
+WHERE namespace = :namespace AND ref = :ref AND token = :token
+"""
+
+END_INGEST: Final = """
+DELETE FROM ingests WHERE namespace = :namespace AND ref = :ref AND token = :token
+"""
+
+DROP_INGEST: Final = """
+DELETE FROM ingests WHERE namespace = :namespace AND ref = :ref
+"""
+
+EXPECTED_BY_INGEST: Final = """
+SELECT 1 FROM ingests WHERE expected = :digest LIMIT 1
+"""
+
+# -- the whole ---------------------------------------------------------------------------------
+
+USAGE: Final = """
+SELECT b.blobs, b.bytes, i.ingests, i.bytes
+FROM (SELECT count(*) AS blobs, coalesce(sum(size), 0) AS bytes
+      FROM blobs WHERE namespace = :namespace AND state = 0) AS b,
+     (SELECT count(*) AS ingests, coalesce(sum("offset"), 0) AS bytes
+      FROM ingests WHERE namespace = :namespace) AS i
+"""
+
+REVISION: Final = "SELECT version_num FROM alembic_version"
