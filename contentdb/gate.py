@@ -1,0 +1,61 @@
+"""Who is inside an open store: closing it waits for them, and lets nobody in any more."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from contentdb.errors import StoreClosedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+__all__ = ["Gate"]
+
+
+class Gate:
+    """A context manager around each use of what a close would free; it may be nested."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._inside = 0
+        self._closed = False
+        self._changed = threading.Condition(threading.Lock())
+
+    def __enter__(self) -> None:
+        with self._changed:
+            if self._closed:
+                raise StoreClosedError(str(self._root))
+            self._inside += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._changed:
+            self._inside = max(0, self._inside - 1)
+            if self._closed and not self._inside:
+                self._changed.notify_all()
+
+    @property
+    def closed(self) -> bool:
+        """Whether nobody may come in any more."""
+        return self._closed
+
+    def close(self) -> bool:
+        """Let nobody in, and wait until all have left; False if it was closed before."""
+        with self._changed:
+            if self._closed:
+                return False
+            self._closed = True
+            while self._inside:
+                self._changed.wait()
+            return True
+
+    def after_fork_in_child(self) -> None:
+        """Forget the threads that did not come along."""
+        self._inside = 0
+        self._changed = threading.Condition(threading.Lock())

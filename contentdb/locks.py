@@ -1,0 +1,142 @@
+"""Ref locks: the flock(2) of an ingest's file says that its writer lives.
+
+The kernel frees a flock when its holder ends, however it ends, keeps it while the holder is
+merely stopped, and knows nothing of PID namespaces or clocks. Two openings of one file exclude
+each other within a process too, so threads need nothing beside it. What a file's name belongs
+to is checked after the lock was got: the file may have been removed while we waited.
+
+A child of fork(2) shares its parent's locks for as long as it keeps their descriptors. It must
+close them at once, and must not unlock: that would free the parent's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from contentdb import files
+from contentdb.errors import StorageError
+
+if TYPE_CHECKING:
+    from contentdb.files import Directory
+
+__all__ = ["acquire", "create", "holder", "is_current", "is_held", "is_ours_to_write", "release"]
+
+_PROBE_S: Final = 0.003
+"""How long a lock may seem taken because somebody only looks whether it is."""
+
+_held: set[int] = set()
+_guard = threading.RLock()  # a writer that is collected may let go in the midst of another call
+"""Between the opening of a descriptor and its entry into `_held` there is no fork."""
+
+
+def acquire(within: Directory, name: str, *, wait: float | bool = False) -> int | None:
+    """Open a file, made if need be, and lock it; None if another holds it for all of ``wait``.
+
+    ``wait`` is in seconds; True waits without end. Free the descriptor with `release`.
+
+    Raises:
+        StorageError: The name is something else than a file of ours, or the system refused.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        fd = _open(within, name, os.O_RDWR | os.O_CREAT)
+        try:
+            left = True if wait is True else max(deadline - time.monotonic(), _PROBE_S)
+            locked = files.lock(fd, within.child(name), wait=left)
+            if locked and is_current(within, name, fd):
+                return fd
+        except BaseException:
+            release(fd)
+            raise
+        _close(fd)
+        if not locked:
+            return None
+
+
+def create(within: Directory, name: str) -> int:
+    """Make a new file and lock it before anybody else can."""
+    fd = _open(within, name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        files.lock(fd, within.child(name), wait=True)
+    except BaseException:
+        release(fd)
+        raise
+    return fd
+
+
+def _open(within: Directory, name: str, flags: int) -> int:
+    with _guard:
+        try:
+            fd = _open_or_read(within, name, flags)
+        except OSError as error:
+            raise StorageError.of("open", within.child(name), error) from error
+        _held.add(fd)
+    if not files.is_private_file(os.fstat(fd)):
+        _close(fd)
+        cause = OSError(0, "it is not a regular file of this user; remove it")
+        raise StorageError("use", within.child(name), cause)
+    return fd
+
+
+def _open_or_read(within: Directory, name: str, flags: int) -> int:
+    """A commit that was cut off leaves a file that only its reader may open; it locks as well."""
+    try:
+        return files.open_file(within, name, flags)
+    except PermissionError:
+        return files.open_file(within, name, os.O_RDONLY)
+
+
+def is_ours_to_write(fd: int) -> bool:
+    """Whether the open file is an ingest's alone: writable, and not a blob as well."""
+    readable_only = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
+    return not readable_only and os.fstat(fd).st_nlink == 1
+
+
+def is_current(within: Directory, name: str, fd: int) -> bool:
+    """Whether the name still leads to the open file."""
+    found = files.stat_name(within, name)
+    return found is not None and os.path.samestat(found, os.fstat(fd))
+
+
+def is_held(within: Directory, name: str) -> bool:
+    """Whether a live process holds the lock now. Looking takes nothing from anybody."""
+    try:
+        fd = files.open_file(within, name, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not files.lock_shared(fd, within.child(name))
+    finally:
+        os.close(fd)
+
+
+def release(fd: int) -> None:
+    """Free the lock, even where a forked child still has a copy of the descriptor."""
+    if fd in _held:
+        files.unlock(fd)
+        _close(fd)
+
+
+def _close(fd: int) -> None:
+    with _guard:
+        _held.discard(fd)
+        os.close(fd)
+
+
+def holder() -> str:
+    """Say who this process is, for messages: liveness is never judged by it."""
+    return f"process {os.getpid()} on {os.uname().nodename}"
+
+
+def _in_child() -> None:
+    for fd in _held:
+        os.close(fd)
+    _held.clear()
+    _guard.release()
+
+
+os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_in_child)

@@ -1,0 +1,49 @@
+"""What an open store consists of; opening makes it, and everything above works on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentdb.files import Directory
+    from contentdb.index import Index
+    from contentdb.shards import Shards
+
+__all__ = ["Parts"]
+
+
+class Parts:
+    """The index, the open directories, and how durable an acknowledgement is."""
+
+    __slots__ = ("durable", "index", "ingest", "namespace", "quarantine", "root", "shards",
+                 "trash")  # fmt: skip
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        namespace: str,
+        durable: bool,
+        index: Index,
+        shards: Shards,
+        ingest: Directory,
+        trash: Directory,
+        quarantine: Directory,
+    ) -> None:
+        self.root = root
+        self.namespace = namespace
+        self.durable = durable
+        self.index = index
+        self.shards = shards
+        self.ingest = ingest
+        self.trash = trash
+        self.quarantine = quarantine
+
+    def close(self) -> None:
+        """Free all that is open."""
+        self.index.close()
+        self.shards.close()
+        for directory in (self.ingest, self.trash, self.quarantine):
+            directory.close()

@@ -1,0 +1,163 @@
+"""From a whole, verified file to a blob: its name, its row, in the order that survives a crash.
+
+The file's bytes are on disk before its name, its name is on disk before its row, and no sync
+happens under the database's write lock. A crash after any step leaves at worst a whole file
+without a row.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from contentdb import files
+from contentdb.content import Info
+from contentdb.errors import CorruptBlobError, StorageError
+from contentdb.index import Outcome, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from contentdb.digest import Digest
+    from contentdb.files import Directory
+    from contentdb.parts import Parts
+    from contentdb.shards import Shards
+
+__all__ = ["Candidate", "give_name", "link_or_replace", "publish", "stored"]
+
+_ATTEMPTS: Final = 100
+"""Deletes of one digest that a commit of it outlasts."""
+
+
+class Candidate:
+    """What is to become a blob, or has just become one; plays `contentdb.index.Entry`."""
+
+    __slots__ = ("checksum", "digest", "labels", "now_ns", "ref", "shards", "size", "token")
+
+    def __init__(
+        self,
+        shards: Shards,
+        digest: Digest,
+        size: int,
+        checksum: int,
+        labels: Mapping[str, str],
+        now_ns: int,
+        ref: str | None = None,
+        token: str | None = None,
+    ) -> None:
+        self.shards = shards
+        self.digest = digest
+        self.size = size
+        self.checksum = checksum
+        self.labels = labels
+        self.now_ns = now_ns
+        self.ref = ref
+        self.token = token
+
+    def present(self) -> bool:
+        """Whether the blob's file still has its name and size: one stat."""
+        return self.shards.size(self.digest) == self.size
+
+    def info(self) -> Info:
+        """The Info of a blob that was made by recording this."""
+        return Info(str(self.digest), self.size, self.now_ns, self.now_ns, dict(self.labels))
+
+
+def stored(parts: Parts, digest: Digest) -> Info | None:
+    """Look a blob up; None unless its row is live and its file there with the row's size.
+
+    The file is asked first: for new content, which is the common case, that is all.
+    """
+    size = parts.shards.size(digest)
+    if size is None:
+        return None
+    row = parts.index.blob(digest)
+    if row is None or row.state != State.LIVE or row.size != size:
+        return None
+    return parts.index.info(digest, row)
+
+
+def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> Outcome:
+    """Name a file whose bytes are on disk, and record it; durable when it returns.
+
+    Args:
+        parts: The store.
+        candidate: What is known of the file, which is whole and verified.
+        link: Gives the file a name in a directory; False if that name is taken.
+
+    Returns:
+        CREATED, EXISTS, or FENCED, when nothing was recorded.
+
+    Raises:
+        CorruptBlobError: The blob was deleted again and again meanwhile.
+    """
+    for _ in range(_ATTEMPTS):
+        give_name(parts, candidate, link)
+        (outcome,) = parts.index.record([candidate])
+        if outcome is not Outcome.GONE:
+            return outcome
+    path = parts.shards.path(candidate.digest)
+    raise CorruptBlobError(candidate.digest, path, "its file is removed again and again")
+
+
+def give_name(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> None:
+    """Give the file its name in its shard, and put that name on disk."""
+    parts.shards.make(candidate.digest.algorithm)
+    shard = parts.shards.shard(candidate.digest)
+    try:
+        link_or_replace(parts, candidate, shard, link)
+        if parts.durable:
+            files.sync_directory(shard)
+    finally:
+        shard.close()
+
+
+def link_or_replace(
+    parts: Parts,
+    candidate: Candidate,
+    shard: Directory,
+    link: Callable[[Directory, str], bool],
+) -> None:
+    """Give the file its name in its open shard, over a damaged file that has it."""
+    if not link(shard, candidate.digest.encoded) and not _is_whole(parts, candidate):
+        _replace(parts, shard, candidate.digest.encoded, link)
+
+
+def _is_whole(parts: Parts, candidate: Candidate) -> bool:
+    """Whether the file that has the name already holds the same content, and safely.
+
+    Where a row vouches for it, its size is enough. Otherwise it is read, and synced: whoever
+    made it may have been about to.
+    """
+    shards = parts.shards
+    if not candidate.present():
+        return False
+    row = parts.index.blob(candidate.digest)
+    if row is not None and row.state == State.LIVE:
+        return True
+    if not shards.holds(candidate.digest, candidate.size, candidate.checksum):
+        return False
+    if parts.durable and (fd := shards.open(candidate.digest)) is not None:
+        try:
+            files.sync(fd, candidate.digest)
+        finally:
+            os.close(fd)
+    return True
+
+
+def _replace(
+    parts: Parts, shard: Directory, name: str, link: Callable[[Directory, str], bool]
+) -> None:
+    """Put the file in the place of a damaged one, in one step."""
+    for _ in range(_ATTEMPTS):
+        second = f"heal-{secrets.token_hex(8)}"
+        link(parts.trash, second)
+        try:
+            files.rename(parts.trash, second, shard, name)
+        except FileNotFoundError:  # somebody emptied the trash
+            continue
+        except StorageError:
+            files.unlink(parts.trash, second)
+            raise
+        return

@@ -1,0 +1,142 @@
+"""Reading a blob: a stream that verifies what is read from its beginning to its end."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import TYPE_CHECKING, Final
+
+from contentdb import files
+from contentdb.digest import new_hash
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import NoReturn
+
+    from typing_extensions import Buffer
+
+    from contentdb.digest import Digest
+
+    Damaged = Callable[[int, Digest, str], NoReturn]
+    """Told descriptor, digest and what is wrong; it raises what the reader gets."""
+
+__all__ = ["MISMATCH", "BlobReader", "read_whole"]
+
+_PIECE_BYTES: Final = 1 << 20
+
+MISMATCH: Final = "its bytes do not match its digest"
+
+
+class BlobReader(io.RawIOBase):
+    """A seekable binary stream over one blob; see `contentdb.content.Reader`."""
+
+    def __init__(self, fd: int, digest: Digest, damaged: Damaged, *, verify: bool) -> None:
+        """``damaged`` raises what the reader gets where the bytes do not match."""
+        super().__init__()
+        self._fd = fd
+        self._digest = digest
+        self._damaged = damaged
+        self._size = os.fstat(fd).st_size
+        self._at = 0
+        self._hash = new_hash(digest.algorithm) if verify else None
+        self._hashed = 0
+
+    @property
+    def digest(self) -> Digest:
+        """The blob's address."""
+        return self._digest
+
+    @property
+    def size(self) -> int:
+        """Length of the file in bytes."""
+        return self._size
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def fileno(self) -> int:
+        """The descriptor, for sendfile(2) and the like; what is read through it is unverified."""
+        self._check_open()
+        return self._fd
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to so many bytes; all that is left for None or a negative size.
+
+        Raises:
+            CorruptBlobError: The bytes from the first to the last are not those of the digest.
+        """
+        self._check_open()
+        left = max(0, self._size - self._at)
+        wanted = left if size is None or size < 0 else min(size, left)
+        data = self._pread(wanted)
+        while len(data) < wanted and (more := self._pread(wanted - len(data), len(data))):
+            data += more
+        self._advance(data, wanted)
+        return data
+
+    def readall(self) -> bytes:
+        """Read all that is left."""
+        return self.read()
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Read into a buffer; 0 at the end."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def _pread(self, size: int, behind: int = 0) -> bytes:
+        return files.read_at(self._fd, size, self._at + behind, self._digest)
+
+    def _advance(self, data: bytes, wanted: int) -> None:
+        """Take note of what was read; where it reaches the end, bad bytes must not get out."""
+        if self._hash is not None and self._at == self._hashed:
+            self._hash.update(data)
+            self._hashed += len(data)
+            at_end = self._hashed == self._size or len(data) < wanted
+            if at_end and self._hash.hexdigest() != self._digest.encoded:
+                self._damaged(self._fd, self._digest, MISMATCH)
+        self._at += len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move; bytes read after a gap are not verified."""
+        self._check_open()
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"cannot seek to {base + offset}, before the beginning")
+        self._at = base + offset
+        return self._at
+
+    def tell(self) -> int:
+        """Bytes before the next read."""
+        return self._at
+
+    def close(self) -> None:
+        """Free the descriptor; twice is harmless."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+        super().close()
+
+    def _check_open(self) -> None:
+        if self._fd < 0:
+            raise ValueError(f"the reader of {self._digest} is closed")
+
+
+def read_whole(fd: int, digest: Digest, damaged: Damaged) -> bytes:
+    """Read an open blob to its end and check its digest; the descriptor stays the caller's."""
+    size = os.fstat(fd).st_size
+    data = files.read(fd, size + 1, digest)
+    if len(data) != size:
+        pieces = [data]
+        while piece := files.read(fd, _PIECE_BYTES, digest):
+            pieces.append(piece)
+        data = b"".join(pieces)
+    if not digest.matches(data):
+        damaged(fd, digest, MISMATCH)
+    return data
