@@ -1,0 +1,212 @@
+"""Content without a ref: written under no name at all, so that a crash leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Final, Literal
+
+from contentdb import files, locks
+from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
+from contentdb.errors import DigestMismatchError, InvalidArgumentError, StorageError
+from contentdb.index import Outcome
+from contentdb.pipeline import Sink, pump
+from contentdb.publish import Candidate, publish, stored
+from contentdb.recover import TEMPORARY
+from contentdb.sources import open_source, reading_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from contentdb.content import Info
+    from contentdb.files import Directory
+    from contentdb.parts import Parts
+
+__all__ = ["LINKS", "Link", "Temporary", "add_bytes", "add_path", "add_stream", "candidate_of"]
+
+Link = Literal["reflink", "hardlink", "copy", "move"]
+LINKS: Final = ("reflink", "hardlink", "copy", "move")
+
+
+class Temporary:
+    """A file on its way to a name: without one where the filesystem has such files."""
+
+    __slots__ = ("_name", "_parts", "fd", "path")
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._name: str | None = None
+        fd = files.create_unnamed(parts.ingest)
+        if fd is None:
+            self._name = TEMPORARY + secrets.token_hex(16)
+            fd = locks.create(parts.ingest, self._name)
+        self.fd = fd
+        self.path = parts.ingest.child(self._name or "(unnamed)")
+
+    def link(self, directory: Directory, name: str) -> bool:
+        """Give the file a name; False if it is taken."""
+        if self._name is None:
+            return files.link_unnamed(self.fd, directory, name)
+        return files.link(self._parts.ingest, self._name, directory, name)
+
+    def close(self) -> None:
+        """Let go of the file; what it was named is kept."""
+        if self._name is None:
+            os.close(self.fd)
+        else:
+            files.unlink(self._parts.ingest, self._name)
+            locks.release(self.fd)
+
+
+def candidate_of(
+    parts: Parts, digest: Digest, size: int, checksum: int, labels: Mapping[str, str]
+) -> Candidate:
+    """Describe content that was hashed just now."""
+    return Candidate(parts.shards, digest, size, checksum, labels, time.time_ns())
+
+
+def check_digest(actual: Digest, expected: Digest | None) -> None:
+    """Raise `DigestMismatchError` unless the content is what was expected."""
+    if expected is not None and actual != expected:
+        raise DigestMismatchError(expected=expected, actual=actual)
+
+
+def add_bytes(
+    parts: Parts, data: memoryview, expected: Digest | None, labels: Mapping[str, str]
+) -> Info:
+    """Store bytes; hashed first, so that content that is there costs no write."""
+    digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)
+    check_digest(digest, expected)
+    if (known := stored(parts, digest)) is not None:
+        return known
+    with closing(Temporary(parts)) as file:
+        files.write_all(file.fd, data, file.path)
+        candidate = candidate_of(parts, digest, len(data), checksum_of(data), labels)
+        return _finish(parts, file, candidate)
+
+
+def add_stream(
+    parts: Parts,
+    fill: Callable[[memoryview], int],
+    expected: Digest | None,
+    labels: Mapping[str, str],
+) -> Info:
+    """Store what a stream gives, up to its end."""
+    with closing(Temporary(parts)) as file:
+        candidate = _taken_in(parts, file, fill, expected, labels)
+        return stored(parts, candidate.digest) or _finish(parts, file, candidate)
+
+
+def _taken_in(
+    parts: Parts,
+    file: Temporary,
+    fill: Callable[[memoryview], int],
+    expected: Digest | None,
+    labels: Mapping[str, str],
+) -> Candidate:
+    algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
+    with closing(Sink(file.fd, file.path, algorithm, durable=parts.durable)) as sink:
+        pump(fill, sink)
+        digest = sink.digest
+        check_digest(digest, expected)
+        return candidate_of(parts, digest, sink.size, sink.checksum, labels)
+
+
+def _finish(parts: Parts, file: Temporary, candidate: Candidate) -> Info:
+    files.make_read_only(file.fd, file.path)
+    if parts.durable:
+        files.sync(file.fd, file.path)
+    return _published(parts, candidate, file.link)
+
+
+def _published(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> Info:
+    if publish(parts, candidate, link) is Outcome.EXISTS:
+        return stored(parts, candidate.digest) or candidate.info()
+    return candidate.info()
+
+
+# -- from a path ------------------------------------------------------------------------------
+
+
+def add_path(
+    parts: Parts,
+    source: os.PathLike[str],
+    expected: Digest | None,
+    labels: Mapping[str, str],
+    link: Link,
+) -> Info:
+    """Store a file: its blocks or the file itself are taken over where the filesystem allows."""
+    if link not in LINKS:
+        raise InvalidArgumentError(f"link is one of {', '.join(LINKS)}, not {link!r}")
+    fd = open_source(source)
+    try:
+        if link in {"hardlink", "move"}:
+            info = _taken_over(parts, fd, os.fspath(source), expected, labels)
+        else:
+            info = None if link == "copy" else _cloned(parts, fd, expected, labels)
+        if info is None:
+            os.lseek(fd, 0, os.SEEK_SET)
+            info = add_stream(parts, reading_file(fd, os.fspath(source)), expected, labels)
+        if link == "move":
+            _remove(fd, os.fspath(source))
+        return info
+    finally:
+        os.close(fd)
+
+
+def _cloned(
+    parts: Parts, fd: int, expected: Digest | None, labels: Mapping[str, str]
+) -> Info | None:
+    """Share the source's blocks (reflink); None where that cannot be."""
+    with closing(Temporary(parts)) as file:
+        if not files.clone(fd, file.fd):
+            return None
+        candidate = _hashed(parts, file.fd, file.path, expected, labels)
+        return stored(parts, candidate.digest) or _finish(parts, file, candidate)
+
+
+def _hashed(
+    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Mapping[str, str]
+) -> Candidate:
+    algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
+    with closing(Sink(fd, path, algorithm, durable=False)) as sink:
+        sink.take_what_is_there(os.fstat(fd).st_size)
+        check_digest(sink.digest, expected)
+        return candidate_of(parts, sink.digest, sink.size, sink.checksum, labels)
+
+
+def _taken_over(
+    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Mapping[str, str]
+) -> Info | None:
+    """Make the source's own file the blob's, read-only from before it is hashed.
+
+    None where it cannot be: on another filesystem, or the file of another user.
+    """
+    found = os.fstat(fd)
+    if not files.is_private_file(found) or found.st_dev != os.fstat(parts.ingest.fd).st_dev:
+        return None
+    files.make_read_only(fd, path)
+    linked = False
+    try:
+        candidate = _hashed(parts, fd, path, expected, labels)
+        if (known := stored(parts, candidate.digest)) is not None:
+            return known
+        if parts.durable:
+            files.sync(fd, path)
+        info = _published(parts, candidate, lambda to, name: files.link_unnamed(fd, to, name))
+        linked = os.fstat(fd).st_nlink > found.st_nlink
+        return info
+    finally:
+        if not linked:
+            os.fchmod(fd, found.st_mode & 0o7777)
+
+
+def _remove(fd: int, path: str) -> None:
+    """Take the moved source's name away, if it is still that of the file that was stored."""
+    try:
+        if os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd)):
+            os.unlink(path)  # noqa: PTH108 - beside a stat of the same text
+    except OSError as error:
+        raise StorageError.of("remove", path, error) from error

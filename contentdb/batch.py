@@ -1,0 +1,75 @@
+"""``with store.batch():`` ordinary adds and commits that become durable together, at its end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from contentdb.bulk import write_into
+from contentdb.content import Info
+from contentdb.errors import AlreadyExistsError, ContentDBError
+from contentdb.group import Group
+from contentdb.publish import stored
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentdb.group import Item
+    from contentdb.parts import Parts
+
+__all__ = ["Batch"]
+
+_GROUP_COUNT: Final = 500
+_GROUP_BYTES: Final = 64 << 20
+
+
+class Batch:
+    """What one thread has added since its block began, in groups of bounded size."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._group = Group(parts)
+
+    def add(self, source: object, expected: str | None, labels: Mapping[str, str]) -> Info:
+        """Take a source in; what is told of it is what it will be when the block ends."""
+        slot = write_into(self._group, self._parts, source, expected, labels)
+        info = slot if isinstance(slot, Info) else slot.candidate.info()  # type: ignore[union-attr]  # a bad source raises
+        self._flush_when_full()
+        return info
+
+    def join(self, item: Item) -> Info:
+        """Take the commit of a writer in.
+
+        Raises:
+            AlreadyExistsError: The content is stored, or in this batch.
+        """
+        digest = item.candidate.digest
+        if self._group.known(digest) or stored(self._parts, digest) is not None:
+            raise AlreadyExistsError(digest)
+        self._group.join(item)
+        self._flush_when_full()
+        return item.candidate.info()
+
+    def holds(self, ref: str) -> bool:
+        """Whether an ingest of that ref waits for the block's end, locked."""
+        return any(item.candidate.ref == ref for item in self._group.items)
+
+    def discard(self) -> None:
+        """Let go of what did not become a blob."""
+        self._group.discard()
+
+    def _flush_when_full(self) -> None:
+        if len(self._group.items) >= _GROUP_COUNT or self._group.size >= _GROUP_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Make durable what there is by now.
+
+        Raises:
+            ContentDBError: The first thing that failed; the other items are stored all the same
+                unless it was a sync or the index, which fail together.
+        """
+        group, self._group = self._group, Group(self._parts)
+        group.flush()
+        for item in group.items:
+            if isinstance(item.result, ContentDBError):
+                raise item.result

@@ -1,0 +1,253 @@
+"""Many sources at once: one group is being written while the one before it is made durable.
+
+A group closes by count, by bytes, and when its source lets us wait: what has come by then is
+made durable and handed out before the next source is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from contextlib import closing
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Final
+
+from contentdb import files
+from contentdb.adding import add_bytes, add_path, candidate_of, check_digest
+from contentdb.content import Info
+from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
+from contentdb.errors import ContentDBError, InvalidArgumentError, StorageError
+from contentdb.group import Group
+from contentdb.pipeline import Sink, pump
+from contentdb.publish import stored
+from contentdb.sources import bytes_of, open_source, reading, reading_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+
+    from contentdb.gate import Gate
+    from contentdb.group import Item
+    from contentdb.parts import Parts
+
+    Answer = Info | ContentDBError
+    Slot = Answer | Item
+
+__all__ = ["add_many", "write_into"]
+
+_GROUP_COUNT: Final = 1000
+_GROUP_BYTES: Final = 64 << 20
+_GROWTH: Final = 8
+"""The first group has one item, so that the first answer comes soon; each next so many times more."""
+_SLOW_S: Final = 0.01
+"""A source that takes longer to come than this is worth a group by itself."""
+
+
+def write_into(
+    group: Group, parts: Parts, source: object, wanted: str | None, labels: Mapping[str, str]
+) -> Slot:
+    """Write a source for a group, unless its content is known: its Info, or its item.
+
+    Raises:
+        ContentDBError: The source is bad; the group is as it was.
+    """
+    expected = None if wanted is None else Digest(wanted)
+    if expected is not None and (known := _known(group, parts, expected)) is not None:
+        return known
+    view = bytes_of(source)
+    if view is not None:
+        return _write_bytes(group, parts, view, expected, labels)
+    if isinstance(source, os.PathLike):
+        return _write_path(group, parts, source, expected, labels)
+    return _write_stream(group, parts, reading(source), expected, labels)
+
+
+def _known(group: Group, parts: Parts, digest: Digest) -> Slot | None:
+    return group.known(digest) or stored(parts, digest)
+
+
+def _write_bytes(
+    group: Group,
+    parts: Parts,
+    view: memoryview,
+    expected: Digest | None,
+    labels: Mapping[str, str],
+) -> Slot:
+    digest = Digest.of(view, expected.algorithm if expected else DEFAULT_ALGORITHM)
+    check_digest(digest, expected)
+    if (known := _known(group, parts, digest)) is not None:
+        return known
+    name, fd = group.new_file()
+    path = parts.ingest.child(name)
+    try:
+        files.write_all(fd, view, path)
+        files.make_read_only(fd, path)
+    except BaseException:
+        files.unlink(parts.ingest, name)
+        raise
+    finally:
+        files.close(fd, path)
+    candidate = candidate_of(parts, digest, len(view), checksum_of(view), labels)
+    return group.take(name, candidate, lambda: add_bytes(parts, view, expected, labels))
+
+
+def _write_path(
+    group: Group,
+    parts: Parts,
+    source: os.PathLike[str],
+    expected: Digest | None,
+    labels: Mapping[str, str],
+) -> Slot:
+    fd = open_source(source)
+    try:
+        fill = reading_file(fd, os.fspath(source))
+        again = lambda: add_path(parts, source, expected, labels, "copy")  # noqa: E731 - one line, used once
+        return _write_stream(group, parts, fill, expected, labels, again)
+    finally:
+        os.close(fd)
+
+
+def _write_stream(
+    group: Group,
+    parts: Parts,
+    fill: Callable[[memoryview], int],
+    expected: Digest | None,
+    labels: Mapping[str, str],
+    again: Callable[[], Info] | None = None,
+) -> Slot:
+    name, fd = group.new_file()
+    path = parts.ingest.child(name)
+    kept = False
+    try:
+        algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
+        with closing(Sink(fd, path, algorithm, durable=parts.durable)) as sink:
+            pump(fill, sink)
+            digest = sink.digest
+        check_digest(digest, expected)
+        if (known := _known(group, parts, digest)) is not None:
+            return known
+        files.make_read_only(fd, path)
+        kept = True
+        return group.take(
+            name, candidate_of(parts, digest, sink.size, sink.checksum, labels), again
+        )
+    finally:
+        files.close(fd, path)
+        if not kept:
+            files.unlink(parts.ingest, name)
+
+
+class _Flight:
+    """A group on its way to disk, in a thread of its own."""
+
+    def __init__(self, gate: Gate, group: Group, slots: list[Slot]) -> None:
+        self._gate = gate
+        self._group = group
+        self._slots = slots
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="contentdb-group")
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            with self._gate:
+                self._group.flush()
+        except BaseException as error:  # noqa: BLE001 - raised where the answers are taken
+            self._error = error
+
+    def land(self) -> list[Answer]:
+        """Wait for it, and give the answers in the order of their sources."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return [_answer(slot) for slot in self._slots]
+
+
+def _answer(slot: Slot) -> Answer:
+    if isinstance(slot, Info | ContentDBError):
+        return slot
+    if slot.result is None:
+        raise RuntimeError("an item of a flushed group has no result")
+    return slot.result
+
+
+def add_many(
+    parts: Parts,
+    gate: Gate,
+    sources: Iterable[Any],
+    expected: Iterable[str | None] | None,
+    labels: Mapping[str, str],
+) -> Generator[Answer]:
+    """Store each source; an Info or an error of ours for each, in order, durable when yielded."""
+    flight: _Flight | None = None
+    group = Group(parts)
+    slots: list[Slot] = []
+    most = 1
+    came = time.monotonic()
+    try:
+        for source, wanted in _paired(sources, expected):
+            waited_s = time.monotonic() - came
+            slots.append(_slot(gate, group, parts, source, wanted, labels))
+            if len(slots) >= most or group.size >= _GROUP_BYTES or waited_s > _SLOW_S:
+                if flight is not None:
+                    yield from flight.land()
+                    flight = None
+                flight, group, slots = _Flight(gate, group, slots), Group(parts), []
+                if most == 1 or waited_s > _SLOW_S:
+                    yield from flight.land()
+                    flight = None
+                most = min(most * _GROWTH, _GROUP_COUNT)
+            came = time.monotonic()
+        if flight is not None:
+            yield from flight.land()
+            flight = None
+        if slots:
+            yield from _Flight(gate, group, slots).land()
+    finally:
+        if flight is not None:
+            flight.land()
+        group.discard()
+
+
+def _paired(
+    sources: Iterable[Any], expected: Iterable[str | None] | None
+) -> Iterator[tuple[Any, str | None]]:
+    if expected is None:
+        return zip(sources, repeat(None), strict=False)
+    return _strictly(sources, expected)
+
+
+def _strictly(
+    sources: Iterable[Any], expected: Iterable[str | None]
+) -> Iterator[tuple[Any, str | None]]:
+    pairs = zip(sources, expected, strict=True)
+    while True:
+        try:
+            pair = next(pairs, None)
+        except ValueError as error:
+            raise InvalidArgumentError(
+                "expected must have one digest, or None, a source"
+            ) from error
+        if pair is None:
+            return
+        yield pair
+
+
+def _slot(
+    gate: Gate,
+    group: Group,
+    parts: Parts,
+    source: object,
+    wanted: str | None,
+    labels: Mapping[str, str],
+) -> Slot:
+    """Write one source; what is wrong with it is its answer, and spoils no other."""
+    try:
+        with gate:
+            return write_into(group, parts, source, wanted, labels)
+    except ContentDBError as error:
+        if gate.closed:
+            raise
+        return error
+    except OSError as error:
+        return StorageError("read", f"source {source!r:.80}", error)

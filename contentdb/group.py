@@ -1,0 +1,253 @@
+"""Files that become blobs together and share the cost of it.
+
+All files are written; one sync puts their bytes on disk; all get their names; one more sync for
+the names; one transaction for the rows. A failed sync fails the whole group.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
+
+from contentdb import files, locks
+from contentdb.content import Info
+from contentdb.errors import ContentDBError, CorruptBlobError, RefLockedError
+from contentdb.index import Outcome
+from contentdb.layout import shard_name
+from contentdb.publish import stored
+from contentdb.recover import TEMPORARY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentdb.digest import Digest
+    from contentdb.files import Directory
+    from contentdb.parts import Parts
+    from contentdb.publish import Candidate
+
+__all__ = ["Group", "Item", "Scratch"]
+
+_SYNC_ALL_FILES: Final = 8
+"""From so many files on, one sync of the filesystem costs less than one of each."""
+_SYNC_ALL_SHARDS: Final = 16
+
+
+class Item(Protocol):
+    """A file in a group, and how it gets its name."""
+
+    candidate: Candidate
+    result: Info | ContentDBError | None
+
+    def sync(self) -> None:
+        """Put the file's bytes on disk."""
+        ...
+
+    def name(self, shard: Directory) -> None:
+        """Give the file its name, over a damaged one."""
+        ...
+
+    def again(self) -> Info:
+        """Store it by itself, after its name was taken away before it had a row."""
+        ...
+
+    def done(self) -> None:
+        """Let go of what is not needed any more, whatever the result."""
+        ...
+
+
+class Scratch:
+    """Temporary files in ``ingest/`` whose owner's life shows in the lock of one of them."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lock_name = TEMPORARY + secrets.token_hex(16)
+        self._lock: int | None = None
+        self._count = 0
+
+    def create(self) -> tuple[str, int]:
+        """Make a new file, open for writing; its name and descriptor."""
+        if self._lock is None:
+            self._lock = locks.create(self._parts.ingest, self._lock_name)
+        self._count += 1
+        name = f"{self._lock_name}-{self._count:x}"
+        return name, files.open_file(self._parts.ingest, name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+
+    def close(self) -> None:
+        """Remove the lock; all files must have been renamed or removed."""
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            files.unlink(self._parts.ingest, self._lock_name)
+            locks.release(lock)
+
+
+class Temp:
+    """An item that was written for its group alone."""
+
+    __slots__ = ("_name", "_parts", "_retry", "candidate", "result")
+
+    def __init__(
+        self, parts: Parts, name: str, candidate: Candidate, retry: Callable[[], Info] | None
+    ) -> None:
+        self._parts = parts
+        self._name: str | None = name
+        self._retry = retry
+        self.candidate = candidate
+        self.result: Info | ContentDBError | None = None
+
+    def sync(self) -> None:
+        """Put the file's bytes on disk."""
+        name = self._name or ""
+        fd = files.open_file(self._parts.ingest, name, os.O_RDONLY)
+        try:
+            files.sync(fd, self._parts.ingest.child(name))
+        finally:
+            os.close(fd)
+
+    def name(self, shard: Directory) -> None:
+        """Rename: whatever had the name has the same content, or is damaged."""
+        files.rename(self._parts.ingest, self._name or "", shard, self.candidate.digest.encoded)
+        self._name = None
+
+    def again(self) -> Info:
+        """Store the content once more from its source."""
+        if self._retry is None:
+            digest = self.candidate.digest
+            path = self._parts.shards.path(digest)
+            raise CorruptBlobError(digest, path, "it was deleted while it was being stored")
+        return self._retry()
+
+    def done(self) -> None:
+        """Remove the file where it has no name as a blob."""
+        name, self._name = self._name, None
+        if name is not None:
+            with suppress(ContentDBError):
+                files.unlink(self._parts.ingest, name)
+
+
+class Group:
+    """Items in the order they came; `flush` settles them all."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._scratch = Scratch(parts)
+        self.items: list[Item] = []
+        self.size = 0
+        """Bytes of all items."""
+        self._by_digest: dict[str, Item] = {}
+
+    def known(self, digest: Digest) -> Item | None:
+        """The item of that content, if the group has it already."""
+        return self._by_digest.get(digest)
+
+    def new_file(self) -> tuple[str, int]:
+        """A file to be written, for `take`; its name and descriptor, which the caller closes."""
+        return self._scratch.create()
+
+    def take(
+        self, name: str, candidate: Candidate, retry: Callable[[], Info] | None = None
+    ) -> Item:
+        """Take in a file of `new_file`, written, hashed and closed."""
+        return self.join(Temp(self._parts, name, candidate, retry))
+
+    def join(self, item: Item) -> Item:
+        """Take in an item of any kind."""
+        self.items.append(item)
+        self.size += item.candidate.size
+        self._by_digest[item.candidate.digest] = item
+        return item
+
+    def flush(self) -> None:
+        """Publish all items: each has its result afterwards. Durable when it returns.
+
+        Whatever fails for all of them is each one's result; nothing is raised but what is not
+        an error of ours.
+        """
+        try:
+            self._flush()
+        except ContentDBError as error:
+            for item in self.items:
+                item.result = item.result or error
+        finally:
+            self.discard()
+
+    def discard(self) -> None:
+        """Let go of all files that have not become blobs."""
+        for item in self.items:
+            item.done()
+        self._scratch.close()
+
+    def _flush(self) -> None:
+        if not self.items:
+            return
+        if self._parts.durable:
+            self._sync_files()
+        named = self._name()
+        for item, outcome in zip(
+            named, self._parts.index.record([item.candidate for item in named]), strict=True
+        ):
+            try:
+                item.result = self._result(item, outcome)
+            except ContentDBError as error:
+                item.result = error
+
+    def _sync_files(self) -> None:
+        many = len(self.items) >= _SYNC_ALL_FILES
+        if not (many and files.sync_filesystem(self._parts.ingest)):
+            for item in self.items:
+                item.sync()
+
+    def _name(self) -> list[Item]:
+        """Name every item, shard by shard, and put the names on disk; those that got theirs."""
+        shards: dict[str, list[Item]] = {}
+        for item in self.items:
+            digest = item.candidate.digest
+            shards.setdefault(digest.algorithm + shard_name(digest), []).append(item)
+            self._parts.shards.make(digest.algorithm)
+        named = [item for items in shards.values() for item in self._name_in_shard(items)]
+        if self._parts.durable:
+            self._sync_names([items[0].candidate.digest for items in shards.values()])
+        return named
+
+    def _name_in_shard(self, items: list[Item]) -> list[Item]:
+        named = []
+        shard = self._parts.shards.shard(items[0].candidate.digest)
+        try:
+            for item in items:
+                try:
+                    item.name(shard)
+                except FileNotFoundError:
+                    item.result = _vanished(item, shard)
+                except ContentDBError as error:
+                    item.result = error
+                else:
+                    named.append(item)
+        finally:
+            shard.close()
+        return named
+
+    def _sync_names(self, one_of_each: list[Digest]) -> None:
+        many = len(one_of_each) >= _SYNC_ALL_SHARDS
+        if many and files.sync_filesystem(self._parts.ingest):
+            return
+        for digest in one_of_each:
+            shard = self._parts.shards.shard(digest)
+            try:
+                files.sync_directory(shard)
+            finally:
+                shard.close()
+
+    def _result(self, item: Item, outcome: Outcome) -> Info:
+        if outcome is Outcome.GONE:
+            return item.again()
+        if outcome is Outcome.FENCED:
+            raise RefLockedError(item.candidate.ref or "")
+        if outcome is Outcome.EXISTS:
+            return stored(self._parts, item.candidate.digest) or item.candidate.info()
+        return item.candidate.info()
+
+
+def _vanished(item: Item, shard: Directory) -> ContentDBError:
+    digest = item.candidate.digest
+    return CorruptBlobError(digest, shard.child(digest.encoded), "its file was removed by hand")

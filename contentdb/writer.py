@@ -1,0 +1,477 @@
+"""One ingest, from its beginning or resumption to its commit.
+
+Three things hold an ingest: the flock on its file says that its writer lives, its row says what
+is known of it, and the row's token, new for every writer, fences off whoever lost it. The flock
+comes first and goes last.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+from contentdb import files, locks
+from contentdb.content import Status
+from contentdb.digest import DEFAULT_ALGORITHM, Digest
+from contentdb.errors import (
+    AlreadyExistsError,
+    DigestMismatchError,
+    DurabilityError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    RefLockedError,
+    SizeMismatchError,
+    WriterClosedError,
+)
+from contentdb.index import IngestRow, Outcome
+from contentdb.labels import check_labels
+from contentdb.layout import check_ref, ingest_name
+from contentdb.pipeline import Sink
+from contentdb.publish import Candidate, link_or_replace, publish, stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Buffer
+
+    from contentdb.batch import Batch
+    from contentdb.content import Info
+    from contentdb.errors import ContentDBError
+    from contentdb.files import Directory
+    from contentdb.gate import Gate
+    from contentdb.parts import Parts
+
+__all__ = ["LocalWriter", "begin", "check_total", "ref_locked"]
+
+
+def check_total(total: int | None) -> int | None:
+    """Return a declared size in bytes, or raise `InvalidArgumentError`."""
+    if total is not None and not 0 <= total < 1 << 63:
+        raise InvalidArgumentError(f"a size is 0 or more bytes and less than 2**63, not {total}")
+    return total
+
+
+def ref_locked(parts: Parts, ref: str) -> RefLockedError:
+    """Say who holds a ref, and for how long, as far as the index knows."""
+    row = parts.index.ingest(ref)
+    if row is None:
+        return RefLockedError(ref)
+    held_s = max(0.0, (time.time_ns() - row.held_since_ns) / 1e9)
+    return RefLockedError(ref, held_s=held_s, holder=row.holder)
+
+
+def begin(
+    parts: Parts,
+    gate: Gate,
+    ref: str,
+    *,
+    total: int | None,
+    expected: str | None,
+    wait: float | bool,
+    redeclare: bool,
+    batch: Callable[[], Batch | None] = lambda: None,
+) -> LocalWriter:
+    """Begin or resume the ingest of a ref, under its lock.
+
+    ``batch`` tells at the commit whether its thread shares the cost of durability.
+
+    Raises:
+        AlreadyExistsError: The expected content is stored; no ingest was made.
+        RefLockedError: Another writer holds the ref, and went on holding it for ``wait``.
+        FailedPreconditionError: A declaration contradicts the stored one; nothing changed.
+    """
+    name = ingest_name(parts.namespace, check_ref(ref))
+    check_total(total)
+    wanted = None if expected is None else Digest(expected)
+    if wanted is not None and stored(parts, wanted) is not None:
+        raise AlreadyExistsError(wanted)
+    fd = locks.acquire(parts.ingest, name, wait=wait)
+    if fd is None:
+        raise ref_locked(parts, ref)
+    known = True
+    try:
+        known = _is_known(parts, name, ref)
+        fd = _prepared(parts, name, fd, known=known)
+        if wanted is not None and stored(parts, wanted) is not None:  # while we waited
+            raise AlreadyExistsError(wanted)
+        now_ns = time.time_ns()
+        row = IngestRow(
+            ref,
+            name,
+            secrets.token_hex(8),
+            total,
+            wanted,
+            0,
+            now_ns,
+            now_ns,
+            locks.holder(),
+            now_ns,
+        )
+        row = parts.index.begin(row, redeclare=redeclare)
+        known = True
+        return LocalWriter(parts, gate, row, fd, batch)
+    except BaseException:
+        if not known:
+            files.unlink(parts.ingest, name)
+        locks.release(fd)
+        raise
+
+
+def _is_known(parts: Parts, name: str, ref: str) -> bool:
+    """Whether there is such an ingest; one of another ref under the same name is an error."""
+    found = parts.index.ingest_of(name)
+    if found is not None and found != (parts.namespace, ref):
+        raise FailedPreconditionError(
+            f"ref {ref!r} and ref {found[1]!r} have one hash; choose another ref"
+        )
+    return found is not None
+
+
+def _prepared(parts: Parts, name: str, fd: int, *, known: bool) -> int:
+    """Make a locked file fit for writing; gives the lock to hold, perhaps that of a new file.
+
+    Bytes without a row are nobody's and go. A file that a commit had named already, before it
+    was cut off, is a blob for ever and must not be written: what is known of it is copied.
+    """
+    size = os.fstat(fd).st_size
+    ours = locks.is_ours_to_write(fd)
+    if ours and (known or not size):
+        return fd
+    if ours:
+        files.truncate(fd, 0, parts.ingest.child(name))
+        return fd
+    fresh = f".{secrets.token_hex(16)}"
+    made = locks.create(parts.ingest, fresh)
+    try:
+        if known:
+            files.copy(fd, made, parts.ingest.child(fresh))
+        files.rename(parts.ingest, fresh, parts.ingest, name)
+    except BaseException:
+        files.unlink(parts.ingest, fresh)
+        locks.release(made)
+        raise
+    locks.release(fd)
+    return made
+
+
+class LocalWriter:
+    """Plays `contentdb.content.Writer` on files; for one thread at a time."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        gate: Gate,
+        row: IngestRow,
+        fd: int,
+        batch: Callable[[], Batch | None],
+    ) -> None:
+        self._parts = parts
+        self._batch = batch
+        self._joined = False
+        self._gate = gate
+        self._row = row
+        self._fd = fd
+        self._path = parts.ingest.child(row.name)
+        self._offset = os.fstat(fd).st_size
+        self._updated_ns = row.updated_ns
+        self._wrote = False
+        self._sink: Sink | None = None
+        self._pid = os.getpid()
+        self._closed = False
+        self._ending = threading.RLock()
+        self._expected = None if row.expected is None else Digest(row.expected)
+
+    # -- what it is --------------------------------------------------------------------------
+
+    @property
+    def ref(self) -> str:
+        """The caller's name for the ingest."""
+        return self._row.ref
+
+    @property
+    def offset(self) -> int:
+        """Bytes that have reached the file."""
+        return self._offset
+
+    @property
+    def digest(self) -> Digest:
+        """Of all bytes so far, by the algorithm of the expected digest, else SHA-256."""
+        with self._gate:
+            self._require_open()
+            return self._running().digest
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed or committed, or lies on the other side of a fork."""
+        return self._closed or self._pid != os.getpid()
+
+    def status(self) -> Status:
+        """Describe the ingest as it is now."""
+        row = self._row
+        return Status(
+            row.ref, self._offset, row.total, self._expected, row.started_ns, self._updated_ns,
+            held=not self.closed,
+        )  # fmt: skip
+
+    def _require_open(self) -> None:
+        if self.closed:
+            raise WriterClosedError(self._row.ref)
+
+    def _running(self, algorithm: str | None = None) -> Sink:
+        """The running hashes; after a resume the bytes that are there are read for them."""
+        wanted = algorithm or (self._expected.algorithm if self._expected else DEFAULT_ALGORITHM)
+        if self._sink is None:
+            self._sink = Sink(self._fd, self._path, wanted, durable=self._parts.durable)
+            self._sink.take_what_is_there(self._offset)
+        elif self._sink.algorithm != wanted and algorithm is not None:
+            self._sink.restart(wanted)
+            self._sink.take_what_is_there(self._offset)
+        return self._sink
+
+    # -- bytes in ----------------------------------------------------------------------------
+
+    def write(self, data: Buffer, /) -> int:
+        """Append; what is counted has reached the file. Not durable before `commit`.
+
+        Raises:
+            StorageError: The system refused; `offset` tells how much got there.
+        """
+        with self._gate:
+            self._require_open()
+            sink = self._running()
+            try:
+                return sink.write(data)
+            finally:
+                self._took(sink)
+
+    def feed(self, data: Buffer) -> None:
+        """Like `write`, but the buffer must stay as it is until `settle`."""
+        with self._gate:
+            self._require_open()
+            sink = self._running()
+            try:
+                sink.feed(data)
+            finally:
+                self._took(sink)
+
+    def settle(self, *, pending: int = 0) -> None:
+        """Return when no more than so many buffers of `feed` are in use."""
+        if self._sink is not None:
+            self._sink.settle(pending=pending)
+
+    def _took(self, sink: Sink) -> None:
+        if sink.size != self._offset:
+            self._offset = sink.size
+            self._updated_ns = time.time_ns()
+            self._wrote = True
+
+    def truncate(self) -> None:
+        """Go back to offset 0, under the same lock."""
+        with self._gate:
+            self._require_open()
+            files.truncate(self._fd, 0, self._path)
+            if self._sink is not None:
+                self._sink.restart(self._sink.algorithm)
+            self._offset = 0
+            self._updated_ns = time.time_ns()
+            self._wrote = True
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def commit(
+        self,
+        *,
+        size: int | None = None,
+        expected: str | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Info:
+        """Verify, publish, and end the writer, whatever happens. Durable when it returns.
+
+        Raises:
+            SizeMismatchError, DigestMismatchError: Nothing is published, the ingest stays.
+            AlreadyExistsError: The content was stored already; the ingest is gone.
+            WriterClosedError: It was closed before; nothing changes.
+            DurabilityError: A sync failed; nothing is published, the bytes are dropped.
+        """
+        with self._gate:
+            self._require_open()
+            try:
+                candidate = self._verified(size, expected, check_labels(labels or {}))
+                files.make_read_only(self._fd, self._path)
+                if (batch := self._batch()) is not None:
+                    return self._join(batch, candidate)
+                self._sync()
+                return self._publish(candidate)
+            finally:
+                if not self._joined:
+                    self._make_writable_again()
+                    self._end()
+
+    def _join(self, batch: Batch, candidate: Candidate) -> Info:
+        try:
+            info = batch.join(_Joined(self, candidate))
+        except AlreadyExistsError:
+            self._drop()
+            raise
+        self._closed = self._joined = True
+        return info
+
+    def _make_writable_again(self) -> None:
+        """An ingest that outlives a commit goes on being written; a blob must not be."""
+        named = locks.is_current(self._parts.ingest, self._row.name, self._fd)
+        if named and os.fstat(self._fd).st_nlink == 1:
+            files.make_writable(self._fd, self._path)
+
+    def _verified(
+        self, size: int | None, expected: str | None, labels: Mapping[str, str]
+    ) -> Candidate:
+        wanted = None if expected is None else Digest(expected)
+        for declared in (size, self._row.total):
+            if declared is not None and declared != self._offset:
+                raise SizeMismatchError(expected=declared, actual=self._offset)
+        if None not in {wanted, self._expected} and wanted != self._expected:
+            raise DigestMismatchError(expected=str(self._expected), actual=str(wanted))
+        wanted = wanted or self._expected
+        sink = self._running(None if wanted is None else wanted.algorithm)
+        digest = sink.digest
+        if wanted is not None and digest != wanted:
+            raise DigestMismatchError(expected=wanted, actual=digest)
+        return Candidate(
+            self._parts.shards,
+            digest,
+            sink.size,
+            sink.checksum,
+            labels,
+            time.time_ns(),
+            self._row.ref,
+            self._row.token,
+        )
+
+    def _sync(self) -> None:
+        if not self._parts.durable:
+            return
+        try:
+            files.sync(self._fd, self._path)
+        except DurabilityError:  # the page cache lies from here on: begin anew
+            self._drop()
+            raise
+
+    def _publish(self, candidate: Candidate) -> Info:
+        outcome = publish(self._parts, candidate, self._link)
+        # With the row there is no way back: what remains can be done by anybody, at any time.
+        if outcome is Outcome.FENCED:
+            raise ref_locked(self._parts, self._row.ref)
+        self._take_file_away()
+        if outcome is Outcome.EXISTS:
+            raise AlreadyExistsError(candidate.digest)
+        return candidate.info()
+
+    def _link(self, directory: Directory, name: str) -> bool:
+        if not locks.is_current(self._parts.ingest, self._row.name, self._fd):
+            raise FailedPreconditionError(
+                f"the file of ref {self._row.ref!r} was taken away; ingest it again"
+            )
+        return files.link(self._parts.ingest, self._row.name, directory, name)
+
+    def _drop(self) -> None:
+        """Forget the ingest: its row first, so that its bytes are nobody's."""
+        self._parts.index.end(self._row.ref, self._row.token)
+        self._take_file_away()
+
+    def _take_file_away(self) -> None:
+        if locks.is_current(self._parts.ingest, self._row.name, self._fd):
+            files.unlink(self._parts.ingest, self._row.name)
+        self._wrote = False
+
+    def close(self) -> None:
+        """Keep what was written for a later resume, and free the ref; twice is harmless."""
+        with self._ending:
+            if self.closed:
+                self._closed = True
+                return
+            try:
+                if self._wrote and self._parts.durable:
+                    self._sync_pause()
+            finally:
+                self._end()
+
+    def _sync_pause(self) -> None:
+        """What a later writer trusts must not be undone by a power cut behind its back."""
+        try:
+            files.sync(self._fd, self._path)
+        except DurabilityError:
+            self._drop()
+            raise
+
+    def _end(self) -> None:
+        with self._ending:
+            if self._closed:
+                return
+            self._closed = True
+            self._let_go()
+
+    def _let_go(self) -> None:
+        try:
+            if self._sink is not None:
+                self._sink.close()
+            if self._wrote:
+                row = self._row
+                self._parts.index.pause(row.ref, row.token, self._offset, self._updated_ns)
+        finally:
+            locks.release(self._fd)
+
+    def __enter__(self) -> Self:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        """Let a forgotten writer hold nothing; its bytes are in the file."""
+        if not getattr(self, "_closed", True) and self._pid == os.getpid():
+            self._closed = True
+            locks.release(self._fd)
+            if self._sink is not None:
+                self._sink.forget()
+
+
+class _Joined:
+    """The commit of a writer as an item of a group: its ref stays held until the group is done."""
+
+    def __init__(self, writer: LocalWriter, candidate: Candidate) -> None:
+        self._writer = writer
+        self.candidate = candidate
+        self.result: Info | ContentDBError | None = None
+
+    def sync(self) -> None:
+        """Put the bytes on disk."""
+        self._writer._sync()
+
+    def name(self, shard: Directory) -> None:
+        """Link: the ingest keeps its own name until it has a row."""
+        writer = self._writer
+        link_or_replace(writer._parts, self.candidate, shard, writer._link)
+
+    def again(self) -> Info:
+        """Go through the commit alone."""
+        return self._writer._publish(self.candidate)
+
+    def done(self) -> None:
+        """Free the ref; the ingest stays where it did not become a blob."""
+        writer = self._writer
+        if self.result is not None and not isinstance(self.result, Exception):
+            writer._take_file_away()
+        else:
+            writer._make_writable_again()
+        writer._let_go()
