@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from contentdb.errors import ContentDBError
+from contentdb.filesystem import is_network, kind_of
 from contentdb.layout import DIRECTORIES, INDEX
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ __all__ = ["Check", "examine", "has_wal_reset_bug"]
 
 _FICLONE: Final = 0x40049409  # linux/fs.h
 _LOW_BYTES: Final = 1 << 30
-_NETWORK: Final = {"9p", "afs", "ceph", "cifs", "fuse.sshfs", "nfs", "nfs4", "smb3"}
 
 
 class Check(NamedTuple):
@@ -136,17 +136,10 @@ _ATTEMPTS: Final[tuple[tuple[str, Callable[[Path], str], bool], ...]] = (
 
 def _filesystem(place: Path) -> Check:
     """Name the filesystem; locks and syncs of those over a network are not to be trusted."""
-    device = place.stat().st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
-    try:
-        for text in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
-            before, _, after = text.partition(" - ")
-            if before.split()[2] == wanted:
-                kind = after.split()[0]
-                return Check("filesystem", "fail" if kind in _NETWORK else "ok", kind)
-    except OSError:
-        pass
-    return Check("filesystem", "warn", "unknown")
+    kind = kind_of(place)
+    if kind is None:
+        return Check("filesystem", "warn", "unknown")
+    return Check("filesystem", "fail" if is_network(kind) else "ok", kind)
 
 
 def _one_filesystem(root: Path) -> Check:

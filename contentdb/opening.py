@@ -1,0 +1,251 @@
+"""Making a store and opening one: what is refused, and in which order a new one comes to be.
+
+The index comes last: a directory whose index has its schema is a whole store, and a creation
+that was cut off anywhere before goes on when the store is opened again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from contentdb import files
+from contentdb.digest import DEFAULT_ALGORITHM
+from contentdb.errors import (
+    IndexBusyError,
+    IndexDamagedError,
+    NotAStoreError,
+    StorageError,
+    StoreError,
+    StoreNotFoundError,
+    UnsupportedFilesystemError,
+)
+from contentdb.filesystem import is_network, kind_of
+from contentdb.index import revision
+from contentdb.index.sqlite import SqliteIndex
+from contentdb.layout import BLOBS, DEFAULT_NAMESPACE, DIRECTORIES, INDEX, INGEST, QUARANTINE, TRASH
+from contentdb.parts import Parts
+from contentdb.shards import Shards
+
+if TYPE_CHECKING:
+    from contentdb.files import Directory
+
+__all__ = ["ALLOWED_BESIDE", "make_directories", "migrate", "open_parts", "open_root", "open_tree"]
+
+_MAKING_S: Final = 60.0
+"""How long to wait for another process that is making the same store."""
+
+ALLOWED_BESIDE: Final = {INDEX, f"{INDEX}-wal", f"{INDEX}-shm", *DIRECTORIES, "lost+found"}
+"""What may lie in a store's root: more, and the directory is something else."""
+
+
+def open_parts(
+    root: str | os.PathLike[str], *, create: bool, namespace: str, durable: bool
+) -> Parts:
+    """Open a store, made first if it is missing and ``create`` allows.
+
+    Raises:
+        StoreNotFoundError: There is none, and none is to be made.
+        NotAStoreError, NewerStoreError, MigrationNeededError, UnsupportedFilesystemError,
+        StorageError, IndexFailedError: It cannot be used; the message says why and what to do.
+    """
+    path = Path(os.path.realpath(root))
+    directory = open_root(path, create=create)
+    try:
+        _check_owner(directory, path)
+        if not _has_index(directory, path):
+            if not create:
+                raise StoreNotFoundError(str(path), _MISSING)
+            _make(directory, path)
+        parts = open_tree(path, directory, INDEX, namespace=namespace, durable=durable)
+    finally:
+        directory.close()
+    if namespace != DEFAULT_NAMESPACE:
+        parts.shards.share()
+    return parts
+
+
+_MISSING: Final = "there is no store here; make one with `contentdb init`, or open(create=True)"
+
+
+def open_root(path: Path, *, create: bool) -> Directory:
+    """Open the root, made if need be with what is missing above it."""
+    if not path.exists():
+        if not create:
+            raise StoreNotFoundError(str(path), _MISSING)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise StorageError.of("make directory", path, error) from error
+    if not path.is_dir():
+        raise NotAStoreError(str(path), "it is a file, not a directory; name another root")
+    return files.open_directory(str(path))
+
+
+def _check_owner(directory: Directory, path: Path) -> None:
+    found = os.fstat(directory.fd)
+    if found.st_uid != os.geteuid():
+        raise NotAStoreError(
+            str(path), f"it belongs to user {found.st_uid}; only its owner may use a store"
+        )
+    if found.st_mode & 0o022 and any(True for _ in files.entries(directory)):
+        raise StoreError(
+            str(path),
+            f"others may write into it; run chmod go-w on it (mode {found.st_mode & 0o777:o})",
+        )
+
+
+def _has_index(directory: Directory, path: Path) -> bool:
+    """Whether there is an index that was finished once and that this library can use."""
+    found = files.stat_name(directory, INDEX)
+    if found is None:
+        return False
+    if not files.is_private_file(found):
+        raise NotAStoreError(str(path), f"its {INDEX} is not a regular file of this user")
+    if not found.st_size:
+        return False
+    name = revision.revision_of(str(path / INDEX), str(path))
+    if name is None:
+        return False
+    revision.check(name, str(path))
+    return True
+
+
+# -- making ---------------------------------------------------------------------------------
+
+
+def _make(directory: Directory, path: Path) -> None:
+    """Make what is missing, alone; whoever waited for another finds nothing left to do."""
+    if not files.lock(directory.fd, str(path), wait=_MAKING_S):
+        raise IndexBusyError(str(path / INDEX), "another process is making the store; try again")
+    try:
+        if _has_index(directory, path):
+            return
+        _check_empty(directory, path)
+        if is_network(kind := kind_of(path)):
+            raise UnsupportedFilesystemError(
+                str(path),
+                f"it is on {kind}, whose locks and syncs cannot be trusted; use a local disk",
+            )
+        os.fchmod(directory.fd, 0o700)
+        make_directories(directory)
+        make_index(directory, INDEX)
+        files.sync_directory(directory)
+        _sync_parent(path)
+    finally:
+        files.unlock(directory.fd)
+
+
+def _check_empty(directory: Directory, path: Path) -> None:
+    names = {entry.name for entry in files.entries(directory)}
+    if foreign := sorted(names - ALLOWED_BESIDE):
+        raise NotAStoreError(
+            str(path), f"it holds {foreign[0]!r}, so it is something else; name an empty directory"
+        )
+    if BLOBS not in names:
+        return
+    shards = Shards(files.open_directory(BLOBS, within=directory))
+    try:
+        if any(children for _algorithm, _shard, children in shards.listing()):
+            raise IndexDamagedError(
+                str(path / INDEX), "it is missing; `contentdb reindex` rebuilds it from the blobs"
+            )
+    finally:
+        shards.close()
+
+
+def make_directories(directory: Directory) -> None:
+    """Make the directories of the layout that are missing, and put their names on disk."""
+    for name in DIRECTORIES:
+        files.make_directory(directory, name)
+    shards = Shards(files.open_directory(BLOBS, within=directory))
+    try:
+        shards.make(DEFAULT_ALGORITHM)
+    finally:
+        shards.close()
+    files.sync_directory(directory)
+
+
+def make_index(directory: Directory, name: str) -> None:
+    """Make an index file, if it is missing, and its schema."""
+    from contentdb.index.migrate import upgrade
+
+    fd = files.open_file(directory, name, os.O_RDWR | os.O_CREAT)
+    files.close(fd, directory.child(name))
+    upgrade(directory.child(name))
+
+
+def _sync_parent(path: Path) -> None:
+    parent = files.open_directory(str(path.parent))
+    try:
+        files.sync_directory(parent)
+    finally:
+        parent.close()
+
+
+def migrate(root: str | os.PathLike[str]) -> str:
+    """Bring an older store's index up to this library's revision, and name that revision.
+
+    Durable when it returns; may be repeated. Nobody else gets at the index meanwhile.
+
+    Raises:
+        StoreNotFoundError, NotAStoreError, NewerStoreError: There is nothing to migrate.
+    """
+    path = Path(os.path.realpath(root))
+    directory = open_root(path, create=False)
+    try:
+        _check_owner(directory, path)
+        if files.stat_name(directory, INDEX) is None:
+            raise StoreNotFoundError(str(path), _MISSING)
+        if not files.lock(directory.fd, str(path), wait=_MAKING_S):
+            raise IndexBusyError(str(path / INDEX), "it is in use; try again")
+        name = revision.revision_of(str(path / INDEX), str(path))
+        if name is not None and name != revision.HEAD and name in revision.REVISIONS:
+            make_index(directory, INDEX)
+        elif name is not None:
+            revision.check(name, str(path))
+    finally:
+        directory.close()
+    return revision.HEAD
+
+
+# -- opening ----------------------------------------------------------------------------------
+
+
+def open_tree(
+    path: Path, root: Directory, index_name: str, *, namespace: str, durable: bool
+) -> Parts:
+    """Open the directories of a store, and the index of that name."""
+    opened: dict[str, Directory] = {}
+    try:
+        for name in DIRECTORIES:
+            if name != BLOBS:  # without blobs there is no store, the others may have been tidied up
+                files.make_directory(root, name)
+            opened[name] = files.open_directory(name, within=root)
+        _check_one_filesystem(path, [root, *opened.values()])
+        if not files.lock_shared(opened[TRASH].fd, opened[TRASH].path):
+            raise StoreError(str(path), "its index is being rebuilt; try again when that is done")
+    except BaseException:
+        for directory in opened.values():
+            directory.close()
+        raise
+    return Parts(
+        path,
+        namespace=namespace,
+        durable=durable,
+        index=SqliteIndex(str(path / index_name), str(path), namespace=namespace, durable=durable),
+        shards=Shards(opened[BLOBS]),
+        ingest=opened[INGEST],
+        trash=opened[TRASH],
+        quarantine=opened[QUARANTINE],
+    )
+
+
+def _check_one_filesystem(path: Path, directories: list[Directory]) -> None:
+    """Links and renames are whole within one filesystem only."""
+    if len({os.fstat(directory.fd).st_dev for directory in directories}) > 1:
+        raise UnsupportedFilesystemError(
+            str(path), f"{', '.join(DIRECTORIES)} must be on one filesystem with their root"
+        )
