@@ -1,0 +1,149 @@
+"""Acting on what `verify` found. Nothing is destroyed: what is damaged goes to ``quarantine/``."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from contentdb import files
+from contentdb.digest import Hasher
+from contentdb.index import Outcome
+from contentdb.publish import Candidate
+from contentdb.verify import why_damaged
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from contentdb.digest import Digest
+    from contentdb.parts import Parts
+    from contentdb.store import Store
+    from contentdb.verify import Finding
+
+__all__ = ["Repaired", "adopt", "quarantine", "repair"]
+
+_PIECE_BYTES: Final = 1 << 20
+
+Action = Literal["adopted", "quarantined", "marked as missing", "made read-only", "left alone"]
+
+
+class Repaired(NamedTuple):
+    """What was done about a finding."""
+
+    finding: Finding
+    action: Action
+
+
+def repair(
+    store: Store, findings: Iterable[Finding], *, dry_run: bool = False
+) -> Iterator[Repaired]:
+    """Mend each finding as it comes, looking again first; durable when yielded.
+
+    An orphan that matches its name gets a row, one that does not goes to ``quarantine/``, as
+    does a corrupt blob, whose row is marked: it is served no more until its content is stored
+    again. So is the row of a missing file. A wrong mode is set right. May be repeated.
+
+    Args:
+        store: The store that the findings are of.
+        findings: From `Store.verify`, perhaps chosen among.
+        dry_run: Only say what would be done.
+    """
+    with store.parts() as parts:
+        for finding in findings:
+            yield Repaired(finding, _planned(parts, finding) if dry_run else _mend(parts, finding))
+
+
+def _planned(parts: Parts, finding: Finding) -> Action:
+    if finding.digest is None:
+        return "left alone"
+    if finding.kind == "orphan":
+        return "quarantined" if why_damaged(parts, finding.digest) else "adopted"
+    actions: dict[str, Action] = {
+        "corrupt": "quarantined", "missing": "marked as missing", "mode": "made read-only",
+    }  # fmt: skip
+    return actions[finding.kind]
+
+
+def _mend(parts: Parts, finding: Finding) -> Action:
+    digest = finding.digest
+    if digest is None:
+        return "left alone"
+    if finding.kind == "missing":
+        gone = parts.index.mark_damaged(digest, lambda: parts.shards.size(digest) is None)
+        return "marked as missing" if gone else "left alone"
+    if finding.kind == "mode":
+        return _set_mode(parts, digest)
+    if finding.kind == "orphan" and adopt(parts, digest):
+        return "adopted"
+    return "quarantined" if quarantine(parts, digest) else "left alone"
+
+
+def _set_mode(parts: Parts, digest: Digest) -> Action:
+    shard = parts.shards.shard(digest)
+    try:
+        # Its owner may be unable to read it as it is, so it is named and not opened.
+        os.chmod(digest.encoded, 0o444, dir_fd=shard.fd)
+    finally:
+        shard.close()
+    return "made read-only"
+
+
+def adopt(parts: Parts, digest: Digest) -> bool:
+    """Give a file without a row its row, if its bytes match its name; durable."""
+    fd = parts.shards.open(digest)
+    if fd is None:
+        return False
+    try:
+        hasher = Hasher(digest.algorithm)
+        while piece := files.read(fd, _PIECE_BYTES, digest):
+            hasher.update(piece)
+        if hasher.digest != digest:
+            return False
+        found = os.fstat(fd)
+        files.make_read_only(fd, digest)
+        files.sync(fd, digest)
+    finally:
+        os.close(fd)
+    _sync_shard(parts, digest)
+    born_ns = min(found.st_mtime_ns, time.time_ns())
+    made = Candidate(parts.shards, digest, found.st_size, hasher.checksum, {}, born_ns)
+    (outcome,) = parts.index.record([made])
+    return outcome is not Outcome.GONE
+
+
+def quarantine(parts: Parts, digest: Digest) -> bool:
+    """Take a damaged file out of the blobs and mark its row, if it is still damaged; durable."""
+    found = _identity(parts, digest)
+    if found is None or why_damaged(parts, digest) is None:
+        return False
+    name = f"{digest.replace(':', '-')}.{secrets.token_hex(4)}"
+
+    def take_away() -> bool:
+        """Not a file that healed it meanwhile."""
+        return _identity(parts, digest) == found and parts.shards.move(
+            digest, parts.quarantine, name
+        )
+
+    moved = parts.index.mark_damaged(digest, take_away)
+    if moved:
+        _sync_shard(parts, digest)
+        files.sync_directory(parts.quarantine)
+    return moved
+
+
+def _identity(parts: Parts, digest: Digest) -> tuple[int, int] | None:
+    shard = parts.shards.shard(digest)
+    try:
+        found = files.stat_name(shard, digest.encoded)
+    finally:
+        shard.close()
+    return None if found is None else (found.st_ino, found.st_ctime_ns)
+
+
+def _sync_shard(parts: Parts, digest: Digest) -> None:
+    shard = parts.shards.shard(digest)
+    try:
+        files.sync_directory(shard)
+    finally:
+        shard.close()

@@ -1,0 +1,137 @@
+"""Removing what was abandoned: ingests that nobody holds, files without a row, leftovers."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from contentdb import files, locks
+from contentdb.digest import Digest
+from contentdb.errors import InvalidArgumentError, InvalidDigestError
+from contentdb.recover import TEMPORARY, dead_temporaries, finish_delete
+from contentdb.verify import rows_of_shard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.index import IngestRow
+    from contentdb.parts import Parts
+
+__all__ = ["Swept", "drop_ingest", "sweep"]
+
+
+class Swept(NamedTuple):
+    """One thing that was removed, or would be."""
+
+    kind: Literal["ingest", "orphan", "leftover", "trash"]
+    name: str
+    """The ref of an ingest, the digest of an orphan, else the file's name."""
+    path: str
+    size: int
+    """Bytes."""
+
+
+def sweep(parts: Parts, *, older_than_s: float, dry_run: bool) -> Iterator[Swept]:
+    """Remove as it yields; see `Store.sweep`."""
+    if not older_than_s >= 0:
+        raise InvalidArgumentError(f"an age is 0 or more seconds, not {older_than_s}")
+    before_ns = time.time_ns() - int(older_than_s * 1e9)
+    yield from _ingests(parts, before_ns, dry_run=dry_run)
+    yield from _leftovers(parts, before_ns, dry_run=dry_run)
+    yield from _orphans(parts, before_ns, dry_run=dry_run)
+    if not dry_run:
+        for digest in parts.index.tombstones():
+            finish_delete(parts, digest)
+    yield from _trash(parts, before_ns, dry_run=dry_run)
+
+
+def drop_ingest(parts: Parts, name: str, ref: str) -> bool | None:
+    """Forget an ingest, then its bytes; None if its writer lives, False if there was none.
+
+    Not durable: an ingest that comes back with a power cut is dropped again.
+    """
+    fd = locks.acquire(parts.ingest, name)
+    if fd is None:
+        return None
+    try:
+        ended = parts.index.end(ref, None)
+        files.unlink(parts.ingest, name)
+    finally:
+        locks.release(fd)
+    return ended
+
+
+def _ingests(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
+    for row in parts.index.ingests():
+        updated_ns, size = _seen(parts, row)
+        if updated_ns > before_ns or locks.is_held(parts.ingest, row.name):
+            continue
+        if dry_run or drop_ingest(parts, row.name, row.ref):
+            yield Swept("ingest", row.ref, parts.ingest.child(row.name), size)
+
+
+def _seen(parts: Parts, row: IngestRow) -> tuple[int, int]:
+    """When an ingest last moved, in ns, and its bytes: what a killed writer wrote counts."""
+    found = files.stat_name(parts.ingest, row.name)
+    if found is None:
+        return row.updated_ns, 0
+    return max(row.updated_ns, min(found.st_mtime_ns, time.time_ns())), found.st_size
+
+
+def _leftovers(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
+    """Files of dead groups, and files that no ingest knows."""
+    dead = list(dead_temporaries(parts))
+    known = parts.index.ingest_names()
+    strange = [
+        entry.name
+        for entry in files.entries(parts.ingest)
+        if entry.name not in known and not entry.name.startswith(TEMPORARY)
+    ]
+    for name in dead + strange:
+        found = files.stat_name(parts.ingest, name)
+        if found is None or found.st_mtime_ns > before_ns or not files.is_private_file(found):
+            continue
+        if dry_run or _remove_unheld(parts, name):
+            yield Swept("leftover", name, parts.ingest.child(name), found.st_size)
+
+
+def _remove_unheld(parts: Parts, name: str) -> bool:
+    """Remove a file in ``ingest/`` unless a writer is about to give it a row."""
+    fd = locks.acquire(parts.ingest, name)
+    if fd is None:
+        return False
+    try:
+        return parts.index.ingest_of(name) is None and files.unlink(parts.ingest, name)
+    finally:
+        locks.release(fd)
+
+
+def _orphans(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
+    for algorithm, shard, children in parts.shards.listing():
+        rows = rows_of_shard(parts, algorithm, shard.path[-2:])
+        for name, found in children:
+            try:
+                digest = Digest(f"{algorithm}:{name}")
+            except InvalidDigestError:
+                continue
+            # A link or a rename moves the time of change: a commit in flight is young by it.
+            if digest in rows or found.st_ctime_ns > before_ns or parts.index.claims(digest):
+                continue
+            if dry_run or _to_trash(parts, digest):
+                yield Swept("orphan", digest, shard.child(name), found.st_size)
+
+
+def _to_trash(parts: Parts, digest: Digest) -> bool:
+    name = digest.replace(":", "-")
+    moved = parts.index.unless_claimed(digest, lambda: parts.shards.move(digest, parts.trash, name))
+    files.unlink(parts.trash, name)
+    return moved
+
+
+def _trash(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
+    for entry in files.entries(parts.trash):
+        found = files.stat_name(parts.trash, entry.name)
+        if found is None or found.st_ctime_ns > before_ns or not files.is_private_file(found):
+            continue
+        if dry_run or files.unlink(parts.trash, entry.name):
+            yield Swept("trash", entry.name, parts.trash.child(entry.name), found.st_size)

@@ -1,0 +1,168 @@
+"""Comparing files and index, changing nothing: every difference is a finding, never an error."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from contentdb import files
+from contentdb.digest import ALGORITHMS, Digest, new_hash
+from contentdb.errors import ContentDBError, CorruptBlobError, InvalidDigestError
+from contentdb.index import State
+from contentdb.layout import SHARDS
+from contentdb.reader import MISMATCH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.files import Directory
+    from contentdb.parts import Parts
+
+    Rows = dict[str, tuple[int, int]]
+    """Size and checksum by digest."""
+
+__all__ = ["Finding", "rows_of_shard", "verify", "why_damaged"]
+
+_PIECE_BYTES: Final = 1 << 20
+_BLOB_MODE: Final = 0o444
+
+
+class Finding(NamedTuple):
+    """One difference."""
+
+    kind: Literal["orphan", "missing", "corrupt", "mode"]
+    """``orphan``: a file without a row; ``missing``: a row without its file; ``corrupt``: bytes
+    that do not match; ``mode``: a blob that can be written to or not be read."""
+    digest: Digest | None
+    """None for what has no place in the layout at all."""
+    path: str
+    detail: str
+
+
+def verify(parts: Parts, *, quick: bool) -> Iterator[Finding]:
+    """Go through all shards; see `Store.verify`."""
+    for path in parts.shards.strays():
+        yield Finding("orphan", None, path, "it has no place in a store")
+    listing = parts.shards.listing()
+    seen = set()
+    for algorithm, shard, children in listing:
+        name = shard.path[-2:]
+        seen.add((algorithm, name))
+        rows = rows_of_shard(parts, algorithm, name)
+        yield from _shard(parts, algorithm, shard, children, rows, quick=quick)
+    for algorithm in ALGORITHMS:
+        for name in SHARDS:
+            if (algorithm, name) not in seen:
+                yield from _missing(parts, rows_of_shard(parts, algorithm, name))
+
+
+def rows_of_shard(parts: Parts, algorithm: str, shard: str) -> Rows:
+    """The rows whose files belong into a shard, without those that are being deleted."""
+    first = f"{algorithm}:{shard}"
+    rows = parts.index.rows_between(first, first + "g")  # past every hexadecimal digit
+    return {
+        digest: (size, checksum)
+        for digest, size, checksum, state in rows
+        if state != State.TOMBSTONE
+    }
+
+
+def _shard(
+    parts: Parts,
+    algorithm: str,
+    shard: Directory,
+    children: list[tuple[str, os.stat_result]],
+    rows: Rows,
+    *,
+    quick: bool,
+) -> Iterator[Finding]:
+    for name, found in children:
+        path = shard.child(name)
+        try:
+            digest = Digest(f"{algorithm}:{name}")
+        except InvalidDigestError:
+            yield Finding("orphan", None, path, "its name is not that of a blob")
+            continue
+        row = rows.pop(digest, None)
+        if row is None:
+            yield from _without_row(parts, digest, path)
+        elif not files.is_private_file(found):
+            yield Finding("corrupt", digest, path, "it is not a regular file of this user")
+        else:
+            yield from _with_row(parts, digest, path, found, row, quick=quick)
+    yield from _missing(parts, rows)
+
+
+def _without_row(parts: Parts, digest: Digest, path: str) -> Iterator[Finding]:
+    """A file whose row is on its way, or just went, is no finding."""
+    if not parts.index.claims(digest) and parts.shards.size(digest) is not None:
+        yield Finding("orphan", digest, path, "the index has no row of it")
+
+
+def _missing(parts: Parts, rows: Rows) -> Iterator[Finding]:
+    for text in rows:
+        digest = Digest(text)
+        row = parts.index.blob(digest)  # it may have been deleted since
+        if row is None or row.state == State.TOMBSTONE or parts.shards.size(digest) is not None:
+            continue
+        yield Finding("missing", digest, parts.shards.path(digest), "the index has a row of it")
+
+
+def _with_row(
+    parts: Parts,
+    digest: Digest,
+    path: str,
+    found: os.stat_result,
+    row: tuple[int, int],
+    *,
+    quick: bool,
+) -> Iterator[Finding]:
+    size, checksum = row
+    if found.st_size != size:
+        reason: str | None = f"it has {found.st_size} bytes, not {size}"
+    elif quick:
+        intact = parts.shards.holds(digest, size, checksum)
+        reason = None if intact else "its bytes do not match its checksum"
+    else:
+        reason = why_damaged(parts, digest)
+    if reason is not None and _is_still_so(parts, digest, found):
+        yield Finding("corrupt", digest, path, reason)
+    elif reason is None and found.st_mode & 0o777 != _BLOB_MODE:
+        yield Finding("mode", digest, path, f"its mode is {found.st_mode & 0o777:o}, not 444")
+
+
+def _is_still_so(parts: Parts, digest: Digest, found: os.stat_result) -> bool:
+    """Whether the file that was read is the blob's still: it may be healed or deleted by now."""
+    fd = _opened(parts, digest)
+    if fd is None:
+        return False
+    try:
+        return os.path.samestat(os.fstat(fd), found) and parts.index.claims(digest)
+    finally:
+        os.close(fd)
+
+
+def _opened(parts: Parts, digest: Digest) -> int | None:
+    try:
+        return parts.shards.open(digest)
+    except CorruptBlobError:
+        return None
+
+
+def why_damaged(parts: Parts, digest: Digest) -> str | None:
+    """Read a blob's file against its digest: what is wrong, or None."""
+    try:
+        fd = parts.shards.open(digest)
+    except ContentDBError as error:
+        return str(error)
+    if fd is None:
+        return "it is gone"
+    try:
+        running = new_hash(digest.algorithm)
+        while piece := files.read(fd, _PIECE_BYTES, digest):
+            running.update(piece)
+    except ContentDBError as error:
+        return str(error)
+    finally:
+        os.close(fd)
+    return None if running.hexdigest() == digest.encoded else MISMATCH
