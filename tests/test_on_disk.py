@@ -61,7 +61,7 @@ def test_nothing_else_is_left(store: Store, root: Path) -> None:
         writer.write(b"aborted")
     store.abort("aborted")
     with pytest.raises(contentdb.DigestMismatchError):
-        store.add(b"bad", expected=kept)
+        store.add(b"bad", expected=Digest.of(b"good"))
     store.delete(store.add(b"deleted").digest)
     list(store.add_many([b"one", b"two", b"one"]))
     assert sorted(tree(root).values()) == sorted([b"kept", b"committed", b"one", b"two"])

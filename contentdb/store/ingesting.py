@@ -1,0 +1,310 @@
+"""Bytes in: under a ref, resumable; or in one go; and a look at what is coming in."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from contentdb import adding, files, locks
+from contentdb.batch import Batch
+from contentdb.bulk import add_many
+from contentdb.content import Status
+from contentdb.digest import Digest
+from contentdb.errors import (
+    AlreadyExistsError,
+    NotFoundError,
+    RefLockedError,
+    SizeMismatchError,
+)
+from contentdb.filters import INGEST_FIELDS, parse
+from contentdb.labels import check_labels
+from contentdb.layout import check_ref, ingest_name
+from contentdb.pipeline import pump
+from contentdb.publish import stored
+from contentdb.sources import bytes_of, reading, skip_to
+from contentdb.store.opened import Opened
+from contentdb.sweep import drop_ingest
+from contentdb.writer import LocalWriter, begin, check_total, ref_locked
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from typing import BinaryIO
+
+    from typing_extensions import Buffer
+
+    from contentdb.adding import Link
+    from contentdb.content import Info
+    from contentdb.errors import ContentDBError
+    from contentdb.index import IngestRow
+
+__all__ = ["Ingesting"]
+
+
+class Ingesting(Opened):
+    """Plays `contentdb.content.Ingester` and `contentdb.content.IngestManager`."""
+
+    def writer(
+        self,
+        ref: str,
+        *,
+        total: int | None = None,
+        expected: str | None = None,
+        wait: float | bool = False,
+        redeclare: bool = False,
+    ) -> LocalWriter:
+        """Begin or resume the ingest of a ref, and hold it until the writer is closed.
+
+        What was written before a resume is kept even when its writer was killed. Beginning is
+        not durable: a power cut may forget an ingest, never a commit.
+
+        Args:
+            ref: The caller's name for it: any text of 1 to 4096 bytes.
+            total: Size in bytes, checked at the commit.
+            expected: Digest, checked at the commit.
+            wait: How long to wait for another writer of the ref, in seconds; True for ever.
+            redeclare: Let this ``total`` and ``expected`` replace those declared before.
+
+        Raises:
+            AlreadyExistsError: ``expected`` is stored; no ingest was made.
+            RefLockedError: Another writer holds the ref.
+            FailedPreconditionError: ``total`` or ``expected`` contradict those declared before.
+        """
+        batch = self._batch
+        if batch is not None and batch.holds(ref):
+            batch.flush()
+        with self._gate:
+            made = begin(
+                self._parts,
+                self._gate,
+                ref,
+                total=total,
+                expected=expected,
+                wait=wait,
+                redeclare=redeclare,
+                batch=lambda: self._batch,
+            )
+            self._writers.add(made)
+            return made
+
+    def ingest(
+        self,
+        ref: str,
+        source: BinaryIO,
+        *,
+        total: int | None = None,
+        expected: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        wait: float | bool = True,
+    ) -> Info:
+        """Take a whole stream in under a ref; durable when it returns, and may be repeated.
+
+        It waits for its turn and goes on where an earlier try stood, by seeking the source or
+        by reading over what is there already. Content that is stored already is success, and
+        if ``expected`` says so the source is not read.
+
+        Args:
+            ref: The caller's name for it.
+            source: A binary stream that stands at the beginning of the content.
+            total: Size in bytes; no more than that is read.
+            expected: Digest.
+            labels: For a blob that is new; one that is stored keeps its own.
+            wait: How long to wait for another writer of the ref, in seconds; True for ever.
+
+        Raises:
+            SizeMismatchError, DigestMismatchError: The source is not what was declared, or ended
+                early; the ingest is kept, to be resumed, or dropped by `abort`.
+            RefLockedError: Another writer went on holding the ref.
+            OSError: What the source raised; what came before it is kept.
+        """
+        check_ref(ref)
+        check_total(total)
+        kept = check_labels(labels or {})
+        fill = reading(source)
+        try:
+            writer = self.writer(ref, total=total, expected=expected, wait=wait)
+        except AlreadyExistsError as error:
+            return self._stored_meanwhile(ref, error)
+        with writer:
+            _take_in(source, fill, writer)
+            try:
+                return writer.commit(labels=kept)
+            except AlreadyExistsError as error:
+                return self._stored_meanwhile(ref, error)
+
+    def _stored_meanwhile(self, ref: str, error: AlreadyExistsError) -> Info:
+        """The content came in by another way: what this ref had of it is of no use."""
+        with suppress(NotFoundError, RefLockedError):
+            self.abort(ref)
+        with self._gate:
+            info = stored(self._parts, Digest(error.digest))
+        if info is None:  # it was deleted again in this very moment
+            raise error
+        return info
+
+    def add(
+        self,
+        source: Buffer | BinaryIO | os.PathLike[str],
+        *,
+        expected: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        link: Link = "copy",
+    ) -> Info:
+        """Store content without a ref; durable when it returns, and may be repeated.
+
+        Content that is stored already is success, and costs no write.
+
+        Args:
+            source: Bytes, a binary stream, or the path of a regular file.
+            expected: Digest; when it is stored, the source is not read.
+            labels: For a blob that is new; one that is stored keeps its own.
+            link: How a path's bytes get in. ``reflink`` shares its blocks; ``hardlink`` makes the
+                file itself the blob, read-only from then on; ``move`` also takes its name
+                away. Each becomes a copy where the filesystem cannot.
+
+        Raises:
+            DigestMismatchError: The content is not what was expected; nothing is stored.
+            StorageError: The source or the disk failed; nothing is stored.
+        """
+        kept = check_labels(labels or {})
+        wanted = None if expected is None else Digest(expected)
+        batch = self._batch
+        with self._gate:
+            if wanted is not None and (known := stored(self._parts, wanted)) is not None:
+                if link == "move" and isinstance(source, os.PathLike):
+                    return adding.add_path(self._parts, source, wanted, kept, link)
+                return known
+            if batch is not None and link == "copy":
+                return batch.add(source, wanted, kept)
+            view = bytes_of(source)
+            if view is not None:
+                return adding.add_bytes(self._parts, view, wanted, kept)
+            if isinstance(source, os.PathLike):
+                return adding.add_path(self._parts, source, wanted, kept, link)
+            return adding.add_stream(self._parts, reading(source), wanted, kept)
+
+    def add_many(
+        self,
+        sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
+        *,
+        expected: Iterable[str | None] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Generator[Info | ContentDBError]:
+        """Store many sources, sharing the cost of durability; durable when yielded.
+
+        An answer comes for each source, in order: its `Info`, or the error that concerns it
+        alone. Memory is bounded, and a slow source does not hold back those before it.
+
+        Args:
+            sources: Bytes, binary streams, or paths of regular files.
+            expected: As many digests, or None, each for its source.
+            labels: For blobs that are new.
+
+        Raises:
+            InvalidArgumentError: ``expected`` has fewer or more items than ``sources``.
+        """
+        kept = check_labels(labels or {})
+        with self._gate:
+            return add_many(self._parts, self._gate, sources, expected, kept)
+
+    @contextmanager
+    def batch(self) -> Iterator[Self]:
+        """Let this thread's adds and commits share the cost of durability.
+
+        What is added or committed in the block is durable, and seen by readers, once the block
+        is left; by an error too. A block within a block belongs to the outer one.
+
+        Raises:
+            ContentDBError: At the end, what kept something from being stored.
+        """
+        if self._batch is not None:
+            yield self
+            return
+        batch = self._local.batch = Batch(self._parts)
+        try:
+            yield self
+        finally:
+            self._local.batch = None
+            try:
+                with self._gate:
+                    batch.flush()
+            finally:
+                batch.discard()
+
+    # -- what is coming in ----------------------------------------------------------------------
+
+    def status(self, ref: str) -> Status:
+        """Describe one ingest as it is now.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._gate:
+            row = self._parts.index.ingest(check_ref(ref))
+            if row is None:
+                raise NotFoundError(ref=ref)
+            return self._status(row)
+
+    def statuses(self, *filters: str) -> Iterator[Status]:
+        """Describe the ingests that any of the filters selects, by ref; without filters all.
+
+        Raises:
+            InvalidFilterError: A filter does not parse.
+        """
+        chosen = parse(*filters, fields=INGEST_FIELDS)
+        with self._gate:
+            found = [self._status(row) for row in self._parts.index.ingests()]
+        return iter([status for status in found if chosen.matches(_fields(status))])
+
+    def _status(self, row: IngestRow) -> Status:
+        """What a row says, and what only the file knows: how far, and whether a writer lives."""
+        found = files.stat_name(self._parts.ingest, row.name)
+        offset = 0 if found is None else found.st_size
+        updated_ns = row.updated_ns
+        if found is not None and offset != row.offset:
+            updated_ns = max(updated_ns, min(found.st_mtime_ns, time.time_ns()))
+        expected = None if row.expected is None else Digest(row.expected)
+        held = locks.is_held(self._parts.ingest, row.name)
+        return Status(row.ref, offset, row.total, expected, row.started_ns, updated_ns, held)
+
+    def abort(self, ref: str) -> None:
+        """Drop an ingest and what it has received.
+
+        Raises:
+            NotFoundError: There is none.
+            RefLockedError: A live writer holds it.
+        """
+        with self._gate:
+            name = ingest_name(self._parts.namespace, check_ref(ref))
+            if self._parts.index.ingest(ref) is None:
+                raise NotFoundError(ref=ref)
+            dropped = drop_ingest(self._parts, name, ref)
+            if dropped is None:
+                raise ref_locked(self._parts, ref)
+            if not dropped:
+                raise NotFoundError(ref=ref)
+
+
+def _take_in(source: Any, fill: Any, writer: LocalWriter) -> None:  # noqa: ANN401 - see `reading`
+    """Bring an ingest from where it stands to the end of its source."""
+    if writer.offset:
+        skip_to(source, writer.offset, fill)
+    total = writer.status().total
+    if total is None:
+        pump(fill, writer)
+        return
+    pump(fill, writer, max(0, total - writer.offset))
+    if writer.offset == total and fill(memoryview(bytearray(1))):
+        raise SizeMismatchError(expected=total, actual=total + 1)
+
+
+def _fields(status: Status) -> dict[str, object]:
+    return {
+        "ref": status.ref,
+        "offset": status.offset,
+        "total": status.total,
+        "expected": status.expected,
+        "started_at": status.started_ns,
+        "updated_at": status.updated_ns,
+    }

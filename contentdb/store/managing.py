@@ -1,0 +1,170 @@
+"""What is there: listing, labels, removal, counting."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Final
+
+from contentdb.digest import ALGORITHMS, Digest
+from contentdb.errors import (
+    AmbiguousDigestError,
+    InvalidArgumentError,
+    InvalidDigestError,
+    MalformedDigestError,
+    NotFoundError,
+)
+from contentdb.filters import parse
+from contentdb.index import State
+from contentdb.labels import check_labels, keys_of_fields
+from contentdb.recover import finish_delete
+from contentdb.store.opened import Opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from contentdb.content import Info, Usage
+
+__all__ = ["Managing"]
+
+_PREFIX: Final = re.compile(r"(?:(sha256|sha384|sha512):)?([0-9a-f]{0,128})")
+
+
+class Managing(Opened):
+    """Plays `contentdb.content.Manager`."""
+
+    def info(self, digest: str) -> Info:
+        """What is known of a blob; its file is not looked at.
+
+        Raises:
+            NotFoundError: There is no such blob.
+            CorruptBlobError: It was found damaged before.
+        """
+        wanted = Digest(digest)
+        with self._gate:
+            return self._parts.index.info(wanted, self._row(wanted))
+
+    def exists(self, digest: str) -> bool:
+        """Whether the blob is stored, its file there in full, and not known to be damaged."""
+        wanted = Digest(digest)
+        with self._gate:
+            size = self._parts.shards.size(wanted)
+            if size is None:
+                return False
+            row = self._parts.index.blob(wanted)
+            return row is not None and row.state == State.LIVE and row.size == size
+
+    def resolve(self, text: str) -> Digest:
+        """Find the one blob whose digest begins so, with or without its algorithm.
+
+        Raises:
+            NotFoundError: There is none.
+            AmbiguousDigestError: There are several.
+            MalformedDigestError: No digest begins so.
+        """
+        with self._gate:
+            return self._whole(text) or self._shortened(text)
+
+    def _whole(self, text: str) -> Digest | None:
+        try:
+            digest = Digest(text)
+        except InvalidDigestError:
+            return None
+        row = self._parts.index.blob(digest)
+        if row is None or row.state == State.TOMBSTONE:
+            raise NotFoundError(digest=digest)
+        return digest
+
+    def _shortened(self, text: str) -> Digest:
+        form = _PREFIX.fullmatch(text)
+        if form is None or not text:
+            raise MalformedDigestError(
+                text, "a digest, or its beginning, is hexadecimal, after an algorithm and a colon"
+            )
+        algorithms = [form[1]] if form[1] else list(ALGORITHMS)
+        found = [
+            digest
+            for algorithm in algorithms
+            for digest in self._parts.index.shortened(f"{algorithm}:{form[2]}")
+        ]
+        if not found:
+            raise NotFoundError(digest=text)
+        if len(found) > 1:
+            raise AmbiguousDigestError(
+                text, f"{found[0]} and {found[1]} begin so; write more of it"
+            )
+        return found[0]
+
+    def update(
+        self, digest: str, labels: Mapping[str, str], *, fields: Sequence[str] | None = None
+    ) -> Info:
+        """Replace all labels, or with ``fields=["labels.k"]`` set just those keys. Durable.
+
+        An empty or missing value removes its key. ``updated_at`` moves, ``created_at`` does not.
+
+        Raises:
+            NotFoundError: There is no such blob.
+            InvalidLabelError: Key and value have more than 4096 bytes together.
+            InvalidFieldError: A field is not ``labels`` or one of them; nothing changes.
+        """
+        wanted = Digest(digest)
+        kept = check_labels(labels)
+        keys = None if fields is None else keys_of_fields(fields)
+        with self._gate:
+            before = self._row(wanted)
+            now_ns = max(time.time_ns(), before.updated_ns + 1)
+            if not self._parts.index.update_labels(wanted, kept, keys, now_ns):
+                self._row(wanted)
+                raise NotFoundError(digest=wanted)
+            return self._parts.index.info(wanted, self._row(wanted))
+
+    def walk(
+        self,
+        *filters: str,
+        sort: str = "digest",
+        after: str | None = None,
+        limit: int | None = None,
+    ) -> Iterator[Info]:
+        """Stream the blobs that any of the filters selects; without filters all.
+
+        What is streamed is the store as of the first record, in bounded memory. A long walk
+        keeps the index's log from being folded until it ends: take pages with ``after`` and
+        ``limit`` where the caller is slow.
+
+        Args:
+            *filters: See `contentdb.filters`.
+            sort: ``digest``, ``size``, ``created_at`` or ``updated_at``; ``-`` before it descends.
+            after: Begin behind this digest; in digest order only.
+            limit: At most so many.
+
+        Raises:
+            InvalidFilterError: A filter does not parse.
+            InvalidFieldError: There is no such order.
+        """
+        chosen = parse(*filters) if any(filters) else None
+        behind = None if after is None else Digest(after)
+        if behind is not None and sort != "digest":
+            raise InvalidArgumentError(
+                f"after pages in digest order; leave it out to sort by {sort}"
+            )
+        if limit is not None and limit < 0:
+            raise InvalidArgumentError(f"a limit is 0 or more, not {limit}")
+        with self._gate:
+            return self._parts.index.walk(chosen, sort, behind, limit)
+
+    def delete(self, digest: str) -> None:
+        """Remove a blob, its row and its file, damaged or not. Durable when it returns.
+
+        Raises:
+            NotFoundError: There is no such blob.
+        """
+        wanted = Digest(digest)
+        with self._gate:
+            if not self._parts.index.entomb(wanted):
+                raise NotFoundError(digest=wanted)
+            finish_delete(self._parts, wanted)
+
+    def usage(self) -> Usage:
+        """Count blobs, ingests and their bytes, from the index alone."""
+        with self._gate:
+            return self._parts.index.usage()

@@ -1,0 +1,168 @@
+"""What all roles of a store stand on: its parts, who is inside, its end, and forks."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Literal, NoReturn, Self
+
+from contentdb.errors import ContentDBError, CorruptBlobError, NotFoundError
+from contentdb.gate import Gate
+from contentdb.index import State
+from contentdb.recover import recover
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from contentdb.batch import Batch
+    from contentdb.digest import Digest
+    from contentdb.index import Blob
+    from contentdb.parts import Parts
+    from contentdb.writer import LocalWriter
+
+__all__ = ["Opened"]
+
+
+class Opened:
+    """The life of an open store."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._gate = Gate(parts.root)
+        self._writers: weakref.WeakSet[LocalWriter] = weakref.WeakSet()
+        self._local = threading.local()
+        with suppress(ContentDBError):  # what cannot be tidied now is tidied another time
+            recover(parts)
+        with _forking:
+            _open.add(self)
+
+    @property
+    def root(self) -> Path:
+        """The store's directory, absolute and without symbolic links."""
+        return self._parts.root
+
+    @property
+    def namespace(self) -> str:
+        """Whose rows are seen."""
+        return self._parts.namespace
+
+    @property
+    def durability(self) -> Literal["full", "process"]:
+        """What an acknowledgement is worth; see `contentdb.open`."""
+        return "full" if self._parts.durable else "process"
+
+    @contextmanager
+    def parts(self) -> Iterator[Parts]:
+        """What the store consists of, kept open for the block; for tools of this package."""
+        with self._gate:
+            yield self._parts
+
+    @property
+    def _batch(self) -> Batch | None:
+        """The block that this thread is in."""
+        return getattr(self._local, "batch", None)
+
+    # -- what several roles ask ---------------------------------------------------------------
+
+    def _row(self, digest: Digest) -> Blob:
+        """The row of a blob that may be served."""
+        row = self._parts.index.blob(digest)
+        if row is None or row.state == State.TOMBSTONE:
+            raise NotFoundError(digest=digest)
+        if row.state == State.DAMAGED:
+            path = self._parts.shards.path(digest)
+            raise CorruptBlobError(digest, path, "it was found damaged")
+        return row
+
+    def _gone(self, digest: Digest) -> NoReturn:
+        """Say that there is no such blob, or that its file was lost."""
+        self._row(digest)
+        with suppress(ContentDBError):
+            self._parts.index.mark_damaged(digest, lambda: self._parts.shards.size(digest) is None)
+        raise CorruptBlobError(digest, self._parts.shards.path(digest), "its file is gone")
+
+    def _damaged(self, fd: int, digest: Digest, reason: str) -> NoReturn:
+        """Mark a blob that was read and found damaged, unless it was healed meanwhile."""
+        with self._gate:
+            self._row(digest)
+            with suppress(ContentDBError):
+                self._parts.index.mark_damaged(digest, lambda: self._leads_to(digest, fd))
+            raise CorruptBlobError(digest, self._parts.shards.path(digest), reason)
+
+    def _leads_to(self, digest: Digest, fd: int) -> bool:
+        now = self._parts.shards.open(digest)
+        if now is None:
+            return False
+        try:
+            return os.path.samestat(os.fstat(now), os.fstat(fd))
+        finally:
+            os.close(now)
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Free all that the store holds; twice is harmless.
+
+        Calls of other threads are waited for. Writers are closed: their ingests are kept and
+        their refs are free. Readers and walks that were begun go on.
+        """
+        if not self._gate.close():
+            return
+        for writer in list(self._writers):
+            writer.close()
+        self._parts.close()
+
+    def __enter__(self) -> Self:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        """A forgotten store holds nothing."""
+        if hasattr(self, "_gate") and not self._gate.closed:
+            with suppress(ContentDBError):
+                self.close()
+
+    def __repr__(self) -> str:
+        """Show which store it is."""
+        return f"<{type(self).__name__} {str(self.root)!r}>"
+
+
+_forking = threading.RLock()
+_open: weakref.WeakSet[Opened] = weakref.WeakSet()
+_held: list[Opened] = []
+"""Stores between the two halves of a fork."""
+
+
+def _before_fork() -> None:
+    _forking.acquire()
+    _held.extend(_open)
+    for store in _held:
+        store._parts.index.before_fork()  # noqa: SLF001 - a function of this class
+
+
+def _after_fork(*, in_child: bool) -> None:
+    while _held:
+        store = _held.pop()
+        if in_child:
+            store._gate.after_fork_in_child()  # noqa: SLF001 - as above
+        store._parts.index.after_fork()  # noqa: SLF001
+    _forking.release()
+
+
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=lambda: _after_fork(in_child=False),
+    after_in_child=lambda: _after_fork(in_child=True),
+)

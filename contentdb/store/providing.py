@@ -1,0 +1,109 @@
+"""Bytes out. For a blob that is there no database is asked: its name is the promise."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from contentdb import exporting, files
+from contentdb.digest import Digest
+from contentdb.errors import CorruptBlobError
+from contentdb.layout import DEFAULT_NAMESPACE
+from contentdb.reader import BlobReader, read_whole
+from contentdb.store.opened import Opened
+
+if TYPE_CHECKING:
+    from contentdb.exporting import ExportLink
+
+__all__ = ["Providing"]
+
+
+class Providing(Opened):
+    """Plays `contentdb.content.Provider`."""
+
+    def open(self, digest: str, *, verify: bool = True) -> BlobReader:
+        """Open a blob for reading, as a seekable binary stream that knows its size.
+
+        Read from the beginning to the end, the bytes are verified as they pass: the read that
+        reaches the end raises instead of handing out a bad tail. It goes on reading when the
+        blob is deleted or the store closed meanwhile.
+
+        Args:
+            digest: Which.
+            verify: False saves the hashing, for who reads parts only.
+
+        Raises:
+            NotFoundError: There is no such blob.
+            CorruptBlobError: Its file is gone, or no file of ours; or later, from a read.
+        """
+        fd, wanted = self._opened(digest)
+        return BlobReader(fd, wanted, self._damaged, verify=verify)
+
+    def read(self, digest: str) -> bytes:
+        """All bytes of a blob, verified against its digest.
+
+        Raises:
+            NotFoundError: There is no such blob.
+            CorruptBlobError: Its bytes do not match; it is served no more until it is healed.
+        """
+        fd, wanted = self._opened(digest)
+        try:
+            return read_whole(fd, wanted, self._damaged)
+        finally:
+            os.close(fd)
+
+    def path(self, digest: str) -> Path:
+        """The read-only file that holds a blob's bytes, which are not verified here.
+
+        It is the store's: read it, link it, but never write to it. It is gone with a delete.
+
+        Raises:
+            NotFoundError: There is no such blob.
+            CorruptBlobError: Its file is gone.
+        """
+        wanted = Digest(digest)
+        with self._gate:
+            self._check_namespace_has(wanted)
+            if self._parts.shards.size(wanted) is None:
+                self._gone(wanted)
+            return Path(self._parts.shards.path(wanted))
+
+    def export(
+        self, digest: str, path: str | os.PathLike[str], *, link: ExportLink = "reflink"
+    ) -> Path:
+        """Write a blob to a path of the caller's, verified, whole or not at all; gives the path.
+
+        It replaces what is there. Not synced.
+
+        Args:
+            digest: Which.
+            path: Where to.
+            link: ``reflink`` shares the blocks until either side changes, ``hardlink`` shares the
+                read-only file itself; both become a copy where the filesystem cannot.
+
+        Raises:
+            NotFoundError, CorruptBlobError: As `read`.
+            StorageError: The target cannot be written.
+        """
+        fd, wanted = self._opened(digest)
+        return exporting.export(fd, wanted, Path(path), link, self._damaged)
+
+    def _opened(self, text: str) -> tuple[int, Digest]:
+        digest = Digest(text)
+        with self._gate:
+            self._check_namespace_has(digest)
+            fd = self._parts.shards.open(digest)
+            if fd is None:
+                self._gone(digest)
+        if not files.is_private_file(os.fstat(fd)):
+            os.close(fd)
+            path = self._parts.shards.path(digest)
+            raise CorruptBlobError(digest, path, "it is not a regular file of this user")
+        return fd, digest
+
+    def _check_namespace_has(self, digest: Digest) -> None:
+        """With several namespaces over the files, a name is no promise to all of them."""
+        parts = self._parts
+        if parts.namespace != DEFAULT_NAMESPACE or parts.shards.shared:
+            self._row(digest)

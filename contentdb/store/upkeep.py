@@ -1,0 +1,74 @@
+"""Looking after a store: verify changes nothing, the others act."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from contentdb.store.opened import Opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.reindex import Reindexed
+    from contentdb.sweep import Swept
+    from contentdb.verify import Finding
+
+__all__ = ["Upkeep"]
+
+T = TypeVar("T")
+
+
+class Upkeep(Opened):
+    """What an operator asks for; each method's work is in the module of its name."""
+
+    def verify(self, *, quick: bool = False) -> Iterator[Finding]:
+        """Compare all files with the index, changing nothing; findings as they come, or none.
+
+        Safe beside any other use of the store. `contentdb.repair` acts on findings.
+
+        Args:
+            quick: Compare sizes and XXH3-64 checksums, which finds decay at many times the
+                speed; a digest also shows what was forged.
+        """
+        from contentdb.verify import verify
+
+        return self._inside(verify(self._parts, quick=quick))
+
+    def sweep(self, *, older_than: float, dry_run: bool = False) -> Iterator[Swept]:
+        """Remove what was abandoned, and tell each thing as it goes.
+
+        That is: ingests that no writer holds, files that no row and no ingest knows, leftovers
+        of dead processes, and the trash. Safe beside any other use of the store.
+
+        Args:
+            older_than: Only what has not moved for so many seconds.
+            dry_run: Only tell.
+        """
+        from contentdb.sweep import sweep
+
+        return self._inside(sweep(self._parts, older_than_s=older_than, dry_run=dry_run))
+
+    def reindex(self) -> Reindexed:
+        """Bring the index in line with the files: they are the truth. Durable; may be repeated.
+
+        A file without a row is read: it gets one if it matches its name, else it goes to
+        ``quarantine/``. A row without a file goes. Labels of what has both stay.
+        """
+        from contentdb.reindex import reindex_parts
+
+        with self._gate:
+            return reindex_parts(self._parts)
+
+    def _inside(self, steps: Iterator[T]) -> Iterator[T]:
+        """Keep the store open while its caller is served, not while the caller works."""
+        with self._gate:
+            pass
+        return self._each_inside(steps)
+
+    def _each_inside(self, steps: Iterator[T]) -> Iterator[T]:
+        while True:
+            with self._gate:
+                step = next(steps, None)
+            if step is None:
+                return
+            yield step
