@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from contentdb import files, locks
@@ -206,7 +207,8 @@ def _taken_over(
 def _remove(fd: int, path: str) -> None:
     """Take the moved source's name away, if it is still that of the file that was stored."""
     try:
-        if os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(fd)):
-            os.unlink(path)  # noqa: PTH108 - beside a stat of the same text
+        source = Path(path)
+        if os.path.samestat(source.lstat(), os.fstat(fd)):
+            source.unlink()
     except OSError as error:
         raise StorageError.of("remove", path, error) from error

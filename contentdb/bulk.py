@@ -38,7 +38,7 @@ __all__ = ["add_many", "write_into"]
 _GROUP_COUNT: Final = 1000
 _GROUP_BYTES: Final = 64 << 20
 _GROWTH: Final = 8
-"""The first group has one item, so that the first answer comes soon; each next so many times more."""
+"""The first group has one item, so that the first answer comes soon; the next are larger."""
 _SLOW_S: Final = 0.01
 """A source that takes longer to come than this is worth a group by itself."""
 

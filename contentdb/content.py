@@ -113,7 +113,8 @@ class Info(tuple[str, int, int, int, "Mapping[str, str] | None"]):
     def __repr__(self) -> str:
         """Show what a person asks first."""
         labels = f", labels={dict(self.labels)}" if self[4] else ""
-        return f"Info({self[0]}, size={self[1]}, created_at={self.created_at:%Y-%m-%dT%H:%M:%SZ}{labels})"
+        created = f"{self.created_at:%Y-%m-%dT%H:%M:%SZ}"
+        return f"Info({self[0]}, size={self[1]}, created_at={created}{labels})"
 
 
 class Status(NamedTuple):

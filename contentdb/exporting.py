@@ -6,7 +6,6 @@ import errno
 import os
 import secrets
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from contentdb import files
@@ -14,6 +13,8 @@ from contentdb.errors import InvalidArgumentError, StorageError
 from contentdb.reader import BlobReader
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from contentdb.digest import Digest
     from contentdb.reader import Damaged
 

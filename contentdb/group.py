@@ -12,7 +12,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb import files, locks
-from contentdb.content import Info
 from contentdb.errors import ContentDBError, CorruptBlobError, RefLockedError
 from contentdb.index import Outcome
 from contentdb.layout import shard_name
@@ -22,6 +21,7 @@ from contentdb.recover import TEMPORARY
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from contentdb.content import Info
     from contentdb.digest import Digest
     from contentdb.files import Directory
     from contentdb.parts import Parts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from contentdb.errors import InvalidFieldError, InvalidLabelError
 
@@ -15,7 +15,7 @@ _LABEL_BYTES: Final = 4096
 _PREFIX: Final = "labels."
 
 
-def check_labels(labels: Mapping[str, str]) -> dict[str, str]:
+def check_labels(labels: Mapping[Any, Any]) -> dict[str, str]:
     """Copy the labels, or raise `InvalidLabelError`.
 
     Key and value are text without NUL, together at most 4096 bytes of UTF-8; the key is not

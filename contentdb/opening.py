@@ -225,8 +225,7 @@ def open_tree(
                 files.make_directory(root, name)
             opened[name] = files.open_directory(name, within=root)
         _check_one_filesystem(path, [root, *opened.values()])
-        if not files.lock_shared(opened[TRASH].fd, opened[TRASH].path):
-            raise StoreError(str(path), "its index is being rebuilt; try again when that is done")
+        _share(path, opened[TRASH])
     except BaseException:
         for directory in opened.values():
             directory.close()
@@ -241,6 +240,12 @@ def open_tree(
         trash=opened[TRASH],
         quarantine=opened[QUARANTINE],
     )
+
+
+def _share(path: Path, trash: Directory) -> None:
+    """Say, until the descriptor is closed, that the store is in use: see `reindex`."""
+    if not files.lock_shared(trash.fd, trash.path):
+        raise StoreError(str(path), "its index is being rebuilt; try again when that is done")
 
 
 def _check_one_filesystem(path: Path, directories: list[Directory]) -> None:

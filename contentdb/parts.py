@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from contentdb.files import Directory
     from contentdb.index import Index
     from contentdb.shards import Shards
 
-__all__ = ["Parts"]
+__all__ = ["HasParts", "Parts"]
 
 
 class Parts:
@@ -47,3 +48,11 @@ class Parts:
         self.shards.close()
         for directory in (self.ingest, self.trash, self.quarantine):
             directory.close()
+
+
+class HasParts(Protocol):
+    """An open store, to the tools that work on what it consists of."""
+
+    def parts(self) -> AbstractContextManager[Parts]:
+        """Lend the parts, kept open for the block."""
+        ...

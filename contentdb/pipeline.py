@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import xxhash
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-__all__ = ["PIECE_BYTES", "Sink", "pump"]
+__all__ = ["PIECE_BYTES", "Sink", "Taker", "pump"]
 
 PIECE_BYTES: Final = 1 << 20
 """What streams are read in."""
@@ -67,6 +67,18 @@ class _HashThread:
         self._pieces.put(None)
         if join:
             self._thread.join()
+
+
+class Taker(Protocol):
+    """Where a stream goes: takes pieces, and says when their buffers are free again."""
+
+    def feed(self, data: Buffer, /) -> object:
+        """Take a piece that stays as it is until `settle`."""
+        ...
+
+    def settle(self, *, pending: int = 0) -> None:
+        """Return when no more than so many pieces are in use."""
+        ...
 
 
 class Sink:
@@ -183,7 +195,7 @@ class Sink:
             self._thread.stop(join=False)
 
 
-def pump(read_into: Callable[[memoryview], int], sink: Sink, most: int | None = None) -> None:
+def pump(read_into: Callable[[memoryview], int], sink: Taker, most: int | None = None) -> None:
     """Take a stream in to its end, or to ``most`` bytes, reading while the last piece is hashed.
 
     Args:

@@ -57,8 +57,8 @@ def reindex(root: str | os.PathLike[str]) -> Reindexed:
     """Bring a store's index in line with its files; one that cannot be read is made anew.
 
     A new index takes over what the old one still says of labels, times and ingests; nobody may
-    use the store meanwhile. The old one is kept in ``quarantine/``. Durable when it returns; may be repeated, and
-    goes on where it was cut off.
+    use the store meanwhile. The old one is kept in ``quarantine/``. Durable when it returns;
+    may be repeated, and goes on where it was cut off.
 
     Raises:
         StoreError: There is no store, or it is in use while its index must be replaced.
@@ -190,10 +190,13 @@ def _salvage(path: Path) -> None:
     """Copy what can still be read of the old index's rows; damaged pages end a table's copy."""
     if not (path / INDEX).exists():
         return
-    with closing(connect(str(path / _NEW))) as new:
-        with suppress(sqlite3.Error, ContentDBError), closing(connect(str(path / INDEX))) as old:
-            for table in _TABLES:
-                _copy_rows(old, new, table)
+    with (
+        closing(connect(str(path / _NEW))) as new,
+        suppress(sqlite3.Error, ContentDBError),
+        closing(connect(str(path / INDEX))) as old,
+    ):
+        for table in _TABLES:
+            _copy_rows(old, new, table)
 
 
 def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:

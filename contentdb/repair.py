@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from contentdb.digest import Digest
-    from contentdb.parts import Parts
-    from contentdb.store import Store
+    from contentdb.parts import HasParts, Parts
     from contentdb.verify import Finding
 
 __all__ = ["Repaired", "adopt", "quarantine", "repair"]
@@ -36,7 +35,7 @@ class Repaired(NamedTuple):
 
 
 def repair(
-    store: Store, findings: Iterable[Finding], *, dry_run: bool = False
+    store: HasParts, findings: Iterable[Finding], *, dry_run: bool = False
 ) -> Iterator[Repaired]:
     """Mend each finding as it comes, looking again first; durable when yielded.
 

@@ -64,7 +64,7 @@ class Shards:
         files.sync_directory(self._blobs)
 
     def make(self, algorithm: str) -> None:
-        """Make the shards of an algorithm unless they are there; durable, and safe to do at once."""
+        """Make the shards of an algorithm unless they are there, durably; many may at once."""
         if algorithm in self._algorithms or self.has(algorithm):
             return
         alone = files.open_directory(".", within=self._blobs)  # a descriptor whose lock is ours
@@ -121,7 +121,8 @@ class Shards:
         try:
             shard = self.shard(digest)
         except StorageError as error:
-            return self._absent(digest, error)
+            self._check_absent(digest, error)
+            return None
         try:
             return files.open_file(shard, digest.encoded, os.O_RDONLY)
         except FileNotFoundError:
@@ -136,8 +137,8 @@ class Shards:
         finally:
             shard.close()
 
-    def _absent(self, digest: Digest, error: StorageError) -> None:
-        """Return None where no such blob can be: its algorithm was never used."""
+    def _check_absent(self, digest: Digest, error: StorageError) -> None:
+        """Bear it where no such blob can be: its algorithm was never used."""
         if error.errno == errno.ENOENT:
             return
         if error.errno not in _PLANTED:

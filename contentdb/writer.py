@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Self
 
 from contentdb import files, locks
-from contentdb.content import Status
+from contentdb.content import Info, Status
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
 from contentdb.errors import (
     AlreadyExistsError,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from contentdb.batch import Batch
-    from contentdb.content import Info
     from contentdb.errors import ContentDBError
     from contentdb.files import Directory
     from contentdb.gate import Gate
@@ -87,8 +86,7 @@ def begin(
     name = ingest_name(parts.namespace, check_ref(ref))
     check_total(total)
     wanted = None if expected is None else Digest(expected)
-    if wanted is not None and stored(parts, wanted) is not None:
-        raise AlreadyExistsError(wanted)
+    _refuse_stored(parts, wanted)
     fd = locks.acquire(parts.ingest, name, wait=wait)
     if fd is None:
         raise ref_locked(parts, ref)
@@ -96,8 +94,7 @@ def begin(
     try:
         known = _is_known(parts, name, ref)
         fd = _prepared(parts, name, fd, known=known)
-        if wanted is not None and stored(parts, wanted) is not None:  # while we waited
-            raise AlreadyExistsError(wanted)
+        _refuse_stored(parts, wanted)  # it may have come while we waited
         now_ns = time.time_ns()
         row = IngestRow(
             ref,
@@ -119,6 +116,11 @@ def begin(
             files.unlink(parts.ingest, name)
         locks.release(fd)
         raise
+
+
+def _refuse_stored(parts: Parts, wanted: Digest | None) -> None:
+    if wanted is not None and stored(parts, wanted) is not None:
+        raise AlreadyExistsError(wanted)
 
 
 def _is_known(parts: Parts, name: str, ref: str) -> bool:
@@ -304,8 +306,8 @@ class LocalWriter:
                 files.make_read_only(self._fd, self._path)
                 if (batch := self._batch()) is not None:
                     return self._join(batch, candidate)
-                self._sync()
-                return self._publish(candidate)
+                self.sync()
+                return self.publish(candidate)
             finally:
                 if not self._joined:
                     self._make_writable_again()
@@ -313,7 +315,7 @@ class LocalWriter:
 
     def _join(self, batch: Batch, candidate: Candidate) -> Info:
         try:
-            info = batch.join(_Joined(self, candidate))
+            info = batch.join(_Joined(self, self._parts, candidate))
         except AlreadyExistsError:
             self._drop()
             raise
@@ -351,7 +353,8 @@ class LocalWriter:
             self._row.token,
         )
 
-    def _sync(self) -> None:
+    def sync(self) -> None:
+        """Put the bytes on disk, or drop them; a step of `commit`."""
         if not self._parts.durable:
             return
         try:
@@ -360,8 +363,9 @@ class LocalWriter:
             self._drop()
             raise
 
-    def _publish(self, candidate: Candidate) -> Info:
-        outcome = publish(self._parts, candidate, self._link)
+    def publish(self, candidate: Candidate) -> Info:
+        """Name the file and record it; a step of `commit`."""
+        outcome = publish(self._parts, candidate, self.link)
         # With the row there is no way back: what remains can be done by anybody, at any time.
         if outcome is Outcome.FENCED:
             raise ref_locked(self._parts, self._row.ref)
@@ -370,12 +374,21 @@ class LocalWriter:
             raise AlreadyExistsError(candidate.digest)
         return candidate.info()
 
-    def _link(self, directory: Directory, name: str) -> bool:
+    def link(self, directory: Directory, name: str) -> bool:
+        """Give the ingest's file a second name; False if that is taken."""
         if not locks.is_current(self._parts.ingest, self._row.name, self._fd):
             raise FailedPreconditionError(
                 f"the file of ref {self._row.ref!r} was taken away; ingest it again"
             )
         return files.link(self._parts.ingest, self._row.name, directory, name)
+
+    def settle_joined(self, *, published: bool) -> None:
+        """End a commit that shared the cost of durability with others."""
+        if published:
+            self._take_file_away()
+        else:
+            self._make_writable_again()
+        self._let_go()
 
     def _drop(self) -> None:
         """Forget the ingest: its row first, so that its bytes are nobody's."""
@@ -449,29 +462,24 @@ class LocalWriter:
 class _Joined:
     """The commit of a writer as an item of a group: its ref stays held until the group is done."""
 
-    def __init__(self, writer: LocalWriter, candidate: Candidate) -> None:
+    def __init__(self, writer: LocalWriter, parts: Parts, candidate: Candidate) -> None:
         self._writer = writer
+        self._parts = parts
         self.candidate = candidate
         self.result: Info | ContentDBError | None = None
 
     def sync(self) -> None:
         """Put the bytes on disk."""
-        self._writer._sync()
+        self._writer.sync()
 
     def name(self, shard: Directory) -> None:
         """Link: the ingest keeps its own name until it has a row."""
-        writer = self._writer
-        link_or_replace(writer._parts, self.candidate, shard, writer._link)
+        link_or_replace(self._parts, self.candidate, shard, self._writer.link)
 
     def again(self) -> Info:
         """Go through the commit alone."""
-        return self._writer._publish(self.candidate)
+        return self._writer.publish(self.candidate)
 
     def done(self) -> None:
         """Free the ref; the ingest stays where it did not become a blob."""
-        writer = self._writer
-        if self.result is not None and not isinstance(self.result, Exception):
-            writer._take_file_away()
-        else:
-            writer._make_writable_again()
-        writer._let_go()
+        self._writer.settle_joined(published=isinstance(self.result, Info))
