@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb import files
-from contentdb.digest import ALGORITHMS, Digest
+from contentdb.digest import Digest
 from contentdb.errors import (
     ContentDBError,
     IndexDamagedError,
@@ -19,7 +19,7 @@ from contentdb.errors import (
     StoreError,
 )
 from contentdb.index.connection import connect
-from contentdb.layout import BLOBS, DEFAULT_NAMESPACE, INDEX, QUARANTINE, SHARDS, TRASH
+from contentdb.layout import BLOBS, DEFAULT_NAMESPACE, INDEX, QUARANTINE, TRASH
 from contentdb.opening import (
     ALLOWED_BESIDE,
     make_directories,
@@ -29,7 +29,7 @@ from contentdb.opening import (
     open_tree,
 )
 from contentdb.repair import adopt
-from contentdb.verify import rows_of_shard
+from contentdb.verify import rows_of_shard, shards_with_rows
 
 if TYPE_CHECKING:
     from contentdb.files import Directory
@@ -101,7 +101,7 @@ def _check_index(path: Path) -> None:
 def reindex_parts(parts: Parts) -> Reindexed:
     """Go through all shards; see `Store.reindex`."""
     counts = dict.fromkeys(Reindexed._fields, 0)
-    unseen = {(algorithm, shard) for algorithm in ALGORITHMS for shard in SHARDS}
+    unseen = set(shards_with_rows(parts))
     for algorithm, shard, children in parts.shards.listing():
         unseen.discard((algorithm, shard.path[-2:]))
         rows = rows_of_shard(parts, algorithm, shard.path[-2:])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Rows = dict[str, tuple[int, int]]
     """Size and checksum by digest."""
 
-__all__ = ["Finding", "rows_of_shard", "verify", "why_damaged"]
+__all__ = ["Finding", "rows_of_shard", "shards_with_rows", "verify", "why_damaged"]
 
 _PIECE_BYTES: Final = 1 << 20
 _BLOB_MODE: Final = 0o444
@@ -50,10 +50,16 @@ def verify(parts: Parts, *, quick: bool) -> Iterator[Finding]:
         seen.add((algorithm, name))
         rows = rows_of_shard(parts, algorithm, name)
         yield from _shard(parts, algorithm, shard, children, rows, quick=quick)
+    for algorithm, name in shards_with_rows(parts):
+        if (algorithm, name) not in seen:
+            yield from _missing(parts, rows_of_shard(parts, algorithm, name))
+
+
+def shards_with_rows(parts: Parts) -> Iterator[tuple[str, str]]:
+    """The shards that rows may point to: all those of each algorithm that has a row."""
     for algorithm in ALGORITHMS:
-        for name in SHARDS:
-            if (algorithm, name) not in seen:
-                yield from _missing(parts, rows_of_shard(parts, algorithm, name))
+        if parts.index.shortened(f"{algorithm}:"):
+            yield from ((algorithm, name) for name in SHARDS)
 
 
 def rows_of_shard(parts: Parts, algorithm: str, shard: str) -> Rows:
