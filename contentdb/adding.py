@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import time
@@ -48,9 +49,33 @@ class Temporary:
 
     def link(self, directory: Directory, name: str) -> bool:
         """Give the file a name; False if it is taken."""
-        if self._name is None:
+        if self._name is not None:
+            return files.link(self._parts.ingest, self._name, directory, name)
+        try:
             return files.link_unnamed(self.fd, directory, name)
-        return files.link(self._parts.ingest, self._name, directory, name)
+        except StorageError as error:
+            # Linux gives such a file its first name only: one that a delete took away is copied.
+            if error.errno != errno.ENOENT or not self._copy_nameless():
+                raise
+        return files.link_unnamed(self.fd, directory, name)
+
+    def _copy_nameless(self) -> bool:
+        """Go on with a copy that never had a name, as durable; False if there can be none."""
+        fd = files.create_unnamed(self._parts.ingest)
+        if fd is None:
+            return False
+        try:
+            os.lseek(self.fd, 0, os.SEEK_SET)
+            files.copy(self.fd, fd, self.path)
+            files.make_read_only(fd, self.path)
+            if self._parts.durable:
+                files.sync(fd, self.path)
+        except BaseException:
+            os.close(fd)
+            raise
+        old, self.fd = self.fd, fd
+        os.close(old)
+        return True
 
     def close(self) -> None:
         """Let go of the file; what it was named is kept."""
