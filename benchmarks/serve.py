@@ -125,7 +125,7 @@ def contentdb_server(folder: Path) -> Iterator[Path]:
     command = [sys.executable, "-m", "contentdb", "--root", str(folder / "store")]
     process = subprocess.Popen([*command, "serve", "--socket", str(address)])
     try:
-        while ctr(address, "version").code:  # it waits for a socket that is not there yet
+        while ctr(address, "content", "ls").code:  # it waits for a socket that is not there yet
             if process.poll() is not None:
                 raise RuntimeError("contentdb serve does not start")
         yield address

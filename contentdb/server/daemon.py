@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from contentdb.store import Store
+    from contentdb.store import Durability, Store
 
 __all__ = ["ListenError", "Server", "Tls"]
 
@@ -64,7 +64,7 @@ class Server:
         self,
         root: str | os.PathLike[str],
         *,
-        durability: str = "full",
+        durability: Durability = "full",
         default_namespace: str | None = None,
         read_only: bool = False,
         limits: Limits | None = None,

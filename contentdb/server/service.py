@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
 
-    from contentdb.store import Store
     from google.protobuf.message import Message
 
     from contentdb.server.limits import Limits
     from contentdb.server.metrics import Metrics
     from contentdb.server.namespaces import Namespaces
+    from contentdb.store import Store
 
 __all__ = ["SERVICE", "Service"]
 

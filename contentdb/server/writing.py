@@ -21,9 +21,8 @@ from contentdb.server.statuses import Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentdb.store import Store
-
     from contentdb.digest import Digest
+    from contentdb.store import Store
 
 __all__ = ["write"]
 
