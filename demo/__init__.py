@@ -1,0 +1,1 @@
+"""What `make demo` runs: the main job, on real files, through the real commands."""
