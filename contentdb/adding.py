@@ -71,16 +71,16 @@ class Temporary:
             if self._parts.durable:
                 files.sync(fd, self.path)
         except BaseException:
-            os.close(fd)
+            files.let_go(fd)
             raise
         old, self.fd = self.fd, fd
-        os.close(old)
+        files.let_go(old)
         return True
 
     def close(self) -> None:
         """Let go of the file; what it was named is kept."""
         if self._name is None:
-            os.close(self.fd)
+            files.let_go(self.fd)
         else:
             files.unlink(self._parts.ingest, self._name)
             locks.release(self.fd)
@@ -179,7 +179,7 @@ def add_path(
             _remove(fd, os.fspath(source))
         return info
     finally:
-        os.close(fd)
+        files.let_go(fd)
 
 
 def _cloned(
@@ -226,7 +226,7 @@ def _taken_over(
         return info
     finally:
         if not linked:
-            os.fchmod(fd, found.st_mode & 0o7777)
+            files.set_mode(fd, found.st_mode & 0o7777, path)
 
 
 def _remove(fd: int, path: str) -> None:

@@ -104,7 +104,7 @@ def _write_path(
         again = lambda: add_path(parts, source, expected, labels, "copy")  # noqa: E731 - one line, used once
         return _write_stream(group, parts, fill, expected, labels, again)
     finally:
-        os.close(fd)
+        files.let_go(fd)
 
 
 def _write_stream(

@@ -10,6 +10,7 @@ No name is ever followed through a symbolic link: directories are opened once, w
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import functools
@@ -33,6 +34,7 @@ __all__ = [
     "create_unnamed",
     "entries",
     "is_private_file",
+    "let_go",
     "link",
     "link_unnamed",
     "lock",
@@ -46,6 +48,7 @@ __all__ = [
     "read_at",
     "read_into",
     "rename",
+    "set_mode",
     "start_write_back",
     "stat_name",
     "sync",
@@ -84,7 +87,7 @@ class Directory:
         """Free the descriptor; twice is harmless."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
-            os.close(fd)
+            let_go(fd)
 
 
 # -- directories -----------------------------------------------------------------------------
@@ -234,18 +237,20 @@ def truncate(fd: int, size: int, path: str) -> None:
 
 def make_read_only(fd: int, path: str) -> None:
     """Give the file the mode of a blob: 0444."""
-    try:
-        os.fchmod(fd, 0o444)
-    except OSError as error:
-        raise StorageError.of("make read-only", path, error) from error
+    set_mode(fd, 0o444, path)
 
 
 def make_writable(fd: int, path: str) -> None:
     """Give the file the mode of an ingest again: 0600."""
+    set_mode(fd, 0o600, path)
+
+
+def set_mode(fd: int, mode: int, path: str) -> None:
+    """Set the permission bits of an open file."""
     try:
-        os.fchmod(fd, 0o600)
+        os.fchmod(fd, mode)
     except OSError as error:
-        raise StorageError.of("make writable", path, error) from error
+        raise StorageError.of("change the mode of", path, error) from error
 
 
 def copy(source: int, target: int, path: str) -> None:
@@ -268,6 +273,12 @@ def stat_name(within: Directory, name: str) -> os.stat_result | None:
         return None
     except OSError as error:
         raise StorageError.of("stat", within.child(name), error) from error
+
+
+def let_go(fd: int) -> None:
+    """Close a descriptor that nothing hangs on any more, whatever the system says of it."""
+    with contextlib.suppress(OSError):
+        os.close(fd)
 
 
 def close(fd: int, path: str) -> None:
@@ -411,6 +422,13 @@ def lock_shared(fd: int, path: str) -> bool:
     return True
 
 
-def unlock(fd: int) -> None:
-    """Free the lock now, even where a forked child still holds a copy of the descriptor."""
-    fcntl.flock(fd, fcntl.LOCK_UN)
+def unlock(fd: int) -> bool:
+    """Free the lock now, even where a forked child still holds a copy of the descriptor.
+
+    False if the system refused: then only closing the descriptor frees it.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_UN)
+    except OSError:
+        return False
+    return True

@@ -103,7 +103,7 @@ class Temp:
         try:
             files.sync(fd, self._parts.ingest.child(name))
         finally:
-            os.close(fd)
+            files.let_go(fd)
 
     def name(self, shard: Directory) -> None:
         """Rename: whatever had the name has the same content, or is damaged."""

@@ -111,7 +111,7 @@ def is_held(within: Directory, name: str) -> bool:
     try:
         return not files.lock_shared(fd, within.child(name))
     finally:
-        os.close(fd)
+        files.let_go(fd)
 
 
 def release(fd: int) -> None:
@@ -124,7 +124,7 @@ def release(fd: int) -> None:
 def _close(fd: int) -> None:
     with _guard:
         _held.discard(fd)
-        os.close(fd)
+        files.let_go(fd)
 
 
 def holder() -> str:
@@ -134,7 +134,7 @@ def holder() -> str:
 
 def _in_child() -> None:
     for fd in _held:
-        os.close(fd)
+        files.let_go(fd)
     _held.clear()
     _guard.release()
 

@@ -71,7 +71,13 @@ _MISSING: Final = "there is no store here; make one with `contentdb init`, or op
 
 def open_root(path: Path, *, create: bool) -> Directory:
     """Open the root, made if need be with what is missing above it."""
-    if not path.exists():
+    try:
+        is_there, is_folder = path.exists(), path.is_dir()
+    except OSError as error:
+        raise StorageError.of("stat", path, error) from error
+    if is_there and not is_folder:
+        raise NotAStoreError(str(path), "it is a file, not a directory; name another root")
+    if not is_there:
         if not create:
             raise StoreNotFoundError(str(path), _MISSING)
         try:
@@ -79,8 +85,6 @@ def open_root(path: Path, *, create: bool) -> Directory:
             path.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise StorageError.of("make directory", path, error) from error
-    if not path.is_dir():
-        raise NotAStoreError(str(path), "it is a file, not a directory; name another root")
     return files.open_directory(str(path))
 
 
@@ -129,7 +133,7 @@ def _make(directory: Directory, path: Path) -> None:
                 str(path),
                 f"it is on {kind}, whose locks and syncs cannot be trusted; use a local disk",
             )
-        os.fchmod(directory.fd, 0o700)
+        files.set_mode(directory.fd, 0o700, str(path))
         make_directories(directory)
         make_index(directory, INDEX)
         files.sync_directory(directory)

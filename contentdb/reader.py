@@ -120,7 +120,7 @@ class BlobReader(io.RawIOBase):
         """Free the descriptor; twice is harmless."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
-            os.close(fd)
+            files.let_go(fd)
         super().close()
 
     def _check_open(self) -> None:

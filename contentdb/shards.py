@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from typing import TYPE_CHECKING, Final
 
 import xxhash
@@ -171,7 +170,7 @@ class Shards:
             while piece := files.read(fd, _PIECE_BYTES, digest):
                 running.update(piece)
         finally:
-            os.close(fd)
+            files.let_go(fd)
         return signed(running.intdigest()) == checksum
 
     def move(self, digest: Digest, target: Directory, new_name: str) -> bool:
@@ -233,6 +232,5 @@ def _children(shard: Directory) -> Iterator[tuple[str, os.stat_result]]:
 
 def _stray_shards(algorithm: Directory) -> Iterator[str]:
     for entry in files.entries(algorithm):
-        mode = entry.stat(follow_symlinks=False).st_mode
-        if entry.name not in SHARDS or not stat.S_ISDIR(mode):
+        if entry.name not in SHARDS or not entry.is_dir(follow_symlinks=False):
             yield algorithm.child(entry.name)

@@ -43,7 +43,7 @@ def open_source(source: os.PathLike[str]) -> int:
     except ValueError as error:  # a NUL in the path
         raise InvalidArgumentError(f"{path!r} is no path: {error}") from error
     if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
+        files.let_go(fd)
         cause = OSError(errno.EINVAL, "it is not a regular file")
         raise StorageError("store", path, cause)
     return fd

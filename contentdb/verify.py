@@ -145,7 +145,7 @@ def _is_still_so(parts: Parts, digest: Digest, found: os.stat_result) -> bool:
     try:
         return os.path.samestat(os.fstat(fd), found) and parts.index.claims(digest)
     finally:
-        os.close(fd)
+        files.let_go(fd)
 
 
 def _opened(parts: Parts, digest: Digest) -> int | None:
@@ -170,5 +170,5 @@ def why_damaged(parts: Parts, digest: Digest) -> str | None:
     except ContentDBError as error:
         return str(error)
     finally:
-        os.close(fd)
+        files.let_go(fd)
     return None if running.hexdigest() == digest.encoded else MISMATCH

@@ -258,8 +258,9 @@ class Database:
             raise IndexBusyError(self._path, f"held for over {BUSY_S:.0f} s by another process")
 
     def _leave(self) -> None:
-        if self._lock is not None:
-            files.unlock(self._lock.fd)
+        if self._lock is not None and not files.unlock(self._lock.fd):
+            self._lock.close()  # which frees it as well; what was committed stays so
+            self._lock = None
 
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:

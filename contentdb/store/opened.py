@@ -8,6 +8,7 @@ import weakref
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
+from contentdb import files
 from contentdb.errors import ContentDBError, CorruptBlobError, NotFoundError
 from contentdb.gate import Gate
 from contentdb.index import State
@@ -100,7 +101,7 @@ class Opened:
         try:
             return os.path.samestat(os.fstat(now), os.fstat(fd))
         finally:
-            os.close(now)
+            files.let_go(now)
 
     # -- the end ------------------------------------------------------------------------------
 

@@ -51,7 +51,7 @@ class Providing(Opened):
         try:
             return read_whole(fd, wanted, self._damaged)
         finally:
-            os.close(fd)
+            files.let_go(fd)
 
     def path(self, digest: str) -> Path:
         """The read-only file that holds a blob's bytes, which are not verified here.
@@ -97,7 +97,7 @@ class Providing(Opened):
             if fd is None:
                 self._gone(digest)
         if not files.is_private_file(os.fstat(fd)):
-            os.close(fd)
+            files.let_go(fd)
             path = self._parts.shards.path(digest)
             raise CorruptBlobError(digest, path, "it is not a regular file of this user")
         return fd, digest
