@@ -6,6 +6,7 @@ interrupts its recovery.
 
 from __future__ import annotations
 
+import random
 from typing import Any, Final
 
 from tests.crash.pool import Pool
@@ -15,8 +16,11 @@ from tests.crash.suite import FailsUndisturbedError, Outcome, Plan, Violation, c
 
 __all__ = ["case_of", "job_of", "kills"]
 
-_RECOVERY_STRIDE: Final = 7
+_RECOVERY_STRIDE: Final = 12
 """A recovery is interrupted after every so many first kills."""
+_RECOVERY_KILLS: Final = 5
+"""At so many places, spread over all of its calls."""
+_RECOVERED: Final = ("commit", "delete", "group", "repair", "resume", "reindex-lost")
 
 
 def case_of(job: dict[str, Any]) -> str:
@@ -52,12 +56,14 @@ def _points(pool: Pool, scenario: str, durability: str) -> list[dict[str, Any]]:
 
 def _recoveries(pool: Pool, scenario: str, count: int) -> list[dict[str, Any]]:
     """Second kills, spread over the calls of recoveries from first kills."""
-    cases = []
-    for target in range(3, count, _RECOVERY_STRIDE):
-        base = {"scenario": scenario, "mode": Mode.KILL, "target": target}
-        whole = pool.ask(base | {"again": 1 << 40})["count"]
-        cases += [base | {"again": again} for again in range(target % 5, whole, 5)]
-    return cases
+    base = {"scenario": scenario, "mode": Mode.KILL}
+    whole = pool.ask(base | {"target": count // 2, "again": 1 << 40})["count"]
+    draw = random.Random(scenario)
+    return [
+        base | {"target": target, "again": again}
+        for target in range(3, count, _RECOVERY_STRIDE)
+        for again in draw.sample(range(whole), min(whole, _RECOVERY_KILLS))
+    ]
 
 
 def _cases(pool: Pool, plan: Plan) -> list[dict[str, Any]]:
@@ -68,7 +74,7 @@ def _cases(pool: Pool, plan: Plan) -> list[dict[str, Any]]:
         if plan.mutant is None and scenario != "create":
             kills_only = [job for job in points if job["mode"] == Mode.KILL]
             cases += [job | {"durability": "process"} for job in kills_only]
-        if scenario in {"commit", "delete", "group", "repair", "resume"} and plan.mutant is None:
+        if scenario in _RECOVERED and plan.mutant is None:
             cases += _recoveries(pool, scenario, len(points))
     return cases
 

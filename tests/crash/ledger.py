@@ -7,6 +7,7 @@ engine kills, tears or loses. After the crash `Promises` is what the store is he
 from __future__ import annotations
 
 import os
+import traceback
 from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
@@ -79,7 +80,13 @@ class Ledger:
         """The workload ended with an error."""
         kind = type(error)
         text = f"{kind.__module__}.{kind.__qualname__}: {error}".replace("\n", " ")
-        self._say("failed", 0, text[:500])
+        self._say("failed", 0, text[:400] + _place_of(error))
+
+
+def _place_of(error: BaseException) -> str:
+    """Where it was raised, for who has to find out why."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" (at {os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
 
 
 class Promises:

@@ -6,6 +6,7 @@ say in the ledger what they were promised.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from functools import partial
@@ -234,8 +235,13 @@ def _again(root: Path, ledger: Ledger) -> None:
 
 
 def _heal(root: Path, ledger: Ledger) -> None:
-    """Store the content of damaged, missing and orphaned blobs again."""
+    """Store the content of damaged, missing and orphaned blobs again.
+
+    Where the damage has kept the size, it has to be noticed first: to store is not to verify.
+    """
     with _open(root) as store:
+        with contextlib.suppress(contentdb.CorruptBlobError):
+            store.read(digest_of(0))
         for number in (0, 1, 4):
             _add(store, ledger, number)
 

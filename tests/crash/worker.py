@@ -161,7 +161,8 @@ class Server:
         try:
             run(self._root, ledger)
         except Exception as error:  # noqa: BLE001 - judged by the parent
-            ledger.failed(error.with_traceback(None))
+            ledger.failed(error)
+            error.__traceback__ = None
             del error
         self._control.arm(on=False)
         gc.collect()
