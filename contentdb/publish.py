@@ -24,16 +24,19 @@ if TYPE_CHECKING:
     from contentdb.parts import Parts
     from contentdb.shards import Shards
 
-__all__ = ["Candidate", "give_name", "link_or_replace", "publish", "stored"]
+__all__ = ["Candidate", "give_name", "link_or_replace", "made", "publish", "stored"]
 
 _ATTEMPTS: Final = 100
 """Deletes of one digest that a commit of it outlasts."""
+
+_VOUCHED: Final = frozenset({State.LIVE})
 
 
 class Candidate:
     """What is to become a blob, or has just become one; plays `contentdb.index.Entry`."""
 
-    __slots__ = ("checksum", "digest", "labels", "now_ns", "ref", "shards", "size", "token")
+    __slots__ = ("checksum", "digest", "labels", "now_ns", "only_if", "ref", "shards", "size",
+                 "token")  # fmt: skip
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Candidate:
         self.now_ns = now_ns
         self.ref = ref
         self.token = token
+        self.only_if: frozenset[int | None] | None = None
 
     def present(self) -> bool:
         """Whether the blob's file still has its name and size: one stat."""
@@ -64,18 +68,29 @@ class Candidate:
         return Info(str(self.digest), self.size, self.now_ns, self.now_ns, dict(self.labels))
 
 
+def made(parts: Parts, candidate: Candidate) -> Info:
+    """The Info of a blob that this process made just now, remembered."""
+    info = candidate.info()
+    parts.known.put(info)
+    return info
+
+
 def stored(parts: Parts, digest: Digest) -> Info | None:
     """Look a blob up; None unless its row is live and its file there with the row's size.
 
     The file is asked first: for new content, which is the common case, that is all.
     """
-    size = parts.shards.size(digest)
-    if size is None:
+    found = parts.shards.stat(digest)
+    if found is None:
         return None
+    if (known := parts.known.get(digest, found)) is not None:
+        return known
     row = parts.index.blob(digest)
-    if row is None or row.state != State.LIVE or row.size != size:
+    if row is None or row.state != State.LIVE or row.size != found.st_size:
         return None
-    return parts.index.info(digest, row)
+    info = parts.index.info(digest, row)
+    parts.known.put(info)
+    return info
 
 
 def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> Outcome:
@@ -120,6 +135,7 @@ def link_or_replace(
     link: Callable[[Directory, str], bool],
 ) -> None:
     """Give the file its name in its open shard, over a damaged file that has it."""
+    candidate.only_if = None
     if not link(shard, candidate.digest.encoded) and not _is_whole(parts, candidate):
         _replace(parts, shard, candidate.digest.encoded, link)
 
@@ -127,14 +143,15 @@ def link_or_replace(
 def _is_whole(parts: Parts, candidate: Candidate) -> bool:
     """Whether the file that has the name already holds the same content, and safely.
 
-    Where a row vouches for it, its size is enough. Otherwise it is read, and synced: whoever
-    made it may have been about to.
+    Where a row vouches for it, its size is enough, as long as that row stays. Otherwise it is
+    read, and synced: whoever made it may have been about to.
     """
     shards = parts.shards
     if not candidate.present():
         return False
     row = parts.index.blob(candidate.digest)
     if row is not None and row.state == State.LIVE:
+        candidate.only_if = _VOUCHED
         return True
     if not shards.holds(candidate.digest, candidate.size, candidate.checksum):
         return False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from contentdb import files
 from contentdb.digest import Hasher
-from contentdb.index import Outcome
+from contentdb.index import Outcome, State
 from contentdb.publish import Candidate
 from contentdb.verify import why_damaged
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Repaired", "adopt", "quarantine", "repair"]
 
 _PIECE_BYTES: Final = 1 << 20
+_NOT_BEING_DELETED: Final = frozenset({None, State.LIVE, State.DAMAGED})
 
 Action = Literal["adopted", "quarantined", "marked as missing", "made read-only", "left alone"]
 
@@ -107,6 +108,7 @@ def adopt(parts: Parts, digest: Digest) -> bool:
     _sync_shard(parts, digest)
     born_ns = min(found.st_mtime_ns, time.time_ns())
     made = Candidate(parts.shards, digest, found.st_size, hasher.checksum, {}, born_ns)
+    made.only_if = _NOT_BEING_DELETED
     (outcome,) = parts.index.record([made])
     return outcome is not Outcome.GONE
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import contentdb
 from contentdb.index.sqlite import SqliteIndex
 
 if TYPE_CHECKING:
     import pytest
-
-    import contentdb
 
 
 def test_an_add_whose_new_name_is_taken_away_by_a_delete_names_it_again(
@@ -34,3 +33,45 @@ def test_an_add_whose_new_name_is_taken_away_by_a_delete_names_it_again(
     assert store.read(info.digest) == b"content"
     assert store.path(info.digest).stat().st_mode & 0o777 == 0o444
     assert list(store.verify()) == []
+
+
+def test_a_commit_does_not_rely_on_a_row_that_is_being_deleted(
+    store: contentdb.Store, second: contentdb.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row vouches for a file of the right size; once it is a tombstone nobody does."""
+    path = store.path(store.add(b"content").digest)
+    path.chmod(0o600)
+    path.write_bytes(b"damaged")
+    record = SqliteIndex.record
+
+    def begin_to_delete_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed through
+        monkeypatch.setattr(SqliteIndex, "record", record)
+        with second.parts() as parts:
+            assert parts.index.entomb(entries[0].digest)
+        return record(self, entries)
+
+    monkeypatch.setattr(SqliteIndex, "record", begin_to_delete_first)
+    with store.writer("r") as writer:
+        writer.write(b"content")
+        info = writer.commit()
+    assert store.read(info.digest) == b"content"
+
+
+def test_an_orphan_that_became_a_blob_and_is_being_deleted_is_not_adopted(
+    store: contentdb.Store, second: contentdb.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = store.add(b"content")
+    stale = contentdb.Finding("orphan", info.digest, str(store.path(info.digest)), "it was one")
+    record = SqliteIndex.record
+
+    def begin_to_delete_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed through
+        with second.parts() as parts:
+            assert parts.index.entomb(info.digest)
+        return record(self, entries)
+
+    monkeypatch.setattr(SqliteIndex, "record", begin_to_delete_first)
+    (done,) = contentdb.repair(store, [stale])
+    assert done.action == "left alone"
+    with contentdb.open(store.root) as third:  # finishes the deletion
+        assert not third.exists(info.digest)
+        assert list(third.verify()) == []

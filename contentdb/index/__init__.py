@@ -35,7 +35,8 @@ class Outcome(Enum):
     EXISTS = "exists"
     """A live row was there already and was left as it is."""
     GONE = "gone"
-    """The blob's file had been deleted meanwhile: name it again and record it again."""
+    """The blob's file, or the row relied on, had been deleted meanwhile: name it again and
+    record it again."""
     FENCED = "fenced"
     """The ingest belongs to another writer now; nothing was recorded."""
 
@@ -76,6 +77,8 @@ class Entry(Protocol):
     now_ns: int
     ref: str | None
     token: str | None
+    only_if: frozenset[int | None] | None
+    """States of its row that it relies on, None among them for no row; None: any will do."""
 
     def present(self) -> bool:
         """Whether the blob's file still has its name and size: one stat."""

@@ -106,7 +106,7 @@ class SqliteIndex:
     def _record(self, connection: Connection, entry: Entry) -> Outcome:
         if entry.token is not None and not self._is_ours(connection, entry):
             return Outcome.FENCED
-        if not entry.present():
+        if not entry.present() or not self._is_as_relied_on(connection, entry):
             return Outcome.GONE
         values = self._key(entry.digest)
         values |= {"size": entry.size, "checksum": entry.checksum, "now": entry.now_ns}
@@ -123,6 +123,9 @@ class SqliteIndex:
             statements.FIND_INGEST, {"namespace": self._namespace, "ref": entry.ref}
         ).fetchone()
         return row is not None and IngestRow._make(row).token == entry.token
+
+    def _is_as_relied_on(self, connection: Connection, entry: Entry) -> bool:
+        return entry.only_if is None or self._state(connection, entry.digest) in entry.only_if
 
     def _is_recorded(self, connection: Connection, entry: Entry) -> bool:
         row = connection.execute(statements.FIND_BLOB, self._key(entry.digest)).fetchone()
