@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import nullcontext, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 
 from contentdb.cli.options import labels_option
+from contentdb.cli.progress import bar
 from contentdb.cli.session import each, json_option, open_store, quiet_option
 from contentdb.cli.show import escaped, info_record, json_line, line
+
+if TYPE_CHECKING:
+    from contentdb.adding import Link
 
 __all__ = ["add"]
 
 
-@click.command()
-@click.argument("files", metavar="FILE…", nargs=-1, required=True)
+@click.command(short_help="Store files, and print their digests.")
+@click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path())
 @click.option(
     "--link",
     type=click.Choice(["copy", "reflink", "hardlink", "move"]),
@@ -34,14 +41,27 @@ def add(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Store each file, and print its digest and name; -q the digest alone."""
+    """Store each file, and print its digest and name; -q the digest alone.
+
+    A file whose content is stored already is success, and the blob keeps the labels it has.
+    """
     store = open_store(context, create=True)
 
     def take(name: str) -> None:
-        info = store.add(Path(name), labels=labels, link=link)
+        info = store.add(Path(name), labels=labels, link=cast("Link", link))
         if as_json:
             json_line(info_record(info) | {"file": name})
         else:
             line(info.digest if quiet else f"{info.digest} {escaped(name)}")
 
-    each(context, files, take)
+    with nullcontext() if quiet else bar(_bytes_in(files), what="adding"):
+        each(context, files, take)
+
+
+def _bytes_in(names: tuple[str, ...]) -> int:
+    """What is to be read, as far as it can be known before."""
+    total = 0
+    for name in names:
+        with suppress(OSError):
+            total += os.stat(name).st_size  # noqa: PTH116 - half the cost of a Path each
+    return total

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import click
 
+from contentdb.cli.options import digest_argument
+from contentdb.cli.progress import bar
 from contentdb.cli.session import json_option, open_store, quiet_option
-from contentdb.cli.show import escaped, json_line, line
+from contentdb.cli.show import escaped, json_line, line, shortened, write_bytes
 from contentdb.errors import OffsetOutOfRangeError
+
+if TYPE_CHECKING:
+    from contentdb.exporting import ExportLink
 
 __all__ = ["cat", "export"]
 
 _PIECE_BYTES = 1 << 20
 
 
-@click.command()
-@click.argument("digest")
+@click.command(short_help="Write a blob to standard output.")
+@digest_argument
 @click.option("--offset", type=click.IntRange(0), default=0, metavar="BYTES", help="Begin here.")
 @click.option("--length", type=click.IntRange(0), metavar="BYTES", help="At most so many.")
 @click.pass_context
@@ -25,21 +32,23 @@ def cat(context: click.Context, digest: str, offset: int, length: int | None) ->
     """Write a blob to standard output. Read whole, it is verified; a part is not."""
     store = open_store(context)
     whole = offset == 0 and length is None
-    with store.open(store.resolve(digest), verify=whole) as reader:
+    full = store.resolve(digest)
+    with store.open(full, verify=whole) as reader:
         if offset > reader.size:
             raise OffsetOutOfRangeError(offset, reader.size)
         left = reader.size - offset if length is None else min(length, reader.size - offset)
         reader.seek(offset)
-        # The read at the end is the one that verifies, so a whole blob is read until nothing comes.
-        while piece := reader.read(_PIECE_BYTES if whole else min(_PIECE_BYTES, left)):
-            sys.stdout.buffer.write(piece)
-            left -= len(piece)
-    sys.stdout.buffer.flush()
+        shown = nullcontext() if sys.stdout.isatty() else bar(left, what=shortened(full))
+        with shown:
+            # The read at the end is the one that verifies: a whole blob is read to its end.
+            while piece := reader.read(_PIECE_BYTES if whole else min(_PIECE_BYTES, left)):
+                write_bytes(piece)
+                left -= len(piece)
 
 
 @click.command()
-@click.argument("digest")
-@click.argument("path")
+@digest_argument
+@click.argument("path", type=click.Path())
 @click.option(
     "--link",
     type=click.Choice(["reflink", "hardlink", "copy"]),
@@ -53,10 +62,11 @@ def cat(context: click.Context, digest: str, offset: int, length: int | None) ->
 def export(
     context: click.Context, digest: str, path: str, link: str, as_json: bool, quiet: bool
 ) -> None:
-    """Write a blob to PATH, whole or not at all."""
+    """Write a blob to PATH, verified, whole or not at all."""
     store = open_store(context)
     full = store.resolve(digest)
-    made = str(store.export(full, Path(path), link=link))
+    with nullcontext() if quiet else bar(store.info(full).size, what=shortened(full)):
+        made = str(store.export(full, Path(path), link=cast("ExportLink", link)))
     if as_json:
         json_line({"digest": full, "path": made})
     elif not quiet:

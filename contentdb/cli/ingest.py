@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from contentdb.cli.failures import Terminated
 from contentdb.cli.options import labels_option
+from contentdb.cli.progress import bar
 from contentdb.cli.session import json_option, open_store, quiet_option
-from contentdb.cli.show import escaped, info_record, json_line, line, size
-from contentdb.errors import ContentDBError
+from contentdb.cli.show import escaped, info_record, json_line, line, shortened, size
+from contentdb.errors import (
+    ContentDBError,
+    DigestMismatchError,
+    FailedPreconditionError,
+    SizeMismatchError,
+)
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["ingest"]
 
 
-@click.command()
+@click.command(short_help="Store standard input under a ref, resumably.")
 @click.argument("ref", required=False)
 @click.option("--expected-digest", metavar="DIGEST", help="What the content must hash to.")
 @click.option("--expected-size", type=click.IntRange(0), metavar="BYTES", help="Its exact size.")
@@ -54,19 +61,26 @@ def ingest(  # noqa: PLR0917 - click passes every option by name
         raise click.UsageError("give a REF, or --expected-digest", context)
     if no_wait and wait is not None:
         raise click.UsageError("--no-wait and --wait exclude each other", context)
+    source = _source(context)
     store = open_store(context, create=True)
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        info = store.ingest(
-            ref,
-            _source(expected_size),
-            total=expected_size,
-            expected=expected_digest,
-            labels=labels,
-            wait=False if no_wait else True if wait is None else wait,
-        )
+        shown = bar(expected_size, lambda: _kept(store, ref), what=shortened(ref))
+        with nullcontext() if quiet else shown:
+            info = store.ingest(
+                ref,
+                source,
+                total=expected_size,
+                expected=expected_digest,
+                labels=labels,
+                wait=False if no_wait else True if wait is None else wait,
+            )
     except KeyboardInterrupt as stop:
-        raise type(stop)(_how_to_resume(store, ref)) from stop
+        raise type(stop)(_interrupted(store, ref)) from stop
+    except (SizeMismatchError, DigestMismatchError) as error:
+        raise FailedPreconditionError(_refused(store, ref, error)) from error
+    except OSError as error:  # the library's own are wrapped
+        raise OSError(error.errno, error.strerror, "standard input") from error
     if as_json:
         json_line(info_record(info))
     elif not quiet:
@@ -77,22 +91,46 @@ def _terminate(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the si
     raise Terminated
 
 
-def _source(total: int | None) -> BinaryIO:
-    """Standard input below its buffer, behind a progress bar where a terminal is looking."""
+def _source(context: click.Context) -> BinaryIO:
+    """Standard input, below its buffer: the library reads in large pieces."""
+    if sys.stdin is None:
+        raise click.UsageError("standard input is closed; give the content as in `< FILE`", context)
+    if sys.stdin.isatty():
+        print(  # noqa: T201 - a word to whoever wonders why nothing happens
+            "contentdb: reading from the terminal; end with Ctrl-D", file=sys.stderr
+        )
     raw: BinaryIO = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
-    if not sys.stderr.isatty():
-        return raw
-    from contentdb.cli.progress import watched
-
-    return watched(raw, total)
+    return raw
 
 
-def _how_to_resume(store: Store, ref: str) -> str:
+def _kept(store: Store, ref: str) -> int:
     try:
-        kept = store.status(ref).offset
+        return store.status(ref).offset
     except ContentDBError:
+        return 0
+
+
+def _abort(ref: str) -> str:
+    from shlex import quote
+
+    return escaped(f"`contentdb abort {quote(ref)}`")
+
+
+def _interrupted(store: Store, ref: str) -> str:
+    kept = _kept(store, ref)
+    if not kept:
         return "interrupted before anything was kept; run the same command again"
     return (
         f"interrupted with {size(kept)} kept: run the same command again to resume, "
-        f"or `contentdb abort` the ref {escaped(repr(ref))} to drop it"
+        f"or {_abort(ref)} to drop it"
     )
+
+
+def _refused(store: Store, ref: str, error: SizeMismatchError | DigestMismatchError) -> str:
+    sentence = f"ref {escaped(repr(ref))}: {error}; "
+    if isinstance(error, SizeMismatchError) and error.actual < error.expected:
+        return (
+            f"{sentence}{size(_kept(store, ref))} kept: give the whole content to resume, "
+            f"or {_abort(ref)} to drop it"
+        )
+    return f"{sentence}nothing is stored, and what came is kept until {_abort(ref)}"

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from typing import Any
+
 import click
 
-from contentdb.cli.session import json_option, open_store, quiet_option, root_of
+from contentdb.cli.progress import bar
+from contentdb.cli.session import (
+    dry_run_option,
+    json_option,
+    open_store,
+    quiet_option,
+    root_of,
+)
 from contentdb.cli.show import escaped, json_line, line
 
 __all__ = ["init", "migrate"]
 
 
-@click.command()
+@click.command(short_help="Make the store.")
 @json_option
 @quiet_option
 @click.pass_context
@@ -23,16 +33,37 @@ def init(context: click.Context, as_json: bool, quiet: bool) -> None:
         line(f"store at {escaped(str(store.root))}")
 
 
-@click.command()
+@click.command(short_help="Bring an older store's index up to date.")
+@dry_run_option
 @json_option
 @quiet_option
 @click.pass_context
-def migrate(context: click.Context, as_json: bool, quiet: bool) -> None:
-    """Bring the index of an older store up to this contentdb's revision."""
+def migrate(context: click.Context, dry_run: bool, as_json: bool, quiet: bool) -> None:
+    """Bring the index of an older store up to this contentdb's revision, whole or not at all."""
     import contentdb
 
-    revision = contentdb.migrate(root_of(context))
+    if dry_run:
+        told: dict[str, Any] = {"needed": _is_needed(context)}
+    else:
+        with nullcontext() if quiet else bar(None, what="migrating"):
+            told = {"revision": contentdb.migrate(root_of(context))}
     if as_json:
-        json_line({"revision": revision})
+        json_line(told)
     elif not quiet:
-        line(f"index at revision {revision}")
+        line(_sentence(**told))
+
+
+def _is_needed(context: click.Context) -> bool:
+    from contentdb.errors import MigrationNeededError
+
+    try:
+        open_store(context)
+    except MigrationNeededError:
+        return True
+    return False
+
+
+def _sentence(*, revision: str | None = None, needed: bool = False) -> str:
+    if revision is not None:
+        return f"index at revision {revision}"
+    return "would migrate the index" if needed else "the index is up to date"

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-import contentdb
+from contentdb.cli.options import digests_argument
+from contentdb.cli.progress import bar
 from contentdb.cli.registry_options import load_extra
+from contentdb.cli.session import json_option, open_store, quiet_option
+from contentdb.cli.show import escaped, json_line, line
+
+if TYPE_CHECKING:
+    from contentdb.oci.roles import ExportLink, ImportLink
 
 __all__ = ["export_oci", "import_oci"]
 
 
-@click.command("export-oci")
+@click.command("export-oci", short_help="Write images to an OCI image layout.")
 @click.argument("target", type=click.Path(path_type=Path))
-@click.argument("digests", metavar="DIGEST…", nargs=-1, required=True)
+@digests_argument
 @click.option(
     "--tag",
     "-t",
@@ -31,6 +38,8 @@ __all__ = ["export_oci", "import_oci"]
     show_default=True,
     help="How files get into a directory; a tar always holds copies.",
 )
+@json_option
+@quiet_option
 @click.pass_context
 def export_oci(
     context: click.Context,
@@ -38,7 +47,9 @@ def export_oci(
     target: Path,
     digests: tuple[str, ...],
     tags: tuple[str, ...],
-    link: str,
+    link: ExportLink,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Write images to an OCI image layout: a tar if TARGET ends in .tar, else a directory.
 
@@ -49,18 +60,22 @@ def export_oci(
 
     if len(tags) > len(digests):
         raise click.UsageError("there are more tags than digests")
-    with contentdb.open(context.find_root().params["root"], create=False) as store:
-        resolved = [store.resolve(digest) for digest in digests]
-        names = dict(zip(resolved, tags, strict=False))
+    store = open_store(context)
+    resolved = [store.resolve(digest) for digest in digests]
+    names = dict(zip(resolved, tags, strict=False))
+    with nullcontext() if quiet else bar(None, what="exporting"):
         if target.suffix == ".tar":
             exported = oci.export_tar(store, target, resolved, tags=names)
         else:
             exported = oci.export_layout(store, target, resolved, tags=names, link=link)
     for digest in exported:
-        click.echo(digest)
+        if as_json:
+            json_line({"digest": digest, "name": names.get(digest)})
+        elif not quiet:
+            line(digest)
 
 
-@click.command("import-oci")
+@click.command("import-oci", short_help="Take in the images of an OCI image layout.")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--link",
@@ -69,17 +84,23 @@ def export_oci(
     show_default=True,
     help="How a directory's files come in; hardlink only if nobody writes to it any more.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One object a line.")
+@json_option
+@quiet_option
 @click.pass_context
-def import_oci(context: click.Context, /, source: Path, link: str, as_json: bool) -> None:
+def import_oci(
+    context: click.Context, /, source: Path, link: ImportLink, as_json: bool, quiet: bool
+) -> None:
     """Take all images of an OCI image layout, a directory or an uncompressed tar.
 
-    Prints a line of digest and name for each.
+    Prints a line of digest and name for each; -q the digest alone.
     """
     load_extra()
     from contentdb import oci
 
-    with contentdb.open(context.find_root().params["root"]) as store:
+    store = open_store(context, create=True)
+    with nullcontext() if quiet else bar(None, what="importing"):
         for image in oci.import_layout(store, source, link=link):
-            line = json.dumps(image._asdict()) if as_json else f"{image.digest} {image.name or '-'}"
-            click.echo(line)
+            if as_json:
+                json_line(image._asdict())
+            else:
+                line(image.digest if quiet else f"{image.digest} {escaped(image.name or '-')}")

@@ -1,87 +1,99 @@
-"""A progress bar over a stream, for people: rich, and not before a second has passed."""
+"""Progress bars for people: on a terminal only, and not before a second has passed."""
 
 from __future__ import annotations
 
-import io
-import time
-from typing import TYPE_CHECKING, BinaryIO, Final, cast
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from collections.abc import Callable, Iterator
 
-__all__ = ["watched"]
+    from rich.progress import Progress
+
+__all__ = ["bar", "reads"]
 
 _PATIENCE_S: Final = 1.0
+_REFRESH_S: Final = 0.1
 
 
-class _Watched(io.RawIOBase):
-    """Passes reads and seeks on, and shows how far they came."""
+@contextmanager
+def bar(
+    total: int | None, done: Callable[[], int] | None = None, *, what: str = ""
+) -> Iterator[None]:
+    """Show on standard error how far the block has come, if a terminal is looking there.
 
-    def __init__(self, source: BinaryIO, total: int | None) -> None:
-        self._source = source
-        self._total = total
-        self._done = 0
-        self._begun = time.monotonic()
-        self._bar: tuple[Progress, TaskID] | None = None
+    Args:
+        total: Bytes until the end, if that is known.
+        done: Says how many there are so far; by default what the process has read by itself.
+        what: Stands before the bar.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    over = threading.Event()
+    drawing = threading.Thread(
+        target=_draw, args=(over, total, done or reads(), what), name="progress", daemon=True
+    )
+    drawing.start()
+    try:
+        yield
+    finally:
+        over.set()
+        drawing.join()
 
-    def readable(self) -> bool:
-        return True
 
-    def seekable(self) -> bool:
-        return self._source.seekable()
+def reads() -> Callable[[], int]:
+    """Count the bytes that this process reads from now on, whoever reads them; 0 if unknown.
 
-    def tell(self) -> int:
-        return self._source.tell()
+    That is how far anything has come that reads content once, and asks nothing of it.
+    """
+    start = _read_so_far()
+    return lambda: max(0, _read_so_far() - start)
 
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        self._done = self._source.seek(offset, whence)
-        return self._done
 
-    def read(self, size: int = -1, /) -> bytes:
-        data = self._source.read(size)
-        self._advance(len(data))
-        return data
+def _read_so_far() -> int:
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/self/io").read_bytes().split(maxsplit=2)[1])  # rchar, proc(5)
+    return 0
 
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]  # any buffer will do
-        count = cast("io.RawIOBase", self._source).readinto(buffer) or 0
-        self._advance(count)
-        return count
 
-    def close(self) -> None:
-        """Take the bar away; the source stays open for its owner."""
-        if self._bar is not None:
-            self._bar[0].stop()
-            self._bar = None
-        super().close()
-
-    def _advance(self, count: int) -> None:
-        self._done += count
-        if self._bar is None:
-            if time.monotonic() - self._begun < _PATIENCE_S:
+def _draw(over: threading.Event, total: int | None, done: Callable[[], int], what: str) -> None:
+    if over.wait(_PATIENCE_S):
+        return
+    progress = _columns(known=total is not None)
+    with progress:
+        task = progress.add_task(what, total=total)
+        while True:
+            so_far = done()
+            progress.update(task, completed=so_far if total is None else min(so_far, total))
+            if over.wait(_REFRESH_S):
                 return
-            self._bar = _start(self._total)
-        bar, task = self._bar
-        bar.update(task, completed=self._done)
-        if count == 0:
-            self.close()
 
 
-def _start(total: int | None) -> tuple[Progress, TaskID]:
+def _columns(*, known: bool) -> Progress:
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
-    bar = Progress(
+    return Progress(
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),
+        TimeRemainingColumn() if known else TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
+        # Lines go above the bar where both are on one terminal, and nowhere else than before.
+        redirect_stdout=sys.stdout.isatty(),
+        redirect_stderr=True,
     )
-    task = bar.add_task("", total=total)
-    bar.start()
-    return bar, task
-
-
-def watched(source: BinaryIO, total: int | None) -> BinaryIO:
-    """Wrap a source of ``total`` bytes, if that is known."""
-    return cast("BinaryIO", _Watched(source, total))

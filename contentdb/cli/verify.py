@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from contentdb.cli.failures import FOUND
+from contentdb.cli.progress import bar
 from contentdb.cli.session import (
     dry_run_option,
     json_option,
@@ -15,12 +17,19 @@ from contentdb.cli.session import (
     root_of,
     set_exit_code,
 )
-from contentdb.cli.show import escaped, json_line, line
+from contentdb.cli.show import escaped, json_line, line, size
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from contentdb.content import Usage
     from contentdb.verify import Finding
 
 __all__ = ["reindex", "repair", "verify"]
+
+quick_option = click.option(
+    "--quick", is_flag=True, help="Compare checksums, not digests: finds decay, not forgery."
+)
 
 
 def _record(finding: Finding) -> dict[str, Any]:
@@ -36,23 +45,37 @@ def _text(finding: Finding) -> str:
     return escaped(f"{finding.kind} {finding.digest or finding.path}: {finding.detail}")
 
 
-@click.command()
-@click.option("--quick", is_flag=True, help="Compare checksums, not digests.")
+def _bar(usage: Usage, *, quiet: bool) -> AbstractContextManager[None]:
+    return nullcontext() if quiet else bar(usage.blob_bytes, what="verifying")
+
+
+@click.command(short_help="Compare all files with the index, changing nothing.")
+@quick_option
 @json_option
 @quiet_option
 @click.pass_context
 def verify(context: click.Context, quick: bool, as_json: bool, quiet: bool) -> None:
-    """Compare all files with the index, changing nothing; exit 3 if something is found."""
-    for finding in open_store(context).verify(quick=quick):
-        set_exit_code(context, FOUND)
-        if as_json:
-            json_line(_record(finding))
-        else:
-            line(str(finding.digest or finding.path) if quiet else _text(finding))
+    """Compare all files with the index, changing nothing; exit 3 if something is found.
+
+    One line tells each finding (-q its digest or path alone), the last one what was compared.
+    """
+    store = open_store(context)
+    usage = store.usage()
+    count = 0
+    with _bar(usage, quiet=quiet):
+        for finding in store.verify(quick=quick):
+            count += 1
+            set_exit_code(context, FOUND)
+            if as_json:
+                json_line(_record(finding))
+            else:
+                line(escaped(str(finding.digest or finding.path)) if quiet else _text(finding))
+    if not (as_json or quiet):
+        line(f"{usage.blobs} blobs, {size(usage.blob_bytes)}: {count or 'nothing'} found")
 
 
-@click.command()
-@click.option("--quick", is_flag=True, help="Compare checksums, not digests.")
+@click.command(short_help="Verify, and mend what is found.")
+@quick_option
 @dry_run_option
 @json_option
 @quiet_option
@@ -62,14 +85,15 @@ def repair(context: click.Context, quick: bool, dry_run: bool, as_json: bool, qu
     import contentdb
 
     store = open_store(context)
-    for done in contentdb.repair(store, store.verify(quick=quick), dry_run=dry_run):
-        if as_json:
-            json_line(_record(done.finding) | {"action": done.action, "done": not dry_run})
-        elif not quiet:
-            line(f"{_text(done.finding)}: {'would be ' if dry_run else ''}{done.action}")
+    with _bar(store.usage(), quiet=quiet):
+        for done in contentdb.repair(store, store.verify(quick=quick), dry_run=dry_run):
+            if as_json:
+                json_line(_record(done.finding) | {"action": done.action, "done": not dry_run})
+            elif not quiet:
+                line(f"{_text(done.finding)}: {'would be ' if dry_run else ''}{done.action}")
 
 
-@click.command()
+@click.command(short_help="Rebuild the index from the files.")
 @json_option
 @quiet_option
 @click.pass_context
@@ -77,7 +101,8 @@ def reindex(context: click.Context, as_json: bool, quiet: bool) -> None:
     """Rebuild the index from the files; labels of what it still knows are kept."""
     import contentdb
 
-    counts = contentdb.reindex(root_of(context))._asdict()
+    with nullcontext() if quiet else bar(None, what="reindexing"):
+        counts = contentdb.reindex(root_of(context))._asdict()
     if as_json:
         json_line(counts)
     elif not quiet:
