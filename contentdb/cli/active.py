@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import click
 
+from contentdb.cli.options import refs_argument
 from contentdb.cli.session import dry_run_option, each, json_option, open_store, quiet_option
-from contentdb.cli.show import age, escaped, json_line, line, size, status_record, table
+from contentdb.cli.show import (
+    age,
+    escaped,
+    flush,
+    json_line,
+    line,
+    size,
+    status_record,
+    table,
+    write,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import NoReturn
 
     from contentdb import Store
     from contentdb.content import Status
@@ -25,7 +38,7 @@ _HEADS = ("REF", "OFFSET", "TOTAL", "DONE", "STARTED", "HELD")
 _SORTS = {"ref": "ref", "offset": "offset", "started_at": "started_ns", "updated_at": "updated_ns"}
 
 
-@click.command()
+@click.command(short_help="List what is coming in: how far, how old.")
 @click.option("--watch", is_flag=True, help="Refresh until interrupted.")
 @click.option("--interval", type=click.FloatRange(0.05), default=0.5, show_default=True)
 @click.option("--filter", "filters", metavar="FILTER", multiple=True, help="Any of these.")
@@ -57,15 +70,16 @@ def active(  # noqa: PLR0917 - click passes every option by name
     def now() -> Iterator[Status]:
         return islice(_sorted(store, filters, sort), limit)
 
-    if watch and sys.stdout.isatty() and not (as_json or quiet):
-        _live(now, interval)
-        return
-    while True:
+    if not watch:
         _show(now(), null=null, as_json=as_json, quiet=quiet)
-        if not watch:
-            return
-        sys.stdout.flush()
-        time.sleep(interval)
+        return
+    with suppress(KeyboardInterrupt):  # the way to end it
+        if sys.stdout.isatty() and not (as_json or quiet):
+            _live(now, interval)
+        while True:
+            _show(now(), null=null, as_json=as_json, quiet=quiet)
+            flush()
+            time.sleep(interval)
 
 
 def _sorted(store: Store, filters: tuple[str, ...], sort: str) -> Iterator[Status]:
@@ -79,7 +93,7 @@ def _show(found: Iterable[Status], *, null: bool, as_json: bool, quiet: bool) ->
             json_line(status_record(status))
     elif quiet:
         for status in found:
-            sys.stdout.write(f"{status.ref}\0" if null else f"{escaped(status.ref)}\n")
+            write(f"{status.ref}\0" if null else f"{escaped(status.ref)}\n")
     else:
         for text in table(_HEADS, map(_row, found)):
             line(text)
@@ -92,18 +106,18 @@ def _row(status: Status) -> tuple[str, ...]:
     return ref, size(status.offset), size(status.total), done, age(status.started_ns), held
 
 
-def _live(now: object, interval: float) -> None:
+def _live(now: Callable[[], Iterable[Status]], interval: float) -> NoReturn:
     from rich.live import Live
     from rich.text import Text
 
     with Live(transient=True, auto_refresh=False) as live:
         while True:
-            live.update(Text("\n".join(table(_HEADS, map(_row, now())))), refresh=True)  # type: ignore[operator]  # a function of no arguments
+            live.update(Text("\n".join(table(_HEADS, map(_row, now())))), refresh=True)
             time.sleep(interval)
 
 
-@click.command()
-@click.argument("refs", metavar="REF…", nargs=-1, required=True)
+@click.command(short_help="Drop ingests and what they have received.")
+@refs_argument
 @dry_run_option
 @json_option
 @quiet_option

@@ -11,39 +11,52 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from contentdb.cli.failures import exit_code_of, tell
+from contentdb.cli.show import flush
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = ["COMMANDS", "contentdb"]
 
-# Start-up counts: a command's module is imported when it runs. Value: the module in this package.
+# Start-up counts: a command's module, the value here, is imported when the command runs.
+_SECTIONS: Final = {
+    "What comes in": {
+        "ingest": "ingest",
+        "add": "add",
+        "active": "active",
+        "abort": "active",
+    },
+    "What is there": {
+        "ls": "ls",
+        "info": "info",
+        "path": "path",
+        "cat": "cat",
+        "export": "cat",
+        "label": "info",
+        "rm": "rm",
+        "du": "ls",
+    },
+    "The store itself": {
+        "init": "init",
+        "verify": "verify",
+        "repair": "verify",
+        "reindex": "verify",
+        "sweep": "sweep",
+        "migrate": "init",
+        "doctor": "doctor",
+        "serve": "serve",
+    },
+    "Registries and image layouts": {
+        "pull": "pull",
+        "push": "push",
+        "fetch": "fetch",
+        "import-oci": "oci_layout",
+        "export-oci": "oci_layout",
+    },
+}
+
 COMMANDS: Final = {
-    "abort": "active",
-    "active": "active",
-    "add": "add",
-    "cat": "cat",
-    "doctor": "doctor",
-    "du": "ls",
-    "export": "cat",
-    "export-oci": "oci_layout",
-    "fetch": "fetch",
-    "import-oci": "oci_layout",
-    "info": "info",
-    "ingest": "ingest",
-    "init": "init",
-    "label": "info",
-    "ls": "ls",
-    "migrate": "init",
-    "path": "path",
-    "pull": "pull",
-    "push": "push",
-    "reindex": "verify",
-    "repair": "verify",
-    "rm": "rm",
-    "serve": "serve",
-    "sweep": "sweep",
-    "verify": "verify",
+    name: module for section in _SECTIONS.values() for name, module in section.items()
 }
 
 
@@ -60,6 +73,27 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name in COMMANDS or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, COMMANDS, n=3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise click.UsageError(f"no such command {name!r}{hint}", ctx)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, section in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self._summary(ctx, name)) for name in section])
+
+    def _summary(self, ctx: click.Context, name: str) -> str:
+        command = self.get_command(ctx, name)
+        return "" if command is None else command.get_short_help_str(limit=100)
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -74,15 +108,12 @@ class _LazyGroup(click.Group):
         sys.exit(self._run(list(sys.argv[1:] if args is None else args), extra))
 
     def _run(self, args: list[str], extra: dict[str, Any]) -> int:
-        if isinstance(
-            sys.stdout, io.TextIOWrapper
-        ):  # a label must not fail where the locale is ASCII
-            sys.stdout.reconfigure(errors="backslashreplace")
+        _check_streams()
         try:
             with self.make_context("contentdb", args, **extra) as context:
                 self.invoke(context)
                 code: int = context.meta.get("contentdb.exit_code", 0)
-            sys.stdout.flush()
+            flush()
         except click.exceptions.Exit as stop:
             return stop.exit_code
         except BrokenPipeError:
@@ -95,6 +126,27 @@ class _LazyGroup(click.Group):
         return code
 
 
+def _check_streams() -> None:
+    """See to it that output goes where it should, whatever the locale and whoever started us."""
+    for fd, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:  # closed: no file of ours may get its number
+            os.open(os.devnull, os.O_RDWR)
+            if fd:
+                setattr(sys, name, open(fd, "w", closefd=False))  # noqa: SIM115 - for good
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a label must not fail where the locale is ASCII
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Tell the version; click's own option brings in translations at every start, 1 ms."""
+    del parameter
+    if value and not context.resilient_parsing:
+        from contentdb import __version__
+
+        click.echo(f"contentdb {__version__}")
+        context.exit()
+
+
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--root",
@@ -103,9 +155,17 @@ class _LazyGroup(click.Group):
     show_default=True,
     show_envvar=True,
     metavar="DIR",
+    type=click.Path(),
     help="The store's directory.",
 )
-@click.version_option(package_name="contentdb", prog_name="contentdb")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
 def contentdb(root: str) -> None:
     """Keep content by its digest: verified, read-only, in files.
 

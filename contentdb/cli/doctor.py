@@ -10,7 +10,7 @@ from contentdb.cli.show import escaped, json_line, line
 __all__ = ["doctor"]
 
 
-@click.command()
+@click.command(short_help="Try whether this place is fit for a store.")
 @json_option
 @quiet_option
 @click.pass_context

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from typing import Final
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from contentdb.cli.show import escaped
 from contentdb.errors import (
@@ -53,19 +55,33 @@ def tell(error: BaseException) -> None:
     """Say on standard error, in one line, what went wrong; raise an error that is not known."""
     if not isinstance(error, tuple(kind for kind, _ in EXIT_CODES)):
         raise error
-    print(f"contentdb: {_sentence(error)}", file=sys.stderr)  # noqa: T201 - the CLI's own voice
+    with suppress(OSError):  # nobody may be listening
+        print(_sentence(error), file=sys.stderr)  # noqa: T201 - the CLI's own voice
 
 
 def _sentence(error: BaseException) -> str:
+    if isinstance(error, NoArgsIsHelpError):
+        return error.format_message()
+    return f"contentdb: {_reason(error)}"
+
+
+def _reason(error: BaseException) -> str:
     if isinstance(error, InvalidFilterError):  # a block with a caret, which its class made safe
         return "\n".join(escaped(line) for line in str(error).split("\n"))
     if isinstance(error, click.UsageError):
         where = "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
-        return escaped(" ".join(error.format_message().split())) + where
+        return escaped(" ".join(error.format_message().split())).removesuffix(".") + where
     if isinstance(error, click.ClickException):
         return escaped(error.format_message())
     if isinstance(error, KeyboardInterrupt | click.Abort):
         return escaped(str(error) or "interrupted")
     if isinstance(error, OSError) and error.filename is not None:
         return escaped(f"{error.filename}: {error.strerror}")
-    return escaped(str(error))
+    return escaped(str(error)) + _hint(error)
+
+
+def _hint(error: BaseException) -> str:
+    if isinstance(error, NotFoundError):
+        command = "ls" if error.ref is None else "active"
+        return f"; `contentdb {command}` lists what there is"
+    return ""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["fetch"]
 
 
-@click.command()
+@click.command(short_help="Write an object of a registry to standard output.")
 @click.argument("repository")
 @click.argument("object", metavar="TAG|DIGEST")
 @click.option(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import click
 
-from contentdb.cli.options import read_labels
+from contentdb.cli.options import digest_argument, digests_argument, read_labels
 from contentdb.cli.session import each, json_option, open_store, quiet_option
 from contentdb.cli.show import age, escaped, info_record, json_line, line, size
 
 __all__ = ["info", "label"]
 
 
-@click.command()
-@click.argument("digests", metavar="DIGEST…", nargs=-1, required=True)
+@click.command(short_help="Print what is known of blobs.")
+@digests_argument
 @json_option
 @quiet_option
 @click.pass_context
@@ -37,8 +37,8 @@ def info(context: click.Context, digests: tuple[str, ...], as_json: bool, quiet:
     each(context, digests, show)
 
 
-@click.command()
-@click.argument("digest")
+@click.command(short_help="Set or remove labels of a blob.")
+@digest_argument
 @click.argument("changes", metavar="K=V…", nargs=-1, required=True)
 @json_option
 @quiet_option

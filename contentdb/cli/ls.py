@@ -19,7 +19,7 @@ _PAGE_ROWS = 1000
 """Rows whose columns are aligned together: a listing of millions must not wait for its end."""
 
 
-@click.command()
+@click.command(short_help="List the blobs.")
 @click.option("--filter", "filters", metavar="FILTER", multiple=True, help="Any of these.")
 @click.option(
     "--sort", metavar="FIELD", default="digest", show_default=True, help="-FIELD descends."
@@ -57,7 +57,7 @@ def _row(info: Info) -> tuple[str, str, str, str]:
     return info.digest, f"{size(info.size):>10}", f"{age(info.created_ns):>8}", labels_text(info)
 
 
-@click.command()
+@click.command(short_help="Count blobs, ingests and their bytes.")
 @json_option
 @quiet_option
 @click.pass_context

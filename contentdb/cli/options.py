@@ -1,10 +1,71 @@
-"""Options with a syntax of their own: labels, as ``k=v``."""
+"""Arguments and options with a syntax of their own: digests, refs, and labels as ``k=v``."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-__all__ = ["labels_option", "read_labels"]
+from contentdb.cli.session import root_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb import Store
+
+__all__ = ["digest_argument", "digests_argument", "labels_option", "read_labels", "refs_argument"]
+
+_MOST_SHOWN = 100
+"""Nobody looks through more completions."""
+
+
+def _complete_digest(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[str]:
+    """Digests that begin so; without their algorithm where it was left out."""
+    del parameter
+    import contentdb
+
+    try:
+        with contentdb.open(root_of(context), create=False) as store:
+            return list(_beginning(store, incomplete))[:_MOST_SHOWN]
+    except contentdb.ContentDBError:
+        return []
+
+
+def _beginning(store: Store, text: str) -> Iterator[str]:
+    from contentdb.digest import ALGORITHMS
+
+    named, colon, begun = text.rpartition(":")
+    for algorithm in (named,) if colon else ALGORITHMS:
+        # The walk begins behind the lowest digest that begins so, which is nobody's.
+        lowest = f"{algorithm}:{begun.ljust(ALGORITHMS.get(algorithm, 0), '0')}"
+        for info in store.walk(after=lowest, limit=_MOST_SHOWN):
+            if not info.digest.startswith(f"{algorithm}:{begun}"):
+                break
+            yield info.digest if colon else info.digest.encoded
+
+
+def _complete_ref(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Refs of ingests that begin so and that a shell can show."""
+    del parameter
+    import contentdb
+
+    try:
+        with contentdb.open(root_of(context), create=False) as store:
+            refs = [status.ref for status in store.statuses()]
+    except contentdb.ContentDBError:
+        return []
+    return [ref for ref in refs if ref.startswith(incomplete) and ref.isprintable()][:_MOST_SHOWN]
+
+
+digest_argument = click.argument("digest", shell_complete=_complete_digest)
+digests_argument = click.argument(
+    "digests", metavar="DIGEST…", nargs=-1, required=True, shell_complete=_complete_digest
+)
+refs_argument = click.argument(
+    "refs", metavar="REF…", nargs=-1, required=True, shell_complete=_complete_ref
+)
 
 
 def read_labels(texts: tuple[str, ...]) -> dict[str, str]:
@@ -15,9 +76,9 @@ def read_labels(texts: tuple[str, ...]) -> dict[str, str]:
         if not equals and text.endswith("-"):
             key = text[:-1]
         elif not equals:
-            raise click.BadParameter(f"{text!r} is not k=v")
+            raise click.UsageError(f"label {text!r} is not k=v", click.get_current_context())
         if not key:
-            raise click.BadParameter(f"{text!r} has no key")
+            raise click.UsageError(f"label {text!r} has no key", click.get_current_context())
         labels[key] = value
     return labels
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import click
 
+from contentdb.cli.options import digests_argument
 from contentdb.cli.session import each, json_option, open_store, quiet_option
-from contentdb.cli.show import json_line
+from contentdb.cli.show import json_line, write_bytes
 
 __all__ = ["path"]
 
 
-@click.command()
-@click.argument("digests", metavar="DIGEST…", nargs=-1, required=True)
+@click.command(short_help="Print where the bytes of blobs are.")
+@digests_argument
 @json_option
 @quiet_option
 @click.pass_context
@@ -29,7 +29,6 @@ def path(context: click.Context, digests: tuple[str, ...], as_json: bool, quiet:
             json_line({"digest": digest, "path": found})
             return
         text = found if quiet else f"{digest} {found}"
-        sys.stdout.flush()
-        sys.stdout.buffer.write(os.fsencode(text) + b"\n")  # a path need not be valid text
+        write_bytes(os.fsencode(text) + b"\n")  # a path need not be valid text
 
     each(context, digests, show)

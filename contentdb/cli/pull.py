@@ -14,7 +14,7 @@ from contentdb.cli.transfer_bars import bars
 __all__ = ["pull"]
 
 
-@click.command()
+@click.command(short_help="Bring an image from a registry into the store.")
 @click.argument("reference")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]", help="Not this machine's, but this one.")
 @click.option("--all-platforms", is_flag=True, help="All that the index names.")

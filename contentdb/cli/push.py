@@ -14,7 +14,7 @@ from contentdb.cli.transfer_bars import bars
 __all__ = ["push"]
 
 
-@click.command()
+@click.command(short_help="Upload an image to a registry.")
 @click.argument("digest")
 @click.argument("reference")
 @click.option(

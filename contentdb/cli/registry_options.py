@@ -79,6 +79,8 @@ def connect(
     load_extra()
     from contentdb.oci.registry import Registry
 
+    if key is not None and cert is None:
+        raise click.UsageError("--key goes with --cert")
     return Registry(
         name,
         credentials=_credentials(name, user, docker_config),

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import click
 
+from contentdb.cli.options import digests_argument
 from contentdb.cli.session import dry_run_option, each, json_option, open_store, quiet_option
 from contentdb.cli.show import json_line, line
 
 __all__ = ["rm"]
 
 
-@click.command()
-@click.argument("digests", metavar="DIGEST…", nargs=-1, required=True)
+@click.command(short_help="Remove blobs.")
+@digests_argument
 @dry_run_option
 @json_option
 @quiet_option

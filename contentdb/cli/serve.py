@@ -20,7 +20,7 @@ __all__ = ["serve"]
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Serve the store over gRPC, as containerd's Content API.")
 @click.option(
     "--socket", type=click.Path(path_type=Path), help="Listen on a unix socket at this path."
 )

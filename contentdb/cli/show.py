@@ -14,16 +14,21 @@ if TYPE_CHECKING:
 __all__ = [
     "age",
     "escaped",
+    "flush",
     "info_record",
     "json_line",
     "labels_text",
     "line",
+    "shortened",
     "size",
     "status_record",
     "table",
+    "write",
+    "write_bytes",
 ]
 
 _KIB: Final = 1024
+_SHORT_CHARS: Final = 20
 _AGES: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
@@ -32,6 +37,11 @@ def escaped(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def shortened(text: str) -> str:
+    """The beginning of a ref or digest, as image tools shorten: ``sha256:`` and 12 characters."""
+    return escaped(text if len(text) <= _SHORT_CHARS else text[: _SHORT_CHARS - 1] + "…")
 
 
 def size(bytes_: int | None) -> str:
@@ -57,14 +67,44 @@ def age(moment_ns: int, now_ns: int | None = None) -> str:
 
 def line(text: str) -> None:
     """Print a line."""
-    sys.stdout.write(f"{text}\n")
+    write(f"{text}\n")
+
+
+def write(text: str) -> None:
+    """Print text as it is."""
+    try:
+        sys.stdout.write(text)
+    except OSError as error:
+        raise _of_stdout(error) from error
+
+
+def write_bytes(data: bytes) -> None:
+    """Print bytes, after what was printed before."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+    except OSError as error:
+        raise _of_stdout(error) from error
+
+
+def flush() -> None:
+    """Meet a full disk, or a reader that left, while it can still be told."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise _of_stdout(error) from error
+
+
+def _of_stdout(error: OSError) -> OSError:
+    """Name the file, which the system's text does not; the number keeps the class the same."""
+    return OSError(error.errno, error.strerror, "standard output")
 
 
 def json_line(record: dict[str, Any]) -> None:
     """Print one object on one line, in ASCII, so that no terminal or locale can mangle it."""
     import json
 
-    sys.stdout.write(json.dumps(record) + "\n")
+    line(json.dumps(record))
 
 
 def labels_text(info: Info) -> str:

@@ -49,12 +49,13 @@ class _Drawer:
         self._tasks: dict[str, Any] = {}
 
     def draw(self, event: Event) -> None:
+        state = "waiting" if event.kind == "queued" else event.kind
         with self._lock:
             task = self._tasks.get(event.name)
             if task is None:
                 shown = event.name if event.kind == "resolving" else event.name[:_SHORT]
-                task = self._progress.add_task(shown, total=event.total, state=event.kind)
+                task = self._progress.add_task(shown, total=event.total, state=state)
                 self._tasks[event.name] = task
         over = event.kind in _OVER
         completed = event.total if over and event.total is not None else event.offset
-        self._progress.update(task, total=event.total, completed=completed, state=event.kind)
+        self._progress.update(task, total=event.total, completed=completed, state=state)

@@ -39,7 +39,7 @@ def test_an_unknown_command_is_one_line_and_exit_2() -> None:
     result = CliRunner().invoke(contentdb, ["nope"])
     assert result.exit_code == 2
     assert result.stderr.count("\n") == 1
-    assert result.stderr.startswith("contentdb: No such command")
+    assert result.stderr.startswith("contentdb: no such command")
 
 
 def test_ingest_needs_a_ref_or_a_digest() -> None:
