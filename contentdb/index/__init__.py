@@ -31,7 +31,9 @@ class Outcome(Enum):
     """What recording a blob found under the write lock."""
 
     CREATED = "created"
-    """The row is new, or revived, or healed."""
+    """The row is new, or a tombstone was revived as a new one."""
+    HEALED = "healed"
+    """The row of a damaged blob is live again, as old as it was, with its labels."""
     EXISTS = "exists"
     """A live row was there already and was left as it is."""
     GONE = "gone"

@@ -110,13 +110,15 @@ class SqliteIndex:
             return Outcome.GONE
         values = self._key(entry.digest)
         values |= {"size": entry.size, "checksum": entry.checksum, "now": entry.now_ns}
-        created = connection.execute(statements.RECORD_BLOB, values).rowcount == 1
-        if created:
+        row = connection.execute(statements.RECORD_BLOB, values).fetchone()
+        if row is not None:
             self._set_labels(connection, entry.digest, entry.labels)
         if entry.token is not None:
             ingest = {"namespace": self._namespace, "ref": entry.ref, "token": entry.token}
             connection.execute(statements.END_INGEST, ingest)
-        return Outcome.CREATED if created else Outcome.EXISTS
+        if row is None:
+            return Outcome.EXISTS
+        return Outcome.CREATED if row[0] == entry.now_ns else Outcome.HEALED
 
     def _is_ours(self, connection: Connection, entry: Entry) -> bool:
         row = connection.execute(

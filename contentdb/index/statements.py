@@ -30,6 +30,7 @@ ON CONFLICT (namespace, digest) DO UPDATE SET
     updated_at = excluded.updated_at,
     state = 0
 WHERE blobs.state <> 0
+RETURNING created_at
 """
 
 TOUCH_BLOB: Final = """

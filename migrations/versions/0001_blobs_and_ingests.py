@@ -43,9 +43,7 @@ def upgrade() -> None:
         ),
         sqlite_with_rowid=False,
     )
-    op.create_index(
-        op.f("ix_labels_namespace_key_value"), "labels", ["namespace", "key", "value"]
-    )
+    op.create_index(op.f("ix_labels_namespace_key_value"), "labels", ["namespace", "key", "value"])
     op.create_table(
         "ingests",
         sa.Column("namespace", sa.Text, nullable=False),

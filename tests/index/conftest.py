@@ -1,0 +1,35 @@
+"""An index made by the migrations."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentdb.index.connection import connect
+from contentdb.index.sqlite import SqliteIndex
+from tests.index.databases import make_index
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return make_index(tmp_path)
+
+
+@pytest.fixture
+def db(path: str) -> Iterator[sqlite3.Connection]:
+    with contextlib.closing(connect(path)) as connection:
+        yield connection
+
+
+@pytest.fixture
+def index(path: str, tmp_path: Path) -> Iterator[SqliteIndex]:
+    made = SqliteIndex(path, str(tmp_path), namespace="default", durable=True)
+    with contextlib.closing(made):
+        yield made

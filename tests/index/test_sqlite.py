@@ -1,0 +1,217 @@
+"""Each transaction of the index does what its role says, atomically."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentdb.content import Usage
+from contentdb.digest import Digest
+from contentdb.errors import DigestMismatchError, SizeMismatchError, StorageError
+from contentdb.index import IngestRow, Outcome, State
+from contentdb.index.sqlite import SqliteIndex
+from tests.index.databases import Record, Recorder
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ONE = Digest.of(b"one")
+TWO = Digest.of(b"two")
+TOKEN, STALE, NEW = "token", "stale", "new"
+ROW = IngestRow("r", "name", TOKEN, None, None, 0, 10, 10, "me", 10)
+
+
+@pytest.fixture
+def other(path: str, tmp_path: Path) -> Iterator[SqliteIndex]:
+    """Another namespace of the same database."""
+    made = SqliteIndex(path, str(tmp_path), namespace="other", durable=True)
+    with contextlib.closing(made):
+        yield made
+
+
+def labels(index: SqliteIndex, digest: Digest) -> dict[str, str]:
+    blob = index.blob(digest)
+    assert blob is not None
+    return dict(index.info(digest, blob).labels)
+
+
+def state(index: SqliteIndex, digest: Digest) -> int | None:
+    blob = index.blob(digest)
+    return None if blob is None else blob.state
+
+
+# -- recording -------------------------------------------------------------------------------------
+
+
+def test_a_blob_is_recorded_once(index: SqliteIndex) -> None:
+    assert index.record([Record(ONE, labels={"k": "v"})]) == [Outcome.CREATED]
+    later = Record(ONE, size=8, labels={"k": "other"}, now_ns=2000)
+    assert index.record([later, Record(TWO)]) == [Outcome.EXISTS, Outcome.CREATED]
+    assert index.blob(ONE) == (7, 1, 1000, 1000, State.LIVE)
+    assert labels(index, ONE) == {"k": "v"}
+
+
+def test_a_blob_without_its_file_is_not_recorded(index: SqliteIndex) -> None:
+    assert index.record([Record(ONE, present=lambda: False)]) == [Outcome.GONE]
+    assert index.blob(ONE) is None
+
+
+def test_a_group_is_recorded_whole_or_not_at_all(index: SqliteIndex) -> None:
+    def refuse() -> bool:
+        raise StorageError("stat", "/file", OSError(5, "reason"))
+
+    with pytest.raises(StorageError):
+        index.record([Record(ONE), Record(TWO, present=refuse)])
+    assert index.blob(ONE) is None
+
+
+def test_a_revived_blob_is_new_and_a_healed_one_is_not(index: SqliteIndex) -> None:
+    index.record([Record(ONE, labels={"k": "v"}), Record(TWO, labels={"k": "v"})])
+    assert index.entomb(ONE)
+    assert index.mark_damaged(TWO)
+    again = [Record(digest, labels={"new": "1"}, now_ns=2000) for digest in (ONE, TWO)]
+    assert index.record(again) == [Outcome.CREATED, Outcome.HEALED]
+    assert index.blob(ONE) == (7, 1, 2000, 2000, State.LIVE)
+    assert index.blob(TWO) == (7, 1, 1000, 2000, State.LIVE)
+    assert labels(index, ONE) == {"new": "1"}
+    assert labels(index, TWO) == {"k": "v", "new": "1"}
+
+
+def test_recording_ends_the_ingest_unless_it_is_anothers(index: SqliteIndex) -> None:
+    index.begin(ROW, redeclare=False)
+    stale = Record(ONE, ref="r", token=STALE)
+    assert index.record([stale]) == [Outcome.FENCED]
+    assert index.blob(ONE) is None
+    assert index.record([Record(ONE, ref="r", token=TOKEN)]) == [Outcome.CREATED]
+    assert index.ingest("r") is None
+    assert index.record([Record(ONE, ref="r", token=TOKEN)]) == [Outcome.FENCED]
+
+
+def test_a_commit_that_fails_late_is_still_the_outcome(index: SqliteIndex) -> None:
+    index.begin(ROW, redeclare=False)
+    Recorder.put_into(index._database).fail("COMMIT", after=True)
+    assert index.record([Record(ONE, ref="r", token=TOKEN)]) == [Outcome.CREATED]
+
+
+# -- deleting --------------------------------------------------------------------------------------
+
+
+def test_deleting_takes_the_labels_then_the_file_and_the_row(index: SqliteIndex) -> None:
+    taken: list[int] = []
+    index.record([Record(ONE, labels={"k": "v"})])
+    assert not index.bury(ONE, lambda: taken.append(1))
+    assert index.entomb(ONE)
+    assert not index.entomb(ONE)
+    assert (state(index, ONE), labels(index, ONE)) == (State.TOMBSTONE, {})
+    assert index.tombstones() == [ONE]
+    assert index.bury(ONE, lambda: taken.append(2))
+    assert (taken, index.blob(ONE), index.tombstones()) == ([2], None, [])
+
+
+def test_a_file_that_another_namespace_has_stays(index: SqliteIndex, other: SqliteIndex) -> None:
+    taken: list[int] = []
+    for one in (index, other):
+        one.record([Record(ONE)])
+        one.entomb(ONE)
+    other.record([Record(ONE)])
+    assert index.bury(ONE, lambda: taken.append(1))
+    assert (taken, state(other, ONE)) == ([], State.LIVE)
+    other.entomb(ONE)
+    assert other.bury(ONE, lambda: taken.append(2))
+    assert taken == [2]
+
+
+def test_a_tombstone_elsewhere_keeps_no_file(index: SqliteIndex, other: SqliteIndex) -> None:
+    taken: list[int] = []
+    for one in (index, other):
+        one.record([Record(ONE)])
+        one.entomb(ONE)
+    assert index.bury(ONE, lambda: taken.append(1))
+    assert taken == [1]
+
+
+def test_a_row_goes_with_its_labels(index: SqliteIndex, db: sqlite3.Connection) -> None:
+    index.record([Record(ONE, labels={"k": "v"}), Record(TWO)])
+    index.drop([ONE, TWO])
+    assert db.execute("SELECT * FROM labels").fetchall() == []
+
+
+def test_what_is_claimed_is_left_alone(index: SqliteIndex, other: SqliteIndex) -> None:
+    assert index.unless_claimed(ONE, lambda: True)
+    assert not index.unless_claimed(ONE, lambda: False)
+    other.begin(ROW._replace(expected=str(ONE)), redeclare=False)
+    other.record([Record(TWO)])
+    for digest in (ONE, TWO):
+        assert index.claims(digest)
+        assert not index.unless_claimed(digest, pytest.fail)
+
+
+# -- labels and looks ------------------------------------------------------------------------------
+
+
+def test_labels_are_replaced_or_set_one_by_one(index: SqliteIndex) -> None:
+    index.record([Record(ONE, labels={"a": "1", "b": "2"})])
+    assert index.update_labels(ONE, {"b": "3", "c": "4"}, frozenset({"a", "b"}), 2000)
+    assert labels(index, ONE) == {"b": "3"}
+    assert index.update_labels(ONE, {"c": "4"}, None, 3000)
+    assert labels(index, ONE) == {"c": "4"}
+    assert index.blob(ONE) == (7, 1, 1000, 3000, State.LIVE)
+    assert not index.update_labels(TWO, {"c": "4"}, None, 3000)
+
+
+def test_shortened_digests(index: SqliteIndex) -> None:
+    digests = sorted(Digest.of(b"%d" % number) for number in range(40))
+    index.record([Record(digest) for digest in digests])
+    assert index.shortened("sha256:") == digests[:2]
+    assert index.shortened(digests[7][:20]) == [digests[7]]
+    assert index.shortened(digests[7]) == [digests[7]]
+    assert index.shortened("sha512:") == []
+
+
+def test_usage(index: SqliteIndex) -> None:
+    assert index.usage() == Usage(0, 0, 0, 0)
+    index.record([Record(ONE), Record(TWO, size=0)])
+    index.begin(ROW, redeclare=False)
+    index.pause("r", "token", 5, 20)
+    index.pause("r", "stale", 9, 30)
+    assert index.usage() == Usage(2, 7, 1, 5)
+
+
+# -- ingests ---------------------------------------------------------------------------------------
+
+
+def test_an_ingest_is_taken_over_where_it_stood(index: SqliteIndex) -> None:
+    index.begin(ROW, redeclare=False)
+    index.pause("r", "token", 5, 20)
+    newer = ROW._replace(token=NEW, total=9, started_ns=30, held_since_ns=30)
+    merged = index.begin(newer, redeclare=False)
+    assert merged == newer._replace(offset=5, started_ns=10, updated_ns=20)
+    assert index.ingest("r") == merged
+    assert index.ingests() == [merged]
+    assert index.begin(ROW, redeclare=False).total == 9
+
+
+def test_a_contradiction_changes_nothing(index: SqliteIndex) -> None:
+    declared = ROW._replace(total=0, expected=str(ONE))
+    index.begin(declared, redeclare=False)
+    stored = index.ingest("r")
+    with pytest.raises(SizeMismatchError):
+        index.begin(ROW._replace(total=1, token=NEW), redeclare=False)
+    with pytest.raises(DigestMismatchError):
+        index.begin(ROW._replace(expected=str(TWO), token=NEW), redeclare=False)
+    assert index.ingest("r") == stored
+    other = ROW._replace(total=1, expected=str(TWO), token=NEW)
+    assert index.begin(other, redeclare=True).total == 1
+
+
+def test_an_ingest_is_ended_by_its_own_token(index: SqliteIndex) -> None:
+    index.begin(ROW, redeclare=False)
+    assert not index.end("r", "stale")
+    assert index.end("r", "token")
+    assert not index.end("r", None)
+    index.begin(ROW, redeclare=False)
+    assert index.end("r", None)

@@ -1,0 +1,149 @@
+"""Walks: in pages, as of their start, through the index that fits."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentdb.digest import Digest
+from contentdb.errors import InvalidFieldError
+from contentdb.filters import parse
+from contentdb.index import queries
+from contentdb.index.sqlite import SqliteIndex
+from tests.index.databases import Record
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    from contentdb.content import Info
+
+MANY = 2500  # more than two pages
+
+
+def fill(index: SqliteIndex, count: int) -> list[Info]:
+    """Store blobs; each third has labels, sizes go against the digests."""
+    digests = sorted(Digest.of(b"%d" % number) for number in range(count))
+    index.record(
+        [
+            Record(
+                digest,
+                size=count - number,
+                labels={"k": "v" if number % 30 else "rare", "n": str(number)}
+                if number % 3 == 0
+                else {},
+                now_ns=number,
+            )
+            for number, digest in enumerate(digests)
+        ]
+    )
+    return list(index.walk(None, "digest", None, None))
+
+
+def walk(
+    index: SqliteIndex,
+    *filters: str,
+    sort: str = "digest",
+    after: str | None = None,
+    limit: int | None = None,
+) -> list[Info]:
+    chosen = parse(*filters) if filters else None
+    return list(index.walk(chosen, sort, after, limit))
+
+
+def test_every_blob_comes_once_in_digest_order_with_its_labels(index: SqliteIndex) -> None:
+    infos = fill(index, MANY)
+    assert [info.digest for info in infos] == sorted(Digest.of(b"%d" % n) for n in range(MANY))
+    for number, info in enumerate(infos):
+        assert info.labels.get("n") == (str(number) if number % 3 == 0 else None)
+        assert (info.size, info.created_ns) == (MANY - number, number)
+
+
+def test_other_orders_and_filters_give_the_same_blobs(index: SqliteIndex) -> None:
+    infos = fill(index, MANY)
+    assert walk(index, sort="size") == infos[::-1]
+    assert walk(index, sort="-created_at") == infos[::-1]
+    assert walk(index, "size>=0") == infos
+    assert walk(index, "labels.k") == infos[::3]
+    assert walk(index, "labels.k==rare") == infos[::30]
+    assert walk(index, "labels.k!=v") == [one for one in infos if one.labels.get("k") != "v"]
+    assert walk(index, "labels.n~=^1?2$", "size==1") == [infos[12], infos[-1]]
+    assert walk(index, rf"digest~={infos[5].digest[:20]}") == [infos[5]]
+    assert walk(index, "size<=3", sort="size", limit=2) == infos[:-3:-1]
+
+
+@pytest.mark.parametrize("filters", [(), ("size>=0",)])
+def test_bounds(index: SqliteIndex, filters: tuple[str, ...]) -> None:
+    infos = fill(index, 10)
+    after = infos[3].digest
+    assert walk(index, *filters, after=after) == infos[4:]
+    assert walk(index, *filters, after=after, limit=2) == infos[4:6]
+    assert walk(index, *filters, limit=0) == []
+
+
+def test_only_live_blobs_of_the_namespace(index: SqliteIndex, path: str, tmp_path: Path) -> None:
+    infos = fill(index, 10)
+    index.entomb(infos[0].digest)
+    index.mark_damaged(infos[1].digest)
+    assert walk(index) == walk(index, "size>=0") == infos[2:]
+    other = SqliteIndex(path, str(tmp_path), namespace="other", durable=True)
+    with contextlib.closing(other):
+        assert walk(other) == walk(other, "labels.k") == []
+
+
+@pytest.mark.parametrize("filters", [(), ("size>=0",)])
+def test_a_walk_is_as_of_its_start(index: SqliteIndex, filters: tuple[str, ...]) -> None:
+    infos = fill(index, MANY)
+    going = index.walk(parse(*filters) if filters else None, "digest", None, None)
+    first = next(going)
+    index.entomb(infos[-1].digest)
+    index.update_labels(infos[-2].digest, {"k": "new"}, None, 5)
+    assert [first, *going] == infos
+
+
+def test_a_walk_goes_on_across_a_fork(index: SqliteIndex) -> None:
+    infos = fill(index, MANY)
+    going = index.walk(None, "digest", None, None)
+    first = next(going)
+    index.before_fork()
+    index.after_fork()
+    index.entomb(infos[-1].digest)
+    assert [first, *going] == infos
+
+
+def test_an_unknown_order_is_refused(index: SqliteIndex) -> None:
+    with pytest.raises(InvalidFieldError, match="created_at"):
+        walk(index, sort="colour")
+
+
+def plan(db: sqlite3.Connection, *filters: str) -> list[str]:
+    query = queries.compile_walk("default", parse(*filters), "digest", None, None)
+    queries.teach(db)
+    return [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {query.statement}", query.values)]
+
+
+@pytest.mark.parametrize(
+    ("filters", "bounds"),
+    [
+        (["labels.k==v"], "namespace=? AND key=? AND value=?"),
+        (["labels.k"], "namespace=? AND key=?"),
+        (["labels.k~=^v"], "namespace=? AND key=?"),
+        (["labels.k==v,size>1"], "namespace=? AND key=? AND value=?"),
+        (["labels.k!=v"], "namespace=? AND key=? AND value=?"),
+    ],
+)
+def test_labels_are_found_in_their_index(
+    db: sqlite3.Connection, filters: list[str], bounds: str
+) -> None:
+    steps = plan(db, *filters)
+    index = "labels USING COVERING INDEX ix_labels_namespace_key_value"
+    assert f"SEARCH {index} ({bounds})" in steps
+    assert not [step for step in steps if re.match("SCAN (blobs|labels)", step)]
+
+
+@pytest.mark.parametrize("text", ["labels.k==v", "labels.k", "labels.a==1,labels.b~=2"])
+def test_a_label_looks_at_its_own_blobs_only(db: sqlite3.Connection, text: str) -> None:
+    assert "SEARCH blobs USING PRIMARY KEY (namespace=? AND digest=?)" in plan(db, text)

@@ -1,0 +1,84 @@
+"""An index that an earlier revision made opens, migrates and keeps what it holds.
+
+The text of each is fixed for ever: what stores in the field look like, not what the code makes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from contentdb.digest import Digest
+from contentdb.errors import NewerStoreError
+from contentdb.index.migrate import upgrade
+from contentdb.index.revision import HEAD, REVISIONS, check, revision_of
+from contentdb.index.sqlite import SqliteIndex
+
+DUMPS = Path(__file__).parent
+DIGEST = Digest.of(b"content")
+
+
+def load(root: Path, revision: str) -> str:
+    path = root / "index.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript((DUMPS / f"{revision}.sql").read_text())
+    return str(path)
+
+
+def test_there_is_one_of_every_revision() -> None:
+    assert sorted(path.stem for path in DUMPS.glob("*.sql")) == list(REVISIONS)
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_it_migrates_and_keeps_what_it_holds(tmp_path: Path, revision: str) -> None:
+    path = load(tmp_path, revision)
+    assert revision_of(path, str(tmp_path)) == revision
+    upgrade(path)
+    assert revision_of(path, str(tmp_path)) == HEAD
+    index = SqliteIndex(path, str(tmp_path), namespace="default", durable=True)
+    with contextlib.closing(index):
+        blob = index.blob(DIGEST)
+        assert blob == (7, -5, 1700000000000000000, 1700000000000000001, 0)
+        assert index.info(DIGEST, blob).labels == {"k": "v", "näive ☃": "'quoted'"}
+        assert [info.digest for info in index.walk(None, "digest", None, None)] == [DIGEST]
+        ingest = index.ingest("a/b c")
+        assert ingest is not None
+        assert (ingest.total, ingest.expected, ingest.offset) == (7, str(DIGEST), 3)
+        assert index.tombstones() == [Digest.of(b"deleted")]
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_it_becomes_what_is_made_today(tmp_path: Path, revision: str) -> None:
+    def tables(path: str) -> list[list[str]]:
+        with contextlib.closing(sqlite3.connect(path)) as db:
+            made = db.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY name")
+            return [text.split() for (text,) in made]
+
+    old = load(tmp_path, revision)
+    upgrade(old)
+    new = tmp_path / "new.sqlite"
+    new.touch()
+    upgrade(str(new))
+    assert tables(old) == tables(str(new))
+
+
+def test_a_newer_revision_is_refused(tmp_path: Path) -> None:
+    path = load(tmp_path, HEAD)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("UPDATE alembic_version SET version_num = '9999'")
+    found = revision_of(path, str(tmp_path))
+    assert found == "9999"
+    with pytest.raises(NewerStoreError, match="revision 9999"):
+        check(found, str(tmp_path))
+
+
+def test_a_newer_layout_is_refused(tmp_path: Path) -> None:
+    path = load(tmp_path, HEAD)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA user_version = 99")
+    with pytest.raises(NewerStoreError, match="version 99"):
+        revision_of(path, str(tmp_path))
