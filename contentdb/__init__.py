@@ -14,7 +14,7 @@ Importing this imports neither SQLAlchemy nor alembic, nor what an extra brings.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import typing as _typing
 
 from contentdb.content import (
     Info,
@@ -73,7 +73,7 @@ from contentdb.store import open_store as open  # noqa: A004 - `contentdb.open`,
 from contentdb.sweep import Swept
 from contentdb.verify import Finding
 
-if TYPE_CHECKING:
+if _typing.TYPE_CHECKING:
     from contentdb.remote import RemoteStore, connect
 
 __all__ = [

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final, Literal
 from contentdb import files, locks
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
 from contentdb.errors import DigestMismatchError, InvalidArgumentError, StorageError
-from contentdb.index import Outcome
 from contentdb.pipeline import Sink, pump
-from contentdb.publish import Candidate, publish, stored
+from contentdb.publish import Candidate, publish, settled, stored
 from contentdb.recover import TEMPORARY
 from contentdb.sources import open_source, reading_file
 
@@ -142,15 +141,14 @@ def _taken_in(
 
 def _finish(parts: Parts, file: Temporary, candidate: Candidate) -> Info:
     files.make_read_only(file.fd, file.path)
+    files.stamp(file.fd, candidate.now_ns, file.path)
     if parts.durable:
         files.sync(file.fd, file.path)
     return _published(parts, candidate, file.link)
 
 
 def _published(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> Info:
-    if publish(parts, candidate, link) is Outcome.EXISTS:
-        return stored(parts, candidate.digest) or candidate.info()
-    return candidate.info()
+    return settled(parts, candidate, publish(parts, candidate, link))
 
 
 # -- from a path ------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from contentdb.gate import Gate
     from contentdb.group import Item
     from contentdb.parts import Parts
+    from contentdb.publish import Candidate
 
     Answer = Info | ContentDBError
     Slot = Answer | Item
@@ -79,16 +80,21 @@ def _write_bytes(
         return known
     name, fd = group.new_file()
     path = parts.ingest.child(name)
+    candidate = candidate_of(parts, digest, len(view), checksum_of(view), labels)
     try:
         files.write_all(fd, view, path)
-        files.make_read_only(fd, path)
+        _finish(fd, candidate, path)
     except BaseException:
         files.unlink(parts.ingest, name)
         raise
     finally:
         files.close(fd, path)
-    candidate = candidate_of(parts, digest, len(view), checksum_of(view), labels)
     return group.take(name, candidate, lambda: add_bytes(parts, view, expected, labels))
+
+
+def _finish(fd: int, candidate: Candidate, path: str) -> None:
+    files.make_read_only(fd, path)
+    files.stamp(fd, candidate.now_ns, path)
 
 
 def _write_path(
@@ -126,11 +132,10 @@ def _write_stream(
         check_digest(digest, expected)
         if (known := _known(group, parts, digest)) is not None:
             return known
-        files.make_read_only(fd, path)
+        candidate = candidate_of(parts, digest, sink.size, sink.checksum, labels)
+        _finish(fd, candidate, path)
         kept = True
-        return group.take(
-            name, candidate_of(parts, digest, sink.size, sink.checksum, labels), again
-        )
+        return group.take(name, candidate, again)
     finally:
         files.close(fd, path)
         if not kept:

@@ -49,6 +49,7 @@ __all__ = [
     "read_into",
     "rename",
     "set_mode",
+    "stamp",
     "start_write_back",
     "stat_name",
     "sync",
@@ -116,11 +117,14 @@ def make_directory(within: Directory, name: str) -> bool:
 
 def entries(directory: Directory) -> Iterator[os.DirEntry[str]]:
     """List the children, in no order."""
+    again = open_directory(".", within=directory)  # a position of its own in the listing
     try:
-        with os.scandir(directory.fd) as found:
+        with os.scandir(again.fd) as found:
             yield from found
     except OSError as error:
         raise StorageError.of("list", directory.path, error) from error
+    finally:
+        again.close()
 
 
 # -- files -----------------------------------------------------------------------------------
@@ -238,6 +242,14 @@ def truncate(fd: int, size: int, path: str) -> None:
 def make_read_only(fd: int, path: str) -> None:
     """Give the file the mode of a blob: 0444."""
     set_mode(fd, 0o444, path)
+
+
+def stamp(fd: int, moment_ns: int, path: str) -> None:
+    """Set the file's times of access and modification, in nanoseconds since the epoch."""
+    try:
+        os.utime(fd, ns=(moment_ns, moment_ns))
+    except OSError as error:
+        raise StorageError.of("set the time of", path, error) from error
 
 
 def make_writable(fd: int, path: str) -> None:

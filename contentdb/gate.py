@@ -21,10 +21,11 @@ class Gate:
         self._root = root
         self._inside = 0
         self._closed = False
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()
+        self._left = threading.Event()
 
     def __enter__(self) -> None:
-        with self._changed:
+        with self._lock:
             if self._closed:
                 raise StoreClosedError(str(self._root))
             self._inside += 1
@@ -35,10 +36,10 @@ class Gate:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with self._changed:
-            self._inside = max(0, self._inside - 1)
-            if self._closed and not self._inside:
-                self._changed.notify_all()
+        with self._lock:
+            self._inside -= 1
+            if self._closed and self._inside <= 0:
+                self._left.set()
 
     @property
     def closed(self) -> bool:
@@ -47,15 +48,16 @@ class Gate:
 
     def close(self) -> bool:
         """Let nobody in, and wait until all have left; False if it was closed before."""
-        with self._changed:
+        with self._lock:
             if self._closed:
                 return False
             self._closed = True
-            while self._inside:
-                self._changed.wait()
-            return True
+            if self._inside <= 0:
+                return True
+        self._left.wait()
+        return True
 
     def after_fork_in_child(self) -> None:
         """Forget the threads that did not come along."""
         self._inside = 0
-        self._changed = threading.Condition(threading.Lock())
+        self._lock = threading.Lock()

@@ -15,7 +15,7 @@ from contentdb import files, locks
 from contentdb.errors import ContentDBError, CorruptBlobError, RefLockedError
 from contentdb.index import Outcome
 from contentdb.layout import shard_name
-from contentdb.publish import stored
+from contentdb.publish import settled
 from contentdb.recover import TEMPORARY
 
 if TYPE_CHECKING:
@@ -243,9 +243,7 @@ class Group:
             return item.again()
         if outcome is Outcome.FENCED:
             raise RefLockedError(item.candidate.ref or "")
-        if outcome is Outcome.EXISTS:
-            return stored(self._parts, item.candidate.digest) or item.candidate.info()
-        return item.candidate.info()
+        return settled(self._parts, item.candidate, outcome)
 
 
 def _vanished(item: Item, shard: Directory) -> ContentDBError:

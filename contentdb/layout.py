@@ -3,10 +3,13 @@
 ::
 
     ROOT/index.sqlite                         the index (WAL)
+    ROOT/index.sqlite-shared                  one byte: are there several namespaces?
     ROOT/blobs/<algorithm>/<hex[:2]>/<hex>    committed, read-only
     ROOT/ingest/<xxh3-128 of the ref>         one file for an active ingest
     ROOT/trash/                               on its way out
     ROOT/quarantine/                          found damaged, kept for a look
+
+A blob's file is modified at the time that its row says it was updated; see `contentdb.known`.
 
 256 shards on one level: measured, two levels make a scan twice as slow and cold scans six
 times, and ext4 holds millions of names in a directory without trouble.
@@ -34,6 +37,7 @@ __all__ = [
     "INGEST",
     "QUARANTINE",
     "SHARDS",
+    "SHARED",
     "TRASH",
     "blob_path",
     "check_namespace",
@@ -43,6 +47,7 @@ __all__ = [
 ]
 
 INDEX: Final = "index.sqlite"
+SHARED: Final = "index.sqlite-shared"
 BLOBS: Final = "blobs"
 INGEST: Final = "ingest"
 TRASH: Final = "trash"

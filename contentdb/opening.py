@@ -24,9 +24,19 @@ from contentdb.errors import (
 from contentdb.filesystem import is_network, kind_of
 from contentdb.index import revision
 from contentdb.index.sqlite import SqliteIndex
-from contentdb.layout import BLOBS, DEFAULT_NAMESPACE, DIRECTORIES, INDEX, INGEST, QUARANTINE, TRASH
+from contentdb.layout import (
+    BLOBS,
+    DEFAULT_NAMESPACE,
+    DIRECTORIES,
+    INDEX,
+    INGEST,
+    QUARANTINE,
+    SHARED,
+    TRASH,
+)
 from contentdb.parts import Parts
 from contentdb.shards import Shards
+from contentdb.sharing import Sharing
 
 if TYPE_CHECKING:
     from contentdb.files import Directory
@@ -36,7 +46,7 @@ __all__ = ["ALLOWED_BESIDE", "make_directories", "migrate", "open_parts", "open_
 _MAKING_S: Final = 60.0
 """How long to wait for another process that is making the same store."""
 
-ALLOWED_BESIDE: Final = {INDEX, f"{INDEX}-wal", f"{INDEX}-shm", *DIRECTORIES, "lost+found"}
+ALLOWED_BESIDE: Final = {INDEX, SHARED, f"{INDEX}-wal", f"{INDEX}-shm", *DIRECTORIES, "lost+found"}
 """What may lie in a store's root: more, and the directory is something else."""
 
 
@@ -62,7 +72,7 @@ def open_parts(
     finally:
         directory.close()
     if namespace != DEFAULT_NAMESPACE:
-        parts.shards.share()
+        parts.sharing.announce()
     return parts
 
 
@@ -176,8 +186,9 @@ def make_index(directory: Directory, name: str) -> None:
     """Make an index file, if it is missing, and its schema."""
     from contentdb.index.migrate import upgrade
 
-    fd = files.open_file(directory, name, os.O_RDWR | os.O_CREAT)
-    files.close(fd, directory.child(name))
+    if files.stat_name(directory, name) is None:  # closing SQLite's own file drops its locks
+        fd = files.open_file(directory, name, os.O_RDWR | os.O_CREAT)
+        files.close(fd, directory.child(name))
     upgrade(directory.child(name))
 
 
@@ -230,6 +241,7 @@ def open_tree(
             opened[name] = files.open_directory(name, within=root)
         _check_one_filesystem(path, [root, *opened.values()])
         _share(path, opened[TRASH])
+        sharing = Sharing(root)
     except BaseException:
         for directory in opened.values():
             directory.close()
@@ -238,6 +250,7 @@ def open_tree(
         path,
         namespace=namespace,
         durable=durable,
+        sharing=sharing,
         index=SqliteIndex(str(path / index_name), str(path), namespace=namespace, durable=durable),
         shards=Shards(opened[BLOBS]),
         ingest=opened[INGEST],

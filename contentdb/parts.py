@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from contentdb.known import Known
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from contentdb.files import Directory
     from contentdb.index import Index
     from contentdb.shards import Shards
+    from contentdb.sharing import Sharing
 
 __all__ = ["HasParts", "Parts"]
 
@@ -18,16 +21,17 @@ __all__ = ["HasParts", "Parts"]
 class Parts:
     """The index, the open directories, and how durable an acknowledgement is."""
 
-    __slots__ = ("durable", "index", "ingest", "namespace", "quarantine", "root", "shards",
-                 "trash")  # fmt: skip
+    __slots__ = ("durable", "index", "ingest", "known", "namespace", "quarantine", "root", "shards",
+                 "sharing", "trash")  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is the list of what there is
         self,
         root: Path,
         *,
         namespace: str,
         durable: bool,
         index: Index,
+        sharing: Sharing,
         shards: Shards,
         ingest: Directory,
         trash: Directory,
@@ -37,6 +41,8 @@ class Parts:
         self.namespace = namespace
         self.durable = durable
         self.index = index
+        self.sharing = sharing
+        self.known = Known()
         self.shards = shards
         self.ingest = ingest
         self.trash = trash
@@ -45,6 +51,7 @@ class Parts:
     def close(self) -> None:
         """Free all that is open."""
         self.index.close()
+        self.sharing.close()
         self.shards.close()
         for directory in (self.ingest, self.trash, self.quarantine):
             directory.close()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contentdb.parts import Parts
     from contentdb.shards import Shards
 
-__all__ = ["Candidate", "give_name", "link_or_replace", "made", "publish", "stored"]
+__all__ = ["Candidate", "give_name", "link_or_replace", "publish", "settled", "stored"]
 
 _ATTEMPTS: Final = 100
 """Deletes of one digest that a commit of it outlasts."""
@@ -68,13 +68,6 @@ class Candidate:
         return Info(str(self.digest), self.size, self.now_ns, self.now_ns, dict(self.labels))
 
 
-def made(parts: Parts, candidate: Candidate) -> Info:
-    """The Info of a blob that this process made just now, remembered."""
-    info = candidate.info()
-    parts.known.put(info)
-    return info
-
-
 def stored(parts: Parts, digest: Digest) -> Info | None:
     """Look a blob up; None unless its row is live and its file there with the row's size.
 
@@ -93,6 +86,15 @@ def stored(parts: Parts, digest: Digest) -> Info | None:
     return info
 
 
+def settled(parts: Parts, candidate: Candidate, outcome: Outcome) -> Info:
+    """The Info of a blob after its recording: a new one is known without asking for it."""
+    info = candidate.info()
+    if outcome is not Outcome.CREATED:
+        return stored(parts, candidate.digest) or info
+    parts.known.put(info)
+    return info
+
+
 def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> Outcome:
     """Name a file whose bytes are on disk, and record it; durable when it returns.
 
@@ -102,7 +104,7 @@ def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str],
         link: Gives the file a name in a directory; False if that name is taken.
 
     Returns:
-        CREATED, EXISTS, or FENCED, when nothing was recorded.
+        CREATED, HEALED, EXISTS, or FENCED, when nothing was recorded.
 
     Raises:
         CorruptBlobError: The blob was deleted again and again meanwhile.

@@ -6,6 +6,7 @@ before it got that name. That is why reads need no look into the index.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING, Final
@@ -28,8 +29,6 @@ __all__ = ["Shards"]
 _PIECE_BYTES: Final = 1 << 20
 _PLANTED: Final = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}
 """Something else has the name. Any other error, such as too many open files, says nothing of it."""
-_SHARED: Final = ".shared"
-"""An empty file: there is more than the default namespace."""
 
 
 class Shards:
@@ -38,7 +37,8 @@ class Shards:
     def __init__(self, blobs: Directory) -> None:
         self._blobs = blobs
         self._algorithms: dict[str, Directory] = {}
-        self._shared = False
+        self._real: set[str] = set()
+        """Shards that were opened once, and so are no links."""
 
     def close(self) -> None:
         """Free all descriptors."""
@@ -86,20 +86,6 @@ class Shards:
         """Open the directory that a blob's file lies in; the caller closes it."""
         return files.open_directory(shard_name(digest), within=self._algorithm(digest.algorithm))
 
-    def share(self) -> None:
-        """Note, durably and for ever, that not every name here is in every namespace."""
-        if not self.shared:
-            fd = files.open_file(self._blobs, _SHARED, os.O_CREAT | os.O_RDONLY)
-            files.close(fd, self._blobs.child(_SHARED))
-            files.sync_directory(self._blobs)
-
-    @property
-    def shared(self) -> bool:
-        """Whether several namespaces lie over these files, so that a name alone says little."""
-        if not self._shared:
-            self._shared = files.stat_name(self._blobs, _SHARED) is not None
-        return self._shared
-
     def _algorithm(self, algorithm: str) -> Directory:
         found = self._algorithms.get(algorithm)
         if found is None:
@@ -117,24 +103,34 @@ class Shards:
         Raises:
             CorruptBlobError: Something else than a file of ours has the blob's name.
         """
-        try:
-            shard = self.shard(digest)
-        except StorageError as error:
-            self._check_absent(digest, error)
+        within, name = self._within(digest)
+        if within is None:
             return None
         try:
-            return files.open_file(shard, digest.encoded, os.O_RDONLY)
+            return files.open_file(within, name, os.O_RDONLY)
         except FileNotFoundError:
             return None
         except PermissionError as error:
-            path = shard.child(digest.encoded)
-            raise StorageError.of("open", path, error) from error
+            raise StorageError.of("open", within.child(name), error) from error
         except StorageError as error:
             if error.errno not in _PLANTED:
                 raise
-            raise CorruptBlobError(digest, shard.child(digest.encoded), str(error)) from error
-        finally:
-            shard.close()
+            raise CorruptBlobError(digest, within.child(name), str(error)) from error
+
+    def _within(self, digest: Digest) -> tuple[Directory | None, str]:
+        """Where to find a blob's file and by which name; None where no such blob can be.
+
+        A shard is opened by itself once, which refuses a link, and passed through from then on.
+        """
+        name = f"{digest[7:9]}/{digest[7:]}"
+        if digest[:9] not in self._real:
+            try:
+                self.shard(digest).close()
+            except StorageError as error:
+                self._check_absent(digest, error)
+                return None, name
+            self._real.add(digest[:9])
+        return self._algorithms[digest[:6]], name
 
     def _check_absent(self, digest: Digest, error: StorageError) -> None:
         """Bear it where no such blob can be: its algorithm was never used."""
@@ -146,14 +142,29 @@ class Shards:
 
     def size(self, digest: Digest) -> int | None:
         """Length of a blob's file in bytes; None if there is no regular file of ours."""
+        found = self.stat(digest)
+        return None if found is None else found.st_size
+
+    def stat(self, digest: Digest) -> os.stat_result | None:
+        """Look at a blob's file; None if there is no regular file of ours."""
         try:
-            within = self._algorithm(digest.algorithm)
+            within = self._algorithms.get(digest[:6]) or self._algorithm(digest[:6])
         except StorageError as error:
             if error.errno not in {errno.ENOENT, *_PLANTED}:
                 raise
             return None
-        found = files.stat_name(within, f"{shard_name(digest)}/{digest.encoded}")
-        return found.st_size if found is not None and files.is_private_file(found) else None
+        found = files.stat_name(within, f"{digest[7:9]}/{digest[7:]}")
+        return found if found is not None and files.is_private_file(found) else None
+
+    def stamp(self, digest: Digest, moment_ns: int) -> None:
+        """Set a blob's time of modification, if its file is there; see `contentdb.known`."""
+        with contextlib.suppress(OSError):
+            os.utime(
+                f"{digest[7:9]}/{digest[7:]}",
+                ns=(moment_ns, moment_ns),
+                dir_fd=self._algorithm(digest[:6]).fd,
+                follow_symlinks=False,
+            )
 
     def holds(self, digest: Digest, size: int, checksum: int) -> bool:
         """Whether the file is there and its bytes have that size and XXH3-64 checksum."""
@@ -214,8 +225,6 @@ class Shards:
     def strays(self) -> Iterator[str]:
         """Paths below ``blobs/`` that are no directories of the layout."""
         for entry in files.entries(self._blobs):
-            if entry.name == _SHARED:
-                continue
             known = entry.name in ALGORITHMS or entry.name.removeprefix(".") in ALGORITHMS
             if not known or not entry.is_dir(follow_symlinks=False):
                 yield self._blobs.child(entry.name)

@@ -30,7 +30,7 @@ from contentdb.index import IngestRow, Outcome
 from contentdb.labels import check_labels
 from contentdb.layout import check_ref, ingest_name
 from contentdb.pipeline import Sink
-from contentdb.publish import Candidate, link_or_replace, publish, stored
+from contentdb.publish import Candidate, link_or_replace, publish, settled, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -304,6 +304,7 @@ class LocalWriter:
             try:
                 candidate = self._verified(size, expected, check_labels(labels or {}))
                 files.make_read_only(self._fd, self._path)
+                files.stamp(self._fd, candidate.now_ns, self._path)
                 if (batch := self._batch()) is not None:
                     return self._join(batch, candidate)
                 self.sync()
@@ -372,7 +373,7 @@ class LocalWriter:
         self._take_file_away()
         if outcome is Outcome.EXISTS:
             raise AlreadyExistsError(candidate.digest)
-        return candidate.info()
+        return settled(self._parts, candidate, outcome)
 
     def link(self, directory: Directory, name: str) -> bool:
         """Give the ingest's file a second name; False if that is taken."""

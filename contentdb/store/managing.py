@@ -17,6 +17,7 @@ from contentdb.errors import (
 from contentdb.filters import parse
 from contentdb.index import State
 from contentdb.labels import check_labels, keys_of_fields
+from contentdb.publish import stored
 from contentdb.recover import finish_delete
 from contentdb.store.opened import Opened
 
@@ -42,17 +43,14 @@ class Managing(Opened):
         """
         wanted = Digest(digest)
         with self._gate:
-            return self._parts.index.info(wanted, self._row(wanted))
+            found = stored(self._parts, wanted)
+            return found or self._parts.index.info(wanted, self._row(wanted))
 
     def exists(self, digest: str) -> bool:
         """Whether the blob is stored, its file there in full, and not known to be damaged."""
         wanted = Digest(digest)
         with self._gate:
-            size = self._parts.shards.size(wanted)
-            if size is None:
-                return False
-            row = self._parts.index.blob(wanted)
-            return row is not None and row.state == State.LIVE and row.size == size
+            return stored(self._parts, wanted) is not None
 
     def resolve(self, text: str) -> Digest:
         """Find the one blob whose digest begins so, with or without its algorithm.
@@ -113,6 +111,7 @@ class Managing(Opened):
         with self._gate:
             before = self._row(wanted)
             now_ns = max(time.time_ns(), before.updated_ns + 1)
+            self._parts.shards.stamp(wanted, now_ns)  # first, see `contentdb.known`
             if not self._parts.index.update_labels(wanted, kept, keys, now_ns):
                 self._row(wanted)
                 raise NotFoundError(digest=wanted)
@@ -160,6 +159,7 @@ class Managing(Opened):
         """
         wanted = Digest(digest)
         with self._gate:
+            self._parts.shards.stamp(wanted, time.time_ns())  # first, see `contentdb.known`
             if not self._parts.index.entomb(wanted):
                 raise NotFoundError(digest=wanted)
             finish_delete(self._parts, wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
@@ -79,18 +80,25 @@ class Opened:
             raise CorruptBlobError(digest, path, "it was found damaged")
         return row
 
-    def _gone(self, digest: Digest) -> NoReturn:
-        """Say that there is no such blob, or that its file was lost."""
+    def _missed(self, digest: Digest) -> None:
+        """Say that there is no such blob, or that its file was lost; or return: look again.
+
+        Only under the write lock does a live row without a file say that the file was lost:
+        outside of it, the blob may be stored or deleted between the two looks.
+        """
         self._row(digest)
-        with suppress(ContentDBError):
-            self._parts.index.mark_damaged(digest, lambda: self._parts.shards.size(digest) is None)
-        raise CorruptBlobError(digest, self._parts.shards.path(digest), "its file is gone")
+        shards = self._parts.shards
+        try:
+            self._parts.index.mark_damaged(digest, lambda: shards.size(digest) is None)
+        except ContentDBError as error:
+            raise CorruptBlobError(digest, shards.path(digest), "its file is gone") from error
 
     def _damaged(self, fd: int, digest: Digest, reason: str) -> NoReturn:
         """Mark a blob that was read and found damaged, unless it was healed meanwhile."""
         with self._gate:
             self._row(digest)
             with suppress(ContentDBError):
+                files.stamp(fd, time.time_ns(), digest)  # nobody may go by what he remembers
                 self._parts.index.mark_damaged(digest, lambda: self._leads_to(digest, fd))
             raise CorruptBlobError(digest, self._parts.shards.path(digest), reason)
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from contentdb import exporting, files
 from contentdb.digest import Digest
 from contentdb.errors import CorruptBlobError
-from contentdb.layout import DEFAULT_NAMESPACE
 from contentdb.reader import BlobReader, read_whole
 from contentdb.store.opened import Opened
 
@@ -65,8 +64,8 @@ class Providing(Opened):
         wanted = Digest(digest)
         with self._gate:
             self._check_namespace_has(wanted)
-            if self._parts.shards.size(wanted) is None:
-                self._gone(wanted)
+            while self._parts.shards.size(wanted) is None:
+                self._missed(wanted)
             return Path(self._parts.shards.path(wanted))
 
     def export(
@@ -93,9 +92,8 @@ class Providing(Opened):
         digest = Digest(text)
         with self._gate:
             self._check_namespace_has(digest)
-            fd = self._parts.shards.open(digest)
-            if fd is None:
-                self._gone(digest)
+            while (fd := self._parts.shards.open(digest)) is None:
+                self._missed(digest)
         if not files.is_private_file(os.fstat(fd)):
             files.let_go(fd)
             path = self._parts.shards.path(digest)
@@ -105,5 +103,5 @@ class Providing(Opened):
     def _check_namespace_has(self, digest: Digest) -> None:
         """With several namespaces over the files, a name is no promise to all of them."""
         parts = self._parts
-        if parts.namespace != DEFAULT_NAMESPACE or parts.shards.shared:
+        if parts.sharing.several:
             self._row(digest)
