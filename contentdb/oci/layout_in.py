@@ -24,7 +24,7 @@ from contentdb.oci.strict_json import parse_object
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from contentdb.oci.roles import Content, LinkingContent
+    from contentdb.oci.roles import Content, ImportLink, LinkingContent
 
 __all__ = ["Imported", "import_layout"]
 
@@ -52,7 +52,7 @@ class _Layout(Protocol):
 
 
 def import_layout(
-    store: Content, source: str | os.PathLike[str], *, link: str = "copy"
+    store: Content, source: str | os.PathLike[str], *, link: ImportLink = "copy"
 ) -> list[Imported]:
     """Take all images of an image layout into the store.
 
@@ -157,7 +157,7 @@ class _Tar:
 class _Import:
     """One import under way."""
 
-    def __init__(self, store: Content, layout: _Layout, link: str) -> None:
+    def __init__(self, store: Content, layout: _Layout, link: ImportLink) -> None:
         self._store = store
         self._layout = layout
         self._link = link

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
+import secrets
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,10 +21,13 @@ from contentdb.oci.media import OCI_INDEX
 from contentdb.oci.strict_json import parse_object
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping
 
     from contentdb.oci.graph import Node, Tree
-    from contentdb.oci.roles import ExportingContent
+    from contentdb.oci.roles import ExportingContent, ExportLink
+
+    Names = Mapping[Digest, str] | Mapping[str, str]
 
 __all__ = ["REF_NAME", "export_layout", "export_tar"]
 
@@ -36,8 +40,8 @@ def export_layout(
     target: str | os.PathLike[str],
     digests: Iterable[str],
     *,
-    tags: Mapping[str, str] | None = None,
-    link: str = "hardlink",
+    tags: Names | None = None,
+    link: ExportLink = "hardlink",
 ) -> list[Digest]:
     """Write images into an image layout, or add them to the one that is there.
 
@@ -81,7 +85,7 @@ def export_tar(
     target: str | os.PathLike[str],
     digests: Iterable[str],
     *,
-    tags: Mapping[str, str] | None = None,
+    tags: Names | None = None,
 ) -> list[Digest]:
     """Write images as a tar of an image layout; the same images give the same bytes.
 
@@ -89,7 +93,7 @@ def export_tar(
     """
     path = Path(target)
     trees = [tree_of(store, Digest(digest)) for digest in digests]
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _partial(path)
     try:
         with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
             _add(tar, "oci-layout", _MARKER)
@@ -102,7 +106,8 @@ def export_tar(
     except OSError as error:
         raise StorageError.of("write", path, error) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
     return [tree.top.digest for tree in trees]
 
 
@@ -114,7 +119,7 @@ def _blob_name(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.encoded}"
 
 
-def _entry(node: Node, tags: Mapping[str, str]) -> dict[str, Any]:
+def _entry(node: Node, tags: Names) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "mediaType": node.document.media_type,
         "digest": node.digest,
@@ -155,9 +160,13 @@ def _name(entry: Mapping[str, Any]) -> str | None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = _partial(path)
     partial.write_bytes(data)
     partial.replace(path)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from contentdb.content import Ingester, IngestManager, Manager, Provider
 
@@ -11,9 +11,16 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
 
+    from typing_extensions import Buffer
+
     from contentdb.content import Info
 
-__all__ = ["Content", "ExportingContent", "LinkingContent"]
+__all__ = ["Content", "ExportLink", "ExportingContent", "Feeding", "ImportLink", "LinkingContent"]
+
+ExportLink = Literal["reflink", "hardlink", "copy"]
+"""How a blob's file gets out."""
+ImportLink = Literal["reflink", "hardlink", "copy"]
+"""How a file gets in. A store can also move one, which is not for a layout that is read."""
 
 
 class Content(Provider, Ingester, IngestManager, Manager, Protocol):
@@ -23,7 +30,9 @@ class Content(Provider, Ingester, IngestManager, Manager, Protocol):
 class ExportingContent(Content, Protocol):
     """A store on this machine's disk, which can hand a file out without rewriting it."""
 
-    def export(self, digest: str, path: str | PathLike[str], *, link: str = "copy") -> Path:
+    def export(
+        self, digest: str, path: str | PathLike[str], *, link: ExportLink = "reflink"
+    ) -> Path:
         """Put a blob at a path, atomically."""
         ...
 
@@ -37,7 +46,20 @@ class LinkingContent(Protocol):
         *,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
-        link: str = "copy",
+        link: ImportLink = "copy",
     ) -> Info:
         """Store a file, verified."""
+        ...
+
+
+@runtime_checkable
+class Feeding(Protocol):
+    """A writer that hashes a piece in another thread while the next one is being fetched."""
+
+    def feed(self, data: Buffer) -> None:
+        """Append a piece, which must stay as it is until `settle`."""
+        ...
+
+    def settle(self, *, pending: int = 0) -> None:
+        """Return when no more than so many pieces are in use."""
         ...
