@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Node", "Tree", "tree_of"]
 
 _MOST_LEVELS: Final = 4
+_ADVICE: Final = "give the digest of an index or a manifest"
 
 
 class Node(NamedTuple):
@@ -68,10 +69,12 @@ def _visit(
     if digest in nodes:
         return
     info = store.info(digest)
-    if info.size > MANIFEST_BYTES or level >= _MOST_LEVELS:
-        raise InvalidManifestError(f"{digest} is too long or nested too deep to be a manifest")
+    if level >= _MOST_LEVELS:
+        raise InvalidManifestError(f"{digest} is nested too deep in indexes")
+    if info.size > MANIFEST_BYTES:
+        raise InvalidManifestError(f"{digest} is too long for one; {_ADVICE}")
     data = store.read(digest)
-    document = parse_document(data, media_type or info.labels.get(MEDIA_TYPE))
+    document = _parsed(digest, data, media_type or info.labels.get(MEDIA_TYPE))
     for part in document.parts():
         if document.is_index and not store.exists(part.digest):
             continue
@@ -88,3 +91,10 @@ def _visit(
     ):
         raise NotFoundError(digest=document.manifests[0].digest)
     nodes[digest] = Node(digest, data, document)
+
+
+def _parsed(digest: Digest, data: bytes, media_type: str | None) -> Document:
+    try:
+        return parse_document(data, media_type)
+    except InvalidManifestError as error:
+        raise InvalidManifestError(f"{digest} is none, {error.reason}; {_ADVICE}") from error
