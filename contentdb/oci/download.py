@@ -1,12 +1,7 @@
-"""One blob from a registry, resumed for as long as there is progress.
-
-The network is read in one thread, ahead of the thread that hashes and writes.
-"""
+"""One blob from a registry, resumed for as long as there is progress."""
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -19,10 +14,8 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.oci.registry import Registry
 
-__all__ = ["ahead", "blob_chunks"]
+__all__ = ["blob_chunks"]
 
-_AHEAD: Final = 16
-"""Pieces read before they are asked for: at most 16 MiB a blob."""
 _FAILURES: Final = 5
 """Broken connections in a row without progress that are borne."""
 _RETRIES: Final = 100
@@ -109,56 +102,3 @@ def _one_connection(
         ) from None
     finally:
         stream.answer.close()
-
-
-def ahead(source: Generator[bytes]) -> Generator[bytes]:
-    """The same pieces, read by a thread of their own up to 16 ahead.
-
-    Close the generator to stop that thread; it ends after the piece that it is reading.
-    """
-    pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
-    stop = threading.Event()
-    thread = threading.Thread(
-        target=_read_ahead, args=(source, pieces, stop), name="contentdb-oci-network", daemon=True
-    )
-    thread.start()
-    try:
-        while (item := pieces.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()  # not for long: it ends with its piece, or by the watchdog
-
-
-def _read_ahead(
-    source: Generator[bytes],
-    pieces: queue.Queue[bytes | BaseException | None],
-    stop: threading.Event,
-) -> None:
-    try:
-        for piece in source:
-            if not _put(pieces, piece, stop):
-                break
-    except BaseException as error:  # noqa: BLE001 - it is raised where the pieces are used
-        _put(pieces, error, stop)
-    else:
-        _put(pieces, None, stop)
-    finally:
-        source.close()
-
-
-def _put(
-    pieces: queue.Queue[bytes | BaseException | None],
-    item: bytes | BaseException | None,
-    stop: threading.Event,
-) -> bool:
-    """Wait for room; False when nobody wants the pieces any more."""
-    while not stop.is_set():
-        try:
-            pieces.put(item, timeout=0.1)
-        except queue.Full:
-            continue
-        return True
-    return False

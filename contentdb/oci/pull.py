@@ -6,24 +6,12 @@ it once (the second waits for the first), and one that was killed goes on where 
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from threading import Event as Flag
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from contentdb.errors import (
-    AlreadyExistsError,
-    DigestMismatchError,
-    NotFoundError,
-    RefLockedError,
-)
-from contentdb.oci.download import ahead, blob_chunks
-from contentdb.oci.errors import (
-    HostileRegistryError,
-    InvalidManifestError,
-    ObjectNotFoundError,
-    RegistryError,
-)
-from contentdb.oci.labels import MEDIA_TYPE, merge, source_key
+from contentdb.errors import NotFoundError
+from contentdb.oci.arrivals import Arrivals
+from contentdb.oci.errors import InvalidManifestError, ObjectNotFoundError
+from contentdb.oci.labels import MEDIA_TYPE, merge
 from contentdb.oci.manifest import MANIFEST_BYTES, Descriptor, Document, parse_document
 from contentdb.oci.media import is_document
 from contentdb.oci.platforms import Platform, choose
@@ -32,9 +20,6 @@ from contentdb.oci.reference import Reference, parse_reference
 from contentdb.oci.registry import Registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from contentdb.content import Writer
     from contentdb.digest import Digest
     from contentdb.oci.progress import Kind
     from contentdb.oci.roles import Content
@@ -118,9 +103,8 @@ class _Pull:
         self._place = place
         self._platform = platform
         self._listen = listen
-        self._stopped = Flag()
         self._documents: dict[Digest, None] = {}
-        self._fetched: list[int] = []
+        self._fetched_bytes = 0
 
     def run(self, jobs: int) -> Pulled:
         self._tell("resolving", str(self._place))
@@ -128,9 +112,14 @@ class _Pull:
         document = self._parse(data, media_type, str(self._place))
         blobs: dict[Digest, Descriptor] = {}
         self._enter(digest, data, document, blobs, level=0)
-        self._fetch_all(blobs.values(), jobs)
+        arrivals = Arrivals(self._store, self._registry, self._place, self._listen)
+        arrivals.fetch_all(blobs.values(), jobs)
         return Pulled(
-            digest, document.media_type, tuple(self._documents), tuple(blobs), sum(self._fetched)
+            digest,
+            document.media_type,
+            tuple(self._documents),
+            tuple(blobs),
+            self._fetched_bytes + arrivals.fetched_bytes,
         )
 
     # -- documents -------------------------------------------------------------------------
@@ -141,7 +130,7 @@ class _Pull:
         if digest is not None and stored is not None:
             return digest, stored, self._store.info(digest).labels.get(MEDIA_TYPE)
         served = self._registry.manifest(self._place.repository, self._place.object)
-        self._fetched.append(len(served.data))
+        self._fetched_bytes += len(served.data)
         return served.digest, served.data, served.media_type
 
     def _enter(
@@ -197,7 +186,7 @@ class _Pull:
             if served.media_type is not None and served.media_type != part.media_type:
                 self._parse(served.data, served.media_type, part.digest)
             data = served.data
-            self._fetched.append(len(data))
+            self._fetched_bytes += len(data)
         if len(data) != part.size:
             raise InvalidManifestError(f"{part.digest} has {len(data)} bytes, not {part.size}")
         self._enter(
@@ -230,101 +219,6 @@ class _Pull:
             "exists" if exists else "done", digest, document.media_type, len(data), len(data)
         )
 
-    # -- blobs -----------------------------------------------------------------------------
-
-    def _fetch_all(self, blobs: Iterable[Descriptor], jobs: int) -> None:
-        with ThreadPoolExecutor(jobs, "contentdb-oci") as pool:
-            futures = [pool.submit(self._fetch, blob) for blob in blobs]
-            try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                errors = [f.exception() for f in done if f.exception() is not None]
-            except BaseException:
-                self._stop(pool)
-                raise
-            if errors and errors[0] is not None:
-                self._stop(pool)
-                raise errors[0]
-
-    def _stop(self, pool: ThreadPoolExecutor) -> None:
-        """Let nothing begin, and what is under way end after its piece, to be resumed."""
-        self._stopped.set()
-        pool.shutdown(wait=False, cancel_futures=True)
-
-    def _fetch(self, blob: Descriptor) -> None:
-        try:
-            with self._writer(blob) as writer:
-                self._fill_and_commit(writer, blob)
-        except AlreadyExistsError:
-            self._check_size(blob)
-            merge(self._store, blob.digest, {MEDIA_TYPE: blob.media_type}, self._place)
-            self._tell("exists", blob.digest, blob.media_type, blob.size, blob.size)
-
-    def _check_size(self, blob: Descriptor) -> None:
-        size = self._store.info(blob.digest).size
-        if size != blob.size:
-            raise InvalidManifestError(f"{blob.digest} has {size} bytes, not {blob.size}")
-
-    def _writer(self, blob: Descriptor) -> Writer:
-        ref = str(blob.digest)
-        try:
-            return self._store.writer(ref, total=blob.size, expected=blob.digest)
-        except RefLockedError:
-            self._tell("waiting", blob.digest, blob.media_type, 0, blob.size)
-            return self._store.writer(ref, total=blob.size, expected=blob.digest, wait=True)
-
-    def _fill_and_commit(self, writer: Writer, blob: Descriptor) -> None:
-        resumed = writer.offset > 0
-        if writer.offset > blob.size:
-            writer.truncate()
-        self._fill(writer, blob)
-        if writer.digest != blob.digest and resumed:
-            # Whoever began this ingest may have left other bytes: judge the registry by its own.
-            writer.truncate()
-            self._fill(writer, blob)
-        labels = {
-            MEDIA_TYPE: blob.media_type,
-            source_key(self._place.registry): self._place.repository,
-        }
-        try:
-            writer.commit(size=blob.size, expected=blob.digest, labels=labels)
-        except DigestMismatchError as error:
-            self._store.abort(writer.ref)
-            raise HostileRegistryError(
-                self._registry.name,
-                f"{self._place.repository}@{blob.digest}",
-                f"its bytes have the digest {error.actual}",
-                "do not trust this copy",
-            ) from error
-        self._tell("done", blob.digest, blob.media_type, blob.size, blob.size)
-
-    def _fill(self, writer: Writer, blob: Descriptor) -> None:
-        """Append what is missing. Bytes already there are not asked for."""
-        at = writer.offset
-        self._tell("resumed" if at else "downloading", blob.digest, blob.media_type, at, blob.size)
-        if at == blob.size:
-            return
-        chunks = ahead(
-            blob_chunks(
-                self._registry,
-                self._place.repository,
-                blob.digest,
-                offset=at,
-                size=blob.size,
-                on_retry=lambda offset: self._tell(
-                    "retrying", blob.digest, blob.media_type, offset, blob.size
-                ),
-            )
-        )
-        try:
-            for chunk in chunks:
-                _write(writer, chunk)
-                self._fetched.append(len(chunk))
-                self._tell("downloading", blob.digest, blob.media_type, writer.offset, blob.size)
-                if self._stopped.is_set():
-                    raise _stopped_error(self._registry, blob)
-        finally:
-            chunks.close()
-
     def _tell(
         self,
         kind: Kind,
@@ -334,16 +228,6 @@ class _Pull:
         total: int | None = None,
     ) -> None:
         self._listen(Event(kind, name, media_type, offset, total))
-
-
-def _stopped_error(registry: Registry, blob: Descriptor) -> RegistryError:
-    return RegistryError(registry.name, blob.digest, "stopped", "pull again to go on from here")
-
-
-def _write(writer: Writer, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[writer.write(view) :]
 
 
 def _collect(blobs: dict[Digest, Descriptor], part: Descriptor) -> None:

@@ -114,6 +114,10 @@ class Registry:
         """Close the connections."""
         self._session.close()
 
+    def interrupt(self) -> None:
+        """Break all that is under way, in whatever thread: it fails as if it was too slow."""
+        self._session.interrupt()
+
     def __enter__(self) -> Self:
         """Use as a context."""
         return self

@@ -92,6 +92,10 @@ class Session:
         """Close the connections."""
         self._transport.close()
 
+    def interrupt(self) -> None:
+        """Break what is under way."""
+        self._transport.interrupt()
+
     def request(
         self,
         method: str,
@@ -111,14 +115,10 @@ class Session:
             try:
                 answer = self._authorized(method, target, thing, scope, headers, body)
             except BrokenError as error:
-                if last or error.slow:
+                if last or error.slow or error.advice:
                     kind = TooSlowError if error.slow else UnreachableError
-                    raise kind(
-                        self.name,
-                        thing,
-                        str(error),
-                        "check the name and the network, then try again",
-                    ) from error
+                    advice = error.advice or "check the name and the network, then try again"
+                    raise kind(self.name, thing, str(error), advice) from error
                 self._pause(0.1 * 2**attempt)
                 continue
             if answer.status in ok:

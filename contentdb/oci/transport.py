@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 
+from contentdb.errors import InvalidArgumentError
 from contentdb.oci.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -45,11 +46,15 @@ _URL_CHARS: Final = 16 * 1024
 
 
 class BrokenError(Exception):
-    """The connection failed or broke; ``slow`` when it was cut for being too slow."""
+    """The connection failed or broke; ``slow`` when it was cut for being too slow.
 
-    def __init__(self, reason: str, *, slow: bool = False) -> None:
+    With an ``advice`` it is not worth another try: something has to be changed first.
+    """
+
+    def __init__(self, reason: str, *, slow: bool = False, advice: str = "") -> None:
         super().__init__(reason)
         self.slow = slow
+        self.advice = advice
 
 
 class OversizeError(Exception):
@@ -199,6 +204,8 @@ class Transport:
         self._closed = False
         self._idle: dict[tuple[str, str, int], list[HTTPConnection]] = {}
         self._contexts: dict[bool, ssl.SSLContext] = {}
+        if ca is not None or cert is not None:
+            self._context(trusted=True)  # what cannot be used is told before anything is asked
 
     def exchange(
         self,
@@ -233,7 +240,7 @@ class Transport:
         conn.close()
 
     def close(self) -> None:
-        """Close the idle connections and end the watch."""
+        """Close the idle connections and end the watch; an exchange under way goes on."""
         self._watchdog.close()
         with self._lock:
             idle, self._idle = self._idle, {}
@@ -241,6 +248,10 @@ class Transport:
         for conns in idle.values():
             for conn in conns:
                 conn.close()
+
+    def interrupt(self) -> None:
+        """Break the exchanges under way; whoever reads one gets a `BrokenError` at once."""
+        self._watchdog.cut_all()
 
     def _send(
         self,
@@ -270,7 +281,7 @@ class Transport:
                 exchange.done()
                 if exchange.cut:
                     raise BrokenError("its answer came too slowly", slow=True) from error
-            raise BrokenError(_reason(error)) from error
+            raise _no_connection(error) from error
         return Answer(self, conn, response, exchange)
 
     def _kept(self, target: Target) -> HTTPConnection | None:
@@ -299,20 +310,44 @@ class Transport:
     def _context(self, *, trusted: bool) -> ssl.SSLContext:
         with self._lock:
             if trusted not in self._contexts:
-                context = ssl.create_default_context()
-                if self._ca is not None:
-                    context.load_verify_locations(self._ca)
-                if trusted and self._cert is not None:
-                    context.load_cert_chain(*self._cert)
-                self._contexts[trusted] = context
+                self._contexts[trusted] = _made_context(self._ca, self._cert if trusted else None)
             return self._contexts[trusted]
 
 
-def _reason(error: Exception) -> str:
+def _made_context(ca: str | None, cert: tuple[str, str | None] | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    try:
+        if ca is not None:
+            context.load_verify_locations(ca)
+    except OSError as error:
+        raise InvalidArgumentError(f"{ca} holds no CA certificates in PEM") from error
+    try:
+        if cert is not None:
+            context.load_cert_chain(*cert)
+    except OSError as error:
+        names = " and ".join(name for name in cert or () if name)
+        raise InvalidArgumentError(f"{names}: no client certificate and its key, PEM") from error
+    return context
+
+
+_TLS_ADVICE: Final = {
+    "CERTIFICATE_VERIFY_FAILED": "if it is right, name the CA that signed it with --ca",
+    "WRONG_VERSION_NUMBER": "it speaks no TLS: use --plain-http for a registry on this machine",
+    "HTTP_REQUEST": "it speaks no TLS: use --plain-http for a registry on this machine",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "name a client certificate with --cert",
+}
+"""What to change, by the reasons that OpenSSL gives."""
+
+
+def _no_connection(error: Exception) -> BrokenError:
     """Say what failed without a URL in it, which urllib3's own messages may hold."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    advice = _TLS_ADVICE.get(cause.reason or "", "") if isinstance(cause, ssl.SSLError) else ""
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"its certificate is not trusted ({cause.verify_message})"
+        reason = f"its certificate is not trusted ({cause.verify_message})"
+        return BrokenError(reason, advice=advice)
+    if isinstance(cause, ssl.SSLError):
+        return BrokenError(f"TLS fails ({cause.reason})", advice=advice)
     if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror
-    return f"no connection ({type(error).__name__})"
+        return BrokenError(cause.strerror)
+    return BrokenError(f"no connection ({type(error).__name__})")

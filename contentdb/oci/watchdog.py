@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 __all__ = ["Exchange", "Watchdog"]
 
@@ -83,6 +83,12 @@ class Watchdog:
         with self._lock:
             self._watched.discard(exchange)
 
+    def cut_all(self) -> None:
+        """Cut off all that is under way, however fast it is."""
+        with self._lock:
+            under_way, self._watched = self._watched, set()
+        _cut(under_way)
+
     def close(self) -> None:
         """Let the thread end."""
         self._stop.set()
@@ -101,9 +107,13 @@ class Watchdog:
             with self._lock:
                 late = [e for e in self._watched if now > e.deadline]
                 self._watched.difference_update(late)
-            for exchange in late:
-                exchange.cut = True
-                with contextlib.suppress(OSError):
-                    # The reader wakes with an end of file, whatever it is reading. Not close():
-                    # the number of a closed descriptor may be another file's by then.
-                    exchange.sock.shutdown(socket.SHUT_RDWR)
+            _cut(late)
+
+
+def _cut(exchanges: Iterable[Exchange]) -> None:
+    for exchange in exchanges:
+        exchange.cut = True
+        with contextlib.suppress(OSError):
+            # The reader wakes with an end of file, whatever it is reading. Not close(): the
+            # number of a closed descriptor may be another file's by then.
+            exchange.sock.shutdown(socket.SHUT_RDWR)

@@ -1,16 +1,18 @@
 """A pull brings what is missing, once, and goes on where it stood."""
 
 import contextlib
+import itertools
 import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 import contentdb
 from contentdb import oci
+from contentdb.oci import arrivals
 from contentdb.oci.labels import MEDIA_TYPE
 from tests.hostile.server import (
     INDEX,
@@ -79,7 +81,7 @@ def test_what_is_stored_is_not_asked_for(store: contentdb.Store) -> None:
         assert len(server.requests) == before
         source = f"containerd.io/distribution.source.{server.name}"
     assert again.fetched_bytes == 0
-    assert {event.kind for event in events} == {"resolving", "exists"}
+    assert {event.kind for event in events} == {"resolving", "queued", "exists"}
     assert store.info(LAYER_DIGEST).labels[source] == "a/b,c"
 
 
@@ -121,6 +123,49 @@ def test_wrong_bytes_of_a_registry_are_not_kept_to_be_resumed(store: contentdb.S
     with serving(script) as (server, registry), pytest.raises(oci.HostileRegistryError):
         oci.pull(store, f"{server.name}/a", registry=registry)
     assert list(store.statuses()) == []
+
+
+def test_a_size_that_a_manifest_lied_about_is_forgotten(store: contentdb.Store) -> None:
+    """Else one liar would keep the honest from bringing the layer, until somebody aborts it."""
+    store.writer(LAYER_DIGEST, total=5, expected=LAYER_DIGEST).close()
+    with serving(IMAGE.answer) as (server, registry):
+        oci.pull(store, f"{server.name}/a", registry=registry)
+    assert store.read(LAYER_DIGEST) == IMAGE.layer
+
+
+def test_an_interrupt_waits_neither_for_a_silent_registry_nor_for_another_pull(
+    store: contentdb.Store,
+) -> None:
+    """The main thread gets it; the others are inside a read, and waiting for a held ref."""
+    other = sha(IMAGE.config)
+    meanwhile = threading.Event()
+    events: list[oci.Event] = []
+
+    def listen(event: oci.Event) -> None:
+        events.append(event)
+        if {"downloading", "waiting"} <= {seen.kind for seen in events}:
+            meanwhile.set()
+
+    def script(request: Request) -> Reply:
+        if not request.is_blob(IMAGE.layer):
+            return IMAGE.answer(request)
+        head = reply(200, Content_Length=str(len(IMAGE.layer)))
+        return itertools.chain([head], itertools.repeat(b""))
+
+    def interrupt(*_: object, **__: object) -> NoReturn:
+        meanwhile.wait(60)
+        raise KeyboardInterrupt
+
+    with (
+        serving(script) as (server, registry),
+        store.writer(other, total=len(IMAGE.config), expected=other),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(arrivals, "wait", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            oci.pull(store, f"{server.name}/a", registry=registry, listen=listen)
+    assert [event.kind for event in events if event.kind != "queued"][-2:] != ["done", "done"]
+    assert not store.exists(LAYER_DIGEST)
 
 
 def test_a_cut_connection_resumes_at_once(store: contentdb.Store) -> None:

@@ -1,0 +1,191 @@
+"""A manifest's blobs into the store, several at once, each an ingest keyed by its digest."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import closing, suppress
+from threading import Event as Flag
+from typing import TYPE_CHECKING, Final
+
+from contentdb.errors import (
+    AlreadyExistsError,
+    DigestMismatchError,
+    FailedPreconditionError,
+    NotFoundError,
+    RefLockedError,
+)
+from contentdb.oci.download import blob_chunks
+from contentdb.oci.errors import HostileRegistryError, InvalidManifestError, RegistryError
+from contentdb.oci.labels import MEDIA_TYPE, merge, source_key
+from contentdb.oci.progress import Event
+from contentdb.oci.roles import Feeding
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from contentdb.content import Writer
+    from contentdb.oci.manifest import Descriptor
+    from contentdb.oci.progress import Kind, Listener
+    from contentdb.oci.reference import Reference
+    from contentdb.oci.registry import Registry
+    from contentdb.oci.roles import Content
+
+__all__ = ["Arrivals"]
+
+_LOOK_UP_S: Final = 0.5
+"""How often whoever waits for another pull looks whether its own was stopped."""
+
+
+class Arrivals:
+    """Blobs on their way from one repository.
+
+    Args:
+        store: Where to.
+        registry: Where from.
+        place: The repository.
+        listen: Told of each step, from several threads.
+    """
+
+    def __init__(
+        self, store: Content, registry: Registry, place: Reference, listen: Listener
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._place = place
+        self._listen = listen
+        self._stopped = Flag()
+        self._fetched: list[int] = []
+
+    @property
+    def fetched_bytes(self) -> int:
+        """What came over the network."""
+        return sum(self._fetched)
+
+    def fetch_all(self, blobs: Collection[Descriptor], jobs: int) -> None:
+        """Bring them all, durably, ``jobs`` at once; the first error stops the others.
+
+        What has come of each stays to be resumed.
+        """
+        for blob in blobs:
+            self._tell("queued", blob, 0)
+        with ThreadPoolExecutor(jobs, "contentdb-oci") as pool:
+            futures = [pool.submit(self._fetch, blob) for blob in blobs]
+            try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                errors = [f.exception() for f in done if f.exception() is not None]
+            except BaseException:  # the user's interrupt: it must not wait for a silent registry
+                self._stop(pool)
+                self._registry.interrupt()
+                raise
+            if errors and errors[0] is not None:
+                self._stop(pool)
+                raise errors[0]
+
+    def _stop(self, pool: ThreadPoolExecutor) -> None:
+        """Let nothing begin, and what is under way end after its piece, to be resumed."""
+        self._stopped.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+
+    def _fetch(self, blob: Descriptor) -> None:
+        try:
+            with self._writer(blob) as writer:
+                self._fill_and_commit(writer, blob)
+        except AlreadyExistsError:
+            self._check_size(blob)
+            merge(self._store, blob.digest, {MEDIA_TYPE: blob.media_type}, self._place)
+            self._tell("exists", blob, blob.size)
+
+    def _check_size(self, blob: Descriptor) -> None:
+        size = self._store.info(blob.digest).size
+        if size != blob.size:
+            raise InvalidManifestError(f"{blob.digest} has {size} bytes, not {blob.size}")
+
+    def _writer(self, blob: Descriptor) -> Writer:
+        try:
+            return self._open_writer(blob)
+        except FailedPreconditionError:
+            # Somebody began it with another size, as when a manifest lied: that was not ours.
+            with suppress(NotFoundError):
+                self._store.abort(str(blob.digest))
+            return self._open_writer(blob)
+
+    def _open_writer(self, blob: Descriptor) -> Writer:
+        waits = False
+        while not self._stopped.is_set():
+            with suppress(RefLockedError):
+                return self._store.writer(
+                    str(blob.digest),
+                    total=blob.size,
+                    expected=blob.digest,
+                    wait=_LOOK_UP_S if waits else False,
+                )
+            if not waits:
+                self._tell("waiting", blob, 0)
+                waits = True
+        raise self._stopped_error(blob)
+
+    def _fill_and_commit(self, writer: Writer, blob: Descriptor) -> None:
+        resumed = writer.offset > 0
+        if writer.offset > blob.size:
+            writer.truncate()
+        self._fill(writer, blob)
+        if writer.digest != blob.digest and resumed:
+            # Whoever began this ingest may have left other bytes: judge the registry by its own.
+            writer.truncate()
+            self._fill(writer, blob)
+        labels = {
+            MEDIA_TYPE: blob.media_type,
+            source_key(self._place.registry): self._place.repository,
+        }
+        try:
+            writer.commit(size=blob.size, expected=blob.digest, labels=labels)
+        except DigestMismatchError as error:
+            self._store.abort(writer.ref)
+            raise HostileRegistryError(
+                self._registry.name,
+                f"{self._place.repository}@{blob.digest}",
+                f"its bytes have the digest {error.actual}",
+                "do not trust this copy",
+            ) from error
+        self._tell("done", blob, blob.size)
+
+    def _fill(self, writer: Writer, blob: Descriptor) -> None:
+        """Append what is missing. Bytes already there are not asked for."""
+        at = writer.offset
+        self._tell("resumed" if at else "downloading", blob, at)
+        if at == blob.size:
+            return
+        chunks = blob_chunks(
+            self._registry,
+            self._place.repository,
+            blob.digest,
+            offset=at,
+            size=blob.size,
+            on_retry=lambda offset: self._tell("retrying", blob, offset),
+        )
+        with closing(chunks):
+            for chunk in chunks:
+                _write(writer, chunk)
+                self._fetched.append(len(chunk))
+                self._tell("downloading", blob, writer.offset)
+                if self._stopped.is_set():
+                    raise self._stopped_error(blob)
+
+    def _stopped_error(self, blob: Descriptor) -> RegistryError:
+        return RegistryError(
+            self._registry.name, blob.digest, "stopped", "pull again to go on from here"
+        )
+
+    def _tell(self, kind: Kind, blob: Descriptor, offset: int) -> None:
+        self._listen(Event(kind, blob.digest, blob.media_type, offset, blob.size))
+
+
+def _write(writer: Writer, chunk: bytes) -> None:
+    """Append a piece; where the writer can, it is hashed while the next one comes."""
+    if isinstance(writer, Feeding):
+        writer.feed(chunk)
+        writer.settle(pending=1)
+        return
+    view = memoryview(chunk)
+    while view:
+        view = view[writer.write(view) :]
