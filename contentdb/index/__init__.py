@@ -126,7 +126,7 @@ class Index(Protocol):
         ...
 
     def bury(self, digest: Digest, take_away: Callable[[], object]) -> bool:
-        """Durable: drop a row that is still a tombstone.
+        """Drop a row that is still a tombstone. Not durable: it may come back as one.
 
         ``take_away`` is called under the write lock, to rename the file away, unless another
         namespace has the blob too. False if the row was revived meanwhile.

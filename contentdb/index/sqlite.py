@@ -211,7 +211,7 @@ class SqliteIndex:
             connection.execute(statements.BURY, key)
             return True
 
-        return self._database.write(work, lambda db: self._is_absent(db, digest), durable=True)
+        return self._database.write(work, lambda db: self._is_absent(db, digest), durable=False)
 
     def _is_absent(self, connection: Connection, digest: Digest) -> bool:
         return connection.execute(statements.FIND_BLOB, self._key(digest)).fetchone() is None

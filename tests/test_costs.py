@@ -1,0 +1,148 @@
+"""What must not grow: statements, transactions and syncs of an add, a commit, a group.
+
+They are counted, not timed: a machine has its moods, a count has none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+import contentdb
+from contentdb import files
+from contentdb.index import connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from sqlite3 import Connection
+
+    from contentdb import Store
+
+    Count = Callable[[Callable[[], object]], dict[str, int]]
+
+
+@pytest.fixture
+def store(root: Path) -> Iterator[Store]:
+    """A store of which everything is in use already."""
+    with contentdb.open(root) as store:
+        store.add(b"the first")
+        yield store
+
+
+@pytest.fixture
+def count(store: Store, monkeypatch: pytest.MonkeyPatch) -> Count:
+    """Run a call and count what it asks of the disk and of the index."""
+    counts: Counter[str] = Counter()
+
+    def trace(statement: str) -> None:
+        word = statement.split(maxsplit=1)[0].upper()
+        counts[word if word in {"BEGIN", "COMMIT"} else "statements"] += 1
+
+    for name in ("sync", "sync_directory", "sync_filesystem", "open_file", "create_unnamed"):
+        original = getattr(files, name)
+
+        def counting(*args: object, name: str = name, original: object = original) -> object:
+            counts[name] += 1
+            return original(*args)  # type: ignore[operator]
+
+        monkeypatch.setattr(files, name, counting)
+    connect = connection.connect
+
+    def traced(*args: object, **options: object) -> Connection:
+        made = connect(*args, **options)  # type: ignore[arg-type]
+        made.set_trace_callback(trace)
+        return made
+
+    monkeypatch.setattr(connection, "connect", traced)
+    monkeypatch.setattr("contentdb.index.readers.connect", traced)
+    store._parts.index.before_fork()  # connections are made anew, traced
+    store._parts.index.after_fork()
+    store.add(b"the second")
+
+    def measure(call: Callable[[], object]) -> dict[str, int]:
+        counts.clear()
+        call()
+        return dict(counts)
+
+    return measure
+
+
+def test_an_add_costs_three_syncs_and_one_transaction(store: Store, count: Count) -> None:
+    """File, directory, and the one of the COMMIT."""
+    assert count(lambda: store.add(b"content")) == {
+        "create_unnamed": 1, "sync": 1, "sync_directory": 1,
+        "BEGIN": 1, "COMMIT": 1, "statements": 1,
+    }  # fmt: skip
+
+
+def test_known_content_costs_nothing(store: Store, count: Count) -> None:
+    digest = store.add(b"content").digest
+    assert count(lambda: store.add(b"content", expected=digest)) == {}
+    assert count(lambda: store.add(b"content")) == {}
+    assert count(lambda: store.info(digest)) == {}
+
+
+def test_a_read_asks_no_database(store: Store, count: Count) -> None:
+    digest = store.add(b"content").digest
+    assert count(lambda: store.read(digest)) == {"open_file": 1}
+    assert count(lambda: store.path(digest)) == {}
+
+
+def test_a_writer_costs_two_transactions(store: Store, count: Count) -> None:
+    """One begins, without a sync of its own; one records and ends the ingest."""
+
+    def write() -> None:
+        with store.writer("r") as writer:
+            writer.write(b"content")
+            writer.commit()
+
+    found = count(write)
+    assert (found["BEGIN"], found["COMMIT"]) == (2, 2)
+    assert (found["sync"], found["sync_directory"]) == (1, 1)
+    assert found["open_file"] == 1
+    assert found["statements"] <= 8
+
+
+def test_a_group_shares_its_syncs_and_its_transaction(store: Store, count: Count) -> None:
+    """A hundred more add no sync, and one statement each."""
+
+    def add(number: int) -> dict[str, int]:
+        def work() -> None:
+            with store.batch():
+                for one in range(number):
+                    store.add(b"%d of %d" % (one, number))
+
+        return count(work)
+
+    hundred, more = add(100), add(200)
+    for found in (hundred, more):
+        assert (found["BEGIN"], found["COMMIT"], found["sync_filesystem"]) == (1, 1, 2)
+        assert "sync" not in found
+        assert "sync_directory" not in found
+    a_checkpoint = 3
+    assert more["statements"] - hundred["statements"] <= 100 + a_checkpoint
+
+
+def test_a_small_group_syncs_each_file(store: Store, count: Count) -> None:
+    def work() -> None:
+        with store.batch():
+            for one in range(3):
+                store.add(b"%d" % one)
+
+    found = count(work)
+    assert found["sync"] == 3
+    assert found["sync_directory"] <= 3
+    assert "sync_filesystem" not in found
+    assert found["COMMIT"] == 1
+
+
+def test_a_delete_costs_one_sync_of_the_index_and_one_of_a_directory(
+    store: Store, count: Count
+) -> None:
+    digest = store.add(b"content").digest
+    found = count(lambda: store.delete(digest))
+    assert (found["COMMIT"], found["sync_directory"]) == (2, 1)
+    assert "sync" not in found

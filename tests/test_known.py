@@ -1,0 +1,125 @@
+"""What a process remembers of blobs is what their rows say, whoever changed them last."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+import contentdb
+from contentdb import CorruptBlobError, Digest, Info, NotFoundError
+from contentdb.index.sqlite import SqliteIndex
+from contentdb.known import Known
+from tests.fixtures import Child
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentdb import Store
+
+UPDATE = """
+with contentdb.open(root) as store:
+    store.update(args[0], {"by": "another process"})
+print("updated", flush=True)
+"""
+
+
+def test_a_blobs_file_has_the_time_of_its_row(store: Store) -> None:
+    digests = [store.add(b"added").digest]
+    with store.writer("r") as writer:
+        writer.write(b"committed")
+        digests.append(writer.commit().digest)
+    digests += [info.digest for info in store.add_many([b"one", b"two"]) if isinstance(info, Info)]
+    store.update(digests[0], {"k": "v"})
+    for digest in digests:
+        assert store.path(digest).stat().st_mtime_ns == store.info(digest).updated_ns
+
+
+def test_a_known_digest_is_answered_without_the_index(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = store.add(b"content", labels={"k": "v"})
+    monkeypatch.setattr(SqliteIndex, "blob", None)
+    assert store.add(b"content", expected=info.digest) == store.info(info.digest) == info
+    assert store.exists(info.digest)
+
+
+def test_another_process_changes_what_is_known(store: Store, root: Path) -> None:
+    digest = store.add(b"content").digest
+    with Child(UPDATE, root, digest) as child:
+        assert child.heard() == "updated"
+    assert dict(store.info(digest).labels) == {"by": "another process"}
+    assert dict(store.add(b"content", expected=digest).labels) == {"by": "another process"}
+
+
+def test_a_change_that_was_cut_off_is_not_believed(
+    store: Store, second: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file has its new time and the row its old one: the row counts."""
+    info = store.add(b"content", labels={"k": "old"})
+    assert second.info(info.digest) == info
+
+    def refuse(*_: object) -> bool:
+        raise contentdb.IndexBusyError("index.sqlite", "busy")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SqliteIndex, "update_labels", refuse)
+        with pytest.raises(contentdb.IndexBusyError):
+            store.update(info.digest, {"k": "new"})
+    for one in (store, second):
+        assert one.info(info.digest) == info
+    store.update(info.digest, {"k": "new"})
+    assert dict(second.info(info.digest).labels) == {"k": "new"}
+
+
+def test_namespaces_do_not_take_each_others_infos(root: Path) -> None:
+    with contentdb.open(root) as default, contentdb.open(root, namespace="other") as other:
+        digest = default.add(b"content", labels={"of": "default"}).digest
+        other.add(b"content", labels={"of": "other"})
+        for _ in range(2):
+            assert dict(default.info(digest).labels) == {"of": "default"}
+            assert dict(other.info(digest).labels) == {"of": "other"}
+            other.update(digest, {"of": "other"})
+
+
+def test_a_deletion_that_was_begun_is_known(
+    store: Store, second: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = store.add(b"content").digest
+    assert second.exists(digest)
+    monkeypatch.setattr("contentdb.store.managing.finish_delete", lambda *_: None)
+    store.delete(digest)
+    assert store.path(digest).exists()
+    for one in (store, second):
+        assert not one.exists(digest)
+        with pytest.raises(NotFoundError):
+            one.info(digest)
+
+
+def test_damage_that_was_met_is_known_to_all(store: Store, second: Store) -> None:
+    digest = store.add(b"content").digest
+    path = store.path(digest)
+    before = path.stat()
+    path.chmod(0o644)
+    path.write_bytes(b"CONTENT")
+    os.utime(path, ns=(before.st_mtime_ns, before.st_mtime_ns))  # as decay does
+    with pytest.raises(CorruptBlobError):
+        second.read(digest)
+    assert not store.exists(digest)
+    assert store.add(b"content").digest == digest
+    assert store.read(digest) == b"content"
+
+
+def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("contentdb.known._MOST", 3)
+    (tmp_path / "file").write_bytes(b"")
+    os.utime(tmp_path / "file", ns=(7, 7))
+    found = (tmp_path / "file").stat()
+    known = Known()
+    digests = [Digest.of(b"%d" % number) for number in range(5)]
+    for digest in digests:
+        known.put(Info(digest, 0, 7, 7))
+    assert [known.get(digest, found) is not None for digest in digests] == [
+        False, False, True, True, True,
+    ]  # fmt: skip
