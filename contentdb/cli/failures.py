@@ -81,7 +81,8 @@ def _reason(error: BaseException) -> str:
 
 
 def _hint(error: BaseException) -> str:
-    if isinstance(error, NotFoundError):
-        command = "ls" if error.ref is None else "active"
-        return f"; `contentdb {command}` lists what there is"
+    if isinstance(error, NotFoundError) and error.ref is not None:
+        return "; `contentdb active` lists what there is"
+    if isinstance(error, NotFoundError) and error.digest is not None:  # else it is a registry's
+        return "; `contentdb ls` lists what there is"
     return ""

@@ -50,7 +50,13 @@ def _manifest(registry: Registry, repository: str, name: str, media_types: tuple
     from contentdb.oci.errors import ObjectNotFoundError
     from contentdb.oci.media import ACCEPT
 
-    served = registry.manifest(repository, name, accept=media_types or ACCEPT)
+    try:
+        served = registry.manifest(repository, name, accept=media_types or ACCEPT)
+    except ObjectNotFoundError as error:
+        if not media_types:
+            raise
+        advice = "check the name, or leave --media-type out"
+        raise ObjectNotFoundError(registry.name, error.object, error.reason, advice) from None
     if media_types and served.media_type not in media_types:
         raise ObjectNotFoundError(
             registry.name,

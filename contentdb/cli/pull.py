@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
-import contentdb
 from contentdb.cli.registry_options import connect, load_extra, registry_options
-from contentdb.cli.transfer_bars import bars
+from contentdb.cli.session import open_store
+from contentdb.cli.show import json_line, line
+from contentdb.cli.transfer_bars import transfer
 
 __all__ = ["pull"]
 
@@ -46,10 +46,10 @@ def pull(
     place = oci.parse_reference(reference)
     if platform and all_platforms:
         raise click.UsageError("--platform and --all-platforms exclude each other")
+    store = open_store(context, create=True)
     with (
-        contentdb.open(context.find_root().params["root"]) as store,
         connect(place.registry, **options) as registry,
-        bars(quiet=quiet or as_json) as listen,
+        transfer(quiet=quiet or as_json) as listen,
     ):
         pulled = oci.pull(
             store,
@@ -60,4 +60,7 @@ def pull(
             jobs=jobs,
             listen=listen,
         )
-    click.echo(json.dumps(pulled._asdict()) if as_json else pulled.digest)
+    if as_json:
+        json_line(pulled._asdict())
+    else:
+        line(pulled.digest)

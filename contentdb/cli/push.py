@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import click
 
-import contentdb
 from contentdb.cli.registry_options import connect, load_extra, registry_options
-from contentdb.cli.transfer_bars import bars
+from contentdb.cli.session import open_store
+from contentdb.cli.show import json_line, line
+from contentdb.cli.transfer_bars import transfer
 
 __all__ = ["push"]
 
@@ -42,12 +42,15 @@ def push(
     from contentdb import oci
 
     place = oci.parse_reference(reference)
+    store = open_store(context)
     with (
-        contentdb.open(context.find_root().params["root"], create=False) as store,
         connect(place.registry, **options) as registry,
-        bars(quiet=quiet or as_json) as listen,
+        transfer(quiet=quiet or as_json) as listen,
     ):
         pushed = oci.push(
             store, store.resolve(digest), place, registry=registry, jobs=jobs, listen=listen
         )
-    click.echo(json.dumps(pushed._asdict()) if as_json else pushed.digest)
+    if as_json:
+        json_line(pushed._asdict())
+    else:
+        line(pushed.digest)

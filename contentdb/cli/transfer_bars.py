@@ -1,22 +1,40 @@
-"""Progress of several objects at once: bars on a terminal, nothing elsewhere."""
+"""Progress of several objects at once: bars on a terminal, nothing elsewhere; and its end."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from contentdb.cli.failures import Terminated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from contentdb.oci.progress import Event
 
-__all__ = ["bars"]
+__all__ = ["bars", "transfer"]
 
-_OVER = frozenset({"done", "exists", "mounted"})
-_SHORT = 19
+_OVER: Final = frozenset({"done", "exists", "mounted", "resolved"})
+_SHORT: Final = 19
 """``sha256:`` and twelve characters, as image tools shorten."""
+
+
+@contextmanager
+def transfer(*, quiet: bool = False) -> Iterator[Callable[[Event], None]]:
+    """Watch a transfer with `bars`; SIGINT and SIGTERM end it, and say how to go on."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        with bars(quiet=quiet) as listen:
+            yield listen
+    except KeyboardInterrupt as stop:
+        raise type(stop)("interrupted; run the same command again to go on from here") from stop
+
+
+def _terminate(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signature of a handler
+    raise Terminated
 
 
 @contextmanager

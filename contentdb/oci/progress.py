@@ -9,6 +9,7 @@ __all__ = ["Event", "Listener", "silent"]
 
 Kind = Literal[
     "resolving",
+    "resolved",
     "queued",
     "waiting",
     "resumed",

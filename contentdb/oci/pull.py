@@ -110,6 +110,7 @@ class _Pull:
         self._tell("resolving", str(self._place))
         digest, data, media_type = self._resolve()
         document = self._parse(data, media_type, str(self._place))
+        self._tell("resolved", str(self._place), document.media_type, len(data), len(data))
         blobs: dict[Digest, Descriptor] = {}
         self._enter(digest, data, document, blobs, level=0)
         arrivals = Arrivals(self._store, self._registry, self._place, self._listen)

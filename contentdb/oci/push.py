@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event as Flag
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb.digest import Digest
@@ -90,11 +93,18 @@ class _Push:
         self._place = place
         self._chunk_bytes = chunk_bytes
         self._listen = listen
+        self._stopped = Flag()
 
     def run(self, top: Digest, jobs: int) -> Pushed:
         tree = tree_of(self._store, top)
         with ThreadPoolExecutor(jobs, "contentdb-oci") as pool:
-            kinds = list(pool.map(self._blob, tree.blobs))
+            try:
+                kinds = list(pool.map(self._blob, tree.blobs))
+            except BaseException as error:
+                self._stopped.set()  # no upload goes on that nobody waits for
+                if not isinstance(error, Exception):  # the user's interrupt
+                    self._registry.interrupt()
+                raise
         for node in tree.nodes[:-1]:
             self._registry.put_manifest(
                 self._place.repository, node.digest, node.data, node.document.media_type
@@ -136,13 +146,13 @@ class _Push:
         with self._store.open(blob.digest) as reader:
             if size <= self._chunk_bytes:
                 self._tell("uploading", blob.digest, blob.media_type, 0, size)
-                body = _Part(reader, size) if size else b""
+                body = _Part(reader, size, self._stopped) if size else b""
                 self._registry.finish_upload(repository, url, blob.digest, body, size)  # type: ignore[arg-type]  # has read()
                 return
             for start in range(0, size, self._chunk_bytes):
                 self._tell("uploading", blob.digest, blob.media_type, start, size)
                 length = min(self._chunk_bytes, size - start)
-                part = _Part(reader, length)
+                part = _Part(reader, length, self._stopped)
                 url = self._registry.send_chunk(repository, url, part, start, length)  # type: ignore[arg-type]  # has read()
         self._registry.finish_upload(repository, url, blob.digest)
 
@@ -155,12 +165,15 @@ class _Push:
 class _Part:
     """The next bytes of a reader, as a file that ends after so many."""
 
-    def __init__(self, reader: Reader, left: int) -> None:
+    def __init__(self, reader: Reader, left: int, stopped: Flag) -> None:
         self._reader = reader
         self._left = left
+        self._stopped = stopped
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read on."""
+        """Read on, unless the push was stopped."""
+        if self._stopped.is_set():
+            raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
         data = self._reader.read(self._left if size < 0 else min(size, self._left))
         self._left -= len(data)
         return data

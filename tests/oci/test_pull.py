@@ -81,7 +81,7 @@ def test_what_is_stored_is_not_asked_for(store: contentdb.Store) -> None:
         assert len(server.requests) == before
         source = f"containerd.io/distribution.source.{server.name}"
     assert again.fetched_bytes == 0
-    assert {event.kind for event in events} == {"resolving", "queued", "exists"}
+    assert {event.kind for event in events} == {"resolving", "resolved", "queued", "exists"}
     assert store.info(LAYER_DIGEST).labels[source] == "a/b,c"
 
 
