@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import time
 from contextlib import closing
 from pathlib import Path
@@ -41,7 +40,7 @@ class Temporary:
         self._name: str | None = None
         fd = files.create_unnamed(parts.ingest)
         if fd is None:
-            self._name = TEMPORARY + secrets.token_hex(16)
+            self._name = TEMPORARY + os.urandom(16).hex()
             fd = locks.create(parts.ingest, self._name)
         self.fd = fd
         self.path = parts.ingest.child(self._name or "(unnamed)")

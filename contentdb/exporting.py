@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -45,7 +44,7 @@ def export(
         if link not in _LINKS:
             raise InvalidArgumentError(f"link is one of {', '.join(_LINKS)}, not {link!r}")
         directory = _open_parent(target)
-        name = f".{target.name[:64]}.{secrets.token_hex(8)}"
+        name = f".{target.name[:64]}.{os.urandom(8).hex()}"
         try:
             if link != "hardlink" or not _linked(reader, directory, name):
                 _written(reader, directory, name, clone=link == "reflink")

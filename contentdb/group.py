@@ -7,7 +7,6 @@ the names; one transaction for the rows. A failed sync fails the whole group.
 from __future__ import annotations
 
 import os
-import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -62,7 +61,7 @@ class Scratch:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._lock_name = TEMPORARY + secrets.token_hex(16)
+        self._lock_name = TEMPORARY + os.urandom(16).hex()
         self._lock: int | None = None
         self._count = 0
 

@@ -8,7 +8,6 @@ without a row.
 from __future__ import annotations
 
 import os
-import secrets
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files
@@ -170,7 +169,7 @@ def _replace(
 ) -> None:
     """Put the file in the place of a damaged one, in one step."""
     for _ in range(_ATTEMPTS):
-        second = f"heal-{secrets.token_hex(8)}"
+        second = f"heal-{os.urandom(8).hex()}"
         link(parts.trash, second)
         try:
             files.rename(parts.trash, second, shard, name)

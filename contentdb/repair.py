@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -118,7 +117,7 @@ def quarantine(parts: Parts, digest: Digest) -> bool:
     found = _identity(parts, digest)
     if found is None or why_damaged(parts, digest) is None:
         return False
-    name = f"{digest.replace(':', '-')}.{secrets.token_hex(4)}"
+    name = f"{digest.replace(':', '-')}.{os.urandom(4).hex()}"
 
     def take_away() -> bool:
         """Not a file that healed it meanwhile."""

@@ -8,7 +8,6 @@ comes first and goes last.
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 import time
 from typing import TYPE_CHECKING, Self
@@ -99,7 +98,7 @@ def begin(
         row = IngestRow(
             ref,
             name,
-            secrets.token_hex(8),
+            os.urandom(8).hex(),
             total,
             wanted,
             0,
@@ -146,7 +145,7 @@ def _prepared(parts: Parts, name: str, fd: int, *, known: bool) -> int:
     if ours:
         files.truncate(fd, 0, parts.ingest.child(name))
         return fd
-    fresh = f".{secrets.token_hex(16)}"
+    fresh = f".{os.urandom(16).hex()}"
     made = locks.create(parts.ingest, fresh)
     try:
         if known:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-import string
 from typing import Final
 
 from contentdb.errors import (
@@ -23,7 +22,7 @@ BUSY_S: Final = 30.0
 
 WAL_BYTES: Final = 8 << 20
 
-_PLAIN: Final = frozenset((string.ascii_letters + string.digits + "/._-").encode())
+_PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-")
 
 _PRAGMAS: Final = (
     # Labels go with their blob.
