@@ -122,10 +122,9 @@ def reindex_parts(parts: Parts) -> Reindexed:
 
 
 def _drop(parts: Parts, digests: list[Digest]) -> int:
-    gone = [digest for digest in digests if parts.shards.size(digest) is None]
-    if gone:
-        parts.index.drop(gone)
-    return len(gone)
+    if not digests:
+        return 0
+    return parts.index.drop(digests, lambda digest: parts.shards.size(digest) is None)
 
 
 # -- a new index ------------------------------------------------------------------------------

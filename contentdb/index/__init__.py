@@ -133,8 +133,8 @@ class Index(Protocol):
         """
         ...
 
-    def drop(self, digests: Sequence[Digest]) -> None:
-        """Durable: forget rows whose files are gone."""
+    def drop(self, digests: Sequence[Digest], is_gone: Callable[[Digest], bool]) -> int:
+        """Durable: forget rows whose files are gone; how many. It is asked under the lock."""
         ...
 
     def claims(self, digest: Digest) -> bool:

@@ -216,12 +216,16 @@ class SqliteIndex:
     def _is_absent(self, connection: Connection, digest: Digest) -> bool:
         return connection.execute(statements.FIND_BLOB, self._key(digest)).fetchone() is None
 
-    def drop(self, digests: Sequence[Digest]) -> None:
-        """Forget rows whose files are gone, durably."""
-        keys = [self._key(digest) for digest in digests]
-        self._database.write(
-            lambda connection: connection.executemany(statements.DROP_BLOB, keys).rowcount,
-            lambda connection: all(self._is_absent(connection, digest) for digest in digests),
+    def drop(self, digests: Sequence[Digest], is_gone: Callable[[Digest], bool]) -> int:
+        """Forget rows whose files are gone, durably; how many."""
+
+        def work(connection: Connection) -> int:
+            keys = [self._key(digest) for digest in digests if is_gone(digest)]
+            return connection.executemany(statements.DROP_BLOB, keys).rowcount if keys else 0
+
+        return self._database.write(
+            work,
+            lambda db: all(self._is_absent(db, digest) for digest in digests if is_gone(digest)),
             durable=True,
             rows=len(digests),
         )

@@ -136,7 +136,9 @@ def test_a_tombstone_elsewhere_keeps_no_file(index: SqliteIndex, other: SqliteIn
 
 def test_a_row_goes_with_its_labels(index: SqliteIndex, db: sqlite3.Connection) -> None:
     index.record([Record(ONE, labels={"k": "v"}), Record(TWO)])
-    index.drop([ONE, TWO])
+    assert index.drop([ONE, TWO], lambda digest: digest == ONE) == 1
+    assert index.blob(TWO) is not None
+    assert index.drop([ONE, TWO], lambda _digest: True) == 1
     assert db.execute("SELECT * FROM labels").fetchall() == []
 
 
