@@ -3,6 +3,7 @@
 import hashlib
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Self
@@ -45,8 +46,13 @@ def reply(status: int, body: bytes = b"", **headers: str) -> bytes:
 class Server:
     """Answers each request by its script, one thread a connection; None closes without a word."""
 
-    def __init__(self, script: Script, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self, script: Script, host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.script = script
+        self._tls = tls
+        self.certificates: list[object] = []
+        """What each TLS connection showed; None is no certificate."""
         self.requests: list[Request] = []
         self.sent = 0
         self.stopping = threading.Event()
@@ -83,6 +89,16 @@ class Server:
             thread.start()
 
     def _serve(self, sock: socket.socket) -> None:
+        if self._tls is not None:
+            try:
+                wrapped = self._tls.wrap_socket(sock, server_side=True)
+            except OSError:
+                sock.close()
+                return
+            self._open.discard(sock)
+            self._open.add(wrapped)
+            self.certificates.append(wrapped.getpeercert() or None)
+            sock = wrapped
         with sock, sock.makefile("rb") as file:
             try:
                 while not self.stopping.is_set() and (request := _read(file)) is not None:
