@@ -49,7 +49,7 @@ blobs = Table(
     CheckConstraint("size >= 0", name="size"),
     CheckConstraint("state IN (0, 1, 2)", name="state"),
     # opening a store looks for deletions that were cut off: it must not read every row
-    Index("ix_blobs_tombstones", "namespace", "digest", sqlite_where=text("state = 1")),
+    Index("ix_blobs_tombstones", "namespace", "state", "digest", sqlite_where=text("state = 1")),
     sqlite_with_rowid=False,
 )
 

@@ -26,7 +26,10 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index(
-        "ix_blobs_tombstones", "blobs", ["namespace", "digest"], sqlite_where=sa.text("state = 1")
+        "ix_blobs_tombstones",
+        "blobs",
+        ["namespace", "state", "digest"],
+        sqlite_where=sa.text("state = 1"),
     )
     op.create_table(
         "labels",

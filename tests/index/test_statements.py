@@ -48,6 +48,10 @@ def test_no_table_is_read_through(db: sqlite3.Connection, name: str) -> None:
         ("INGEST_OF_NAME", "ingests USING INDEX sqlite_autoindex_ingests_2 (name=?)"),
         ("WALK", "blobs USING PRIMARY KEY (namespace=? AND digest>?)"),
         ("WALK_LABELS", "labels USING PRIMARY KEY (namespace=? AND digest>? AND digest<?)"),
+        (
+            "TOMBSTONES",
+            "blobs USING COVERING INDEX ix_blobs_tombstones (namespace=? AND state=?)",
+        ),
         ("SHORTENED", "blobs USING PRIMARY KEY (namespace=? AND digest>? AND digest<?)"),
         ("ROWS_BETWEEN", "blobs USING PRIMARY KEY (namespace=? AND digest>? AND digest<?)"),
         ("OTHER_NAMESPACE_HAS", "blobs USING PRIMARY KEY (namespace=? AND digest=?)"),

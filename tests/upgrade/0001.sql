@@ -59,6 +59,6 @@ CREATE TABLE labels (
 ;
 INSERT INTO "labels" VALUES('default','sha256:ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73','k','v');
 INSERT INTO "labels" VALUES('default','sha256:ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73','näive ☃','''quoted''');
-CREATE INDEX ix_blobs_tombstones ON blobs (namespace, digest) WHERE state = 1;
+CREATE INDEX ix_blobs_tombstones ON blobs (namespace, state, digest) WHERE state = 1;
 CREATE INDEX ix_labels_namespace_key_value ON labels (namespace, "key", value);
 COMMIT;
