@@ -1,0 +1,430 @@
+"""Actors of the real store that meet at every step: commits, deletes, sweeps, repairs of one content.
+
+A case is a scene and a schedule: ``commit-delete:7@1,12@0`` lets actor 1 go on before step 7 and
+actor 0 before step 12. First come all schedules of few switches, then random ones of more.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import sys
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import contentdb
+from contentdb import Digest, shards, verify
+from contentdb.index import State
+from contentdb.layout import shard_name
+from tests.crash.suite import Outcome, Plan, Violation
+from tests.stress.crew import crew, place
+from tests.stress.order import ABSENT, BAD, LIVE, MARKED, ORPHAN, Call, outcomes
+from tests.stress.stepping import DeadlockError, Stepper, Switch, seam
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["SCENES", "races"]
+
+_ACTORS: Final = 3
+_LISTING: Final = (shards, verify, sys.modules["contentdb.reindex"])
+"""What goes through all shards; the name of the last is a function's as well."""
+_OTHER: Final = "other"
+"""A second namespace over the same files."""
+
+
+class Stage:
+    """One run of a scene: its content, its actors' stores, and what they were told."""
+
+    def __init__(self, root: Path, number: int, stores: list[contentdb.Store]) -> None:
+        self.root = root
+        self.content = f"content {number} of the races".encode()
+        self.digest = Digest.of(self.content)
+        self.file = root / "blobs" / "sha256" / shard_name(self.digest) / self.digest.encoded
+        self.stores = stores
+        self.calls: dict[str, list[Call]] = {}
+        self.stepper = Stepper((), lambda: None)
+
+    def call(self, store: contentdb.Store, name: str, work: Callable[[], str]) -> None:
+        """Do a call and note what it told."""
+        began = self.stepper.steps
+        told = work()
+        done = Call(name, began, self.stepper.steps + 1, told)
+        self.calls.setdefault(store.namespace, []).append(done)
+
+
+Actor = "Callable[[Stage, contentdb.Store], None]"
+
+# -- what actors do --------------------------------------------------------------------------------
+
+
+def _add(stage: Stage, store: contentdb.Store) -> None:
+    def work() -> str:
+        store.add(stage.content)
+        return "stored"
+
+    stage.call(store, "add", work)
+
+
+def _batch(stage: Stage, store: contentdb.Store) -> None:
+    def work() -> str:
+        with store.batch():
+            store.add(stage.content)
+        return "stored"
+
+    stage.call(store, "add", work)
+
+
+def _commit(stage: Stage, store: contentdb.Store, *, ref: str) -> None:
+    def work() -> str:
+        try:
+            with store.writer(f"{ref} {stage.digest}") as writer:
+                writer.write(stage.content[writer.offset :])
+                writer.commit(expected=stage.digest)
+        except contentdb.AlreadyExistsError:
+            return "exists"
+        except contentdb.RefLockedError:
+            return "locked"
+        return "stored"
+
+    stage.call(store, "commit", work)
+
+
+def _abort(stage: Stage, store: contentdb.Store, *, ref: str) -> None:
+    try:
+        store.abort(f"{ref} {stage.digest}")
+    except (contentdb.NotFoundError, contentdb.RefLockedError):
+        return
+
+
+def _delete(stage: Stage, store: contentdb.Store) -> None:
+    def work() -> str:
+        try:
+            store.delete(stage.digest)
+        except contentdb.NotFoundError:
+            return "absent"
+        return "done"
+
+    stage.call(store, "delete", work)
+
+
+def _read(stage: Stage, store: contentdb.Store) -> None:
+    def work() -> str:
+        try:
+            data = store.read(stage.digest)
+        except contentdb.NotFoundError:
+            return "absent"
+        except contentdb.CorruptBlobError:
+            return "corrupt"
+        assert data == stage.content, "damaged bytes were served"
+        return "data"
+
+    stage.call(store, "read", work)
+
+
+def _upkeep(work: Callable[[contentdb.Store], object]) -> Callable[[Stage, contentdb.Store], None]:
+    def act(stage: Stage, store: contentdb.Store) -> None:
+        def told() -> str:
+            work(store)
+            return "done"
+
+        stage.call(store, "upkeep", told)
+
+    return act
+
+
+_sweep = _upkeep(lambda store: list(store.sweep(older_than=0)))
+_mend = _upkeep(lambda store: list(contentdb.repair(store, store.verify(quick=True))))
+_reindex = _upkeep(lambda store: store.reindex())
+
+
+def _both(*acts: Callable[[Stage, contentdb.Store], None]) -> Callable[..., None]:
+    def act(stage: Stage, store: contentdb.Store) -> None:
+        for one in acts:
+            one(stage, store)
+
+    return act
+
+
+_one = partial(_commit, ref="one")
+_two = partial(_commit, ref="two")
+
+# -- how it begins -----------------------------------------------------------------------------------
+
+
+def _nothing(_stage: Stage) -> str:
+    return ABSENT
+
+
+def _stored(stage: Stage) -> str:
+    stage.stores[-1].add(stage.content)
+    return LIVE
+
+
+def _orphaned(stage: Stage) -> str:
+    stage.file.write_bytes(stage.content)
+    stage.file.chmod(0o444)
+    return ORPHAN
+
+
+def _damaged(stage: Stage) -> str:
+    stage.stores[-1].add(stage.content)
+    stage.file.chmod(0o600)
+    stage.file.write_bytes(b"X" + stage.content[1:])
+    stage.file.chmod(0o444)
+    return BAD
+
+
+def _marked(stage: Stage) -> str:
+    _damaged(stage)
+    list(contentdb.repair(stage.stores[-1], stage.stores[-1].verify(quick=True)))
+    return MARKED
+
+
+def _paused(stage: Stage) -> str:
+    with stage.stores[-1].writer(f"one {stage.digest}") as writer:
+        writer.write(stage.content[:7])
+    return ABSENT
+
+
+class Scene(NamedTuple):
+    """How it begins, and who acts."""
+
+    begin: Callable[[Stage], str]
+    actors: tuple[Callable[[Stage, contentdb.Store], None], ...]
+    namespaces: tuple[str, ...] = ("default",) * _ACTORS
+
+
+SCENES: Final[dict[str, Scene]] = {
+    "commit-commit": Scene(_nothing, (_one, _two)),
+    "commit-delete": Scene(_stored, (_one, _delete)),
+    "add-delete": Scene(_stored, (_add, _delete)),
+    "batch-delete": Scene(_stored, (_batch, _delete)),
+    "delete-delete": Scene(_stored, (_delete, _delete)),
+    "read-delete-add": Scene(_stored, (_read, _delete, _add)),
+    "commit-commit-delete": Scene(_stored, (_one, _two, _delete)),
+    "add-then-delete-twice": Scene(_nothing, (_both(_add, _delete), _both(_add, _delete))),
+    "commit-sweep": Scene(_nothing, (_one, _sweep)),
+    "add-sweep-of-an-orphan": Scene(_orphaned, (_add, _sweep)),
+    "commit-mend-of-an-orphan": Scene(_orphaned, (_one, _mend)),
+    "delete-mend": Scene(_stored, (_delete, _mend)),
+    "orphan-mend-add-delete": Scene(_orphaned, (_mend, _both(_add, _delete))),
+    "orphan-reindex-add-delete": Scene(_orphaned, (_reindex, _both(_add, _delete))),
+    "orphan-mend-sweep": Scene(_orphaned, (_mend, _sweep)),
+    "damaged-mend-add": Scene(_damaged, (_mend, _add)),
+    "damaged-mend-delete-add": Scene(_damaged, (_mend, _delete, _add)),
+    "damaged-read-commit": Scene(_damaged, (_read, _one)),
+    "marked-heal-delete": Scene(_marked, (_add, _delete)),
+    "marked-heal-heal-mend": Scene(_marked, (_add, _one, _mend)),
+    "one-ref-commit-commit": Scene(_paused, (_one, _one)),
+    "one-ref-commit-abort": Scene(_paused, (_one, partial(_abort, ref="one"))),
+    "one-ref-commit-sweep-abort": Scene(_paused, (_one, _sweep, partial(_abort, ref="one"))),
+    "two-namespaces-add-delete": Scene(_stored, (_delete, _add), ("default", _OTHER)),
+    "two-namespaces-delete-delete": Scene(
+        _stored, (_delete, _both(_add, _delete)), ("default", _OTHER)
+    ),
+    "commit-commit-delete-sweep-mend": Scene(
+        _stored, (_both(_one, _delete), _both(_two, _sweep), _both(_delete, _mend))
+    ),
+}
+
+# -- one run -----------------------------------------------------------------------------------------
+
+
+class Theatre:
+    """A store with an opening for each actor, used for one run after the other."""
+
+    def __init__(self, root: Path, leave: ExitStack) -> None:
+        self._root = root
+        self._opened: dict[tuple[str, int], contentdb.Store] = {}
+        self._leave = leave
+        self._number = 0
+        self._observer = self._store("default", _ACTORS)
+
+    def _store(self, namespace: str, number: int) -> contentdb.Store:
+        key = (namespace, number)
+        if key not in self._opened:
+            opened = contentdb.open(self._root, namespace=namespace)
+            self._opened[key] = self._leave.enter_context(opened)
+        return self._opened[key]
+
+    def play(self, name: str, switches: tuple[Switch, ...]) -> tuple[list[str], int]:
+        """Run a scene by a schedule: what is wrong, and how many steps it had."""
+        scene = SCENES[name]
+        self._number += 1
+        stores = [
+            self._store(scene.namespaces[number], number) for number in range(len(scene.actors))
+        ]
+        stage = Stage(self._root, self._number, [*stores, self._observer])
+        began = scene.begin(stage)
+        watched = began not in {BAD, MARKED}
+        stage.stepper = Stepper(switches, lambda: self._watch(stage, watched=watched))
+        found: list[str] = []
+        with _one_shard(shard_name(stage.digest)):
+            try:
+                stage.stepper.run(
+                    [
+                        partial(actor, stage, store)
+                        for actor, store in zip(scene.actors, stores, strict=True)
+                    ]
+                )
+            except AssertionError as error:
+                found.append(str(error))
+            except DeadlockError:
+                found.append("all actors wait for each other")
+            except Exception as error:  # noqa: BLE001 - it is the finding
+                found.append(f"a call raised {type(error).__name__}: {error}")
+        if not found:
+            found += self._judge(stage, began)
+        return found, stage.stepper.steps
+
+    def _watch(self, stage: Stage, *, watched: bool) -> None:
+        """What holds at every step: a live row has its file, whole."""
+        if not watched:
+            return
+        with self._observer.parts() as parts:
+            row = parts.index._database.one(  # type: ignore[attr-defined]  # past the seam
+                "SELECT count(*) FROM blobs WHERE digest = :digest AND state = 0",
+                {"digest": stage.digest},
+            )
+        if row[0]:
+            assert stage.file.exists(), "a live row without its file"
+            assert stage.file.read_bytes() == stage.content, "a live row with a damaged file"
+
+    def _judge(self, stage: Stage, began: str) -> Iterator[str]:
+        claimed = False
+        for namespace in sorted({store.namespace for store in stage.stores}, reverse=True):
+            calls = stage.calls.get(namespace, [])
+            first = began if namespace == "default" else ABSENT
+            ends = outcomes(calls, first)
+            now = self._state(stage, namespace, claimed=claimed)
+            claimed = claimed or now == LIVE
+            if now not in ends:
+                yield f"{namespace}: {now} in the end, though {ends or 'no order'} explains {calls}"
+        if left := os.listdir(self._root / "trash"):
+            yield f"left in the trash: {left}"
+            for name in left:
+                (self._root / "trash" / name).unlink()
+        yield from self._ingests(stage)
+
+    def _state(self, stage: Stage, namespace: str, *, claimed: bool) -> str:
+        with self._store(namespace, _ACTORS).parts() as parts:
+            row = parts.index.blob(stage.digest)
+        whole = stage.file.exists() and stage.file.read_bytes() == stage.content
+        if row is None:
+            return ORPHAN if whole and not claimed else ABSENT
+        if row.state == State.TOMBSTONE:
+            return "a tombstone"
+        if row.state == State.DAMAGED:
+            return "a row marked as damaged with its file whole" if whole else MARKED
+        if whole:
+            return LIVE
+        return BAD if stage.file.exists() else "a live row without its file"
+
+    def _ingests(self, stage: Stage) -> Iterator[str]:
+        """Nobody holds a ref, and rows and files of ingests are the same."""
+        rows = {status.ref: status for status in self._observer.statuses()}
+        names = os.listdir(self._root / "ingest")
+        if len(rows) != len(names):
+            yield f"ingests {sorted(rows)} and files {names} differ"
+        for ref, status in rows.items():
+            if status.held:
+                yield f"{ref!r} is held by nobody"
+            self._observer.abort(ref)
+        for name in os.listdir(self._root / "ingest"):
+            (self._root / "ingest" / name).unlink()
+
+
+@contextmanager
+def _one_shard(name: str) -> Iterator[None]:
+    """Let sweeps, verifies and reindexes look into one shard instead of 256."""
+    kept = shards.SHARDS
+    for module in _LISTING:
+        module.SHARDS = (name,)  # type: ignore[misc,attr-defined]  # for the length of a run
+    try:
+        yield
+    finally:
+        for module in _LISTING:
+            module.SHARDS = kept  # type: ignore[misc,attr-defined]
+
+
+# -- all runs ------------------------------------------------------------------------------------------
+
+
+def _few_switches(steps: int, actors: int) -> Iterator[tuple[Switch, ...]]:
+    """All schedules of no, one and two switches."""
+    yield ()
+    moves = list(itertools.product(range(steps + 1), range(actors)))
+    yield from ((move,) for move in moves)
+    for one, other in itertools.combinations(moves, 2):
+        if one[0] < other[0]:
+            yield (one, other)
+
+
+def _many_switches(rng: random.Random, steps: int, actors: int) -> tuple[Switch, ...]:
+    count = min(rng.choice((3, 4, 5, 7, 10)), steps)
+    places = sorted(rng.sample(range(steps + 1), count))
+    return tuple((step, rng.randrange(actors)) for step in places)
+
+
+def _schedules(
+    name: str, steps: int, count: int, rng: random.Random
+) -> Iterator[tuple[Switch, ...]]:
+    actors = len(SCENES[name].actors)
+    few = list(_few_switches(steps, actors))
+    if len(few) > count:
+        few = [few[0], *rng.sample(few[1:], count - 1)]
+    yield from few
+    for _ in range(count - len(few)):
+        yield _many_switches(rng, steps, actors)
+
+
+def _said(name: str, switches: tuple[Switch, ...]) -> str:
+    return f"{name}:{','.join(f'{step}@{actor}' for step, actor in switches)}"
+
+
+def _heard(case: str) -> tuple[str, tuple[Switch, ...]]:
+    name, _, text = case.partition(":")
+    moves = [move.split("@") for move in text.split(",") if move]
+    return name, tuple((int(step), int(actor)) for step, actor in moves)
+
+
+def _some(root: Path, names: list[str], each: int, plan: Plan) -> tuple[int, list[Violation]]:
+    tried = 0
+    found: list[Violation] = []
+    deadline = plan.deadline()
+    with ExitStack() as leave, seam():
+        theatre = Theatre(root, leave)
+        for name in names:
+            _, steps = theatre.play(name, ())
+            rng = random.Random(f"{plan.seed} {name}")
+            for switches in _schedules(name, steps, each, rng):
+                wrong, _ = theatre.play(name, switches)
+                tried += 1
+                found += [Violation(_said(name, switches), what) for what in wrong]
+                if plan.enough(found, deadline):
+                    return tried, found
+    return tried, found
+
+
+def races(plan: Plan) -> Outcome:
+    """Run every scene by many schedules."""
+    with place("races") as folder:
+        if plan.case is not None:
+            name, switches = _heard(plan.case)
+            with ExitStack() as leave, seam():
+                found, steps = Theatre(folder / "store", leave).play(name, switches)
+            return Outcome(1, [Violation(plan.case, what) for what in found], f"{steps} steps")
+        names = list(plan.scenarios or SCENES)
+        each = max(1, (plan.limit or 100_000) // len(names))
+        parts = [
+            partial(_some, folder / f"store {job}", names[job :: plan.jobs], each, plan)
+            for job in range(plan.jobs)
+        ]
+        answers = crew(parts)
+    found = [violation for _, violations in answers for violation in violations]
+    notes = f"{len(names)} scenes, all schedules of up to two switches first"
+    return Outcome(sum(tried for tried, _ in answers), found, notes)
