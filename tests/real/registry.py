@@ -8,10 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 import urllib3
 
-PROGRAMS = ("docker-registry", "skopeo", "umoci", "jq", "htpasswd")
+from tests.real.tokens import ISSUER, SERVICE, token_server
+
+PROGRAMS = ("docker-registry", "skopeo", "umoci", "jq", "htpasswd", "openssl")
+Auth = Literal["open", "password", "token"]
 USER, PASSWORD = "tester", "let-me-in"
 
 _CONFIG = """\
@@ -40,22 +44,15 @@ def contentdb_command(root: Path, *arguments: str | Path) -> list[str]:
 
 
 @contextlib.contextmanager
-def registry(folder: Path, *, with_password: bool = False) -> Iterator[str]:
+def registry(folder: Path, *, auth: Auth = "open") -> Iterator[str]:
     """Serve from a folder until the block ends; gives ``host:port``."""
     folder.mkdir(parents=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    auth = ""
-    if with_password:
-        (folder / "htpasswd").write_text(run("htpasswd", "-Bbn", USER, PASSWORD))
-        auth = f'auth: {{htpasswd: {{realm: test, path: "{folder}/htpasswd"}}}}'
-    config = folder / "config.yml"
-    config.write_text(_CONFIG.format(folder=folder, address=address, auth=auth))
     with (
+        _guarded(folder, auth) as settings,
         (folder / "log").open("wb") as log,
-        subprocess.Popen(
-            ["docker-registry", "serve", str(config)], stdout=log, stderr=log
-        ) as server,
+        _served(folder, address, settings, log) as server,
     ):
         try:
             retries = urllib3.Retry(connect=100, backoff_factor=0.01, backoff_max=0.1)
@@ -64,6 +61,28 @@ def registry(folder: Path, *, with_password: bool = False) -> Iterator[str]:
             yield address
         finally:
             server.terminate()
+
+
+def _served(folder: Path, address: str, auth: str, log: BinaryIO) -> subprocess.Popen[bytes]:
+    config = folder / "config.yml"
+    config.write_text(_CONFIG.format(folder=folder, address=address, auth=auth))
+    return subprocess.Popen(["docker-registry", "serve", str(config)], stdout=log, stderr=log)
+
+
+@contextlib.contextmanager
+def _guarded(folder: Path, auth: Auth) -> Iterator[str]:
+    """What the configuration says about who may come in."""
+    if auth == "password":
+        (folder / "htpasswd").write_text(run("htpasswd", "-Bbn", USER, PASSWORD))
+        yield f'auth: {{htpasswd: {{realm: test, path: "{folder}/htpasswd"}}}}'
+    elif auth == "token":
+        with token_server(folder, USER, PASSWORD) as (realm, cert):
+            yield (
+                f'auth: {{token: {{realm: "{realm}", service: {SERVICE}, issuer: {ISSUER}, '
+                f'rootcertbundle: "{cert}"}}}}'
+            )
+    else:
+        yield ""
 
 
 def make_image(folder: Path, *, layers: int = 3, layer_bytes: int = 3_000_000) -> Path:

@@ -12,6 +12,7 @@ import pytest
 import contentdb
 from contentdb import oci
 from contentdb.oci.labels import MEDIA_TYPE
+from contentdb.oci.media import DOCKER_MANIFEST
 from tests.real.registry import (
     PASSWORD,
     PROGRAMS,
@@ -27,13 +28,24 @@ from tests.real.registry import (
 
 pytestmark = [pytest.mark.real(*PROGRAMS)]
 
-LINE = """\
+LINES = (
+    """\
 contentdb fetch {place} v1 \
  --media-type application/vnd.oci.image.manifest.v1+json \
 | jq -r '.layers[] | "\\(.digest) \\(.size)"' \
 | xargs -P10 -n2 sh -c 'contentdb fetch {place} $0 \
  | contentdb ingest --expected-digest $0 --expected-size $1 $0'
-"""
+""",
+    # As containerd's first README had it: jq writes the commands, xargs runs ten at a time.
+    """\
+contentdb fetch {place} v1 \
+ --media-type application/vnd.oci.image.manifest.v1+json \
+| jq -r '.layers[] | "contentdb fetch {place} "+.digest
+ +" | contentdb ingest --expected-digest "+.digest
+ +" --expected-size "+(.size | tostring)+" {place}@"+.digest' \
+| xargs -I{{}} -P10 sh -c "{{}}"
+""",
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +55,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_image(tmp_path_factory.mktemp("made"))
 
 
-@pytest.fixture(params=["open", "password"])
+@pytest.fixture(params=["open", "password", "token"])
 def place(request: pytest.FixtureRequest, image: Path, tmp_path: Path) -> Iterator[str]:
     """The image as a reference in a running registry."""
-    guarded = request.param == "password"
-    with registry(tmp_path / "registry", with_password=guarded) as host:
-        creds = [f"--dest-creds={USER}:{PASSWORD}"] if guarded else []
+    with registry(tmp_path / "registry", auth=request.param) as host:
+        creds = [f"--dest-creds={USER}:{PASSWORD}"] if request.param != "open" else []
         skopeo_copy(f"oci:{image}:made", f"docker://{host}/test/app:v1", *creds)
         yield f"{host}/test/app:v1"
 
@@ -66,6 +77,52 @@ def test_a_pull_brings_every_byte_that_skopeo_brings(place: str, tmp_path: Path)
         ours = {str(info.digest)[7:]: store.read(info.digest) for info in store.walk()}
     assert pulled.digest == top_digest(theirs)
     assert ours == blobs_of(theirs)
+
+
+@pytest.mark.parametrize("place", ["password", "token"], indirect=True)
+def test_who_may_not_is_told_so(place: str, tmp_path: Path) -> None:
+    """Nobody may push, a wrong password opens nothing; only the token server lets nobody pull."""
+    host = oci.parse_reference(place).registry
+    with contentdb.open(tmp_path / "store") as store:
+        with client(place) as registry:
+            pulled = oci.pull(store, place, registry=registry)
+        wrong = oci.Credentials(USER, "wrong")
+        for credentials in (None, wrong):
+            with (
+                oci.Registry(host, plain_http=True, credentials=credentials) as registry,
+                pytest.raises(oci.UnauthorizedError),
+            ):
+                oci.push(store, pulled.digest, f"{host}/secret/app", registry=registry)
+
+
+@pytest.mark.parametrize("place", ["token"], indirect=True)
+def test_a_token_for_nobody_is_enough_to_pull(place: str, tmp_path: Path) -> None:
+    host = oci.parse_reference(place).registry
+    with (
+        contentdb.open(tmp_path / "store") as store,
+        oci.Registry(host, plain_http=True) as registry,
+    ):
+        assert len(oci.pull(store, place, registry=registry).blobs) == 4
+
+
+@pytest.mark.parametrize("place", ["open"], indirect=True)
+def test_an_image_of_dockers_schema_2_comes_and_goes(
+    place: str, image: Path, tmp_path: Path
+) -> None:
+    host = oci.parse_reference(place).registry
+    skopeo_copy(f"oci:{image}:made", f"docker://{host}/docker/app:v1", "--format=v2s2")
+    with contentdb.open(tmp_path / "store") as store, client(place) as registry:
+        pulled = oci.pull(store, f"{host}/docker/app:v1", registry=registry)
+        assert pulled.media_type == DOCKER_MANIFEST
+        oci.push(store, pulled.digest, f"{host}/docker/copy:v1", registry=registry)
+    theirs = [tmp_path / name for name in ("app", "copy")]
+    for target in theirs:
+        skopeo_copy(f"docker://{host}/docker/{target.name}:v1", f"dir:{target}")
+    assert files_of(theirs[0]) == files_of(theirs[1])
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def test_ten_pulls_at_once_some_of_them_killed_complete(place: str, tmp_path: Path) -> None:
@@ -148,7 +205,10 @@ def test_a_tar_of_skopeo_is_imported(image: Path, tmp_path: Path) -> None:
         assert len(list(store.walk())) == 5
 
 
-def test_the_classic_line_works_as_it_stands(place: str, image: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("line", LINES, ids=["arguments", "commands"])
+def test_the_classic_line_works_as_it_stands(
+    line: str, place: str, image: Path, tmp_path: Path
+) -> None:
     root = tmp_path / "store"
     program = tmp_path / "bin" / "contentdb"
     program.parent.mkdir()
@@ -161,7 +221,7 @@ def test_the_classic_line_works_as_it_stands(place: str, image: Path, tmp_path: 
         "CONTENTDB_REGISTRY_USER": f"{USER}:{PASSWORD}",
         "CONTENTDB_PLAIN_HTTP": "1",
     }
-    line = LINE.format(place=place.removesuffix(":v1"))
+    line = line.format(place=place.removesuffix(":v1"))
     for _ in range(2):
         run("sh", "-euc", line, env=environment)
         with contentdb.open(root, create=False) as store:
