@@ -4,6 +4,7 @@
 
     ROOT/index.sqlite                         the index (WAL)
     ROOT/index.sqlite-shared                  one byte: are there several namespaces?
+    ROOT/index.sqlite-reserve                 a megabyte that a full disk gets back
     ROOT/blobs/<algorithm>/<hex[:2]>/<hex>    committed, read-only
     ROOT/ingest/<xxh3-128 of the ref>         one file for an active ingest
     ROOT/trash/                               on its way out
@@ -36,6 +37,7 @@ __all__ = [
     "INDEX",
     "INGEST",
     "QUARANTINE",
+    "RESERVE",
     "SHARDS",
     "SHARED",
     "TRASH",
@@ -48,6 +50,7 @@ __all__ = [
 
 INDEX: Final = "index.sqlite"
 SHARED: Final = "index.sqlite-shared"
+RESERVE: Final = "index.sqlite-reserve"
 BLOBS: Final = "blobs"
 INGEST: Final = "ingest"
 TRASH: Final = "trash"

@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from contentdb import files
+from contentdb import files, reserve
 from contentdb.digest import DEFAULT_ALGORITHM
 from contentdb.errors import (
     IndexBusyError,
@@ -31,6 +31,7 @@ from contentdb.layout import (
     INDEX,
     INGEST,
     QUARANTINE,
+    RESERVE,
     SHARED,
     TRASH,
 )
@@ -46,7 +47,15 @@ __all__ = ["ALLOWED_BESIDE", "make_directories", "migrate", "open_parts", "open_
 _MAKING_S: Final = 60.0
 """How long to wait for another process that is making the same store."""
 
-ALLOWED_BESIDE: Final = {INDEX, SHARED, f"{INDEX}-wal", f"{INDEX}-shm", *DIRECTORIES, "lost+found"}
+ALLOWED_BESIDE: Final = {
+    INDEX,
+    RESERVE,
+    SHARED,
+    f"{INDEX}-wal",
+    f"{INDEX}-shm",
+    *DIRECTORIES,
+    "lost+found",
+}
 """What may lie in a store's root: more, and the directory is something else."""
 
 
@@ -64,10 +73,13 @@ def open_parts(
     directory = open_root(path, create=create)
     try:
         _check_owner(directory, path)
+        reserve.make_room(str(path))
         if not _has_index(directory, path):
+            _check_empty(directory, path, create=create)
             if not create:
                 raise StoreNotFoundError(str(path), _MISSING)
             _make(directory, path)
+        reserve.keep(directory)
         parts = open_tree(path, directory, INDEX, namespace=namespace, durable=durable)
     finally:
         directory.close()
@@ -137,7 +149,7 @@ def _make(directory: Directory, path: Path) -> None:
     try:
         if _has_index(directory, path):
             return
-        _check_empty(directory, path)
+        _check_empty(directory, path, create=True)
         if is_network(kind := kind_of(path)):
             raise UnsupportedFilesystemError(
                 str(path),
@@ -152,9 +164,10 @@ def _make(directory: Directory, path: Path) -> None:
         files.unlock(directory.fd)
 
 
-def _check_empty(directory: Directory, path: Path) -> None:
+def _check_empty(directory: Directory, path: Path, *, create: bool) -> None:
+    """Refuse what is no place for a new store, and what was a store and lost its index."""
     names = {entry.name for entry in files.entries(directory)}
-    if foreign := sorted(names - ALLOWED_BESIDE):
+    if (foreign := sorted(names - ALLOWED_BESIDE)) and create:
         raise NotAStoreError(
             str(path), f"it holds {foreign[0]!r}, so it is something else; name an empty directory"
         )

@@ -13,6 +13,7 @@ from contentdb.errors import (
     IndexDamagedError,
     IndexFailedError,
     NoSpaceError,
+    StorageError,
 )
 
 __all__ = ["BUSY_S", "WAL_BYTES", "connect", "refusal"]
@@ -84,12 +85,40 @@ def _uri(path: str) -> str:
 
 
 def refusal(path: str, error: sqlite3.Error) -> ContentDBError:
-    """Translate an error of the driver."""
+    """Translate an error of the driver; what the filesystem says of itself comes first."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return IndexBusyError(path, f"held for over {BUSY_S:.0f} s by another process ({error})")
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return IndexDamagedError(path, f"{error}; `contentdb reindex` rebuilds it from the blobs")
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or (code in _UNSAID and _is_full(path)):
         return NoSpaceError("write", path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    if code in _UNSAID and _is_read_only(path):
+        return StorageError("write", path, OSError(errno.EROFS, os.strerror(errno.EROFS)))
     return IndexFailedError(path, str(error))
+
+
+_UNSAID: Final = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
+"""Errors that say nothing of their cause."""
+_SHM_BYTES: Final = 32 << 10
+"""What the first connection needs beside the database file."""
+
+
+def _is_full(path: str) -> bool:
+    found = _filesystem(path)
+    if found is None:
+        return False
+    no_blocks = found.f_bavail * found.f_frsize < _SHM_BYTES
+    return no_blocks or bool(found.f_files and not found.f_favail)
+
+
+def _is_read_only(path: str) -> bool:
+    found = _filesystem(path)
+    return found is not None and bool(found.f_flag & os.ST_RDONLY)
+
+
+def _filesystem(path: str) -> os.statvfs_result | None:
+    try:
+        return os.statvfs(path)
+    except OSError:
+        return None

@@ -22,6 +22,7 @@ from contentdb.labels import check_labels
 from contentdb.layout import check_ref, ingest_name
 from contentdb.pipeline import pump
 from contentdb.publish import stored
+from contentdb.reserve import make_room
 from contentdb.sources import bytes_of, reading, skip_to
 from contentdb.store.opened import Opened
 from contentdb.sweep import drop_ingest
@@ -280,6 +281,7 @@ class Ingesting(Opened):
             name = ingest_name(self._parts.namespace, check_ref(ref))
             if self._parts.index.ingest(ref) is None:
                 raise NotFoundError(ref=ref)
+            make_room(str(self.root))
             dropped = drop_ingest(self._parts, name, ref)
             if dropped is None:
                 raise ref_locked(self._parts, ref)

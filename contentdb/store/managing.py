@@ -18,6 +18,7 @@ from contentdb.index import State
 from contentdb.labels import check_labels, keys_of_fields
 from contentdb.publish import stored
 from contentdb.recover import finish_delete
+from contentdb.reserve import make_room
 from contentdb.store.opened import Opened
 
 if TYPE_CHECKING:
@@ -162,6 +163,7 @@ class Managing(Opened):
         """
         wanted = Digest(digest)
         with self._gate:
+            make_room(str(self.root))
             self._parts.shards.stamp(wanted, time.time_ns())  # first, see `contentdb.known`
             if not self._parts.index.entomb(wanted):
                 raise NotFoundError(digest=wanted)

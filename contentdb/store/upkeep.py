@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from contentdb.reserve import make_room
 from contentdb.store.opened import Opened
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Upkeep(Opened):
         """
         from contentdb.sweep import sweep
 
+        make_room(str(self.root))
         return self._inside(sweep(self._parts, older_than_s=older_than, dry_run=dry_run))
 
     def reindex(self) -> Reindexed:
