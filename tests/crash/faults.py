@@ -37,13 +37,13 @@ def faults(plan: Plan) -> Outcome:
     """Run the suite."""
     violations: list[Violation] = []
     tried = refused = 0
+    deadline = plan.deadline()
     with Pool(plan.jobs, mutant=plan.mutant) as pool:
         if plan.case:
             cases = [job_of(plan.case)]
         else:
             every = [job for name in plan.scenarios or SCENARIOS for job in _jobs(pool, name)]
             cases = chosen(every, plan)
-        deadline = plan.deadline()
         for job, answer in pool.each(cases, deadline):
             if plan.enough(violations, deadline):
                 break

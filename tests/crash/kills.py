@@ -83,9 +83,9 @@ def kills(plan: Plan) -> Outcome:
     """Run the suite."""
     violations: list[Violation] = []
     tried = 0
+    deadline = plan.deadline()
     with Pool(plan.jobs, mutant=plan.mutant) as pool:
         cases = [job_of(plan.case)] if plan.case else chosen(_cases(pool, plan), plan)
-        deadline = plan.deadline()
         for job, answer in pool.each(cases, deadline):
             if plan.enough(violations, deadline):
                 break

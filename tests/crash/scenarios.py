@@ -225,6 +225,7 @@ def _again(root: Path, ledger: Ledger) -> None:
     """Content that is stored already, by every way in."""
     with _open(root) as store:
         _add(store, ledger, 900)
+        ledger.begun("again", 900)
         store.ingest("again", io.BytesIO(content(900)), expected=digest_of(900))
         writer = store.writer("again")
         writer.write(content(900))
