@@ -6,6 +6,7 @@
     guard.py       who may hold a unix socket's path
     service.py     the table of rpcs, and what every call goes through
     reading.py     Info, List, Read, Status, ListStatuses
+    openblobs.py   blobs that stay open between the calls of one client's reading
     writing.py     Write, one ingest a stream
     changing.py    Update, Delete, Abort
     namespaces.py  one store handle for each namespace in use

@@ -11,6 +11,7 @@ from contentdb.server import content_pb2 as wire
 from contentdb.server.messages import from_info, to_labels
 
 if TYPE_CHECKING:
+    from contentdb.server.openblobs import OpenBlobs
     from contentdb.store import Store
 
 __all__ = ["abort", "delete", "update"]
@@ -26,9 +27,10 @@ def update(store: Store, request: wire.UpdateRequest) -> wire.UpdateResponse:
     return wire.UpdateResponse(info=from_info(changed))
 
 
-def delete(store: Store, request: wire.DeleteContentRequest) -> Empty:
-    """Remove a blob; durable when answered."""
+def delete(blobs: OpenBlobs, store: Store, request: wire.DeleteContentRequest) -> Empty:
+    """Remove a blob; durable when answered, and no later call reads it."""
     store.delete(Digest(request.digest))
+    blobs.forget(store, request.digest)
     return Empty()
 
 

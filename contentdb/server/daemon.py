@@ -88,8 +88,10 @@ class Server:
             self._threads, options=_options(limits), maximum_concurrent_rpcs=limits.calls
         )
         self._health = health.HealthServicer()
-        service = Service(self._namespaces, limits, metrics or NoMetrics(), read_only=read_only)
-        self._server.add_generic_rpc_handlers((service.handler(), _version_handler()))
+        self._service = Service(
+            self._namespaces, limits, metrics or NoMetrics(), read_only=read_only
+        )
+        self._server.add_generic_rpc_handlers((self._service.handler(), _version_handler()))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
 
     def listen_unix(self, path: Path) -> None:
@@ -136,6 +138,7 @@ class Server:
         self._health.enter_graceful_shutdown()
         self._server.stop(grace_s).wait()
         self._threads.shutdown()  # a cancelled call may still be closing its ingest
+        self._service.close()
         self._namespaces.close()
         for guard in self._guards:
             guard.release()

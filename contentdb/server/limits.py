@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from threading import Lock
 from typing import Final, NamedTuple
 
@@ -37,7 +37,7 @@ class Gate:
         """Let each client have ``limit`` open; ``what`` they are is for the message."""
         self._limit = limit
         self._what = what
-        self._open: Counter[str] = Counter()
+        self._open: defaultdict[str, int] = defaultdict(int)
         self._lock = Lock()
 
     def enter(self, client: str) -> None:

@@ -49,10 +49,17 @@ class Namespaces:
 
     def named(self, metadata: Iterable[tuple[str, str | bytes]]) -> str:
         """Find the namespace in the headers of a call, or raise `Refusal`."""
-        name = next((value for key, value in metadata if key == HEADER), "") or self._default
+        name: str | bytes | None = None
+        for key, value in metadata:  # a loop: it is done for every 32 KiB that `ctr` gets
+            if key == HEADER:
+                name = value
+                break
+        name = name or self._default
         if not name:
             raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "namespace is required")
         text = name if isinstance(name, str) else name.decode(errors="replace")
+        if text in self._uses:
+            return text
         try:
             return check_namespace(text)
         except InvalidArgumentError as error:

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 
+from contentdb import files
 from contentdb.digest import Digest
 from contentdb.errors import OffsetOutOfRangeError
 from contentdb.server import content_pb2 as wire
-from contentdb.server.messages import fill_info, from_info, from_status
+from contentdb.server.messages import fill_info, frame_data, from_info, from_status
 from contentdb.server.statuses import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from contentdb.server.openblobs import OpenBlobs
     from contentdb.store import Store
 
 __all__ = ["info", "list_content", "list_statuses", "read", "status"]
@@ -41,30 +43,39 @@ def list_content(
         yield response
 
 
-def read(store: Store, request: wire.ReadContentRequest) -> Iterator[wire.ReadContentResponse]:
-    """Stream a range. A whole blob is verified on the way: its damaged end is not sent.
+def read(blobs: OpenBlobs, store: Store, request: wire.ReadContentRequest) -> Iterator[bytes]:
+    """Stream a range, serialized. A whole blob is verified on the way: no damaged end is sent.
 
     A size that is not positive, or reaches behind the end, means the rest. The offsets of
     the messages count from the start of the range.
     """
     offset = max(0, request.offset)
-    whole = offset == 0 and request.size <= 0
-    with store.open(Digest(request.digest), verify=whole) as reader:
-        if offset > reader.size:
-            raise Refusal(
-                grpc.StatusCode.OUT_OF_RANGE, f"read past object length {reader.size} bytes"
-            ) from OffsetOutOfRangeError(offset, reader.size)
-        left = reader.size - offset
-        if request.size > 0:
-            left = min(left, request.size)
-        if offset:
-            reader.seek(offset)
-        sent = 0
-        while sent < left:
-            data = reader.read(min(left - sent, _BYTES_PER_MESSAGE))
-            if not data:  # the file was cut short while we read it
-                raise Refusal(grpc.StatusCode.DATA_LOSS, f"blob {request.digest} ends too early")
-            yield wire.ReadContentResponse(offset=sent, data=data)
+    if offset == 0 and request.size <= 0:
+        yield from _whole(store, Digest(request.digest))
+        return
+    reader = blobs.reader(store, request.digest)
+    left = reader.size - offset
+    if left < 0:
+        raise Refusal(
+            grpc.StatusCode.OUT_OF_RANGE, f"read past object length {reader.size} bytes"
+        ) from OffsetOutOfRangeError(offset, reader.size)
+    if request.size > 0:
+        left = min(left, request.size)
+    sent = 0
+    while sent < left:
+        wanted = min(left - sent, _BYTES_PER_MESSAGE)
+        data = files.read_at(reader.fileno(), wanted, offset + sent, reader.digest)
+        if not data:  # the file was cut short while we read it
+            raise Refusal(grpc.StatusCode.DATA_LOSS, f"blob {request.digest} ends too early")
+        yield frame_data(sent, data)
+        sent += len(data)
+
+
+def _whole(store: Store, digest: Digest) -> Iterator[bytes]:
+    sent = 0
+    with store.open(digest) as reader:
+        while data := reader.read(_BYTES_PER_MESSAGE):
+            yield frame_data(sent, data)
             sent += len(data)
 
 

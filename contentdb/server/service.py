@@ -8,6 +8,7 @@ store and a request, in one of the neighbouring files.
 from __future__ import annotations
 
 import logging
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -18,6 +19,7 @@ from contentdb.errors import ContentDBError
 from contentdb.server import changing, reading, writing
 from contentdb.server import content_pb2 as wire
 from contentdb.server.limits import Gate, client_of
+from contentdb.server.openblobs import OpenBlobs
 from contentdb.server.statuses import ERROR_TRAILER, Refusal, code_of, describe, text_of
 
 if TYPE_CHECKING:
@@ -52,10 +54,14 @@ _Undo = tuple["Callable[[str], None]", str]
 
 class _Rpc(NamedTuple):
     name: str
-    handler: Callable[[Store, Any], Any]
+    handler: Callable[..., Any]
     request: type[Message]
     shape: Callable[..., grpc.RpcMethodHandler[Any, Any]]
     changes: bool = False
+    serialized: bool = False
+    """Whether the handler gives bytes."""
+    opens: bool = False
+    """Whether the handler takes the blobs that are open, before the store."""
 
     @property
     def streams(self) -> bool:
@@ -71,8 +77,8 @@ _RPCS: Final = (
     _Rpc("Info", reading.info, wire.InfoRequest, _UNARY),
     _Rpc("Update", changing.update, wire.UpdateRequest, _UNARY, changes=True),
     _Rpc("List", reading.list_content, wire.ListContentRequest, _SERVER),
-    _Rpc("Delete", changing.delete, wire.DeleteContentRequest, _UNARY, changes=True),
-    _Rpc("Read", reading.read, wire.ReadContentRequest, _SERVER),
+    _Rpc("Delete", changing.delete, wire.DeleteContentRequest, _UNARY, changes=True, opens=True),
+    _Rpc("Read", reading.read, wire.ReadContentRequest, _SERVER, serialized=True, opens=True),
     _Rpc("Status", reading.status, wire.StatusRequest, _UNARY),
     _Rpc("ListStatuses", reading.list_statuses, wire.ListStatusesRequest, _UNARY),
     _Rpc("Write", writing.write, wire.WriteContentRequest, _BOTH, changes=True),
@@ -92,26 +98,34 @@ class Service:
         self._calls = Gate(limits.client_calls, "calls")
         self._ingests = Gate(limits.client_ingests, "ingests")
 
+        self._blobs = OpenBlobs()
+
+    def close(self) -> None:
+        """Let go of what calls had open; none may be under way."""
+        self._blobs.clear()
+
     def handler(self) -> grpc.GenericRpcHandler:
         """What a gRPC server takes."""
         handlers = {rpc.name: self._method(rpc) for rpc in _RPCS}
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
     def _method(self, rpc: _Rpc) -> grpc.RpcMethodHandler[Any, Any]:
+        handler = partial(rpc.handler, self._blobs) if rpc.opens else rpc.handler
+
         def answer(request: Any, context: grpc.ServicerContext) -> Message:  # noqa: ANN401 - by rpc
             answers: list[Message] = []
             with _Call(self, rpc, context) as store:
-                answers.append(rpc.handler(store, request))
+                answers.append(handler(store, request))
             return answers[0] if answers else Empty()  # none: the client has left
 
         def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Message]:  # noqa: ANN401
             with _Call(self, rpc, context) as store:
-                yield from rpc.handler(store, request)
+                yield from handler(store, request)
 
         return rpc.shape(
             stream if rpc.streams else answer,
             request_deserializer=rpc.request.FromString,
-            response_serializer=_serialize,
+            response_serializer=None if rpc.serialized else _serialize,
         )
 
     def enter(self, rpc: _Rpc, context: grpc.ServicerContext, undo: list[_Undo]) -> Store:
