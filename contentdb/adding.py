@@ -80,8 +80,10 @@ class Temporary:
         if self._name is None:
             files.let_go(self.fd)
         else:
-            files.unlink(self._parts.ingest, self._name)
-            locks.release(self.fd)
+            try:
+                files.unlink(self._parts.ingest, self._name)
+            finally:
+                locks.release(self.fd)
 
 
 def candidate_of(

@@ -125,21 +125,34 @@ def _write_stream(
     path = parts.ingest.child(name)
     kept = False
     try:
-        algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
-        with closing(Sink(fd, path, algorithm, durable=parts.durable)) as sink:
-            pump(fill, sink)
-            digest = sink.digest
-        check_digest(digest, expected)
-        if (known := _known(group, parts, digest)) is not None:
-            return known
-        candidate = candidate_of(parts, digest, sink.size, sink.checksum, labels)
-        _finish(fd, candidate, path)
-        kept = True
-        return group.take(name, candidate, again)
+        try:
+            candidate = _taken_in(parts, fd, path, fill, expected, labels)
+            known = _known(group, parts, candidate.digest)
+            if known is None:
+                _finish(fd, candidate, path)
+        finally:
+            files.close(fd, path)
+        kept = known is None
+        return known or group.take(name, candidate, again)
     finally:
-        files.close(fd, path)
         if not kept:
             files.unlink(parts.ingest, name)
+
+
+def _taken_in(
+    parts: Parts,
+    fd: int,
+    path: str,
+    fill: Callable[[memoryview], int],
+    expected: Digest | None,
+    labels: Mapping[str, str],
+) -> Candidate:
+    algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
+    with closing(Sink(fd, path, algorithm, durable=parts.durable)) as sink:
+        pump(fill, sink)
+        digest = sink.digest
+        check_digest(digest, expected)
+        return candidate_of(parts, digest, sink.size, sink.checksum, labels)
 
 
 class _Flight:

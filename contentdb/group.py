@@ -77,8 +77,11 @@ class Scratch:
         """Remove the lock; all files must have been renamed or removed."""
         lock, self._lock = self._lock, None
         if lock is not None:
-            files.unlink(self._parts.ingest, self._lock_name)
-            locks.release(lock)
+            try:
+                with suppress(ContentDBError):  # who comes later sees that nobody holds it
+                    files.unlink(self._parts.ingest, self._lock_name)
+            finally:
+                locks.release(lock)
 
 
 class Temp:

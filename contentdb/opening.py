@@ -31,8 +31,6 @@ from contentdb.layout import (
     INDEX,
     INGEST,
     QUARANTINE,
-    RESERVE,
-    SHARED,
     TRASH,
 )
 from contentdb.parts import Parts
@@ -42,21 +40,12 @@ from contentdb.sharing import Sharing
 if TYPE_CHECKING:
     from contentdb.files import Directory
 
-__all__ = ["ALLOWED_BESIDE", "make_directories", "migrate", "open_parts", "open_root", "open_tree"]
+__all__ = ["check_no_other", "make_directories", "migrate", "open_parts", "open_root", "open_tree"]
 
 _MAKING_S: Final = 60.0
 """How long to wait for another process that is making the same store."""
 
-ALLOWED_BESIDE: Final = {
-    INDEX,
-    RESERVE,
-    SHARED,
-    f"{INDEX}-wal",
-    f"{INDEX}-shm",
-    *DIRECTORIES,
-    "lost+found",
-}
-"""What may lie in a store's root: more, and the directory is something else."""
+_OF_A_STORE: Final = {*DIRECTORIES, "lost+found"}
 
 
 def open_parts(
@@ -75,16 +64,17 @@ def open_parts(
         _check_owner(directory, path)
         reserve.make_room(str(path))
         if not _has_index(directory, path):
-            _check_empty(directory, path, create=create)
-            if not create:
-                raise StoreNotFoundError(str(path), _MISSING)
-            _make(directory, path)
+            _make(directory, path, create=create)
         reserve.keep(directory)
         parts = open_tree(path, directory, INDEX, namespace=namespace, durable=durable)
     finally:
         directory.close()
     if namespace != DEFAULT_NAMESPACE:
-        parts.sharing.announce()
+        try:
+            parts.sharing.announce()
+        except BaseException:
+            parts.close()
+            raise
     return parts
 
 
@@ -142,14 +132,19 @@ def _has_index(directory: Directory, path: Path) -> bool:
 # -- making ---------------------------------------------------------------------------------
 
 
-def _make(directory: Directory, path: Path) -> None:
-    """Make what is missing, alone; whoever waited for another finds nothing left to do."""
+def _make(directory: Directory, path: Path, *, create: bool) -> None:
+    """Make what is missing, alone; whoever waited for another finds nothing left to do.
+
+    Whether there is a store is judged alone too: another may be half-way through making it.
+    """
     if not files.lock(directory.fd, str(path), wait=_MAKING_S):
         raise IndexBusyError(str(path / INDEX), "another process is making the store; try again")
     try:
         if _has_index(directory, path):
             return
-        _check_empty(directory, path, create=True)
+        _check_empty(directory, path, create=create)
+        if not create:
+            raise StoreNotFoundError(str(path), _MISSING)
         if is_network(kind := kind_of(path)):
             raise UnsupportedFilesystemError(
                 str(path),
@@ -164,13 +159,23 @@ def _make(directory: Directory, path: Path) -> None:
         files.unlock(directory.fd)
 
 
+def check_no_other(path: Path, names: set[str], remedy: str) -> None:
+    """Raise `NotAStoreError` where a root holds what no store does.
+
+    The index has company that comes and goes: its log, its journal, the one that replaces it.
+    """
+    others = sorted(name for name in names - _OF_A_STORE if not name.startswith(INDEX))
+    if others:
+        raise NotAStoreError(
+            str(path), f"it holds {others[0]!r}, so it is something else; {remedy}"
+        )
+
+
 def _check_empty(directory: Directory, path: Path, *, create: bool) -> None:
     """Refuse what is no place for a new store, and what was a store and lost its index."""
     names = {entry.name for entry in files.entries(directory)}
-    if (foreign := sorted(names - ALLOWED_BESIDE)) and create:
-        raise NotAStoreError(
-            str(path), f"it holds {foreign[0]!r}, so it is something else; name an empty directory"
-        )
+    if create:
+        check_no_other(path, names, "name an empty directory")
     if BLOBS not in names:
         return
     shards = Shards(files.open_directory(BLOBS, within=directory))

@@ -5,23 +5,23 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from contentdb import files
 from contentdb.digest import Digest
 from contentdb.errors import (
-    ContentDBError,
     IndexDamagedError,
+    IndexFailedError,
     InvalidDigestError,
     NotAStoreError,
     StoreError,
 )
-from contentdb.index.connection import connect
+from contentdb.index.connection import connect, refusal
 from contentdb.layout import BLOBS, DEFAULT_NAMESPACE, INDEX, QUARANTINE, TRASH
 from contentdb.opening import (
-    ALLOWED_BESIDE,
+    check_no_other,
     make_directories,
     make_index,
     open_parts,
@@ -32,12 +32,19 @@ from contentdb.repair import adopt
 from contentdb.verify import rows_of_shard, shards_with_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from contentdb.files import Directory
     from contentdb.parts import Parts
 
 __all__ = ["Reindexed", "reindex", "reindex_parts"]
 
 _NEW: Final = f"{INDEX}.new"
+_WHOLE: Final = f"{INDEX}.whole"
+"""A new index that lacks nothing but its name."""
+
+_COMPANY: Final = ("-wal", "-shm", "-journal", "")
+"""Parts of a database, itself last: beside a new one the others would be taken for its own."""
 
 
 class Reindexed(NamedTuple):
@@ -80,6 +87,7 @@ class _NoIndexError(Exception):
 def _check_index(path: Path) -> None:
     directory = open_root(path, create=False)
     try:
+        _end_replacing(directory)
         found = files.stat_name(directory, INDEX)
         if found is None or not found.st_size:
             if files.stat_name(directory, BLOBS) is None:
@@ -92,8 +100,8 @@ def _check_index(path: Path) -> None:
     try:
         with closing(connect(str(path / INDEX), query_only=True)) as connection:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
-    except (sqlite3.DatabaseError, ContentDBError) as error:
-        raise IndexDamagedError(str(path / INDEX), str(error)) from error
+    except sqlite3.Error as error:  # a file that cannot be opened now is not damaged for that
+        raise refusal(str(path / INDEX), error) from error
     if verdict != "ok":
         raise IndexDamagedError(str(path / INDEX), verdict)
 
@@ -135,17 +143,17 @@ def _rebuild(path: Path) -> Reindexed:
     directory = open_root(path, create=False)
     try:
         names = {entry.name for entry in files.entries(directory)}
-        if foreign := sorted(names - ALLOWED_BESIDE - {_NEW, f"{_NEW}-wal", f"{_NEW}-shm"}):
-            raise NotAStoreError(str(path), f"it holds {foreign[0]!r}, so it is something else")
+        check_no_other(path, names, "name the root of a store")
         make_directories(directory)
         alone = files.open_directory(TRASH, within=directory)
         try:
             if not files.lock(alone.fd, alone.path):
                 raise StoreError(str(path), "it is in use; stop what uses it, then reindex again")
-            for suffix in ("", "-wal", "-shm"):
-                files.unlink(directory, _NEW + suffix)
+            for name in (_WHOLE, *(_NEW + suffix for suffix in _COMPANY)):
+                files.unlink(directory, name)
             make_index(directory, _NEW)
-            _salvage(path)
+            if INDEX in names:
+                _salvage(path)
             files.unlock(alone.fd)
         finally:
             alone.close()
@@ -162,40 +170,74 @@ def _rebuild(path: Path) -> Reindexed:
 
 def _fold(path: Path) -> None:
     """Leave no WAL: a file that is renamed must be the whole database."""
-    with closing(connect(str(path))) as connection:
-        connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+    try:
+        with closing(connect(str(path))) as connection:
+            mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+    except sqlite3.Error as error:
+        raise refusal(str(path), error) from error
+    if mode != "delete":
+        raise IndexFailedError(str(path), f"journal mode is {mode}, not delete")
 
 
 def _replace(directory: Directory) -> None:
+    files.rename(directory, _NEW, directory, _WHOLE)
+    files.sync_directory(directory)
     kept = files.open_directory(QUARANTINE, within=directory)
     try:
         stamp = time.time_ns()
-        # The WAL first: beside a new database it would be taken for that one's.
-        for suffix in ("-wal", "-shm", ""):
+        for suffix in _COMPANY:
             with suppress(FileNotFoundError):
                 files.rename(directory, INDEX + suffix, kept, f"{INDEX}{suffix}.{stamp}")
         files.sync_directory(kept)
     finally:
         kept.close()
     files.sync_directory(directory)
-    files.rename(directory, _NEW, directory, INDEX)
-    files.sync_directory(directory)
+    _end_replacing(directory)
+
+
+def _end_replacing(directory: Directory) -> None:
+    """Name a new index as the index, if the old one is gone; this may have been cut off here."""
+    if files.stat_name(directory, INDEX) is None:
+        with suppress(FileNotFoundError):
+            files.rename(directory, _WHOLE, directory, INDEX)
+            files.sync_directory(directory)
 
 
 _TABLES: Final = ("blobs", "labels", "ingests")
+_OF_THE_MOMENT: Final = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+}
 
 
 def _salvage(path: Path) -> None:
     """Copy what can still be read of the old index's rows; damaged pages end a table's copy."""
-    if not (path / INDEX).exists():
-        return
-    with (
-        closing(connect(str(path / _NEW))) as new,
-        suppress(sqlite3.Error, ContentDBError),
-        closing(connect(str(path / INDEX))) as old,
-    ):
-        for table in _TABLES:
-            _copy_rows(old, new, table)
+    try:
+        with (
+            closing(connect(str(path / _NEW))) as new,
+            _damage_ends_it(),
+            closing(connect(str(path / INDEX))) as old,
+        ):
+            for table in _TABLES:
+                _copy_rows(old, new, table)
+    except sqlite3.Error as error:
+        raise refusal(str(path / INDEX), error) from error
+
+
+@contextmanager
+def _damage_ends_it() -> Iterator[None]:
+    """Leave out what cannot be read, but raise what says nothing of the file itself."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF in _OF_THE_MOMENT:
+            raise
+    except IndexFailedError:  # it is in no journal mode of ours
+        pass
 
 
 def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
@@ -203,8 +245,12 @@ def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> 
     places = ", ".join("?" * len(columns))
     names = ", ".join(f'"{column}"' for column in columns)
     new.execute("BEGIN IMMEDIATE")
-    with suppress(sqlite3.Error):
-        for row in old.execute(f"SELECT {names} FROM {table}"):  # noqa: S608 - our own table names
-            with suppress(sqlite3.IntegrityError):  # what is damaged may contradict itself
-                new.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({places})", row)  # noqa: S608
+    for row in _readable_rows(old, f"SELECT {names} FROM {table}"):  # noqa: S608 - our own table names
+        with suppress(sqlite3.IntegrityError):  # what is damaged may contradict itself
+            new.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({places})", row)  # noqa: S608
     new.execute("COMMIT")
+
+
+def _readable_rows(old: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
+    with _damage_ends_it():
+        yield from old.execute(query)

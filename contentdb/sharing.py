@@ -31,9 +31,11 @@ class Sharing:
         try:
             if not os.fstat(fd).st_size:
                 files.write_all(fd, b"\0", root.child(SHARED))
+                files.sync(fd, root.child(SHARED))
+                files.sync_directory(root)
             self._byte = mmap.mmap(fd, 1)
         finally:
-            os.close(fd)
+            files.let_go(fd)
 
     @property
     def several(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from contentdb import files, locks
@@ -17,6 +18,7 @@ from contentdb.content import Info, Status
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
 from contentdb.errors import (
     AlreadyExistsError,
+    ContentDBError,
     DigestMismatchError,
     DurabilityError,
     FailedPreconditionError,
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from contentdb.batch import Batch
-    from contentdb.errors import ContentDBError
     from contentdb.files import Directory
     from contentdb.gate import Gate
     from contentdb.parts import Parts
@@ -111,9 +112,11 @@ def begin(
         known = True
         return LocalWriter(parts, gate, row, fd, batch)
     except BaseException:
-        if not known:
-            files.unlink(parts.ingest, name)
-        locks.release(fd)
+        try:
+            if not known:
+                files.unlink(parts.ingest, name)
+        finally:
+            locks.release(fd)
         raise
 
 
@@ -152,8 +155,10 @@ def _prepared(parts: Parts, name: str, fd: int, *, known: bool) -> int:
             files.copy(fd, made, parts.ingest.child(fresh))
         files.rename(parts.ingest, fresh, parts.ingest, name)
     except BaseException:
-        files.unlink(parts.ingest, fresh)
-        locks.release(made)
+        try:
+            files.unlink(parts.ingest, fresh)
+        finally:
+            locks.release(made)
         raise
     locks.release(fd)
     return made
@@ -310,8 +315,10 @@ class LocalWriter:
                 return self.publish(candidate)
             finally:
                 if not self._joined:
-                    self._make_writable_again()
-                    self._end()
+                    try:
+                        self._make_writable_again()
+                    finally:
+                        self._end()
 
     def _join(self, batch: Batch, candidate: Candidate) -> Info:
         try:
@@ -360,7 +367,8 @@ class LocalWriter:
         try:
             files.sync(self._fd, self._path)
         except DurabilityError:  # the page cache lies from here on: begin anew
-            self._drop()
+            with suppress(ContentDBError):
+                self._drop()
             raise
 
     def publish(self, candidate: Candidate) -> Info:
@@ -382,18 +390,28 @@ class LocalWriter:
             )
         return files.link(self._parts.ingest, self._row.name, directory, name)
 
-    def settle_joined(self, *, published: bool) -> None:
-        """End a commit that shared the cost of durability with others."""
-        if published:
-            self._take_file_away()
-        else:
-            self._make_writable_again()
-        self._let_go()
+    def settle_joined(self, result: Info | ContentDBError | None) -> None:
+        """End a commit that shared the cost of durability with others; its result stands."""
+        with suppress(ContentDBError):
+            try:
+                if isinstance(result, DurabilityError):  # as where a sync of its own fails
+                    self._drop()
+                elif isinstance(result, Exception) or result is None:
+                    self._make_writable_again()
+                else:
+                    self._take_file_away()
+            finally:
+                self._let_go()
 
     def _drop(self) -> None:
-        """Forget the ingest: its row first, so that its bytes are nobody's."""
-        self._parts.index.end(self._row.ref, self._row.token)
-        self._take_file_away()
+        """Forget the ingest: its row first, so that its bytes are nobody's.
+
+        They must not be gone on with, so that the one is tried even where the other fails.
+        """
+        try:
+            self._parts.index.end(self._row.ref, self._row.token)
+        finally:
+            self._take_file_away()
 
     def _take_file_away(self) -> None:
         if locks.is_current(self._parts.ingest, self._row.name, self._fd):
@@ -417,7 +435,8 @@ class LocalWriter:
         try:
             files.sync(self._fd, self._path)
         except DurabilityError:
-            self._drop()
+            with suppress(ContentDBError):
+                self._drop()
             raise
 
     def _end(self) -> None:
@@ -482,4 +501,4 @@ class _Joined:
 
     def done(self) -> None:
         """Free the ref; the ingest stays where it did not become a blob."""
-        self._writer.settle_joined(published=isinstance(self.result, Info))
+        self._writer.settle_joined(self.result)

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import weakref
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
 from contentdb import files
@@ -121,9 +121,10 @@ class Opened:
         """
         if not self._gate.close():
             return
-        for writer in list(self._writers):
-            writer.close()
-        self._parts.close()
+        with ExitStack() as rest:  # all of it, whatever fails
+            rest.callback(self._parts.close)
+            for writer in list(self._writers):
+                rest.callback(writer.close)
 
     def __enter__(self) -> Self:
         """Close at the end of the block."""
