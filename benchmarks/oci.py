@@ -32,6 +32,8 @@ from contentdb import oci
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from contentdb.store import Durability
+
 MIB = 1 << 20
 IMAGES = {"pull_1x1g": (1, 1024 * MIB), "pull_8x64m": (8, 64 * MIB)}
 NOT_DURABLE = "no"
@@ -76,20 +78,17 @@ def _runs(client: oci.Registry, host: str) -> Iterator[Run]:
     for workload in IMAGES:
         place = f"{host}/bench/{workload}:v1"
         yield workload, "same client, plain file", NOT_DURABLE, _Plain(client, place)
-        for durability, durable in (("full", "yes"), ("process", NOT_DURABLE)):
-            yield (
-                workload,
-                f"contentdb pull, {durability}",
-                durable,
-                _Pull(client, place, durability),
-            )
+        yield workload, "same client, plain file, fsync", "yes", _Plain(client, place, sync=True)
+        yield workload, "contentdb pull, full", "yes", _Pull(client, place, "full")
+        yield workload, "contentdb pull, process", NOT_DURABLE, _Pull(client, place, "process")
         yield workload, "skopeo copy to dir", NOT_DURABLE, _Skopeo(place)
 
 
 class _Plain:
-    def __init__(self, client: oci.Registry, place: str) -> None:
+    def __init__(self, client: oci.Registry, place: str, *, sync: bool = False) -> None:
         self._client = client
         self._place = oci.parse_reference(place)
+        self._sync = sync
 
     def __call__(self, target: Path) -> None:
         target.mkdir()
@@ -102,10 +101,13 @@ class _Plain:
                 for chunk in chunks:
                     hasher.update(chunk)
                     file.write(chunk)
+                if self._sync:
+                    file.flush()
+                    os.fsync(file.fileno())
 
 
 class _Pull:
-    def __init__(self, client: oci.Registry, place: str, durability: str) -> None:
+    def __init__(self, client: oci.Registry, place: str, durability: Durability) -> None:
         self._client = client
         self._place = place
         self._durability = durability
@@ -144,14 +146,32 @@ def _measure(scratch: Path, runs: list[Run], rounds: int) -> list[dict[str, obje
             "median": round(statistics.median(speeds[number]), 1),
             "lowest": round(min(speeds[number]), 1),
             "highest": round(max(speeds[number]), 1),
+            "of plain": _ratio(
+                speeds[number], speeds[_same(runs, number, "same client, plain file")]
+            ),
+            "of skopeo": _ratio(speeds[number], speeds[_same(runs, number, "skopeo copy to dir")]),
         }
         for number, run in enumerate(runs)
     ]
 
 
+def _ratio(ours: list[float], theirs: list[float]) -> float:
+    """The median of the rounds' ratios: what else runs here changes both of a round alike."""
+    pairs = zip(ours, theirs, strict=True)
+    return round(statistics.median(one / other for one, other in pairs), 2)
+
+
+def _same(runs: list[Run], number: int, contestant: str) -> int:
+    """The run of another contestant at the same workload."""
+    return next(n for n, run in enumerate(runs) if run[:2] == (runs[number][0], contestant))
+
+
 def _show(figures: list[dict[str, object]]) -> None:
-    print("| workload | contestant | durable on return | MB/s, median | lowest | highest |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| workload | contestant | durable on return | MB/s, median | lowest | highest "
+        "| of plain | of skopeo |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for row in figures:
         print("| " + " | ".join(str(value) for value in row.values()) + " |")
 
