@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb.bulk import write_into
 from contentdb.content import Info
 from contentdb.errors import AlreadyExistsError, ContentDBError
 from contentdb.group import Group
-from contentdb.publish import stored
+from contentdb.publish import link_or_replace, stored
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentdb.group import Item
+    from contentdb.files import Directory
     from contentdb.parts import Parts
+    from contentdb.publish import Candidate
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "Committing"]
 
 _GROUP_COUNT: Final = 500
 _GROUP_BYTES: Final = 64 << 20
+
+
+class Committing(Protocol):
+    """A writer whose commit shares the cost of durability: the steps that it has left."""
+
+    def sync(self) -> None: ...
+    def link(self, directory: Directory, name: str) -> bool: ...
+    def publish(self, candidate: Candidate) -> Info: ...
+    def settle_joined(self, result: Info | ContentDBError | None) -> None: ...
+
+
+class _Commit:
+    """The commit of a writer as an item of a group: its ref stays held until the group is done."""
+
+    def __init__(self, writer: Committing, parts: Parts, candidate: Candidate) -> None:
+        self._writer = writer
+        self._parts = parts
+        self.candidate = candidate
+        self.result: Info | ContentDBError | None = None
+
+    def sync(self) -> None:
+        """Put the bytes on disk."""
+        self._writer.sync()
+
+    def name(self, shard: Directory) -> None:
+        """Link: the ingest keeps its own name until it has a row."""
+        link_or_replace(self._parts, self.candidate, shard, self._writer.link)
+
+    def again(self) -> Info:
+        """Go through the commit alone."""
+        return self._writer.publish(self.candidate)
+
+    def done(self) -> None:
+        """Free the ref; the ingest stays where it did not become a blob."""
+        self._writer.settle_joined(self.result)
 
 
 class Batch:
@@ -36,18 +72,18 @@ class Batch:
         self._flush_when_full()
         return info
 
-    def join(self, item: Item) -> Info:
+    def join(self, writer: Committing, candidate: Candidate) -> Info:
         """Take the commit of a writer in.
 
         Raises:
             AlreadyExistsError: The content is stored, or in this batch.
         """
-        digest = item.candidate.digest
+        digest = candidate.digest
         if self._group.known(digest) or stored(self._parts, digest) is not None:
             raise AlreadyExistsError(digest)
-        self._group.join(item)
+        self._group.join(_Commit(writer, self._parts, candidate))
         self._flush_when_full()
-        return item.candidate.info()
+        return candidate.info()
 
     def holds(self, ref: str) -> bool:
         """Whether an ingest of that ref waits for the block's end, locked."""

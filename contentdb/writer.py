@@ -1,9 +1,4 @@
-"""One ingest, from its beginning or resumption to its commit.
-
-Three things hold an ingest: the flock on its file says that its writer lives, its row says what
-is known of it, and the row's token, new for every writer, fences off whoever lost it. The flock
-comes first and goes last.
-"""
+"""One ingest while it is held: bytes in, and the commit as straight code in protocol order."""
 
 from __future__ import annotations
 
@@ -14,7 +9,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from contentdb import files, locks
-from contentdb.content import Info, Status
+from contentdb.beginning import ref_locked
+from contentdb.content import Status
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
 from contentdb.errors import (
     AlreadyExistsError,
@@ -22,16 +18,13 @@ from contentdb.errors import (
     DigestMismatchError,
     DurabilityError,
     FailedPreconditionError,
-    InvalidArgumentError,
-    RefLockedError,
     SizeMismatchError,
     WriterClosedError,
 )
-from contentdb.index import IngestRow, Outcome
+from contentdb.index import Outcome
 from contentdb.labels import check_labels
-from contentdb.layout import check_ref, ingest_name
 from contentdb.pipeline import Sink
-from contentdb.publish import Candidate, link_or_replace, publish, settled, stored
+from contentdb.publish import Candidate, publish, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,128 +33,13 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from contentdb.batch import Batch
+    from contentdb.content import Info
     from contentdb.files import Directory
     from contentdb.gate import Gate
+    from contentdb.index import IngestRow
     from contentdb.parts import Parts
 
-__all__ = ["LocalWriter", "begin", "check_total", "ref_locked"]
-
-
-def check_total(total: int | None) -> int | None:
-    """Return a declared size in bytes, or raise `InvalidArgumentError`."""
-    if total is not None and not 0 <= total < 1 << 63:
-        raise InvalidArgumentError(f"a size is 0 or more bytes and less than 2**63, not {total}")
-    return total
-
-
-def ref_locked(parts: Parts, ref: str) -> RefLockedError:
-    """Say who holds a ref, and for how long, as far as the index knows."""
-    row = parts.index.ingest(ref)
-    if row is None:
-        return RefLockedError(ref)
-    held_s = max(0.0, (time.time_ns() - row.held_since_ns) / 1e9)
-    return RefLockedError(ref, held_s=held_s, holder=row.holder)
-
-
-def begin(
-    parts: Parts,
-    gate: Gate,
-    ref: str,
-    *,
-    total: int | None,
-    expected: str | None,
-    wait: float | bool,
-    redeclare: bool,
-    batch: Callable[[], Batch | None] = lambda: None,
-) -> LocalWriter:
-    """Begin or resume the ingest of a ref, under its lock.
-
-    ``batch`` tells at the commit whether its thread shares the cost of durability.
-
-    Raises:
-        AlreadyExistsError: The expected content is stored; no ingest was made.
-        RefLockedError: Another writer holds the ref, and went on holding it for ``wait``.
-        FailedPreconditionError: A declaration contradicts the stored one; nothing changed.
-    """
-    name = ingest_name(parts.namespace, check_ref(ref))
-    check_total(total)
-    wanted = None if expected is None else Digest(expected)
-    _refuse_stored(parts, wanted)
-    fd = locks.acquire(parts.ingest, name, wait=wait)
-    if fd is None:
-        raise ref_locked(parts, ref)
-    known = True
-    try:
-        known = _is_known(parts, name, ref)
-        fd = _prepared(parts, name, fd, known=known)
-        _refuse_stored(parts, wanted)  # it may have come while we waited
-        now_ns = time.time_ns()
-        row = IngestRow(
-            ref,
-            name,
-            os.urandom(8).hex(),
-            total,
-            wanted,
-            0,
-            now_ns,
-            now_ns,
-            locks.holder(),
-            now_ns,
-        )
-        row = parts.index.begin(row, redeclare=redeclare)
-        known = True
-        return LocalWriter(parts, gate, row, fd, batch)
-    except BaseException:
-        try:
-            if not known:
-                files.unlink(parts.ingest, name)
-        finally:
-            locks.release(fd)
-        raise
-
-
-def _refuse_stored(parts: Parts, wanted: Digest | None) -> None:
-    if wanted is not None and stored(parts, wanted) is not None:
-        raise AlreadyExistsError(wanted)
-
-
-def _is_known(parts: Parts, name: str, ref: str) -> bool:
-    """Whether there is such an ingest; one of another ref under the same name is an error."""
-    found = parts.index.ingest_of(name)
-    if found is not None and found != (parts.namespace, ref):
-        raise FailedPreconditionError(
-            f"ref {ref!r} and ref {found[1]!r} have one hash; choose another ref"
-        )
-    return found is not None
-
-
-def _prepared(parts: Parts, name: str, fd: int, *, known: bool) -> int:
-    """Make a locked file fit for writing; gives the lock to hold, perhaps that of a new file.
-
-    Bytes without a row are nobody's and go. A file that a commit had named already, before it
-    was cut off, is a blob for ever and must not be written: what is known of it is copied.
-    """
-    size = os.fstat(fd).st_size
-    ours = locks.is_ours_to_write(fd)
-    if ours and (known or not size):
-        return fd
-    if ours:
-        files.truncate(fd, 0, parts.ingest.child(name))
-        return fd
-    fresh = f".{os.urandom(16).hex()}"
-    made = locks.create(parts.ingest, fresh)
-    try:
-        if known:
-            files.copy(fd, made, parts.ingest.child(fresh))
-        files.rename(parts.ingest, fresh, parts.ingest, name)
-    except BaseException:
-        try:
-            files.unlink(parts.ingest, fresh)
-        finally:
-            locks.release(made)
-        raise
-    locks.release(fd)
-    return made
+__all__ = ["LocalWriter"]
 
 
 class LocalWriter:
@@ -322,7 +200,7 @@ class LocalWriter:
 
     def _join(self, batch: Batch, candidate: Candidate) -> Info:
         try:
-            info = batch.join(_Joined(self, self._parts, candidate))
+            info = batch.join(self, candidate)
         except AlreadyExistsError:
             self._drop()
             raise
@@ -476,29 +354,3 @@ class LocalWriter:
             locks.release(self._fd)
             if self._sink is not None:
                 self._sink.forget()
-
-
-class _Joined:
-    """The commit of a writer as an item of a group: its ref stays held until the group is done."""
-
-    def __init__(self, writer: LocalWriter, parts: Parts, candidate: Candidate) -> None:
-        self._writer = writer
-        self._parts = parts
-        self.candidate = candidate
-        self.result: Info | ContentDBError | None = None
-
-    def sync(self) -> None:
-        """Put the bytes on disk."""
-        self._writer.sync()
-
-    def name(self, shard: Directory) -> None:
-        """Link: the ingest keeps its own name until it has a row."""
-        link_or_replace(self._parts, self.candidate, shard, self._writer.link)
-
-    def again(self) -> Info:
-        """Go through the commit alone."""
-        return self._writer.publish(self.candidate)
-
-    def done(self) -> None:
-        """Free the ref; the ingest stays where it did not become a blob."""
-        self._writer.settle_joined(self.result)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from contentdb import adding, files, locks
 from contentdb.batch import Batch
+from contentdb.beginning import begin, check_total, ref_locked
 from contentdb.bulk import add_many
 from contentdb.content import Status
 from contentdb.digest import Digest
@@ -26,7 +27,7 @@ from contentdb.reserve import make_room
 from contentdb.sources import bytes_of, reading, skip_to
 from contentdb.store.opened import Opened
 from contentdb.sweep import drop_ingest
-from contentdb.writer import LocalWriter, begin, check_total, ref_locked
+from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping
@@ -75,16 +76,15 @@ class Ingesting(Opened):
         if batch is not None and batch.holds(ref):
             batch.flush()
         with self._gate:
-            made = begin(
+            row, fd = begin(
                 self._parts,
-                self._gate,
                 ref,
                 total=total,
                 expected=expected,
                 wait=wait,
                 redeclare=redeclare,
-                batch=lambda: self._batch,
             )
+            made = LocalWriter(self._parts, self._gate, row, fd, lambda: self._batch)
             self._writers.add(made)
             return made
 

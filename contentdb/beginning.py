@@ -1,0 +1,130 @@
+"""How an ingest begins or is resumed: its lock, its row, and a file that is fit for writing.
+
+Three things hold an ingest: the flock on its file says that its writer lives, its row says what
+is known of it, and the row's token, new for every writer, fences off whoever lost it. The flock
+comes first and goes last.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from contentdb import files, locks
+from contentdb.digest import Digest
+from contentdb.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    RefLockedError,
+)
+from contentdb.index import IngestRow
+from contentdb.layout import check_ref, ingest_name
+from contentdb.publish import stored
+
+if TYPE_CHECKING:
+    from contentdb.parts import Parts
+
+__all__ = ["begin", "check_total", "ref_locked"]
+
+
+def check_total(total: int | None) -> int | None:
+    """Return a declared size in bytes, or raise `InvalidArgumentError`."""
+    if total is not None and not 0 <= total < 1 << 63:
+        raise InvalidArgumentError(f"a size is 0 or more bytes and less than 2**63, not {total}")
+    return total
+
+
+def ref_locked(parts: Parts, ref: str) -> RefLockedError:
+    """Say who holds a ref, and for how long, as far as the index knows."""
+    row = parts.index.ingest(ref)
+    if row is None:
+        return RefLockedError(ref)
+    held_s = max(0.0, (time.time_ns() - row.held_since_ns) / 1e9)
+    return RefLockedError(ref, held_s=held_s, holder=row.holder)
+
+
+def begin(
+    parts: Parts,
+    ref: str,
+    *,
+    total: int | None,
+    expected: str | None,
+    wait: float | bool,
+    redeclare: bool,
+) -> tuple[IngestRow, int]:
+    """Begin or resume the ingest of a ref; gives its row, and its file, open and locked.
+
+    Raises:
+        AlreadyExistsError: The expected content is stored; no ingest was made.
+        RefLockedError: Another writer holds the ref, and went on holding it for ``wait``.
+        FailedPreconditionError: A declaration contradicts the stored one; nothing changed.
+    """
+    name = ingest_name(parts.namespace, check_ref(ref))
+    check_total(total)
+    wanted = None if expected is None else Digest(expected)
+    _refuse_stored(parts, wanted)
+    fd = locks.acquire(parts.ingest, name, wait=wait)
+    if fd is None:
+        raise ref_locked(parts, ref)
+    known = True
+    try:
+        known = _is_known(parts, name, ref)
+        fd = _prepared(parts, name, fd, known=known)
+        _refuse_stored(parts, wanted)  # it may have come while we waited
+        now_ns = time.time_ns()
+        token = os.urandom(8).hex()
+        row = IngestRow(ref, name, token, total, wanted, 0, now_ns, now_ns, locks.holder(), now_ns)
+        return parts.index.begin(row, redeclare=redeclare), fd
+    except BaseException:
+        try:
+            if not known:
+                files.unlink(parts.ingest, name)
+        finally:
+            locks.release(fd)
+        raise
+
+
+def _refuse_stored(parts: Parts, wanted: Digest | None) -> None:
+    if wanted is not None and stored(parts, wanted) is not None:
+        raise AlreadyExistsError(wanted)
+
+
+def _is_known(parts: Parts, name: str, ref: str) -> bool:
+    """Whether there is such an ingest; one of another ref under the same name is an error."""
+    found = parts.index.ingest_of(name)
+    if found is not None and found != (parts.namespace, ref):
+        raise FailedPreconditionError(
+            f"ref {ref!r} and ref {found[1]!r} have one hash; choose another ref"
+        )
+    return found is not None
+
+
+def _prepared(parts: Parts, name: str, fd: int, *, known: bool) -> int:
+    """Make a locked file fit for writing; gives the lock to hold, perhaps that of a new file.
+
+    Bytes without a row are nobody's and go. A file that a commit had named already, before it
+    was cut off, is a blob for ever and must not be written: what is known of it is copied.
+    """
+    size = os.fstat(fd).st_size
+    ours = locks.is_ours_to_write(fd)
+    if ours and (known or not size):
+        return fd
+    if ours:
+        files.truncate(fd, 0, parts.ingest.child(name))
+        return fd
+    fresh = f".{os.urandom(16).hex()}"
+    made = locks.create(parts.ingest, fresh)
+    try:
+        if known:
+            files.copy(fd, made, parts.ingest.child(fresh))
+        files.rename(parts.ingest, fresh, parts.ingest, name)
+    except BaseException:
+        try:
+            files.unlink(parts.ingest, fresh)
+        finally:
+            locks.release(made)
+        raise
+    locks.release(fd)
+    return made
