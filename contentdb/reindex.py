@@ -99,7 +99,7 @@ def _check_index(path: Path) -> None:
         directory.close()
     try:
         with closing(connect(str(path / INDEX), query_only=True)) as connection:
-            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.Error as error:  # a file that cannot be opened now is not damaged for that
         raise refusal(str(path / INDEX), error) from error
     if verdict != "ok":

@@ -9,7 +9,7 @@ from contentdb import files
 from contentdb.digest import ALGORITHMS, Digest, new_hash
 from contentdb.errors import ContentDBError, CorruptBlobError, InvalidDigestError
 from contentdb.index import State
-from contentdb.layout import SHARDS
+from contentdb.layout import INDEX, SHARDS
 from contentdb.reader import MISMATCH
 
 if TYPE_CHECKING:
@@ -30,9 +30,10 @@ _BLOB_MODE: Final = 0o444
 class Finding(NamedTuple):
     """One difference."""
 
-    kind: Literal["orphan", "missing", "corrupt", "mode"]
+    kind: Literal["orphan", "missing", "corrupt", "mode", "index"]
     """``orphan``: a file without a row; ``missing``: a row without its file; ``corrupt``: bytes
-    that do not match; ``mode``: a blob that can be written to or not be read."""
+    that do not match; ``mode``: a blob that can be written to or not be read; ``index``: the
+    database contradicts itself, and is made anew by `contentdb.reindex`."""
     digest: Digest | None
     """None for what has no place in the layout at all."""
     path: str
@@ -40,7 +41,10 @@ class Finding(NamedTuple):
 
 
 def verify(parts: Parts, *, quick: bool) -> Iterator[Finding]:
-    """Go through all shards; see `Store.verify`."""
+    """Go through the index and all shards; see `Store.verify`."""
+    for problem in parts.index.check():
+        detail = f"{problem}; `contentdb reindex` rebuilds it from the blobs"
+        yield Finding("index", None, str(parts.root / INDEX), detail)
     for path in parts.shards.strays():
         yield Finding("orphan", None, path, "it has no place in a store")
     listing = parts.shards.listing()

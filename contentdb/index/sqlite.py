@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contentdb.content import Info, Usage
 from contentdb.digest import Digest
-from contentdb.errors import DigestMismatchError, SizeMismatchError
+from contentdb.errors import DigestMismatchError, IndexDamagedError, SizeMismatchError
 from contentdb.index import Blob, IngestRow, Outcome, State, statements, walks
 from contentdb.index.connection import Database
 
@@ -317,6 +317,17 @@ class SqliteIndex:
         return {name for (name,) in self._database.all(statements.INGEST_NAMES, {})}
 
     # -- itself ------------------------------------------------------------------------------------
+
+    def check(self) -> list[str]:
+        """Read all of the database against itself: what is wrong with it.
+
+        ``quick_check`` would not do: it passes over pages that lie in each other's place.
+        """
+        try:
+            found = self._database.all("PRAGMA integrity_check(10)", {})
+        except IndexDamagedError as error:
+            return [str(error.__cause__ or error.reason)]
+        return [verdict for (verdict,) in found if verdict != "ok"]
 
     def before_fork(self) -> None:
         """Close everything: SQLite's state must not cross a fork."""

@@ -1,0 +1,54 @@
+"""An index whose pages are damaged: verify tells, reindex makes it anew."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import contentdb
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PAGE_BYTES = 4096
+
+
+def pages_of_labels(index: Path) -> list[int]:
+    """Two leaves of the table of labels, which nothing but a listing reads."""
+    with closing(sqlite3.connect(index)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    data = index.read_bytes()
+    leaves = [
+        start
+        for start in range(0, len(data), PAGE_BYTES)
+        if data[start] == 10 and data.count(b"only a label", start, start + PAGE_BYTES) > 5
+    ]
+    return [leaves[0], leaves[1]]
+
+
+def test_pages_in_each_others_place_are_found_and_reindexed(root: Path) -> None:
+    """Each page is sound by itself, so that SQLite's quick_check passes."""
+    with contentdb.open(root) as store:
+        infos = [
+            store.add(b"%d" % number, labels={"k": f"only a label {number}"})
+            for number in range(200)
+        ]
+    index = root / "index.sqlite"
+    first, second = pages_of_labels(index)
+    data = bytearray(index.read_bytes())
+    data[first : first + PAGE_BYTES], data[second : second + PAGE_BYTES] = (
+        data[second : second + PAGE_BYTES],
+        data[first : first + PAGE_BYTES],
+    )
+    index.write_bytes(data)
+    with contentdb.open(root) as store:
+        findings = list(store.verify())
+        assert findings
+        assert {finding.kind for finding in findings} == {"index"}
+        assert all("contentdb reindex" in finding.detail for finding in findings)
+        assert {done.action for done in contentdb.repair(store, findings)} == {"left alone"}
+    contentdb.reindex(root)
+    with contentdb.open(root) as store:
+        assert list(store.verify()) == []
+        assert {info.digest for info in store.walk()} == {info.digest for info in infos}
