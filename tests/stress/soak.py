@@ -1,0 +1,365 @@
+"""Eight processes at work on one store, one of them killed every 100 ms, for as long as asked.
+
+Each process keeps a diary, one write(2) a line, of what it was told: the system keeps it when the
+process is killed. In the end the store is held to all of them. Contents are of two kinds: those
+of one process alone, of which the diary says everything, and those of all, of which only what
+is read can be judged.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import signal
+import sqlite3
+import time
+from contextlib import closing, suppress
+from hashlib import sha256
+from itertools import count
+from typing import TYPE_CHECKING, Final
+
+import contentdb
+from tests.crash.suite import Outcome, Plan, Violation
+from tests.stress.crew import place, started
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["soak"]
+
+_PROCESSES: Final = 8
+_EVERY_S: Final = 0.1
+_COMMON: Final = 40
+"""Contents that all processes add, read and delete."""
+_KEPT: Final = 150
+"""Contents of its own that a process keeps before it deletes some."""
+_SIZES: Final = (0, 1, 100, 4_096, 9_000, 70_000, 300_000)
+
+_MOST_WAL_BYTES: Final = 64 << 20
+_MOST_DESCRIPTORS: Final = 60
+_PATIENCE_S: Final = 60.0
+
+
+def _content(who: object, number: int) -> bytes:
+    line = f"content {who} {number:09d} of the soak\n".encode()
+    size = _SIZES[number % len(_SIZES)]
+    return (line * (size // len(line) + 1))[: max(size, len(line))]
+
+
+def _digest(data: bytes) -> str:
+    return "sha256:" + sha256(data).hexdigest()
+
+
+class _Worker:
+    """One life of a process: it goes on where the diary of the one before it ends."""
+
+    def __init__(self, root: Path, diary: Path, number: int, seed: str) -> None:
+        self._rng = random.Random(seed)
+        self._number = number
+        self._fd = os.open(diary, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        have, going, last = _read_diary(diary)
+        self._mine = sorted(have)
+        self._numbers = count(last + 1)
+        for one in sorted(going):  # what a kill left open is settled by doing it again
+            self._mine.append(one)
+        durability = "full" if number % 2 else "process"
+        self._store = contentdb.open(root, durability=durability)  # type: ignore[arg-type]  # one of the two
+
+    def _say(self, word: str, number: int, what: str = "") -> None:
+        os.write(self._fd, f"{word} {number} {what}\n".encode())
+
+    def work(self) -> None:
+        """Do one thing after the other until killed."""
+        acts = (
+            [self._add, self._ingest, self._read] * 6
+            + [self._delete, self._common, self._common_read] * 5
+            + [self._add_many, self._batch] * 2
+            + [self._pause, self._walk, self._update]
+        )
+        while True:
+            if self._number == 0 and self._rng.random() < 0.02:
+                self._upkeep()
+            else:
+                self._rng.choice(acts)()
+            if len(self._mine) > _KEPT:
+                self._delete()
+
+    # -- what only this process does --------------------------------------------------------------
+
+    def _fresh(self) -> tuple[int, bytes]:
+        number = next(self._numbers)
+        self._say("going", number)  # from here on either is right
+        return number, _content(self._number, number)
+
+    def _have(self, number: int) -> None:
+        self._say("have", number)
+        self._mine.append(number)
+
+    def _add(self) -> None:
+        number, data = self._fresh()
+        self._store.add(data)
+        self._have(number)
+
+    def _ingest(self) -> None:
+        number, data = self._fresh()
+        ref = f"soak {self._number} {number % 7}"
+        try:
+            self._store.ingest(ref, io.BytesIO(data), expected=_digest(data))
+        except contentdb.DigestMismatchError:  # a killed life left another content half-way
+            with suppress(contentdb.NotFoundError):  # swept meanwhile
+                self._store.abort(ref)
+            self._store.ingest(ref, io.BytesIO(data), expected=_digest(data))
+        self._have(number)
+
+    def _add_many(self) -> None:
+        many = [self._fresh() for _ in range(self._rng.randint(1, 12))]
+        answers = self._store.add_many([data for _, data in many])
+        for (number, _), answer in zip(many, answers, strict=True):
+            if isinstance(answer, Exception):
+                raise answer
+            self._have(number)
+
+    def _batch(self) -> None:
+        many = [self._fresh() for _ in range(self._rng.randint(1, 6))]
+        with self._store.batch():
+            for _, data in many:
+                self._store.add(data)
+        for number, _ in many:
+            self._have(number)
+
+    def _pause(self) -> None:
+        with self._store.writer(f"paused {self._number}") as writer:
+            writer.write(b"half")
+
+    def _read(self) -> None:
+        if self._mine:
+            number = self._rng.choice(self._mine)
+            data = _content(self._number, number)
+            try:
+                if self._store.read(_digest(data)) != data:
+                    self._say("WRONG", number, "other bytes were served")
+            except contentdb.NotFoundError:
+                if number in _read_diary_of(self._fd)[0]:
+                    self._say("WRONG", number, "it is not found")
+            except contentdb.CorruptBlobError as error:
+                self._say("WRONG", number, f"{error}")
+
+    def _delete(self) -> None:
+        if not self._mine:
+            return
+        number = self._mine.pop(self._rng.randrange(len(self._mine)))
+        self._say("going", number)
+        with suppress(contentdb.NotFoundError):  # a killed life had come so far
+            self._store.delete(_digest(_content(self._number, number)))
+        self._say("gone", number)
+
+    # -- what all do -------------------------------------------------------------------------------
+
+    def _common(self) -> None:
+        data = _content("common", self._rng.randrange(_COMMON))
+        act = self._rng.randrange(3)
+        if act == 0:
+            self._store.add(data)
+        elif act == 1:
+            with suppress(contentdb.NotFoundError):
+                self._store.delete(_digest(data))
+        else:
+            ref = f"common {self._rng.randrange(5)}"
+            with suppress(contentdb.RefLockedError, contentdb.AlreadyExistsError):
+                with self._store.writer(ref) as writer:
+                    writer.truncate()
+                    writer.write(data)
+                    writer.commit(labels={"by": f"{self._number}"})
+
+    def _common_read(self) -> None:
+        number = self._rng.randrange(_COMMON)
+        data = _content("common", number)
+        with suppress(contentdb.NotFoundError):
+            try:
+                if self._store.read(_digest(data)) != data:
+                    self._say("WRONG", number, "other bytes of a common content were served")
+            except contentdb.CorruptBlobError as error:
+                # Between the two looks of the reader it may have been deleted and stored again.
+                if self._store.exists(_digest(data)) and self._store.read(_digest(data)) != data:
+                    self._say("WRONG", number, f"common: {error}")
+
+    def _walk(self) -> None:
+        digests = [info.digest for info in self._store.walk()]
+        if digests != sorted(set(digests)):
+            self._say("WRONG", 0, "a walk is out of order")
+
+    def _update(self) -> None:
+        with suppress(contentdb.NotFoundError):
+            data = _content("common", self._rng.randrange(_COMMON))
+            self._store.update(_digest(data), {"at": f"{self._rng.random()}"})
+
+    def _upkeep(self) -> None:
+        if self._rng.random() < 0.5:
+            for _ in self._store.sweep(older_than=self._rng.choice((0, 0, 5))):
+                pass
+            return
+        for finding in self._store.verify(quick=self._rng.random() < 0.8):
+            if finding.kind in {"missing", "corrupt"}:
+                self._say("WRONG", 0, f"verify: {finding.kind} {finding.path}: {finding.detail}")
+
+
+def _lines(diary: Path) -> list[list[str]]:
+    return [line.split(" ", 2) for line in diary.read_text().splitlines()]
+
+
+def _read_diary(diary: Path) -> tuple[set[int], set[int], int]:
+    """What must be there, what may be, and the last number."""
+    have: set[int] = set()
+    going: set[int] = set()
+    last = 0
+    for word, text, *_ in _lines(diary):
+        number = int(text)
+        last = max(last, number)
+        if word == "have":
+            have.add(number)
+            going.discard(number)
+        elif word == "going":
+            have.discard(number)
+            going.add(number)
+        elif word == "gone":
+            have.discard(number)
+            going.discard(number)
+    return have, going, last
+
+
+def _read_diary_of(fd: int) -> tuple[set[int], set[int], int]:
+    from pathlib import Path
+
+    return _read_diary(Path(os.readlink(f"/proc/self/fd/{fd}")))
+
+
+class _Watch:
+    """The largest that was seen of what must stay bounded."""
+
+    def __init__(self, root: Path) -> None:
+        self._wal = root / "index.sqlite-wal"
+        self.wal_bytes = 0
+        self.descriptors = 0
+
+    def look(self, pids: list[int]) -> None:
+        with suppress(FileNotFoundError):
+            self.wal_bytes = max(self.wal_bytes, self._wal.stat().st_size)
+        for pid in pids:
+            with suppress(OSError):
+                self.descriptors = max(self.descriptors, len(os.listdir(f"/proc/{pid}/fd")))
+
+
+def _run(folder: Path, plan: Plan, watch: _Watch) -> tuple[int, list[str]]:
+    """Keep the processes working and kill one after the other; kills, and what went wrong."""
+    rng = random.Random(plan.seed)
+    lives = [0] * _PROCESSES
+    pids = [0] * _PROCESSES
+    found: list[str] = []
+
+    def begin(number: int) -> None:
+        lives[number] += 1
+        seed = f"{plan.seed} {number} {lives[number]}"
+        diary = folder / f"diary {number}"
+        pids[number] = started(
+            lambda: _Worker(folder / "store", diary, number, seed).work(), within_s=7_200
+        )
+
+    for number in range(_PROCESSES):
+        (folder / f"diary {number}").touch()
+        begin(number)
+    kills = 0
+    deadline = plan.deadline()
+    due = time.monotonic()
+    while time.monotonic() < deadline and kills < (plan.limit or 12_000):
+        due += _EVERY_S
+        time.sleep(max(0.0, due - time.monotonic()))
+        if kills % 10 == 0:
+            watch.look(pids)
+        victim = rng.randrange(_PROCESSES)
+        if victim == 0 and rng.random() < 0.8:
+            victim = 1 + rng.randrange(_PROCESSES - 1)  # the one that verifies lives longer
+        found += _ended_early(pids, begin)
+        os.kill(pids[victim], signal.SIGKILL)
+        os.waitpid(pids[victim], 0)
+        begin(victim)
+        kills += 1
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    return kills, found
+
+
+def _ended_early(pids: list[int], begin: Callable[[int], None]) -> Iterator[str]:
+    """Nobody ends but by us: an end is an error that nobody expected."""
+    for number, pid in enumerate(pids):
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            yield f"process {number} ended by itself, with status {status}"
+            begin(number)
+
+
+def _judged(folder: Path) -> Iterator[str]:
+    began = time.monotonic()
+    with contentdb.open(folder / "store") as store:
+        if time.monotonic() - began > _PATIENCE_S:
+            yield "opening took over a minute"
+        for number in range(_PROCESSES):
+            yield from _judged_diary(store, folder / f"diary {number}", number)
+        for finding in list(store.verify()):
+            if finding.kind != "orphan":
+                yield f"verify: {finding.kind} {finding.path}: {finding.detail}"
+        for _ in contentdb.repair(store, store.verify(quick=True)):
+            pass
+        yield from (f"after the repair: {finding}" for finding in store.verify(quick=True))
+        for status in store.statuses():
+            if status.held:
+                yield f"{status.ref!r} is held by nobody"
+        for _ in store.sweep(older_than=0):
+            pass
+    for name in ("ingest", "trash", "quarantine"):
+        if left := os.listdir(folder / "store" / name):
+            yield f"left in {name}/: {left[:3]}"
+    with closing(sqlite3.connect(folder / "store" / "index.sqlite")) as connection:
+        verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
+        if verdict != "ok":
+            yield f"integrity_check: {verdict}"
+
+
+def _judged_diary(store: contentdb.Store, diary: Path, number: int) -> Iterator[str]:
+    have, going, last = _read_diary(diary)
+    for line in _lines(diary):
+        if line[0] == "WRONG":
+            yield f"process {number}: {' '.join(line[1:])}"
+    for one in range(1, last + 1):
+        data = _content(number, one)
+        if one in have:
+            try:
+                if store.read(_digest(data)) != data:
+                    yield f"process {number}: content {one} is other bytes"
+            except contentdb.ContentDBError as error:
+                yield f"process {number}: content {one} was acknowledged: {error}"
+        elif one not in going and store.exists(_digest(data)):
+            yield f"process {number}: content {one} was deleted and is there"
+
+
+def soak(plan: Plan) -> Outcome:
+    """Work, kill, and compare; a case is its seed."""
+    if plan.case is not None:
+        plan = plan._replace(seed=int(plan.case))
+    with place("soak") as folder:
+        contentdb.open(folder / "store").close()
+        watch = _Watch(folder / "store")
+        kills, found = _run(folder, plan, watch)
+        found += _judged(folder)
+        told = sum(len(_lines(folder / f"diary {number}")) for number in range(_PROCESSES))
+    if watch.wal_bytes > _MOST_WAL_BYTES:
+        found.append(f"the WAL grew to {watch.wal_bytes:,} bytes")
+    if watch.descriptors > _MOST_DESCRIPTORS:
+        found.append(f"a process had {watch.descriptors} descriptors")
+    notes = (
+        f"{kills:,} kills, {told:,} lines of diaries; at most {watch.wal_bytes >> 20} MiB of WAL "
+        f"and {watch.descriptors} descriptors a process"
+    )
+    return Outcome(kills, [Violation(f"{plan.seed}", what) for what in found], notes)
