@@ -9,7 +9,7 @@ row is read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import os
@@ -25,10 +25,12 @@ _MOST: Final = 16_384
 class Known:
     """Infos by digest, the oldest forgotten first; safe among threads."""
 
-    __slots__ = ("_infos",)
+    __slots__ = ("_infos", "_secured")
 
     def __init__(self) -> None:
         self._infos: dict[str, Info] = {}
+        self._secured: dict[str, int] = {}
+        """Times of creation by digest, of what this process put on disk."""
 
     def get(self, digest: str, found: os.stat_result) -> Info | None:
         """Recall an Info if the file, as it is now, vouches for it."""
@@ -39,7 +41,20 @@ class Known:
 
     def put(self, info: Info) -> None:
         """Remember what a row says."""
-        infos = self._infos
-        if len(infos) >= _MOST:
-            infos.pop(next(iter(infos), ""), None)
-        infos[info.digest] = info
+        _bounded(self._infos)
+        self._infos[info.digest] = info
+
+    def secured(self, info: Info) -> None:
+        """Remember that a blob is on disk, whoever stored it."""
+        _bounded(self._secured)
+        self._secured[info.digest] = info.created_ns
+
+    def is_secured(self, info: Info) -> bool:
+        """Whether this very blob, not one deleted since, was put on disk."""
+        return self._secured.get(info.digest) == info.created_ns
+
+
+def _bounded(items: dict[str, Any]) -> None:
+    """Make room for one more."""
+    if len(items) >= _MOST:
+        items.pop(next(iter(items), ""), None)

@@ -69,12 +69,11 @@ def open_parts(
         parts = open_tree(path, directory, INDEX, namespace=namespace, durable=durable)
     finally:
         directory.close()
-    if namespace != DEFAULT_NAMESPACE:
-        try:
-            parts.sharing.announce()
-        except BaseException:
-            parts.close()
-            raise
+    try:
+        parts.sharing.announce(several=namespace != DEFAULT_NAMESPACE, unsynced=not durable)
+    except BaseException:
+        parts.close()
+        raise
     return parts
 
 

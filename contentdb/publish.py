@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contentdb.parts import Parts
     from contentdb.shards import Shards
 
-__all__ = ["Candidate", "give_name", "link_or_replace", "publish", "settled", "stored"]
+__all__ = ["Candidate", "give_name", "link_or_replace", "looked_up", "publish", "settled", "stored"]
 
 _ATTEMPTS: Final = 100
 """Deletes of one digest that a commit of it outlasts."""
@@ -68,6 +68,34 @@ class Candidate:
 
 
 def stored(parts: Parts, digest: Digest) -> Info | None:
+    """Look up what need not be stored again: as `looked_up`, and as durable as the store is."""
+    info = looked_up(parts, digest)
+    if info is not None and parts.durable and parts.sharing.unsynced:
+        _secure(parts, digest, info)
+    return info
+
+
+def _secure(parts: Parts, digest: Digest, info: Info) -> None:
+    """Put a blob on disk that may have come without a sync: its bytes, its name, its row."""
+    if parts.known.is_secured(info):
+        return
+    fd = parts.shards.open(digest)
+    if fd is None:  # deleted in this moment
+        return
+    try:
+        files.sync(fd, digest)
+    finally:
+        files.let_go(fd)
+    shard = parts.shards.shard(digest)
+    try:
+        files.sync_directory(shard)
+    finally:
+        shard.close()
+    parts.index.harden(digest)
+    parts.known.secured(info)
+
+
+def looked_up(parts: Parts, digest: Digest) -> Info | None:
     """Look a blob up; None unless its row is live and its file there with the row's size.
 
     The file is asked first: for new content, which is the common case, that is all.

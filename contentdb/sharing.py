@@ -1,15 +1,19 @@
-"""Whether more than the default namespace lies over a store's files, known without a system call.
+"""What a store's processes must know of each other, told without a system call.
 
-With the default namespace alone, a name in ``blobs/`` is a promise to whoever asks, and reads
-need no database. Others see the same files but not the same rows. One byte of a small file
-says so to all processes at once: each has it mapped into its memory.
+Two bytes of a small file, which each process has mapped into its memory:
+
+- Whether more than the default namespace lies over the files. With that one alone, a name in
+  ``blobs/`` is a promise to whoever asks, and reads need no database. Others see the same files
+  but not the same rows.
+- Whether anybody has ever stored without syncing (``durability="process"``). Where nobody has,
+  what is stored is on disk, and content met again need not be put there.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from contentdb import files
 from contentdb.layout import SHARED
@@ -20,34 +24,45 @@ if TYPE_CHECKING:
 __all__ = ["Sharing"]
 
 
-class Sharing:
-    """The mapped byte of one store."""
+_SEVERAL: Final = 0
+_UNSYNCED: Final = 1
+_SIZE: Final = 2
 
-    __slots__ = ("_byte",)
+
+class Sharing:
+    """The mapped bytes of one store: 0 for no, and once 1 for ever."""
+
+    __slots__ = ("_bytes",)
 
     def __init__(self, root: Directory) -> None:
-        """Map it; it is made if it is missing, and then says no until `announce`."""
+        """Map them; the file is made if it is missing, and then says no twice."""
         fd = files.open_file(root, SHARED, os.O_RDWR | os.O_CREAT)
         try:
-            if not os.fstat(fd).st_size:
-                files.write_all(fd, b"\0", root.child(SHARED))
+            if os.fstat(fd).st_size < _SIZE:
+                files.write_all(fd, bytes(_SIZE), root.child(SHARED))
                 files.sync(fd, root.child(SHARED))
                 files.sync_directory(root)
-            self._byte = mmap.mmap(fd, 1)
+            self._bytes = mmap.mmap(fd, _SIZE)
         finally:
             files.let_go(fd)
 
     @property
     def several(self) -> bool:
         """Whether any process has ever opened another namespace than the default."""
-        return self._byte[0] != 0
+        return self._bytes[_SEVERAL] != 0
 
-    def announce(self) -> None:
-        """Say so, durably and for ever."""
-        if not self.several:
-            self._byte[0] = 1
-            self._byte.flush()
+    @property
+    def unsynced(self) -> bool:
+        """Whether any process has ever opened the store without durability."""
+        return self._bytes[_UNSYNCED] != 0
+
+    def announce(self, *, several: bool, unsynced: bool) -> None:
+        """Say what is so from now on, durably."""
+        for place, holds in ((_SEVERAL, several), (_UNSYNCED, unsynced)):
+            if holds and not self._bytes[place]:
+                self._bytes[place] = 1
+                self._bytes.flush()
 
     def close(self) -> None:
-        """Unmap it."""
-        self._byte.close()
+        """Unmap them."""
+        self._bytes.close()

@@ -146,3 +146,20 @@ def test_a_delete_costs_one_sync_of_the_index_and_one_of_a_directory(
     found = count(lambda: store.delete(digest))
     assert (found["COMMIT"], found["sync_directory"]) == (2, 1)
     assert "sync" not in found
+
+
+def test_content_stored_without_syncs_is_put_on_disk_before_it_counts(
+    root: Path, store: Store, count: Count
+) -> None:
+    """A durable store promises the same of content that a careless one stored before it."""
+    with contentdb.open(root, durability="process") as careless:
+        first, second = (careless.add(data).digest for data in (b"first", b"second"))
+    once = count(lambda: store.add(b"first"))
+    assert (once["sync"], once["sync_directory"], once["COMMIT"]) == (1, 1, 1)
+    assert count(lambda: store.add(b"first")) == {}
+    again = count(lambda: store.add(b"", expected=second))
+    assert (again["sync"], again["sync_directory"], again["COMMIT"]) == (1, 1, 1)
+    store.delete(first)
+    with contentdb.open(root, durability="process") as careless:
+        careless.add(b"first")
+    assert count(lambda: store.add(b"first"))["sync"] == 1

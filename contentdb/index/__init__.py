@@ -121,6 +121,10 @@ class Index(Protocol):
         """
         ...
 
+    def harden(self, digest: Digest) -> None:
+        """Durable: what was recorded of the blob, and all before it, without durability."""
+        ...
+
     def entomb(self, digest: Digest) -> bool:
         """Durable: the first half of a deletion; False if there is no blob."""
         ...

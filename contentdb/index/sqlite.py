@@ -184,6 +184,15 @@ class SqliteIndex:
         row = connection.execute(statements.FIND_BLOB, self._key(digest)).fetchone()
         return None if row is None else Blob._make(row).state
 
+    def harden(self, digest: Digest) -> None:
+        """Commit the row once more: the sync of the WAL takes all before it along."""
+        key = self._key(digest)
+        self._database.write(
+            lambda connection: connection.execute(statements.HARDEN, key).rowcount,
+            lambda _connection: False,
+            durable=True,
+        )
+
     def entomb(self, digest: Digest) -> bool:
         """Begin a deletion, durably; False if there is no blob. Its labels go at once."""
         key = self._key(digest)

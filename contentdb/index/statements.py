@@ -38,6 +38,10 @@ UPDATE blobs SET updated_at = :now
 WHERE namespace = :namespace AND digest = :digest AND state = 0
 """
 
+HARDEN: Final = """
+UPDATE blobs SET state = state WHERE namespace = :namespace AND digest = :digest
+"""
+
 MARK_DAMAGED: Final = """
 UPDATE blobs SET state = 2 WHERE namespace = :namespace AND digest = :digest AND state = 0
 """

@@ -16,7 +16,7 @@ from contentdb.errors import (
 )
 from contentdb.index import State
 from contentdb.labels import check_labels, keys_of_fields
-from contentdb.publish import stored
+from contentdb.publish import looked_up
 from contentdb.recover import finish_delete
 from contentdb.reserve import make_room
 from contentdb.store.opened import Opened
@@ -43,14 +43,14 @@ class Managing(Opened):
         """
         wanted = Digest(digest)
         with self._gate:
-            found = stored(self._parts, wanted)
+            found = looked_up(self._parts, wanted)
             return found or self._parts.index.info(wanted, self._row(wanted))
 
     def exists(self, digest: str) -> bool:
         """Whether the blob is stored, its file there in full, and not known to be damaged."""
         wanted = Digest(digest)
         with self._gate:
-            return stored(self._parts, wanted) is not None
+            return looked_up(self._parts, wanted) is not None
 
     def resolve(self, text: str) -> Digest:
         """Find the one blob whose digest begins so, with or without its algorithm.
