@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from contentdb.cli.failures import exit_code_of, tell
+from contentdb.cli.session import remote_options
 from contentdb.cli.show import flush
 
 if TYPE_CHECKING:
@@ -116,12 +117,10 @@ class _LazyGroup(click.Group):
             flush()
         except click.exceptions.Exit as stop:
             return stop.exit_code
-        except BrokenPipeError:
-            # What Python flushes at its end must not complain again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            return exit_code_of(BrokenPipeError())
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - `tell` raises what is a bug
-            tell(error)
+            _empty_output()
+            if not isinstance(error, BrokenPipeError):  # who has left is not told
+                tell(error)
             return exit_code_of(error)
         return code
 
@@ -137,14 +136,12 @@ def _check_streams() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _print_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
-    """Tell the version; click's own option brings in translations at every start, 1 ms."""
-    del parameter
-    if value and not context.resilient_parsing:
-        from contentdb import __version__
-
-        click.echo(f"contentdb {__version__}")
-        context.exit()
+def _empty_output() -> None:
+    """Print what is left, or drop it: what Python flushes at its end must not complain again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -158,15 +155,9 @@ def _print_version(context: click.Context, parameter: click.Parameter, value: bo
     type=click.Path(),
     help="The store's directory.",
 )
-@click.option(
-    "--version",
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_print_version,
-    help="Show the version and exit.",
-)
-def contentdb(root: str) -> None:
+@remote_options
+@click.version_option(package_name="contentdb", prog_name="contentdb")
+def contentdb(**options: str | None) -> None:
     """Keep content by its digest: verified, read-only, in files.
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 verify found something, 4 not found, 5 ref locked.

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contentdb.cli.session import root_of
+from contentdb.cli.session import store_of
+from contentdb.errors import ContentDBError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +25,10 @@ def _complete_digest(
 ) -> list[str]:
     """Digests that begin so; without their algorithm where it was left out."""
     del parameter
-    import contentdb
-
     try:
-        with contentdb.open(root_of(context), create=False) as store:
+        with store_of(context) as store:
             return list(_beginning(store, incomplete))[:_MOST_SHOWN]
-    except contentdb.ContentDBError:
+    except (ContentDBError, click.ClickException):
         return []
 
 
@@ -49,12 +48,10 @@ def _beginning(store: Store, text: str) -> Iterator[str]:
 def _complete_ref(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Refs of ingests that begin so and that a shell can show."""
     del parameter
-    import contentdb
-
     try:
-        with contentdb.open(root_of(context), create=False) as store:
+        with store_of(context) as store:
             refs = [status.ref for status in store.statuses()]
-    except contentdb.ContentDBError:
+    except (ContentDBError, click.ClickException):
         return []
     return [ref for ref in refs if ref.startswith(incomplete) and ref.isprintable()][:_MOST_SHOWN]
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from contentdb.cli.session import root_of
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -82,7 +84,7 @@ def serve(  # noqa: PLR0917 - click passes every option by name
 
     log_to_stderr(level=log_level, as_json=log_json)
     server = Server(
-        context.find_root().params["root"],
+        root_of(context),
         default_namespace=default_namespace,
         read_only=read_only,
         limits=Limits(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
 from contentdb.cli.failures import exit_code_of, tell
 from contentdb.errors import ContentDBError
@@ -20,28 +22,101 @@ __all__ = [
     "json_option",
     "open_store",
     "quiet_option",
+    "remote_options",
     "root_of",
     "set_exit_code",
+    "store_of",
 ]
 
 T = TypeVar("T")
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Only what a pipe needs.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, do nothing.")
 
 
+_REMOTE = (
+    click.option(
+        "--address",
+        envvar="CONTENTDB_ADDRESS",
+        metavar="SOCKET",
+        help="Use the store that is served at this unix socket, or HOST:PORT, instead of --root "
+        "[env: CONTENTDB_ADDRESS].",
+    ),
+    click.option(
+        "--namespace",
+        envvar="CONTENTDB_NAMESPACE",
+        default="default",
+        metavar="NAME",
+        help="Whose blobs and ingests to see [env: CONTENTDB_NAMESPACE].",
+    ),
+    click.option("--client-key", type=_FILE, help="For --address HOST:PORT: our key, PEM."),
+    click.option("--client-cert", type=_FILE, help="Our certificate, PEM."),
+    click.option("--server-ca", type=_FILE, help="Who signed the server's certificate, PEM."),
+)
+
+_LOCAL = frozenset({"init", "migrate", "repair", "sweep", "verify"})
+"""Commands that open the store and need more of it than its contract's roles."""
+
+
+def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give the group its options for a store that is elsewhere."""
+    for option in reversed(_REMOTE):
+        command = option(command)
+    return command
+
+
 def root_of(context: click.Context) -> str:
-    """The store's directory as the user gave it."""
+    """The store's directory as the user gave it; refuses a store that is elsewhere."""
+    if _address_of(context) is not None:
+        raise click.UsageError(
+            f"{context.info_name} works on a store's own files: run it where they are, with --root",
+            context,
+        )
     root: str = context.find_root().params["root"]
     return root
 
 
-def open_store(context: click.Context, *, create: bool = False) -> Store:
-    """Open the store that the command line names; the one place where commands get it from."""
+def _address_of(context: click.Context) -> str | None:
+    """Where the store is served, if it is; of two places the command line's counts."""
+    top = context.find_root()
+    address: str | None = top.params["address"]
+    if not address or top.get_parameter_source("root") is not ParameterSource.COMMANDLINE:
+        return address or None
+    if top.get_parameter_source("address") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--root and --address exclude each other", top)
+    return None
+
+
+def store_of(context: click.Context, *, create: bool = False) -> Store:
+    """Open the store that the command line names; the caller closes it."""
     import contentdb
 
-    return context.with_resource(contentdb.open(root_of(context), create=create))
+    options = context.find_root().params
+    namespace = options["namespace"]
+    address = _address_of(context)
+    if address is None or context.info_name in _LOCAL:
+        return contentdb.open(root_of(context), create=create, namespace=namespace)
+    files = [options[name] for name in ("client_key", "client_cert", "server_ca")]
+    try:
+        from contentdb.remote.channel import Credentials
+
+        remote = contentdb.connect(
+            address,
+            namespace=namespace,
+            credentials=Credentials(*files) if None not in files else None,
+        )
+    except ImportError as error:
+        raise click.ClickException(
+            f"--address needs the extra: pip install 'contentdb[grpc]' ({error})"
+        ) from error
+    return cast("Store", remote)  # it plays a store's roles, and what else commands ask for
+
+
+def open_store(context: click.Context, *, create: bool = False) -> Store:
+    """Open the store that the command line names; the one place where commands get it from."""
+    return context.with_resource(store_of(context, create=create))
 
 
 def set_exit_code(context: click.Context, code: int) -> None:

@@ -58,4 +58,6 @@ def _by_code(
         return errors.NotFoundError(ref=ref)
     if (make := _BY_CODE.get(code)) is not None:
         return make(digest, text)
+    if code is grpc.StatusCode.UNAVAILABLE:  # gRPC tells the whole way to it, then the reason
+        return errors.StoreError("remote store", f"nobody answers: {text.rpartition('rror: ')[2]}")
     return errors.StoreError("remote store", f"{code.name}: {text}")

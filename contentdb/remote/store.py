@@ -29,6 +29,7 @@ from contentdb.labels import check_labels, keys_of_fields
 from contentdb.layout import DEFAULT_NAMESPACE, check_namespace, check_ref
 from contentdb.remote.answers import told
 from contentdb.remote.channel import Channel, Credentials
+from contentdb.remote.exporting import save
 from contentdb.remote.ingesting import fill
 from contentdb.remote.reader import RemoteReader
 from contentdb.remote.writer import RemoteWriter
@@ -101,6 +102,16 @@ class RemoteStore:
         """Refuse: a remote blob has no file here."""
         raise FailedPreconditionError(f"{Digest(digest)} is at {self.address}: it has no path here")
 
+    def export(self, digest: str, path: str | PathLike[str], *, link: str = "copy") -> Path:
+        """Write a blob to a path here, verified, whole or not at all; gives the path.
+
+        It replaces what is there. Not synced. A ``reflink`` becomes a copy.
+        """
+        if link == "hardlink":
+            raise FailedPreconditionError(f"a hard link does not reach {self.address}: use copy")
+        with self.open(digest) as reader:
+            return save(reader, Path(path))
+
     # -- Ingester
 
     def writer(
@@ -161,9 +172,11 @@ class RemoteStore:
         *,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
-        link: str = "copy",  # noqa: ARG002 - of `Store.add`; over a network all is copied
+        link: str = "copy",
     ) -> Info:
-        """Store content without a ref, whether it was there already or not."""
+        """Store content without a ref, whether it was there already or not; always by copy."""
+        if link != "copy":
+            raise FailedPreconditionError(f"a {link} does not reach {self.address}: use copy")
         if isinstance(source, PathLike):
             try:
                 with Path(source).open("rb") as file:
