@@ -1,7 +1,8 @@
 """HTTP exchanges on urllib3's connections: raw bytes, bounded, watched, and no policy.
 
 The connections are kept here and not in urllib3's pool, for two reasons: a watched exchange
-needs its socket, and the pool writes whole URLs to its log, where signed ones are secrets.
+needs its socket, and the pool writes whole URLs to its log, where signed ones are secrets. So
+does the connection about a malformed head, with the head: such an answer is refused before.
 Redirects, credentials and retries are `contentdb.oci.registry`'s affair.
 """
 
@@ -10,12 +11,14 @@ from __future__ import annotations
 import ipaddress
 import ssl
 import threading
-from http.client import HTTPException
+from http.client import HTTPException, RemoteDisconnected
+from http.client import HTTPResponse as PlainResponse
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HeaderParsingError, HTTPError
+from urllib3.util.response import assert_header_parsing
 
 from contentdb.errors import InvalidArgumentError
 from contentdb.oci.watchdog import Watchdog
@@ -106,6 +109,26 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+class _CheckedResponse(PlainResponse):
+    """Refuses a head that is not well-formed, which urllib3 would log, with what it echoes."""
+
+    def begin(self) -> None:
+        """Read the head."""
+        super().begin()
+        try:
+            assert_header_parsing(self.msg)
+        except HeaderParsingError:
+            raise HTTPException("malformed head") from None
+
+
+class _PlainConnection(HTTPConnection):
+    response_class = _CheckedResponse
+
+
+class _TlsConnection(HTTPSConnection):
+    response_class = _CheckedResponse
 
 
 class Answer:
@@ -275,6 +298,8 @@ class Transport:
                 raise OSError("no connection")  # noqa: TRY301 - as if connecting had failed
             exchange = self._watchdog.watch(conn.sock)
             response = conn.getresponse()
+            if exchange.cut:
+                raise OSError("cut")  # noqa: TRY301 - the head ended with it
         except (HTTPError, HTTPException, OSError, ValueError, AttributeError) as error:
             conn.close()
             if exchange is not None:
@@ -296,10 +321,10 @@ class Transport:
 
     def _fresh(self, target: Target) -> HTTPConnection:
         if target.scheme == "http":
-            return HTTPConnection(
+            return _PlainConnection(
                 target.host, target.port, timeout=self._timeout_s, blocksize=CHUNK_BYTES
             )
-        return HTTPSConnection(
+        return _TlsConnection(
             target.host,
             target.port,
             timeout=self._timeout_s,
@@ -350,4 +375,8 @@ def _no_connection(error: Exception) -> BrokenError:
         return BrokenError(f"TLS fails ({cause.reason})", advice=advice)
     if isinstance(cause, OSError) and cause.strerror:
         return BrokenError(cause.strerror)
+    if isinstance(cause, RemoteDisconnected):
+        return BrokenError("it closes the connection without an answer")
+    if isinstance(cause, HTTPException):
+        return BrokenError(f"its answer breaks the rules of HTTP ({type(error).__name__})")
     return BrokenError(f"no connection ({type(error).__name__})")

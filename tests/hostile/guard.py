@@ -14,6 +14,9 @@ from tests.hostile.server import Request, Script, Server
 
 CANARY = "CANARY-7f3a9c"
 TOKEN = "TOKEN-CANARY-51d2"  # noqa: S105 - it is bait
+CREDENTIALS = oci.Credentials("user-" + CANARY, CANARY)
+BAITS = (CANARY, TOKEN, CREDENTIALS.basic.removeprefix("Basic "))
+"""What no log and no message may hold; the last is what goes over the wire."""
 SENT_BYTES = 24 * 1024 * 1024
 """The most that a small image's registry may make us take, socket buffers included."""
 MEMORY_BYTES = 64 * 1024 * 1024
@@ -48,7 +51,7 @@ def attack(
             oci.Registry(
                 server.name,
                 plain_http=True,
-                credentials=oci.Credentials("user-" + CANARY, CANARY),
+                credentials=CREDENTIALS,
                 grace_s=grace_s,
                 least_rate=least_rate,
                 pause=lambda _seconds: None,
@@ -74,7 +77,7 @@ def attack(
     assert peak <= MEMORY_BYTES
     if error is not None:
         _check_message(error, server.name)
-    for bait in (CANARY, TOKEN):
+    for bait in BAITS:
         assert bait not in log.getvalue()
     return Seen(error, blobs, requests)
 
@@ -85,6 +88,6 @@ def _check_message(error: BaseException, registry: str) -> None:
     assert "\n" not in str(error)
     cause: BaseException | None = error
     while cause is not None:
-        for bait in (CANARY, TOKEN):
+        for bait in BAITS:
             assert bait not in f"{cause!s}{cause!r}"
         cause = cause.__cause__ or cause.__context__

@@ -144,6 +144,12 @@ ANY: dict[str, Attack] = {
         ),
         oci.RegistryError,
     ),
+    "head that echoes": Attack(
+        lambda r, _s: reply(200, b"x", Broken=f"\r\n{r.headers.get('authorization')}"), LOST
+    ),
+    "head that echoes after its fields": Attack(
+        lambda r, _s: reply(302, Location=f"/x?token={TOKEN}\r\nno field {r.headers}"), LOST
+    ),
     "no content": Attack(always(reply(204)), oci.RegistryError),
     "partial, unasked": Attack(
         always(reply(206, b"x", Content_Range="bytes 0-0/1")), ContentDBError
@@ -377,6 +383,21 @@ def test_another_host_sees_no_credentials_after_a_redirect(tmp_path: Path) -> No
         assert sha(IMAGE.layer) in seen.blobs
         assert [request.path for request in other.requests] == ["/elsewhere?signature=1"]
         assert "authorization" not in other.requests[0].headers
+
+
+def test_where_a_redirect_leads_is_in_no_log(tmp_path: Path) -> None:
+    """A signed URL is a secret: whoever has it may read what it names."""
+
+    def script(request: Request) -> Reply:
+        if request.path.startswith("/signed"):
+            return reply(200, IMAGE.layer, Broken="\r\nno field")
+        if request.is_blob(IMAGE.layer):
+            return reply(307, Location=f"/signed?token={TOKEN}")
+        return IMAGE.answer(request)
+
+    seen = attack(tmp_path, lambda _server: script)
+    assert isinstance(seen.error, LOST)
+    assert [request.path for request in seen.requests][-1] == f"/signed?token={TOKEN}"
 
 
 def test_another_host_that_wants_credentials_gets_none(tmp_path: Path) -> None:
