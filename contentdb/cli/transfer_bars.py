@@ -25,12 +25,14 @@ _SHORT: Final = 19
 @contextmanager
 def transfer(*, quiet: bool = False) -> Iterator[Callable[[Event], None]]:
     """Watch a transfer with `bars`; SIGINT and SIGTERM end it, and say how to go on."""
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         with bars(quiet=quiet) as listen:
             yield listen
     except KeyboardInterrupt as stop:
         raise type(stop)("interrupted; run the same command again to go on from here") from stop
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _terminate(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signature of a handler
