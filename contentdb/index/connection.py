@@ -41,6 +41,8 @@ T = TypeVar("T")
 _CHECKPOINT_ROWS: Final = 250
 """Rows written between two checkpoints: about 1,000 pages, 4 MiB of WAL."""
 
+_WAL_STEP_BYTES: Final = 1 << 20
+
 
 class _Job:
     """A piece of a write transaction, and how it went."""
@@ -79,6 +81,8 @@ class Database:
         self._writer: sqlite3.Connection | None = None
         self._synchronous = ""
         self._rows = 0
+        self._large_bytes = WAL_BYTES
+        """A WAL longer than that is due for a checkpoint."""
         self._closed = False
         self._pid = os.getpid()
 
@@ -275,10 +279,15 @@ class Database:
     # -- checkpoints -------------------------------------------------------------------------------
 
     def _checkpoint_when_due(self, rows: int) -> None:
+        """By the rows of this process; and by the WAL, where no process lives for so many."""
         self._rows += rows
-        if self._rows >= _CHECKPOINT_ROWS:
-            self._checkpoint("RESTART")
-            self._rows = 0
+        size = self._wal_bytes()
+        if self._rows < _CHECKPOINT_ROWS and size <= self._large_bytes:
+            return
+        self._checkpoint("RESTART")
+        self._rows = 0
+        # Where a reader was in the way the WAL goes on growing: not every commit tries again.
+        self._large_bytes = max(WAL_BYTES, size + _WAL_STEP_BYTES)
 
     def _checkpoint(self, mode: str) -> None:
         """Move the WAL into the database, without waiting for readers that are in the way.
@@ -293,11 +302,14 @@ class Database:
             self._writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
         self._writer.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}").fetchall()
 
-    def _wal_is_large(self) -> bool:
+    def _wal_bytes(self) -> int:
         try:
-            return os.path.getsize(f"{self._path}-wal") > WAL_BYTES  # noqa: PTH202 - a path is text here
+            size = os.path.getsize(f"{self._path}-wal")  # noqa: PTH202 - a path is text here
         except OSError:
-            return False
+            return 0
+        if size <= WAL_BYTES:
+            self._large_bytes = WAL_BYTES
+        return size
 
     # -- connections -----------------------------------------------------------------------------
 
@@ -329,7 +341,7 @@ class Database:
         """
         with self._turn:
             self._closed = True
-            if self._writer is not None and self._wal_is_large():
+            if self._writer is not None and self._wal_bytes() > WAL_BYTES:
                 with contextlib.suppress(ContentDBError, sqlite3.Error):
                     self._enter()
                     try:
