@@ -107,7 +107,7 @@ class Shards:
         if within is None:
             return None
         try:
-            return files.open_file(within, name, os.O_RDONLY)
+            fd = files.open_file(within, name, os.O_RDONLY)
         except FileNotFoundError:
             return None
         except PermissionError as error:
@@ -116,6 +116,12 @@ class Shards:
             if error.errno not in _PLANTED:
                 raise
             raise CorruptBlobError(digest, within.child(name), str(error)) from error
+        if not files.is_private_file(os.fstat(fd)):  # a device may have no end
+            files.let_go(fd)
+            raise CorruptBlobError(
+                digest, within.child(name), "it is not a regular file of this user"
+            )
+        return fd
 
     def _within(self, digest: Digest) -> tuple[Directory | None, str]:
         """Where to find a blob's file and by which name; None where no such blob can be.
