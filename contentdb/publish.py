@@ -188,7 +188,7 @@ def _is_whole(parts: Parts, candidate: Candidate) -> bool:
         try:
             files.sync(fd, candidate.digest)
         finally:
-            os.close(fd)
+            files.let_go(fd)
     return True
 
 

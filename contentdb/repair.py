@@ -103,7 +103,7 @@ def adopt(parts: Parts, digest: Digest) -> bool:
         files.make_read_only(fd, digest)
         files.sync(fd, digest)
     finally:
-        os.close(fd)
+        files.let_go(fd)
     _sync_shard(parts, digest)
     born_ns = min(found.st_mtime_ns, time.time_ns())
     made = Candidate(parts.shards, digest, found.st_size, hasher.checksum, {}, born_ns)

@@ -34,7 +34,7 @@ def keep(root: Directory) -> None:
         try:
             os.posix_fallocate(fd, 0, _RESERVE_BYTES)
         finally:
-            os.close(fd)
+            files.let_go(fd)
 
 
 def make_room(root: str) -> None:
