@@ -1,7 +1,8 @@
 """`contentdb serve` beside containerd's own daemon, both asked by `ctr`, in one run.
 
 ``python -m benchmarks.serve`` takes interleaved rounds and prints, for each workload, the median
-seconds of both and how many times as fast contentdb is. It needs containerd and root.
+seconds of both, how many times as fast contentdb is, and what of it is the client: the seconds
+that as many ctr take that do nothing. It needs containerd and root.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 CLIENTS: Final = 8
-NAMESPACE: Final = "bench"
+NAMESPACE: Final = "default"  # of ctr too
 
 
 class Target(NamedTuple):
@@ -44,7 +45,9 @@ TARGETS: Final = (
     Target("ingest_256m", 0.7),
     Target("get_256m", 0.7),
     Target("ls", 1.0),
-    Target("ingest_parallel", 1.5),
+    Target("ingest_8x32m", 1.5),
+    Target("ingest_8x1k", 1.5),
+    Target("add_8x1k", 1.5),
 )
 
 
@@ -54,6 +57,8 @@ class Sizes(NamedTuple):
     small: int
     """Ingests of 1 KiB, one after the other, and again by all clients at once."""
     large_bytes: int
+    parallel_bytes: int
+    """Of the one ingest that each client does."""
     listed: int
 
 
@@ -103,10 +108,40 @@ def round_of(address: Path, folder: Path, sizes: Sizes) -> dict[str, float]:
     digest = Digest.of(large.read_bytes())
     seconds["ingest_256m"] = timed(lambda: ingest(address, large))
     seconds["get_256m"] = timed(lambda: content(address, "get", digest))
+    content(address, "rm", digest)
     seconds["ls"] = timed(lambda: content(address, "ls"))
+    middle = [fresh(folder, sizes.parallel_bytes) for _ in range(CLIENTS)]
+    seconds["ingest_8x32m"] = timed(lambda: ingest_all(address, middle, CLIENTS))
     more = [fresh(folder, KIB) for _ in range(sizes.small)]
-    seconds["ingest_parallel"] = timed(lambda: ingest_all(address, more, CLIENTS))
+    seconds["ingest_8x1k"] = timed(lambda: ingest_all(address, more, CLIENTS))
+    seconds["add_8x1k"] = timed(lambda: add_all(address, sizes.small * 10))
+    for file in (*small, large, *middle, *more):
+        file.unlink()
     return seconds
+
+
+def client_alone(sizes: Sizes) -> dict[str, float]:
+    """What starting ctr takes in each workload."""
+    return {
+        "ingest_1k": timed(lambda: start_all(sizes.small, 1)),
+        "ingest_8x32m": timed(lambda: start_all(CLIENTS, CLIENTS)),
+        "ingest_8x1k": timed(lambda: start_all(sizes.small, CLIENTS)),
+    }
+
+
+def start_all(count: int, clients: int) -> None:
+    """Start ctr for nothing, so many clients at once."""
+    with ThreadPoolExecutor(clients) as threads:
+        list(threads.map(lambda _: content(Path("/"), "--help"), range(count)))
+
+
+def add_all(address: Path, count: int) -> None:
+    """Ingest 1 KiB again and again from one process, by eight streams at once."""
+    with (
+        connect(str(address), namespace=NAMESPACE) as store,
+        ThreadPoolExecutor(CLIENTS) as threads,
+    ):
+        list(threads.map(lambda _: store.add(os.urandom(KIB)), range(count)))
 
 
 def fill(address: Path, count: int) -> None:
@@ -142,7 +177,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the medians here")
     parser.add_argument("--ours", type=Path, help="measure the server on this socket")
     options = parser.parse_args()
-    sizes = Sizes(10, 64 * MIB, 500) if options.quick else Sizes(50, 256 * MIB, 10_000)
+    quick, whole = Sizes(10, 64 * MIB, 8 * MIB, 500), Sizes(40, 256 * MIB, 32 * MIB, 10_000)
+    sizes = quick if options.quick else whole
     with tempfile.TemporaryDirectory(prefix="cdb-", dir="/tmp") as name, ExitStack() as servers:
         folder = Path(name)
         addresses = {
@@ -152,24 +188,43 @@ def main() -> None:
         for address in addresses.values():
             fill(address, sizes.listed)
         rounds = [
-            {who: round_of(address, folder, sizes) for who, address in addresses.items()}
-            for _ in range(2 if options.quick else options.rounds)
+            {
+                **{
+                    who: round_of(address, folder, sizes) for who, address in order(addresses, turn)
+                },
+                "ctr": client_alone(sizes),
+            }
+            for turn in range(2 if options.quick else options.rounds)
         ]
     report(rounds, options.json)
 
 
+def order(addresses: dict[str, Path], turn: int) -> list[tuple[str, Path]]:
+    """Let each be the first in turn."""
+    places = list(addresses.items())
+    return places[turn % 2 :] + places[: turn % 2]
+
+
 def report(rounds: list[dict[str, dict[str, float]]], file: Path | None) -> None:
-    """Print medians and ratios."""
-    medians = {
-        who: {name: statistics.median(one[who][name] for one in rounds) for name, _ in TARGETS}
-        for who in ("contentdb", "containerd")
-    }
-    print(f"{'workload':<18}{'contentdb s':>12}{'containerd s':>14}{'times':>7}{'wanted':>8}")
+    """Print medians and ratios; the ratio is the median of those within a round."""
+    print("| workload | contentdb s | containerd s | ctr alone s | times as fast | wanted |")
+    print("|---|---:|---:|---:|---:|---:|")
+    figures = {}
     for name, at_least in TARGETS:
-        ours, theirs = medians["contentdb"][name], medians["containerd"][name]
-        print(f"{name:<18}{ours:>12.3f}{theirs:>14.3f}{theirs / ours:>7.2f}{at_least:>8.2f}")
+        medians = {
+            who: statistics.median(one[who][name] for one in rounds)
+            for who in rounds[0]
+            if name in rounds[0][who]
+        }
+        ratio = statistics.median(
+            one["containerd"][name] / one["contentdb"][name] for one in rounds
+        )
+        figures[name] = medians | {"times": ratio}
+        alone = f"{medians['ctr']:.2f}" if "ctr" in medians else ""
+        ours, theirs = medians["contentdb"], medians["containerd"]
+        print(f"| {name} | {ours:.2f} | {theirs:.2f} | {alone} | {ratio:.2f} | {at_least:.1f} |")
     if file is not None:
-        file.write_text(json.dumps({"rounds": len(rounds), "medians_s": medians}, indent=2) + "\n")
+        file.write_text(json.dumps({"rounds": len(rounds), "figures": figures}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,15 @@ def socket_path() -> Iterator[Path]:
     """Short enough for a socket, which pytest's own folders may not be."""
     with tempfile.TemporaryDirectory(prefix="cdb-") as folder:
         yield Path(folder) / "private" / "c.sock"
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of this machine that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 @pytest.fixture

@@ -37,17 +37,12 @@ def test_calls_are_counted_by_rpc_and_code(tmp_path: Path, socket_path: Path) ->
     assert value("contentdb_rpc_seconds_count", {"rpc": "Write"}) == 1
 
 
-def test_metrics_are_served(socket_path: Path) -> None:
-    import socket
-
+def test_metrics_are_served(free_port: int) -> None:
     from contentdb.server.metrics import serve_metrics
 
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    metrics = serve_metrics("localhost", port)
+    metrics = serve_metrics("localhost", free_port)
     metrics.began("Info")
-    with urllib.request.urlopen(f"http://localhost:{port}/metrics") as answer:
+    with urllib.request.urlopen(f"http://localhost:{free_port}/metrics") as answer:
         assert b'contentdb_rpcs_open{rpc="Info"} 1.0' in answer.read()
 
 

@@ -1,0 +1,122 @@
+"""``contentdb serve`` as a program: from its start to each of its ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+import contentdb
+from contentdb.cli.app import contentdb as command
+from contentdb.remote import connect
+from contentdb.server.guard import SocketGuard
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def serve(root: Path, socket_path: Path, *more: str) -> subprocess.Popen[str]:
+    """Start a server, and wait until it serves."""
+    words = [sys.executable, "-m", "contentdb", "--root", str(root), "serve"]
+    words += ["--socket", str(socket_path), *more]
+    server = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    line = server.stderr.readline()
+    assert line == f"serving on {socket_path}\n", line + server.stderr.read()
+    return server
+
+
+def ended(server: subprocess.Popen[str]) -> tuple[int, str]:
+    _, told = server.communicate(timeout=60)
+    return server.returncode, told
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_in_order_and_ingests_can_be_resumed(
+    tmp_path: Path, socket_path: Path, number: int
+) -> None:
+    server = serve(tmp_path / "store", socket_path, "--grace", "0")
+    with connect(str(socket_path)) as client:
+        writer = client.writer("r", total=5)
+        writer.write(b"hel")
+        server.send_signal(number)
+        assert ended(server) == (0, "")
+        writer.close()
+    assert not socket_path.exists()
+    server = serve(tmp_path / "store", socket_path)
+    with connect(str(socket_path)) as client, client.writer("r") as writer:
+        assert writer.offset == 3
+        writer.write(b"lo")
+        assert writer.commit().digest == contentdb.Digest.of(b"hello")
+    server.terminate()
+    assert ended(server) == (0, "")
+
+
+def test_a_killed_server_leaves_all_that_it_had(tmp_path: Path, socket_path: Path) -> None:
+    """The stale socket is replaced, and the ingest of its last stream goes on."""
+    server = serve(tmp_path / "store", socket_path)
+    with connect(str(socket_path)) as client:
+        done = client.add(b"done")
+        writer = client.writer("r")
+        writer.write(b"hel")
+        server.kill()
+        assert ended(server) == (-signal.SIGKILL, "")
+        writer.close()
+    assert socket_path.exists()
+    server = serve(tmp_path / "store", socket_path)
+    with connect(str(socket_path)) as client:
+        assert client.info(done.digest) == done
+        assert client.status("r").offset == 3
+    server.terminate()
+    assert ended(server) == (0, "")
+
+
+def test_a_second_server_on_a_live_socket_is_refused(tmp_path: Path, socket_path: Path) -> None:
+    server = serve(tmp_path / "store", socket_path)
+    words = ["--root", str(tmp_path / "other"), "serve", "--socket", str(socket_path)]
+    second = CliRunner().invoke(command, words)
+    assert second.exit_code == 1
+    assert "another server is listening there" in second.output
+    with connect(str(socket_path)) as client:
+        client.add(b"the first one lives")
+    server.terminate()
+    assert ended(server) == (0, "")
+    with SocketGuard(socket_path):
+        pass
+
+
+def test_it_tells_of_each_call(tmp_path: Path, socket_path: Path, free_port: int) -> None:
+    metrics = f"localhost:{free_port}"
+    more = ("--log-json", "--log-level", "debug", "--metrics", metrics)
+    server = serve(tmp_path / "store", socket_path, *more)
+    with connect(str(socket_path)) as client, pytest.raises(contentdb.NotFoundError):
+        client.info(contentdb.Digest.of(b"absent"))
+    with urllib.request.urlopen(f"http://{metrics}/metrics") as answer:
+        assert b'contentdb_rpcs_total{code="NOT_FOUND",rpc="Info"} 1.0' in answer.read()
+    server.terminate()
+    code, told = ended(server)
+    assert code == 0
+    calls = [line for line in map(json.loads, told.splitlines()) if line["message"] == "call"]
+    assert [(call["rpc"], call["code"]) for call in calls] == [("Info", "NOT_FOUND")]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "give --socket PATH, --listen HOST:PORT, or both"),
+        (["--listen", "localhost:0"], "--listen takes --tls-key"),
+        (["--socket", "s", "--metrics", "9000"], "--metrics takes HOST:PORT"),
+    ],
+)
+def test_options_that_cannot_be_right_are_usage(
+    tmp_path: Path, words: list[str], told: str
+) -> None:
+    result = CliRunner().invoke(command, ["--root", str(tmp_path / "store"), "serve", *words])
+    assert result.exit_code == 2
+    assert told in result.output
