@@ -61,12 +61,16 @@ def from_info(info: Info) -> wire.Info:
 
 
 def fill_info(message: wire.Info, info: Info) -> None:
-    """Set an empty message in place, in a third of the time that making and copying one takes."""
-    message.digest = info.digest
-    message.size = info.size
-    set_time(message.created_at, info.created_ns)
-    set_time(message.updated_at, info.updated_ns)
-    if labels := info.labels:
+    """Set an empty message in place: a listing makes it thousands of times.
+
+    The record is taken apart as the tuple that it is; its attributes would parse the digest again.
+    """
+    message.digest, message.size, created_ns, updated_ns, labels = info
+    stamp = message.created_at
+    stamp.seconds, stamp.nanos = divmod(created_ns, _SECOND_NS)
+    stamp = message.updated_at
+    stamp.seconds, stamp.nanos = divmod(updated_ns, _SECOND_NS)
+    if labels:
         message.labels.update(labels)
 
 
