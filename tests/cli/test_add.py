@@ -1,0 +1,61 @@
+"""`contentdb add`: files in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.shell import call, digest_of, records
+from tests.fixtures import blob_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DIGEST = digest_of(b"hello")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """A file with something in it."""
+    path = tmp_path / "a file\n"
+    path.write_bytes(b"hello")
+    return path
+
+
+@pytest.mark.parametrize("link", ["copy", "reflink", "hardlink", "move"])
+def test_a_file_gets_in_by_any_way(root: Path, file: Path, link: str) -> None:
+    result = call(root, "add", "--link", link, file)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert blob_files(root) == {DIGEST: b"hello"}
+    assert file.exists() == (link != "move")
+
+
+def test_a_line_has_digest_and_name_escaped(root: Path, file: Path) -> None:
+    assert call(root, "add", file).stdout == f"{DIGEST} {str(file)[:-1]}\\n\n"
+    assert call(root, "add", "-q", file).stdout == f"{DIGEST}\n"
+    (record,) = records(call(root, "add", "--json", file).stdout)
+    assert (record["digest"], record["file"]) == (DIGEST, str(file))
+
+
+def test_each_is_tried_and_the_bad_ones_are_told(root: Path, file: Path, tmp_path: Path) -> None:
+    result = call(root, "add", "-q", tmp_path / "nix", tmp_path, "/dev/zero", file)
+    assert (result.exit_code, result.stdout) == (1, f"{DIGEST}\n")
+    missing, folder, device = result.stderr.splitlines()
+    assert "nix: No such file or directory" in missing
+    assert "not a regular file" in folder
+    assert "/dev/zero" in device
+
+
+def test_labels_go_to_new_blobs_alone(root: Path, file: Path) -> None:
+    call(root, "add", "--label", "a=1", file)
+    call(root, "add", "--label", "a=2", file)
+    (record,) = records(call(root, "info", "--json", DIGEST).stdout)
+    assert record["labels"] == {"a": "1"}
+
+
+def test_a_label_that_cannot_be_stores_nothing(root: Path, file: Path) -> None:
+    assert call(root, "add", "--label", "a", file).exit_code == 2
+    assert not root.exists()
+    assert call(root, "add", "--label", "a=" + "x" * 4096, file).exit_code == 2
+    assert blob_files(root) == {}

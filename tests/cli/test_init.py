@@ -1,0 +1,76 @@
+"""`contentdb init`, `migrate`, and roots that are no store."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from contentdb.index.revision import HEAD
+from tests.cli.shell import call, only_line, records, stored
+from tests.fixtures import tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_init_makes_a_store_and_leaves_one_as_it_is(root: Path) -> None:
+    assert only_line(call(root, "init").stdout) == f"store at {root}"
+    stored(root, b"hello")
+    before = tree(root)
+    assert records(call(root, "init", "--json").stdout) == [{"root": str(root)}]
+    assert call(root, "init", "-q").stdout == ""
+    assert tree(root) == before
+
+
+def test_a_root_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    result = call(tmp_path / "file", "init")
+    assert result.exit_code == 1
+    assert f"{tmp_path / 'file'}: it is a file, not a directory" in only_line(result.stderr)
+    assert tree(tmp_path) == {"file": b"mine"}
+
+
+def test_a_directory_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    result = call(tmp_path, "init")
+    assert result.exit_code == 1
+    assert "it holds 'letters'" in only_line(result.stderr)
+    assert [path.name for path in tmp_path.iterdir()] == ["letters"]
+
+
+def test_a_store_of_a_newer_revision_is_refused(root: Path) -> None:
+    stored(root, b"hello")
+    with closing(sqlite3.connect(root / "index.sqlite")) as index:
+        index.execute("UPDATE alembic_version SET version_num = '9999'")
+        index.commit()
+    for command in ("ls", "migrate"):
+        result = call(root, command)
+        assert result.exit_code == 1
+        assert "revision 9999" in only_line(result.stderr)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_root_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o555)
+    result = call(tmp_path / "new", "init")
+    assert result.exit_code == 1
+    assert "Permission denied" in only_line(result.stderr)
+
+
+def test_migrate_of_a_current_store_changes_nothing(root: Path) -> None:
+    stored(root, b"hello")
+    before = tree(root)
+    assert only_line(call(root, "migrate").stdout) == f"index at revision {HEAD}"
+    assert records(call(root, "migrate", "--json").stdout) == [{"revision": HEAD}]
+    assert only_line(call(root, "migrate", "--dry-run").stdout) == "the index is up to date"
+    assert records(call(root, "migrate", "--dry-run", "--json").stdout) == [{"needed": False}]
+    assert tree(root) == before
+
+
+def test_migrate_of_no_store_is_exit_4(root: Path) -> None:
+    assert call(root, "migrate").exit_code == 4
+    assert not root.exists()

@@ -1,0 +1,53 @@
+"""`contentdb rm`: removal."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from tests.cli.shell import PROGRAM, call, only_line, records, stored
+from tests.fixtures import blob_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_each_is_removed_and_the_bad_ones_are_told(root: Path) -> None:
+    one, two, three = stored(root, b"1", b"2", b"3")
+    result = call(root, "rm", one, "xyz", "ffff", three, one)
+    assert result.exit_code == 2
+    assert result.stdout.split() == [one, three]
+    assert len(result.stderr.splitlines()) == 3
+    assert list(blob_files(root)) == [two]
+
+
+def test_a_dry_run_removes_nothing(root: Path) -> None:
+    (digest,) = stored(root, b"1")
+    result = call(root, "rm", "--dry-run", digest, "ffff")
+    assert (result.exit_code, result.stdout) == (4, f"would remove {digest}\n")
+    assert records(call(root, "rm", "--dry-run", "--json", digest).stdout) == [
+        {"digest": digest, "removed": False}
+    ]
+    assert list(blob_files(root)) == [digest]
+
+
+def test_json_and_quiet(root: Path) -> None:
+    one, two = stored(root, b"1", b"2")
+    assert records(call(root, "rm", "--json", one).stdout) == [{"digest": one, "removed": True}]
+    assert call(root, "rm", "-q", two).stdout == ""
+    assert blob_files(root) == {}
+
+
+def test_a_listing_goes_through_xargs(root: Path) -> None:
+    stored(root, *(b"%d" % number for number in range(50)))
+    command = f'{" ".join(PROGRAM)} --root "$0"'
+    line = f"{command} ls -q | xargs -n20 {command} rm -q"
+    done = subprocess.run(["sh", "-c", line, root], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert blob_files(root) == {}
+
+
+def test_it_needs_a_digest(root: Path) -> None:
+    result = call(root, "rm")
+    assert result.exit_code == 2
+    assert "Missing argument" in only_line(result.stderr)
