@@ -107,6 +107,16 @@ def _check_promises(
         digest = digest_of(number)
         if digest in listed or store.exists(digest):
             yield f"deleted but listed: {number} {digest}"
+        elif _is_readable(store, digest):  # a name in blobs/ is enough for that
+            yield f"deleted but readable: {number} {digest}"
+
+
+def _is_readable(store: contentdb.Store, digest: str) -> bool:
+    try:
+        store.read(digest)
+    except (contentdb.NotFoundError, contentdb.CorruptBlobError):
+        return False
+    return True
 
 
 def _check_files(root: Path, listed: dict[str, int], promises: Promises) -> Iterator[str]:

@@ -12,6 +12,7 @@ It speaks the kernel's protocol (linux/fuse.h) by itself, which takes root and n
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -113,7 +114,8 @@ class Disk:
                 body, number = self._answer(code, node, request[_HEADER.size :]), 0
             except OSError as error:
                 body, number = b"", -(error.errno or errno.EIO)
-            os.write(device, struct.pack("<IiQ", 16 + len(body), number, unique) + body)
+            with contextlib.suppress(FileNotFoundError):  # whoever asked was killed meanwhile
+                os.write(device, struct.pack("<IiQ", 16 + len(body), number, unique) + body)
 
     def _answer(self, code: int, node: int, body: bytes) -> bytes:
         handler = self._handlers.get(code)

@@ -40,6 +40,15 @@ _FILES: Final = "contentdb.files"
 _DATABASE: Final = "contentdb.index.connection"
 _INDEX: Final = "contentdb.index.sqlite"
 _SHARDS: Final = "contentdb.shards"
+_PUBLISH: Final = "contentdb.publish"
+_GROUP: Final = "contentdb.group"
+_WRITER: Final = "contentdb.writer"
+_ADDING: Final = "contentdb.adding"
+_RECOVER: Final = "contentdb.recover"
+_REINDEX: Final = "contentdb.reindex"
+_LOCKS: Final = "contentdb.locks"
+_SWEEP: Final = "contentdb.sweep"
+_READER: Final = "contentdb.reader"
 
 _POWER: Final = ("states", "cuts", "images")
 _COMMITS: Final = ("commit", "add", "ingest")
@@ -77,12 +86,111 @@ _ALL: Final = (
         "shards-not-synced",
         (
             Patch(_SHARDS, "            files.sync_directory(made)\n", ""),
-            Patch(_SHARDS, "        files.sync_directory(self._blobs)\n", ""),
+            Patch(
+                _SHARDS, "algorithm)\n        files.sync_directory(self._blobs)\n", "algorithm)\n"
+            ),
         ),
         ("states", "cuts"),
         "create",
     ),
+    _mutant(
+        "name-not-synced",
+        Patch(_PUBLISH, "            files.sync_directory(shard)\n", "            pass\n"),
+        _POWER,
+        *_COMMITS,
+    ),
+    _mutant(
+        "names-of-a-group-not-synced",
+        Patch(_GROUP, "self._sync_names([items[0]", "list([items[0]"),
+        _POWER,
+        *_GROUPS,
+    ),
+    _mutant(
+        "files-of-a-group-not-synced",
+        Patch(_GROUP, "            self._sync_files()\n", "            pass\n"),
+        _POWER,
+        *_GROUPS,
+    ),
+    _mutant(
+        "commit-synced-after-its-row",
+        Patch(
+            _WRITER,
+            "self.sync()\n                return self.publish(candidate)",
+            "made = self.publish(candidate)\n"
+            "                self.sync()\n                return made",
+        ),
+        _POWER,
+        "commit", "ingest",
+    ),
+    _mutant(
+        "add-synced-after-its-row",
+        Patch(
+            _ADDING,
+            "    if parts.durable:\n        files.sync(file.fd, file.path)\n"
+            "    return _published(parts, candidate, file.link)",
+            "    made = _published(parts, candidate, file.link)\n"
+            "    files.sync(file.fd, file.path)\n    return made",
+        ),
+        _POWER,
+        "add", "checkpoint",
+    ),
+    _mutant(
+        "row-before-name",
+        (
+            Patch(
+                _PUBLISH,
+                "        give_name(parts, candidate, link)\n"
+                "        (outcome,) = parts.index.record([candidate])\n",
+                "        (outcome,) = parts.index.record([candidate])\n"
+                "        give_name(parts, candidate, link)\n",
+            ),
+            Patch(_INDEX, "if not entry.present() or", "if"),
+        ),
+        ("kills", "states", "cuts"),
+        *_COMMITS,
+    ),
+    _mutant(
+        "deletion-not-durable",
+        Patch(_INDEX, "== State.TOMBSTONE, durable=True", "== State.TOMBSTONE, durable=False"),
+        _POWER,
+        "delete",
+    ),
+    _mutant(
+        "deleted-name-not-synced",
+        Patch(_RECOVER, "if moved and parts.durable and", "if False and"),
+        ("states", "cuts"),
+        "delete",
+    ),
     # -- what a kill leaves
+    _mutant(
+        "ingest-gone-before-its-row",
+        Patch(
+            _WRITER,
+            "return files.link(self._parts.ingest, self._row.name, directory, name)",
+            "return files.link(self._parts.ingest, self._row.name, directory, name) and (\n"
+            "            files.unlink(self._parts.ingest, self._row.name))",
+        ),
+        ("kills",),
+        "resume",
+    ),
+    _mutant(
+        "index-named-before-it-is-filled",
+        (
+            Patch(
+                _REINDEX,
+                "        with closing(\n            open_tree(path, directory, _NEW,",
+                "        _fold(path / _NEW)\n        _replace(directory)\n"
+                "        with closing(\n            open_tree(path, directory, INDEX,",
+            ),
+            Patch(
+                _REINDEX,
+                "reindex_parts(parts)\n        _fold(path / _NEW)\n        _replace(directory)\n",
+                "reindex_parts(parts)\n",
+            ),
+        ),
+        ("kills", "states"),
+        "reindex-lost",
+    ),
     _mutant(
         "shards-in-plain-sight",
         Patch(_SHARDS, 'hidden = f".{algorithm}"', "hidden = algorithm"),
@@ -120,7 +228,7 @@ _ALL: Final = (
     ),
     _mutant(
         "writable-blobs",
-        Patch(_FILES, "os.fchmod(fd, 0o444)", "os.fchmod(fd, 0o644)"),
+        Patch(_FILES, "set_mode(fd, 0o444, path)", "set_mode(fd, 0o644, path)"),
         ("probes",),
         "a_blob_is_read_only",
     ),
@@ -132,9 +240,9 @@ _ALL: Final = (
     ),
     _mutant(
         "row-without-a-look",
-        Patch(_INDEX, "if not entry.present():", "if False:"),
+        Patch(_INDEX, "if not entry.present() or", "if"),
         ("probes",),
-        "a_commit_meets_a_delete",
+        "a_group_meets_a_delete",
     ),
     _mutant(
         "buried-without-a-look",
@@ -146,7 +254,96 @@ _ALL: Final = (
         "no-fence",
         Patch(_INDEX, "if entry.token is not None and not self._is_ours(", "if False and not ("),
         ("probes",),
+        "a_token_of_another_ends_a_commit",
+    ),
+    _mutant(
+        "another-s-file-is-linked",
+        Patch(_WRITER, "        if not locks.is_current(", "        if False and not ("),
+        ("probes",),
         "a_fenced_writer_cannot_commit",
+    ),
+    _mutant(
+        "blob-written-by-its-ingest",
+        Patch(_LOCKS, "return not readable_only and os.fstat(fd).st_nlink == 1", "return True"),
+        ("probes",),
+        "a_blob_is_not_written_by_its_ingest",
+    ),
+    _mutant(
+        "row-gone-before-its-file",
+        Patch(
+            _RECOVER,
+            "parts.index.bury(digest, lambda: parts.shards.move(digest, parts.trash, name))\n",
+            "parts.index.bury(digest, bool)\n    parts.shards.move(digest, parts.trash, name)\n",
+        ),
+        ("probes",),
+        "a_commit_follows_a_burial",
+    ),
+    _mutant(
+        "loss-of-a-file-ignored",
+        Patch(_PUBLISH, "if outcome is not Outcome.GONE:", "if outcome:"),
+        ("probes",),
+        "a_commit_meets_a_delete",
+    ),
+    _mutant(
+        "loss-of-a-file-of-a-group-ignored",
+        Patch(_GROUP, "if outcome is Outcome.GONE:", "if not outcome:"),
+        ("probes",),
+        "a_group_meets_a_delete",
+    ),
+    _mutant(
+        "claims-ignored-by-sweep",
+        (
+            Patch(_SWEEP, " or parts.index.claims(digest):", ":"),
+            Patch(_INDEX, "not self._claims(connection, digest) and act()", "act()"),
+        ),
+        ("probes",),
+        "an_orphan_that_is_expected_is_spared",
+    ),
+    _mutant(
+        "claims-not-asked-under-the-lock",
+        Patch(_INDEX, "not self._claims(connection, digest) and act()", "act()"),
+        ("probes",),
+        "a_sweep_meets_a_commit",
+    ),
+    _mutant(
+        "age-ignored-by-sweep",
+        Patch(_SWEEP, "if updated_ns > before_ns or", "if"),
+        ("probes",),
+        "a_sweep_spares_what_is_young",
+    ),
+    _mutant(
+        "nobody-holds-anything",
+        Patch(_LOCKS, "return not files.lock_shared(fd, within.child(name))", "return False"),
+        ("probes",),
+        "a_group_is_spared_by_who_opens",
+    ),
+    _mutant(
+        "size-not-checked",
+        Patch(_WRITER, "if declared is not None and declared != self._offset:", "if False:"),
+        ("probes",),
+        "wrong_content_is_not_committed",
+    ),
+    _mutant(
+        "digest-not-checked",
+        Patch(_WRITER, "if wanted is not None and digest != wanted:", "if not digest:"),
+        ("probes",),
+        "wrong_content_is_not_committed",
+    ),
+    _mutant(
+        "resumed-bytes-not-hashed",
+        Patch(
+            _WRITER,
+            "durable=self._parts.durable)\n            self._sink.take_what_is_there(self._offset)",
+            "durable=self._parts.durable)\n            self._sink.size = self._offset",
+        ),
+        ("probes",),
+        "resumed_bytes_are_hashed",
+    ),
+    _mutant(
+        "reads-not-verified",
+        Patch(_READER, "if not digest.matches(data):", "if not digest:"),
+        ("probes",),
+        "damage_is_not_served",
     ),
     _mutant(
         "ingest-row-stays",

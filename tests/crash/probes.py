@@ -187,12 +187,115 @@ def a_commit_meets_a_delete(root: Path) -> None:
 
         SqliteIndex.record = delete_first  # type: ignore[method-assign]
         try:
-            with contextlib.suppress(contentdb.AlreadyExistsError):
-                store.ingest("meets", io.BytesIO(content(0)))
+            store.ingest("meets", io.BytesIO(content(0)))
         finally:
             SqliteIndex.record = record  # type: ignore[method-assign]
-        if store.exists(digest_of(0)):
-            _must(store.read(digest_of(0)) == content(0), "a row without its file")
+        _must(store.exists(digest_of(0)), "a commit is lost to a delete before it")
+        _must(store.read(digest_of(0)) == content(0), "a row without its file")
+
+
+def _before(method: str, act: Callable[[], object]) -> contextlib.AbstractContextManager[None]:
+    """Act once, in another process, just before the index does something."""
+    return _beside(method, act, after=False)
+
+
+@contextlib.contextmanager
+def _beside(method: str, act: Callable[[], object], *, after: bool) -> Iterator[None]:
+    from contentdb.index.sqlite import SqliteIndex
+
+    original = getattr(SqliteIndex, method)
+    met: list[bool] = []
+
+    def meeting(self: SqliteIndex, *arguments: Any) -> Any:  # noqa: ANN401 - passed through
+        if met:
+            return original(self, *arguments)
+        met.append(True)
+        if not after:
+            met.append(_elsewhere(act))
+        result = original(self, *arguments)
+        if after:
+            met.append(_elsewhere(act))
+        return result
+
+    setattr(SqliteIndex, method, meeting)
+    try:
+        yield
+    finally:
+        setattr(SqliteIndex, method, original)
+    _must(met == [True, True], f"what should happen beside {method} fails")
+
+
+def _swept(root: Path) -> None:
+    with contentdb.open(root) as store:
+        list(store.sweep(older_than=0))
+
+
+def a_group_meets_a_delete(root: Path) -> None:
+    """A sweep takes files away between their names and their rows: they are stored again."""
+    with contentdb.open(root) as store:
+        with _before("record", lambda: _swept(root)):
+            results = list(store.add_many([content(0)]))
+        _must([info.digest for info in results] == [digest_of(0)], f"a sweep fails it: {results}")  # type: ignore[union-attr]
+        _must(store.read(digest_of(0)) == content(0), "a row without its file")
+
+
+def a_sweep_meets_a_commit(root: Path) -> None:
+    """An orphan gets its row just before it is swept: it stays."""
+    _planted(root, 0)
+
+    def add() -> None:
+        with contentdb.open(root) as other:
+            other.add(content(0))
+
+    with contentdb.open(root) as store:
+        with _before("unless_claimed", add):
+            list(store.sweep(older_than=0))
+        _must(store.read(digest_of(0)) == content(0), "an acknowledged blob is swept")
+
+
+def a_commit_follows_a_burial(root: Path) -> None:
+    """The blob is stored again just after its row went: nothing of the delete is left to do."""
+
+    def add() -> None:
+        with contentdb.open(root) as other:
+            other.add(content(900))
+
+    with contentdb.open(root) as store:
+        with _beside("bury", add, after=True):
+            store.delete(digest_of(900))
+        _must(store.exists(digest_of(900)), "an acknowledged commit is lost to an older delete")
+        _must(store.read(digest_of(900)) == content(900), "a row without its file")
+
+
+def a_group_is_spared_by_who_opens(root: Path) -> None:
+    """The temporary files of a batch are left alone by a process that opens the store."""
+
+    def look() -> None:
+        with contentdb.open(root) as other:
+            list(other.sweep(older_than=0))
+
+    with contentdb.open(root) as store:
+        with store.batch():
+            store.add(content(0))
+            _must(_elsewhere(look), "a store cannot be opened beside a batch")
+        _must(store.read(digest_of(0)) == content(0), "a batch lost what it was given")
+
+
+def a_blob_is_not_written_by_its_ingest(root: Path) -> None:
+    """A commit was killed between name and row: going on with its ref leaves the blob alone."""
+    name = digest_of(0)[7:]
+    blob = root / "blobs" / "sha256" / name[:2] / name
+    with contentdb.open(root) as store:
+        with store.writer("named") as writer:
+            writer.write(content(0))
+        (file,) = (root / "ingest").iterdir()
+        file.chmod(0o444)
+        os.link(file, blob)
+        with store.writer("named") as writer:
+            _must(writer.offset == len(content(0)), "bytes of a killed writer are lost")
+            writer.truncate()
+            writer.write(content(1))
+        _must(blob.read_bytes() == content(0), "a blob is written to")
 
 
 def a_delete_meets_a_commit(root: Path) -> None:
@@ -234,8 +337,29 @@ def a_fenced_writer_cannot_commit(root: Path) -> None:
         _must(_elsewhere(take), "a ref cannot be taken over from a removed lock file")
         with _refused(contentdb.ContentDBError, "a writer that lost its ref commits"):
             old.commit()
+        name = digest_of(0)[7:]
+        named = root / "blobs" / "sha256" / name[:2] / name
+        _must(not named.exists() or named.read_bytes() == content(0), "other bytes got its name")
         statuses = {status.ref: status.offset for status in store.statuses()}
         _must(statuses.get("fenced") == 3, "a writer that lost its ref ended another's ingest")
+
+
+def a_token_of_another_ends_a_commit(root: Path) -> None:
+    """The row names another writer: whatever the files look like, nothing is recorded."""
+    import sqlite3
+
+    def take() -> None:
+        connection = sqlite3.connect(root / "index.sqlite")
+        connection.execute("UPDATE ingests SET token = 'another'")
+        connection.commit()
+
+    with contentdb.open(root) as store:
+        writer = store.writer("taken")
+        writer.write(content(0))
+        _must(_elsewhere(take), "the row cannot be changed")
+        with _refused(contentdb.RefLockedError, "a commit is recorded for another writer"):
+            writer.commit()
+        _must(not store.exists(digest_of(0)), "a commit is recorded for another writer")
 
 
 def a_commit_ends_its_ingest(root: Path) -> None:
@@ -280,9 +404,16 @@ def nothing_is_followed(root: Path) -> None:
     with contentdb.open(root) as store:
         path = store.path(digest_of(900))
         path.unlink()
-        path.symlink_to(outside)
+        (outside.parent / "same").write_bytes(content(900))
+        path.symlink_to(outside.parent / "same")
         with _refused(contentdb.ContentDBError, "a symbolic link is read as a blob"):
             store.read(digest_of(900))
+        store.writer("planted").close()
+        (ingest,) = (root / "ingest").iterdir()
+        ingest.unlink()
+        ingest.symlink_to(outside)
+        with _refused(contentdb.ContentDBError, "a symbolic link is written to as an ingest"):
+            store.writer("planted").close()
 
 
 PROBES: Final[dict[str, Callable[[Path], None]]] = {
@@ -300,7 +431,13 @@ PROBES: Final[dict[str, Callable[[Path], None]]] = {
         damaged_files_are_replaced,
         a_commit_meets_a_delete,
         a_delete_meets_a_commit,
+        a_group_meets_a_delete,
+        a_sweep_meets_a_commit,
+        a_commit_follows_a_burial,
+        a_group_is_spared_by_who_opens,
+        a_blob_is_not_written_by_its_ingest,
         a_fenced_writer_cannot_commit,
+        a_token_of_another_ends_a_commit,
         a_commit_ends_its_ingest,
         a_sweep_spares_what_is_young,
         an_orphan_that_is_expected_is_spared,

@@ -21,6 +21,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { COUNT, KILL, FAIL, TEAR, SHORTEN };
@@ -190,6 +191,10 @@ ssize_t pread64(int fd, void *bytes, size_t size, off_t offset) {
     BY_FD(fd, READ, "read");
     return syscall(SYS_pread64, fd, bytes, size, offset);
 }
+ssize_t readv(int fd, const struct iovec *pieces, int count) {
+    BY_FD(fd, READ, "read");
+    return syscall(SYS_readv, fd, pieces, count);
+}
 int ftruncate(int fd, off_t size) {
     BY_FD(fd, TRUNCATE, "truncate");
     return syscall(SYS_ftruncate, fd, size);
@@ -269,6 +274,18 @@ int mkdir(const char *n, mode_t mode) { return mkdirat(AT_FDCWD, n, mode); }
 int fchmod(int fd, mode_t mode) {
     BY_FD(fd, CHMOD, "chmod");
     return syscall(SYS_fchmod, fd, mode);
+}
+int fchmodat(int d, const char *n, mode_t mode, int flags) {
+    BY_NAME(d, n, CHMOD, "chmod");
+    return syscall(SYS_fchmodat, d, n, mode, flags);
+}
+int futimens(int fd, const struct timespec times[2]) {
+    BY_FD(fd, CHMOD, "stamp");
+    return syscall(SYS_utimensat, fd, 0, times, 0);
+}
+int utimensat(int d, const char *n, const struct timespec times[2], int flags) {
+    BY_NAME(d, n, CHMOD, "stamp");
+    return syscall(SYS_utimensat, d, n, times, flags);
 }
 
 /* -- looking ------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@ import errno
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -33,7 +33,7 @@ os.fsync(root)
 
 
 def _run(
-    root: Path, tmp_path: Path, watched: Path | None = None, **aim: int
+    root: Path, tmp_path: Path, watched: Path | None = None, **aim: Any  # noqa: ANN401 - of several types
 ) -> tuple[int, str, Control]:
     library = shim.build()
     if library is None:
@@ -79,13 +79,18 @@ def test_the_process_dies_before_the_chosen_call(root: Path, tmp_path: Path) -> 
 
 
 def test_the_chosen_call_fails(root: Path, tmp_path: Path) -> None:
-    aim = {"mode": Mode.FAIL, "target": 3, "error": errno.EIO, "mask": CHANGING_CALLS}
+    aim: dict[str, Any] = {
+        "mode": Mode.FAIL,
+        "target": 3,
+        "error": errno.EIO,
+        "mask": CHANGING_CALLS,
+    }
     code, trace, _ = _run(root, tmp_path, **aim)
     assert code == 1
     assert "os.fsync(fd)" in trace or "Input/output error" in trace
 
 
 def test_half_a_write_is_reported_as_half(root: Path, tmp_path: Path) -> None:
-    aim = {"mode": Mode.SHORTEN, "target": 2, "mask": CHANGING_CALLS}
+    aim: dict[str, Any] = {"mode": Mode.SHORTEN, "target": 2, "mask": CHANGING_CALLS}
     code, _, _ = _run(root, tmp_path, **aim)
     assert code == 0

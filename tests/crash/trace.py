@@ -25,7 +25,7 @@ ROOT: Final = 0
 
 _CHECKOUT: Final = Path(__file__).resolve().parents[2]
 _CALLS: Final = (
-    "openat,open,creat,close,dup,dup2,dup3,read,write,pwrite64,writev,lseek,ftruncate,truncate,fallocate,fchmod,"
+    "openat,open,creat,close,dup,dup2,dup3,read,readv,write,pwrite64,writev,lseek,ftruncate,truncate,fallocate,fchmod,"
     "fchmodat,chmod,mkdir,mkdirat,rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmdir,"
     "fsync,fdatasync,syncfs,sync,copy_file_range,sendfile"
 )
@@ -158,7 +158,7 @@ class Recorder:
         handler = getattr(self, f"_on_{call[1]}", None)
         if handler is not None:
             handler(call[2], int(call[3]), began)
-        elif call[1] in {"writev", "copy_file_range", "sendfile", "truncate", "chmod", "fchmodat"}:
+        elif call[1] in {"writev", "sendfile", "truncate", "chmod"}:
             self._refuse(text)
 
     def _refuse(self, text: str) -> None:
@@ -258,6 +258,44 @@ class Recorder:
         if inode is not None:
             self.ops.append(Mode(inode, int(arguments.rsplit(",", 1)[1], 8)))
 
+    def _on_fchmodat(self, arguments: str, _: int, __: int) -> None:
+        (path,) = self._paths(arguments)
+        if path is not None:
+            mode = _split(arguments)[2]
+            self.ops.append(Mode(self._inodes[path], int(mode, 8)))
+
+    def _on_copy_file_range(self, arguments: str, count: int, _: int) -> None:
+        """What is copied is what the recording knows of the source by now."""
+        parts = _split(arguments)
+        source, target = self._inode(parts[0]), self._inode(parts[2])
+        if target is None or not count:
+            return
+        if source is None or parts[1] != "NULL" or parts[3] != "NULL":
+            raise NotImplementedError(f"a copy that the model does not know: {arguments[:200]}")
+        read, wrote = self._fd(parts[0])[0], self._fd(parts[2])[0]
+        data = self._contents(source)[self._at[read] : self._at[read] + count]
+        self.ops.append(Data(target, self._at[wrote], data))
+        self._at[read] += count
+        self._at[wrote] += count
+
+    def _contents(self, inode: int) -> bytes:
+        made = bytearray(self.base_data.get(inode, (b"", 0))[0])
+        for op in self.ops:
+            if isinstance(op, Data) and op.inode == inode:
+                made.extend(bytes(max(0, op.offset - len(made))))
+                made[op.offset : op.offset + len(op.data)] = op.data
+            elif isinstance(op, Size) and op.inode == inode:
+                del made[op.size :]
+                made.extend(bytes(op.size - len(made)))
+        return bytes(made)
+
+    def _on_fallocate(self, arguments: str, _: int, __: int) -> None:
+        """Blocks of zeros behind the file's end."""
+        inode = self._inode(arguments)
+        if inode is not None:
+            offset, size = map(int, _split(arguments)[2:])
+            self.ops.append(Size(inode, max(len(self._contents(inode)), offset + size)))
+
     def _on_mkdirat(self, arguments: str, _: int, __: int) -> None:
         (path,) = self._paths(arguments)
         if path is not None and path != self._root:
@@ -301,6 +339,7 @@ class Recorder:
         self.ops.append(Sync(None, began))
 
     _on_open = _on_creat = _on_openat
+    _on_readv = _on_read
     _on_dup2 = _on_dup3 = _on_dup
     _on_mkdir = _on_mkdirat
     _on_link = _on_linkat
