@@ -86,9 +86,7 @@ def _linger(rng: random.Random) -> Callable[[], None]:
     return partial(time.sleep, 0) if rng.random() < 0.1 else lambda: None
 
 
-def _with_a_lock(
-    folder: files.Directory, witness: _Witness, me: int, rng: random.Random
-) -> int:
+def _with_a_lock(folder: files.Directory, witness: _Witness, me: int, rng: random.Random) -> int:
     slot = rng.randrange(_REFS)
     wait: float | bool = rng.choice((0.0, 0.05, True))
     fd = locks.acquire(folder, f"ref {slot}", wait=wait)
@@ -101,9 +99,7 @@ def _with_a_lock(
     return 1
 
 
-def _with_a_writer(
-    store: contentdb.Store, witness: _Witness, me: int, rng: random.Random
-) -> int:
+def _with_a_writer(store: contentdb.Store, witness: _Witness, me: int, rng: random.Random) -> int:
     slot = rng.randrange(_REFS)
     try:
         writer = store.writer(f"ref {slot}", wait=rng.choice((False, 0.05, True)))
@@ -159,7 +155,7 @@ def holdings(plan: Plan) -> Outcome:
     return Outcome(got, found, notes)
 
 
-# -- from a SIGKILL to the next holder -----------------------------------------------------------------
+# -- from a SIGKILL to the next holder -------------------------------------------------------------
 
 _LIMIT_S: Final = 0.020
 

@@ -20,7 +20,7 @@ __all__ = ["PROGRAMS", "TROUPES", "Explored", "explore", "schedules"]
 
 
 class World(NamedTuple):
-    """All that there is at one moment. The file is None, or whether it is whole, and which it is."""
+    """All that there is at one moment. A file is whole or not, and has a number of its own."""
 
     file: tuple[bool, int] | None
     row: str | None
@@ -108,7 +108,7 @@ _COMMIT: Final = {
     "record": _record,
 }
 
-# -- a deletion: a tombstone, then under the lock again the file, then the row -----------------------
+# -- a deletion: a tombstone, then under the lock again the file, then the row ---------------------
 
 
 def _entomb(world: World, me: int) -> World:
@@ -140,7 +140,7 @@ _DELETE: Final = {
     "bury": _bury,
 }
 
-# -- a sweep of orphans ------------------------------------------------------------------------------
+# -- a sweep of orphans ----------------------------------------------------------------------------
 
 
 def _see_orphan(world: World, me: int) -> World:
@@ -169,7 +169,7 @@ _SWEEP: Final = {
     "move": _moved_away,
 }
 
-# -- adopting an orphan --------------------------------------------------------------------------------
+# -- adopting an orphan ----------------------------------------------------------------------------
 
 
 def _find_orphan(world: World, me: int) -> World:
@@ -204,7 +204,7 @@ _ADOPT: Final = {
     "record": _adopt_record,
 }
 
-# -- quarantine of a damaged file ------------------------------------------------------------------------
+# -- quarantine of a damaged file ------------------------------------------------------------------
 
 
 def _identify(world: World, me: int) -> World:
@@ -238,7 +238,7 @@ _QUARANTINE: Final = {
     "mark": _mark,
 }
 
-# -- what must not be: shown to be seen ------------------------------------------------------------------
+# -- what must not be: shown to be seen ------------------------------------------------------------
 
 
 def _row_first(world: World, me: int) -> World:
@@ -369,7 +369,9 @@ def _state(world: World) -> str:
 
 def schedules(plan: Plan) -> Outcome:
     """Explore every troupe from every beginning."""
-    cases: list[tuple[tuple[str, ...], str]] = [(troupe, beginning) for troupe in TROUPES for beginning in _BEGINNINGS]
+    cases: list[tuple[tuple[str, ...], str]] = [
+        (troupe, beginning) for troupe in TROUPES for beginning in _BEGINNINGS
+    ]
     if plan.case is not None:
         names, beginning = plan.case.split(":")
         cases = [(tuple(names.split("+")), beginning)]

@@ -66,7 +66,7 @@ def outcomes(calls: list[Call], state: str) -> set[str]:
 
 
 def _loosened(call: Call, calls: list[Call]) -> Call:
-    """Where a commit's file may be adopted before its row is recorded, the commit finds that row."""
+    """Where a commit's file may be adopted before it has its row, the commit finds that row."""
     if call.told == "exists":
         return call._replace(name="add", told="stored")
     if call.name == "upkeep" and any(

@@ -45,7 +45,7 @@ def _blob(root: Path, data: bytes) -> Path:
     return root / "blobs" / "sha256" / name[:2] / name
 
 
-# -- what is planted -----------------------------------------------------------------------------------
+# -- what is planted -------------------------------------------------------------------------------
 
 
 def _link(path: Path, outside: Path) -> None:
@@ -137,9 +137,7 @@ PLACES: Final[dict[str, Callable[[Path], Path]]] = {
     "a temporary": lambda root: root / "ingest" / f".{'0' * 32}",
     "ingest": lambda root: root / "ingest",
     "something in the trash": lambda root: root / "trash" / "something",
-    "the trash's name of a blob": lambda root: (
-        root / "trash" / _digest(_STORED).replace(":", "-")
-    ),
+    "the trash's name of a blob": lambda root: root / "trash" / _digest(_STORED).replace(":", "-"),
     "trash": lambda root: root / "trash",
     "quarantine": lambda root: root / "quarantine",
     "index": lambda root: root / "index.sqlite",
@@ -149,7 +147,7 @@ PLACES: Final[dict[str, Callable[[Path], Path]]] = {
     "a stray": lambda root: root / "stray",
 }
 
-# -- what is called ------------------------------------------------------------------------------------
+# -- what is called --------------------------------------------------------------------------------
 
 
 def _swept(store: contentdb.Store) -> object:
@@ -210,7 +208,7 @@ def _raised(answer: object) -> object:
     return answer
 
 
-# -- one case ------------------------------------------------------------------------------------------
+# -- one case --------------------------------------------------------------------------------------
 
 
 def _look(outside: Path) -> dict[str, tuple[object, ...]]:
@@ -289,7 +287,9 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _some(folder: Path, cases: list[tuple[str, str, str]], plan: Plan) -> tuple[int, list[Violation]]:
+def _some(
+    folder: Path, cases: list[tuple[str, str, str]], plan: Plan
+) -> tuple[int, list[Violation]]:
     template = folder / "template"
     folder.mkdir()
     _template(template)
@@ -325,9 +325,7 @@ def plants(plan: Plan) -> Outcome:
     cases = chosen(cases, plan)
     with place("plants") as folder:
         jobs = min(plan.jobs, len(cases))
-        works = [
-            partial(_some, folder / f"{job}", cases[job::jobs], plan) for job in range(jobs)
-        ]
+        works = [partial(_some, folder / f"{job}", cases[job::jobs], plan) for job in range(jobs)]
         answers = crew(works)
     found = [violation for _, violations in answers for violation in violations]
     notes = f"{len(PLANTS)} things in {len(PLACES)} places, {len(CALLS)} calls"

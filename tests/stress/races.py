@@ -1,4 +1,4 @@
-"""Actors of the real store that meet at every step: commits, deletes, sweeps, repairs of one content.
+"""Actors of the real store that meet at every step: commits, deletes, sweeps, repairs of one blob.
 
 A case is a scene and a schedule: ``commit-delete:7@1,12@0`` lets actor 1 go on before step 7 and
 actor 0 before step 12. First come all schedules of few switches, then random ones of more.
@@ -7,17 +7,16 @@ actor 0 before step 12. First come all schedules of few switches, then random on
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import sys
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import contentdb
 from contentdb import Digest, shards, verify
 from contentdb.index import State
-from contentdb.layout import shard_name
+from contentdb.layout import SHARDS, shard_name
 from tests.crash.suite import Outcome, Plan, Violation
 from tests.stress.crew import crew, place
 from tests.stress.order import ABSENT, BAD, LIVE, MARKED, ORPHAN, Call, outcomes
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["SCENES", "races"]
 
 _ACTORS: Final = 3
-_LISTING: Final = (shards, verify, sys.modules["contentdb.reindex"])
+_LISTING: Final[tuple[Any, ...]] = (shards, verify, sys.modules["contentdb.reindex"])
 """What goes through all shards; the name of the last is a function's as well."""
 _OTHER: Final = "other"
 """A second namespace over the same files."""
@@ -152,7 +151,7 @@ def _both(*acts: Callable[[Stage, contentdb.Store], None]) -> Callable[..., None
 _one = partial(_commit, ref="one")
 _two = partial(_commit, ref="two")
 
-# -- how it begins -----------------------------------------------------------------------------------
+# -- how it begins ---------------------------------------------------------------------------------
 
 
 def _nothing(_stage: Stage) -> str:
@@ -231,7 +230,7 @@ SCENES: Final[dict[str, Scene]] = {
     ),
 }
 
-# -- one run -----------------------------------------------------------------------------------------
+# -- one run ---------------------------------------------------------------------------------------
 
 
 class Theatre:
@@ -304,11 +303,11 @@ class Theatre:
             claimed = claimed or now == LIVE
             if now not in ends:
                 yield f"{namespace}: {now} in the end, though {ends or 'no order'} explains {calls}"
-        if left := os.listdir(self._root / "trash"):
+        if left := _names(self._root / "trash"):
             yield f"left in the trash: {left}"
             for name in left:
                 (self._root / "trash" / name).unlink()
-        yield from self._ingests(stage)
+        yield from self._ingests()
 
     def _state(self, stage: Stage, namespace: str, *, claimed: bool) -> str:
         with self._store(namespace, _ACTORS).parts() as parts:
@@ -324,34 +323,38 @@ class Theatre:
             return LIVE
         return BAD if stage.file.exists() else "a live row without its file"
 
-    def _ingests(self, stage: Stage) -> Iterator[str]:
+    def _ingests(self) -> Iterator[str]:
         """Nobody holds a ref, and rows and files of ingests are the same."""
         rows = {status.ref: status for status in self._observer.statuses()}
-        names = os.listdir(self._root / "ingest")
+        names = _names(self._root / "ingest")
         if len(rows) != len(names):
             yield f"ingests {sorted(rows)} and files {names} differ"
         for ref, status in rows.items():
             if status.held:
                 yield f"{ref!r} is held by nobody"
             self._observer.abort(ref)
-        for name in os.listdir(self._root / "ingest"):
+        for name in _names(self._root / "ingest"):
             (self._root / "ingest" / name).unlink()
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 @contextmanager
 def _one_shard(name: str) -> Iterator[None]:
     """Let sweeps, verifies and reindexes look into one shard instead of 256."""
-    kept = shards.SHARDS
+    kept = SHARDS
     for module in _LISTING:
-        module.SHARDS = (name,)  # type: ignore[misc,attr-defined]  # for the length of a run
+        module.SHARDS = (name,)
     try:
         yield
     finally:
         for module in _LISTING:
-            module.SHARDS = kept  # type: ignore[misc,attr-defined]
+            module.SHARDS = kept
 
 
-# -- all runs ------------------------------------------------------------------------------------------
+# -- all runs --------------------------------------------------------------------------------------
 
 
 def _few_switches(steps: int, actors: int) -> Iterator[tuple[Switch, ...]]:
@@ -416,8 +419,8 @@ def races(plan: Plan) -> Outcome:
         if plan.case is not None:
             name, switches = _heard(plan.case)
             with ExitStack() as leave, seam():
-                found, steps = Theatre(folder / "store", leave).play(name, switches)
-            return Outcome(1, [Violation(plan.case, what) for what in found], f"{steps} steps")
+                wrong, steps = Theatre(folder / "store", leave).play(name, switches)
+            return Outcome(1, [Violation(plan.case, what) for what in wrong], f"{steps} steps")
         names = list(plan.scenarios or SCENES)
         each = max(1, (plan.limit or 100_000) // len(names))
         parts = [

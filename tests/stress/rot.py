@@ -14,7 +14,6 @@ import shutil
 from contextlib import closing, suppress
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import contentdb
@@ -23,6 +22,7 @@ from tests.stress.crew import crew, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 __all__ = ["DAMAGES", "PAGE_DAMAGES", "damaged_files", "damaged_pages"]
 
@@ -40,7 +40,7 @@ def _digest(data: bytes) -> str:
     return "sha256:" + sha256(data).hexdigest()
 
 
-# -- files -------------------------------------------------------------------------------------------
+# -- files -----------------------------------------------------------------------------------------
 
 
 def _flipped(data: bytes, rng: random.Random) -> bytes:
@@ -135,57 +135,71 @@ class _Damaged(NamedTuple):
     number: int
 
 
-def _files(root: Path, first: int, count: int, seed: int) -> tuple[int, list[tuple[str, str]]]:
-    """Damage nine of ten blobs of a store; how many, and what went wrong."""
-    rng = random.Random(f"{seed} {first}")
-    contents = {number: _content(number) for number in range(first, first + count * 10 // 9)}
-    found: list[tuple[str, str]] = []
-    kinds = [*DAMAGES, *DAMAGES, *_OTHERWISE]
-    with contentdb.open(root, durability="process") as store:
-        for _ in store.add_many(contents.values()):
-            pass
-        damaged: dict[str, _Damaged] = {}
-        for number in rng.sample(sorted(contents), count):
+class _Rotten:
+    """A store of which nine blobs of ten are damaged."""
+
+    def __init__(self, root: Path, first: int, count: int, seed: int) -> None:
+        self._root = root
+        self._seed = seed
+        self._rng = random.Random(f"{seed} {first}")
+        numbers = range(first, first + count * 10 // 9)
+        self._contents = {number: _content(number) for number in numbers}
+        self._chosen = self._rng.sample(numbers, count)
+        self._damaged: dict[str, _Damaged] = {}
+        self.found: list[tuple[str, str]] = []
+
+    def _wrong(self, digest: object, what: str) -> None:
+        one = self._damaged.get(str(digest), _Damaged("whole", 0))
+        self.found.append((f"{one.kind}:{one.number}", what))
+
+    def run(self) -> None:
+        """Damage, find, read, repair, store again, reindex."""
+        with contentdb.open(self._root, durability="process") as store:
+            for _ in store.add_many(self._contents.values()):
+                pass
+            self._damage(store)
+            self._find(store)
+            # One half is repaired before anybody has read it, the other is read first.
+            self._read(store, self._rng.sample(sorted(self._damaged), len(self._damaged) // 2))
+            for repaired in contentdb.repair(store, store.verify(quick=bool(self._seed % 2))):
+                if repaired.action == "left alone":
+                    self._wrong(repaired.finding.digest, "the repair leaves it alone")
+            self._read(store, list(self._damaged))
+            self._heal(store)
+        self.found += [("reindex", what) for what in _reindexed(self._root, self._contents)]
+
+    def _damage(self, store: contentdb.Store) -> None:
+        kinds = [*DAMAGES, *DAMAGES, *_OTHERWISE]
+        for number in self._chosen:
             kind = kinds[number % len(kinds)]
-            digest = _digest(contents[number])
-            _damage(store.path(digest), kind, contents[number], rng)
-            damaged[digest] = _Damaged(kind, number)
+            digest = _digest(self._contents[number])
+            _damage(store.path(digest), kind, self._contents[number], self._rng)
+            self._damaged[digest] = _Damaged(kind, number)
 
-        def wrong(digest: str, what: str) -> None:
-            one = damaged.get(digest, _Damaged("whole", 0))
-            found.append((f"{one.kind}:{one.number}", what))
-
+    def _find(self, store: contentdb.Store) -> None:
         for quick in (True, False):
             named = {str(finding.digest) for finding in store.verify(quick=quick)}
-            for digest in damaged.keys() - named:
-                wrong(digest, f"verify(quick={quick}) does not find it")
-            for digest in named - damaged.keys():
-                wrong(digest, f"verify(quick={quick}) finds a whole blob")
-        # One half is repaired before anybody has read it, the other is read first.
-        read_first = set(rng.sample(sorted(damaged), len(damaged) // 2))
-        for digest in read_first:
-            for way, data in _reads(store, digest, root.parent):
-                wrong(digest, f"{way} serves {len(data)} bytes of it")
-        for repaired in contentdb.repair(store, store.verify(quick=bool(seed % 2))):
-            if repaired.action == "left alone":
-                wrong(str(repaired.finding.digest), f"the repair leaves {repaired.finding} alone")
-        for digest in damaged:
-            for way, data in _reads(store, digest, root.parent):
-                wrong(digest, f"{way} serves {len(data)} bytes of it after the repair")
-        for digest, one in damaged.items():
-            _stored_again(store, digest, contents[one.number], rng)
-        for number, data in contents.items():
+            for digest in self._damaged.keys() - named:
+                self._wrong(digest, f"verify(quick={quick}) does not find it")
+            for digest in named - self._damaged.keys():
+                self._wrong(digest, f"verify(quick={quick}) finds a whole blob")
+
+    def _read(self, store: contentdb.Store, digests: list[str]) -> None:
+        for digest in digests:
+            for way, data in _reads(store, digest, self._root.parent):
+                self._wrong(digest, f"{way} serves {len(data)} bytes of it")
+
+    def _heal(self, store: contentdb.Store) -> None:
+        for digest, one in self._damaged.items():
+            _stored_again(store, digest, self._contents[one.number], self._rng)
+        for number, data in self._contents.items():
             if store.read(_digest(data)) != data:
-                wrong(_digest(data), f"content {number} is not healed")
+                self._wrong(_digest(data), f"content {number} is not healed")
         for finding in store.verify():
-            wrong(str(finding.digest), f"after all was stored again: {finding}")
-    found += [("reindex", what) for what in _reindexed(root, contents)]
-    return len(damaged), found
+            self._wrong(finding.digest, f"after all was stored again: {finding}")
 
 
-def _stored_again(
-    store: contentdb.Store, digest: str, data: bytes, rng: random.Random
-) -> None:
+def _stored_again(store: contentdb.Store, digest: str, data: bytes, rng: random.Random) -> None:
     """By one of the ways in."""
     way = rng.randrange(3)
     if way == 0:
@@ -237,12 +251,14 @@ def _one_store(
 ) -> tuple[int, list[tuple[str, str]]]:
     folder.mkdir()
     try:
-        return _files(folder / "store", first, count, seed)
+        rotten = _Rotten(folder / "store", first, count, seed)
+        rotten.run()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    return count, rotten.found
 
 
-# -- pages of the index --------------------------------------------------------------------------------
+# -- pages of the index ----------------------------------------------------------------------------
 
 _BLOBS: Final = 400
 _PAGE: Final = 4_096

@@ -17,6 +17,7 @@ import time
 from contextlib import closing, suppress
 from hashlib import sha256
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import contentdb
@@ -25,7 +26,6 @@ from tests.stress.crew import place, started
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 __all__ = ["soak"]
 
@@ -58,6 +58,7 @@ class _Worker:
     def __init__(self, root: Path, diary: Path, number: int, seed: str) -> None:
         self._rng = random.Random(seed)
         self._number = number
+        self._diary = diary
         self._fd = os.open(diary, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         have, going, last = _read_diary(diary)
         self._mine = sorted(have)
@@ -141,7 +142,7 @@ class _Worker:
                 if self._store.read(_digest(data)) != data:
                     self._say("WRONG", number, "other bytes were served")
             except contentdb.NotFoundError:
-                if number in _read_diary_of(self._fd)[0]:
+                if number in _read_diary(self._diary)[0]:
                     self._say("WRONG", number, "it is not found")
             except contentdb.CorruptBlobError as error:
                 self._say("WRONG", number, f"{error}")
@@ -167,11 +168,13 @@ class _Worker:
                 self._store.delete(_digest(data))
         else:
             ref = f"common {self._rng.randrange(5)}"
-            with suppress(contentdb.RefLockedError, contentdb.AlreadyExistsError):
-                with self._store.writer(ref) as writer:
-                    writer.truncate()
-                    writer.write(data)
-                    writer.commit(labels={"by": f"{self._number}"})
+            with (
+                suppress(contentdb.RefLockedError, contentdb.AlreadyExistsError),
+                self._store.writer(ref) as writer,
+            ):
+                writer.truncate()
+                writer.write(data)
+                writer.commit(labels={"by": f"{self._number}"})
 
     def _common_read(self) -> None:
         number = self._rng.randrange(_COMMON)
@@ -229,12 +232,6 @@ def _read_diary(diary: Path) -> tuple[set[int], set[int], int]:
     return have, going, last
 
 
-def _read_diary_of(fd: int) -> tuple[set[int], set[int], int]:
-    from pathlib import Path
-
-    return _read_diary(Path(os.readlink(f"/proc/self/fd/{fd}")))
-
-
 class _Watch:
     """The largest that was seen of what must stay bounded."""
 
@@ -248,7 +245,9 @@ class _Watch:
             self.wal_bytes = max(self.wal_bytes, self._wal.stat().st_size)
         for pid in pids:
             with suppress(OSError):
-                self.descriptors = max(self.descriptors, len(os.listdir(f"/proc/{pid}/fd")))
+                self.descriptors = max(
+                    self.descriptors, len(list(Path(f"/proc/{pid}/fd").iterdir()))
+                )
 
 
 def _run(folder: Path, plan: Plan, watch: _Watch) -> tuple[int, list[str]]:
@@ -307,24 +306,29 @@ def _judged(folder: Path) -> Iterator[str]:
             yield "opening took over a minute"
         for number in range(_PROCESSES):
             yield from _judged_diary(store, folder / f"diary {number}", number)
-        for finding in list(store.verify()):
-            if finding.kind != "orphan":
-                yield f"verify: {finding.kind} {finding.path}: {finding.detail}"
-        for _ in contentdb.repair(store, store.verify(quick=True)):
-            pass
-        yield from (f"after the repair: {finding}" for finding in store.verify(quick=True))
-        for status in store.statuses():
-            if status.held:
-                yield f"{status.ref!r} is held by nobody"
-        for _ in store.sweep(older_than=0):
-            pass
+        yield from _judged_whole(store)
     for name in ("ingest", "trash", "quarantine"):
-        if left := os.listdir(folder / "store" / name):
+        if left := [path.name for path in (folder / "store" / name).iterdir()]:
             yield f"left in {name}/: {left[:3]}"
     with closing(sqlite3.connect(folder / "store" / "index.sqlite")) as connection:
         verdict = connection.execute("PRAGMA integrity_check").fetchone()[0]
         if verdict != "ok":
             yield f"integrity_check: {verdict}"
+
+
+def _judged_whole(store: contentdb.Store) -> Iterator[str]:
+    """What kills leave is an orphan at worst, and goes."""
+    for finding in list(store.verify()):
+        if finding.kind != "orphan":
+            yield f"verify: {finding.kind} {finding.path}: {finding.detail}"
+    for _ in contentdb.repair(store, store.verify(quick=True)):
+        pass
+    yield from (f"after the repair: {finding}" for finding in store.verify(quick=True))
+    for status in store.statuses():
+        if status.held:
+            yield f"{status.ref!r} is held by nobody"
+    for _ in store.sweep(older_than=0):
+        pass
 
 
 def _judged_diary(store: contentdb.Store, diary: Path, number: int) -> Iterator[str]:

@@ -30,9 +30,7 @@ _CLONE_NEWPID: Final = 0x20000000  # linux/sched.h
 class _Holder:
     """A child that holds a ref until it is let go or ended."""
 
-    def __init__(
-        self, root: Path, ref: str, before: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, root: Path, ref: str, before: Callable[[], None] = lambda: None) -> None:
         self._said, told = os.pipe()
         heard, self._tell = os.pipe()
 
@@ -77,9 +75,7 @@ class _Holder:
 
 
 @contextlib.contextmanager
-def _held(
-    root: Path, ref: str, before: Callable[[], None] = lambda: None
-) -> Iterator[_Holder]:
+def _held(root: Path, ref: str, before: Callable[[], None] = lambda: None) -> Iterator[_Holder]:
     holder = _Holder(root, ref, before)
     try:
         yield holder
@@ -260,7 +256,7 @@ def by_one_with_a_clock_ahead(root: Path, ref: str) -> Iterator[str]:
 
 
 def its_lock_file_removed(root: Path, ref: str) -> Iterator[str]:
-    """By hand: the ref can be taken then, and the old holder ends nobody's ingest and harms no blob."""
+    """By hand: the ref can be taken then, and the old holder harms neither ingest nor blob."""
     with _held(root, ref) as holder:
         for path in (root / "ingest").iterdir():
             path.unlink()

@@ -1,0 +1,62 @@
+"""A share of every suite of this folder, and that the suites see what they look for."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from contentdb.index.sqlite import SqliteIndex
+from tests.crash.suite import Plan, Suite, UnavailableError
+from tests.stress.model import explore
+from tests.stress.order import ABSENT, LIVE, Call, outcomes
+from tests.stress.races import races
+from tests.stress.suites import SUITES
+
+
+@pytest.mark.crash
+@pytest.mark.parametrize("suite", [pytest.param(suite, id=suite.name) for suite in SUITES])
+def test_no_promise_is_broken(suite: Suite) -> None:
+    plan = suite.share._replace(seed=int(os.environ.get("CRASH_SEED", "1")))
+    try:
+        outcome = suite.run(plan)
+    except UnavailableError as error:
+        pytest.skip(str(error))
+    assert not outcome.violations, outcome.line(suite.name)
+    assert outcome.tried > 0
+
+
+def test_an_order_explains_what_was_told() -> None:
+    """A commit that ended before the delete began cannot be the one that stayed."""
+    commit = Call("commit", 0, 3, "stored")
+    delete = Call("delete", 5, 9, "done")
+    assert outcomes([commit, delete], ABSENT) == {ABSENT}
+    assert outcomes([commit._replace(ended=6), delete], LIVE) == {LIVE}
+    assert outcomes([commit, delete], LIVE) == set()
+
+
+@pytest.mark.parametrize(
+    "troupe", [("commit", "naive delete"), ("blind commit", "delete")], ids="-".join
+)
+def test_the_model_sees_a_wrong_protocol(troupe: tuple[str, ...]) -> None:
+    """The row before the file, and a commit that does not look whether its file is there."""
+    assert explore(troupe, LIVE).violations
+
+
+def test_the_stepping_sees_a_wrong_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit that does not look whether its file is there, in the real store."""
+    from contentdb.publish import Candidate
+
+    monkeypatch.setattr(Candidate, "present", lambda _self: True)
+    outcome = races(Plan(limit=300, scenarios=("commit-delete",), jobs=1))
+    assert outcome.violations
+    again = races(Plan(case=outcome.violations[0].case))
+    assert again.violations == outcome.violations[: len(again.violations)]
+
+
+def test_the_seam_is_put_back() -> None:
+    """A suite leaves the store as it was for the tests after it."""
+    blob = SqliteIndex.blob
+    races(Plan(limit=1, scenarios=("commit-delete",), jobs=1))
+    assert SqliteIndex.blob is blob
+    assert blob.__qualname__ == "SqliteIndex.blob"
