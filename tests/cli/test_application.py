@@ -8,20 +8,35 @@ import click
 import pytest
 from click.testing import CliRunner
 
+import contentdb as library
 from contentdb import errors
 from contentdb.cli.app import COMMANDS, contentdb
 from contentdb.cli.failures import Terminated, exit_code_of
+from tests.cli.shell import PROGRAM, only_line, run, stored
 
-DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 HEAVY = ("sqlalchemy", "alembic", "rich", "grpc", "urllib3", "asyncio", "re2")
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_a_command_is_found_explains_itself_and_is_in_the_docs(name: str) -> None:
-    result = CliRunner().invoke(contentdb, [name, "--help"])
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_a_command_is_found_and_explains_itself(name: str, option: str) -> None:
+    result = CliRunner().invoke(contentdb, [name, option])
     assert result.exit_code == 0, result.output
-    assert "Usage: contentdb" in result.output
-    assert f"`{name}" in DOCS.read_text()
+    assert f"Usage: contentdb {name}" in result.output
+
+
+def test_help_has_a_whole_line_for_each_command() -> None:
+    result = CliRunner().invoke(contentdb, ["--help"])
+    assert result.exit_code == 0
+    for name in COMMANDS:
+        assert f"\n  {name} " in result.stdout
+    assert "..." not in result.stdout.partition("What comes in")[2]
+
+
+def test_without_a_command_the_help_is_told_and_it_is_exit_2() -> None:
+    result = CliRunner().invoke(contentdb, [])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("Usage: contentdb")
 
 
 @pytest.mark.parametrize("name", ["path", "ingest", "ls"])
@@ -35,17 +50,39 @@ def test_fast_commands_import_nothing_heavy(name: str) -> None:
     assert done.stdout.split() == []
 
 
-def test_an_unknown_command_is_one_line_and_exit_2() -> None:
-    result = CliRunner().invoke(contentdb, ["nope"])
-    assert result.exit_code == 2
-    assert result.stderr.count("\n") == 1
-    assert result.stderr.startswith("contentdb: no such command")
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["lss"], "no such command 'lss'; did you mean ls?"),
+        (["lss", "-h"], "no such command 'lss'; did you mean ls?"),
+        (["ingst", "x"], "did you mean ingest or init?"),
+        (["xyzzy"], "no such command 'xyzzy' (see contentdb --help)"),
+        (["ls", "--fliter", "x"], "--filter"),
+        (["--rot", "x", "ls"], "--root"),
+        (["path"], "(see contentdb path --help)"),
+        (["du", "more"], "(see contentdb du --help)"),
+    ],
+)
+def test_a_wrong_word_is_one_line_with_advice_and_exit_2(words: list[str], advice: str) -> None:
+    result = CliRunner().invoke(contentdb, words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert only_line(result.stderr).startswith("contentdb: ")
+    assert advice in result.stderr
 
 
-def test_ingest_needs_a_ref_or_a_digest() -> None:
-    result = CliRunner().invoke(contentdb, ["ingest"])
-    assert result.exit_code == 2
-    assert "give a REF, or --expected-digest" in result.stderr
+def test_the_version_is_the_library_s() -> None:
+    result = CliRunner().invoke(contentdb, ["--version"])
+    assert only_line(result.stdout).endswith(library.__version__)
+
+
+def test_the_script_and_the_module_are_the_same(root: Path) -> None:
+    (digest,) = stored(root, b"hello")
+    script = Path(sys.executable).with_name("contentdb")
+    words = [str(script), "--root", str(root), "path", digest]
+    done = subprocess.run(words, capture_output=True, check=False)
+    assert done.stdout == run(root, "path", digest).stdout
+    usage = subprocess.run([*PROGRAM, "-h"], capture_output=True, text=True, check=True).stdout
+    assert usage.startswith("Usage: contentdb ")
 
 
 @pytest.mark.parametrize(
@@ -66,9 +103,3 @@ def test_ingest_needs_a_ref_or_a_digest() -> None:
 )
 def test_the_class_of_an_error_decides_the_exit_code(error: BaseException, code: int) -> None:
     assert exit_code_of(error) == code
-
-
-def test_doctor_passes_here_and_leaves_nothing(tmp_path: Path) -> None:
-    result = CliRunner().invoke(contentdb, ["--root", str(tmp_path), "doctor"])
-    assert result.exit_code == 0, result.output
-    assert list(tmp_path.iterdir()) == []
