@@ -79,6 +79,8 @@ class Managing(Opened):
             raise MalformedDigestError(
                 text, "a digest, or its beginning, is hexadecimal, after an algorithm and a colon"
             )
+        if form[1] and len(form[2]) > ALGORITHMS[form[1]]:
+            return Digest(text)  # which says what is wrong with it
         algorithms = [form[1]] if form[1] else list(ALGORITHMS)
         found = [
             digest
