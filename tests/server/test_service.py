@@ -217,6 +217,29 @@ def test_a_client_has_so_many_ingests_and_no_more(tmp_path: Path, socket_path: P
         channel.close()
 
 
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [(Limits(client_calls=2), "2 calls"), (Limits(calls=2), "Concurrent RPC limit")],
+)
+def test_so_many_calls_at_once_and_no_more(
+    tmp_path: Path, socket_path: Path, limits: Limits, text: str
+) -> None:
+    from contentdb.remote.writer import RemoteWriter
+
+    with Server(tmp_path / "store", limits=limits) as server:
+        server.listen_unix(socket_path)
+        server.start()
+        channel = Channel(str(socket_path), "default", None)
+        held = [RemoteWriter(channel, f"{n}", total=None, expected=None) for n in range(2)]
+        with pytest.raises(grpc.RpcError, match=text) as caught:
+            channel.list_statuses(wire.ListStatusesRequest())
+        error: Any = caught.value
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        for writer in held:
+            writer.close()
+        channel.close()
+
+
 def test_it_tells_its_health(served: Path) -> None:
     with grpc.insecure_channel(f"unix:{served}") as channel:
         health = health_pb2_grpc.HealthStub(channel)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from click.testing import CliRunner
 
 import contentdb
+from contentdb.cli.app import contentdb as command
 from contentdb.remote import connect
 from contentdb.remote.channel import Credentials
 from contentdb.server.daemon import ListenError, Server, Tls
@@ -62,6 +65,22 @@ def test_a_client_with_a_certificate_is_served(address: str, ours: Path) -> None
     with connect(address, credentials=credentials(ours, ours)) as store:
         info = store.add(b"hello")
         assert store.read(info.digest) == b"hello"
+
+
+def test_the_commands_do_it_too(ours: Path, tmp_path: Path) -> None:
+    serve = [sys.executable, "-m", "contentdb", "--root", str(tmp_path / "store"), "serve"]
+    serve += ["--listen", "localhost:0", "--tls-key", str(ours / "server.key")]
+    serve += ["--tls-cert", str(ours / "server.pem"), "--tls-client-ca", str(ours / "ca.pem")]
+    with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        address = server.stderr.readline().removeprefix("serving on ").strip()
+        words = ["--address", address, "--client-key", str(ours / "client.key")]
+        words += ["--client-cert", str(ours / "client.pem"), "--server-ca", str(ours / "ca.pem")]
+        told = CliRunner().invoke(command, [*words, "ingest", "-q", "r"], input=b"hello")
+        listed = CliRunner().invoke(command, [*words, "ls", "-q"])
+        server.terminate()
+    assert told.exit_code == 0, told.output
+    assert listed.output.strip() == contentdb.Digest.of(b"hello")
 
 
 def test_a_stranger_is_not(address: str, ours: Path, tmp_path: Path) -> None:
