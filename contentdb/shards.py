@@ -164,7 +164,7 @@ class Shards:
 
     def stamp(self, digest: Digest, moment_ns: int) -> None:
         """Set a blob's time of modification, if its file is there; see `contentdb.known`."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, StorageError):  # its algorithm may never have been used
             os.utime(
                 f"{digest[7:9]}/{digest[7:]}",
                 ns=(moment_ns, moment_ns),

@@ -29,3 +29,9 @@ def test_a_device_in_a_blobs_place_is_not_read(store: contentdb.Store, root: Pat
     assert done.action == "quarantined"
     store.add(b"content")
     assert store.read(info.digest) == b"content"
+
+
+def test_deleting_content_of_an_algorithm_never_used_is_absence(store: contentdb.Store) -> None:
+    """Its shards are not there."""
+    with pytest.raises(contentdb.NotFoundError):
+        store.delete(contentdb.Digest.of(b"content", "sha512"))
