@@ -140,9 +140,8 @@ def _command(store: contentdb.Store, texts: Texts) -> None:
     from contentdb.cli.app import contentdb as command
 
     name = _COMMANDS[len("".join(texts)) % len(_COMMANDS)]
-    given = io.TextIOWrapper(io.BytesIO(b""))
     kept = sys.stdin, sys.stdout, sys.stderr
-    sys.stdin, sys.stdout, sys.stderr = given, io.StringIO(), io.StringIO()
+    sys.stdin, sys.stdout, sys.stderr = (io.TextIOWrapper(io.BytesIO()) for _ in kept)
     try:
         command.main(["--root", str(store.root), name, *texts], prog_name="contentdb")
     except SystemExit as stop:
