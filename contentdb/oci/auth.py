@@ -14,16 +14,18 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlencode
 
+from contentdb.oci.broken import BrokenError, OversizeError
 from contentdb.oci.errors import HostileRegistryError, InvalidManifestError, UnauthorizedError
 from contentdb.oci.reference import DEFAULT_REGISTRY
 from contentdb.oci.strict_json import parse_object
-from contentdb.oci.transport import BrokenError, OversizeError, is_loopback, target_of
+from contentdb.oci.target import is_loopback, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from contentdb.oci.credentials import Credentials
-    from contentdb.oci.transport import Target, Transport
+    from contentdb.oci.target import Target
+    from contentdb.oci.transport import Transport
 
 __all__ = ["Authorizer", "Challenge", "parse_challenges"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from contentdb.oci.broken import BrokenError, OversizeError
 from contentdb.oci.errors import HostileRegistryError, TooSlowError, UnreachableError
-from contentdb.oci.transport import BrokenError, OversizeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from contentdb.digest import Digest
 from contentdb.errors import InvalidDigestError
+from contentdb.oci.broken import BrokenError, OversizeError
 from contentdb.oci.errors import (
     HostileRegistryError,
     TooSlowError,
@@ -22,10 +23,6 @@ from contentdb.oci.errors import (
 from contentdb.oci.manifest import MANIFEST_BYTES
 from contentdb.oci.media import ACCEPT, LEGACY, bare
 from contentdb.oci.session import Session
-from contentdb.oci.transport import (
-    BrokenError,
-    OversizeError,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -13,6 +13,7 @@ from urllib.parse import urljoin
 
 from contentdb.errors import InvalidArgumentError
 from contentdb.oci.auth import Authorizer, parse_challenges
+from contentdb.oci.broken import BrokenError, OversizeError
 from contentdb.oci.errors import (
     HostileRegistryError,
     InvalidManifestError,
@@ -24,14 +25,8 @@ from contentdb.oci.errors import (
 )
 from contentdb.oci.reference import DEFAULT_REGISTRY
 from contentdb.oci.strict_json import parse_object
-from contentdb.oci.transport import (
-    BrokenError,
-    OversizeError,
-    Target,
-    Transport,
-    is_loopback,
-    target_of,
-)
+from contentdb.oci.target import Target, is_loopback, target_of
+from contentdb.oci.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -8,19 +8,18 @@ Redirects, credentials and retries are `contentdb.oci.registry`'s affair.
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 import threading
-from http.client import HTTPException, RemoteDisconnected
+from http.client import HTTPException
 from http.client import HTTPResponse as PlainResponse
-from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, cast
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HeaderParsingError, HTTPError
 from urllib3.util.response import assert_header_parsing
 
 from contentdb.errors import InvalidArgumentError
+from contentdb.oci.broken import BrokenError, OversizeError, no_connection
 from contentdb.oci.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -30,85 +29,16 @@ if TYPE_CHECKING:
     from urllib3 import HTTPHeaderDict
     from urllib3.response import HTTPResponse
 
+    from contentdb.oci.target import Target
     from contentdb.oci.watchdog import Exchange
 
-__all__ = [
-    "Answer",
-    "BrokenError",
-    "OversizeError",
-    "Target",
-    "Transport",
-    "is_loopback",
-    "target_of",
-]
+__all__ = ["Answer", "Transport"]
 
 CHUNK_BYTES: Final = 1024 * 1024
+"""The most of a body that comes in one piece."""
+_SEND_BYTES: Final = 128 * 1024
+"""What has to leave within a socket's timeout, so that a slow line is no dead one."""
 _TIMEOUT_S: Final = 30.0
-_PORTS: Final = {"http": 80, "https": 443}
-_URL_CHARS: Final = 16 * 1024
-
-
-class BrokenError(Exception):
-    """The connection failed or broke; ``slow`` when it was cut for being too slow.
-
-    With an ``advice`` it is not worth another try: something has to be changed first.
-    """
-
-    def __init__(self, reason: str, *, slow: bool = False, advice: str = "") -> None:
-        super().__init__(reason)
-        self.slow = slow
-        self.advice = advice
-
-
-class OversizeError(Exception):
-    """The body is longer than it may be; reading stopped at the limit."""
-
-
-class Target(NamedTuple):
-    """A URL, taken apart: where to connect, and what to ask for there."""
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-    """Path and query."""
-
-    @property
-    def origin(self) -> tuple[str, str, int]:
-        """What two URLs share when they lead to one server."""
-        return self[:3]
-
-    @property
-    def place(self) -> str:
-        """The origin as text, for messages: without path and query, which may hold secrets."""
-        return f"{self.scheme}://{self.host}:{self.port}"
-
-
-def target_of(url: str) -> Target:
-    """Take a URL apart.
-
-    Raises:
-        ValueError: Not absolute http or https, with a user in it, or with control characters.
-    """
-    if len(url) > _URL_CHARS or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("it is not a URL")
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError("it is not an http or https URL")
-    if "@" in parts.netloc:
-        raise ValueError("it has a user in it")
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme], path)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its very name: localhost, or a loopback address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 class _CheckedResponse(PlainResponse):
@@ -196,6 +126,20 @@ class Answer:
         if self._exchange.cut:
             return BrokenError("it sent too slowly", slow=True)
         return BrokenError(f"the connection broke ({type(error).__name__})")
+
+
+class _Sent:
+    """A body on its way out, counted so that the watch sees whether the server takes it."""
+
+    def __init__(self, body: BinaryIO, exchange: Exchange) -> None:
+        self._body = body
+        self._exchange = exchange
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Read on."""
+        data = self._body.read(size)
+        self._exchange.received += len(data)
+        return data
 
 
 class Transport:
@@ -286,17 +230,19 @@ class Transport:
     ) -> Answer:
         exchange: Exchange | None = None
         try:
+            if conn.sock is None:
+                conn.connect()
+            exchange = self._watchdog.watch(conn.sock)
             conn.request(
                 method,
                 target.path,
-                body=body,
+                body=body
+                if body is None or isinstance(body, bytes)
+                else cast("BinaryIO", _Sent(body, exchange)),
                 headers=dict(headers),
                 preload_content=False,
                 decode_content=False,
             )
-            if conn.sock is None:
-                raise OSError("no connection")  # noqa: TRY301 - as if connecting had failed
-            exchange = self._watchdog.watch(conn.sock)
             response = conn.getresponse()
             if exchange.cut:
                 raise OSError("cut")  # noqa: TRY301 - the head ended with it
@@ -306,7 +252,7 @@ class Transport:
                 exchange.done()
                 if exchange.cut:
                     raise BrokenError("its answer came too slowly", slow=True) from error
-            raise _no_connection(error) from error
+            raise no_connection(error) from error
         return Answer(self, conn, response, exchange)
 
     def _kept(self, target: Target) -> HTTPConnection | None:
@@ -322,13 +268,13 @@ class Transport:
     def _fresh(self, target: Target) -> HTTPConnection:
         if target.scheme == "http":
             return _PlainConnection(
-                target.host, target.port, timeout=self._timeout_s, blocksize=CHUNK_BYTES
+                target.host, target.port, timeout=self._timeout_s, blocksize=_SEND_BYTES
             )
         return _TlsConnection(
             target.host,
             target.port,
             timeout=self._timeout_s,
-            blocksize=CHUNK_BYTES,
+            blocksize=_SEND_BYTES,
             ssl_context=self._context(trusted=target.origin == self._trusted),
         )
 
@@ -353,30 +299,3 @@ def _made_context(ca: str | None, cert: tuple[str, str | None] | None) -> ssl.SS
         names = " and ".join(name for name in cert or () if name)
         raise InvalidArgumentError(f"{names}: no client certificate and its key, PEM") from error
     return context
-
-
-_TLS_ADVICE: Final = {
-    "CERTIFICATE_VERIFY_FAILED": "if it is right, name the CA that signed it with --ca",
-    "WRONG_VERSION_NUMBER": "it speaks no TLS: use --plain-http for a registry on this machine",
-    "HTTP_REQUEST": "it speaks no TLS: use --plain-http for a registry on this machine",
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "name a client certificate with --cert",
-}
-"""What to change, by the reasons that OpenSSL gives."""
-
-
-def _no_connection(error: Exception) -> BrokenError:
-    """Say what failed without a URL in it, which urllib3's own messages may hold."""
-    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
-    advice = _TLS_ADVICE.get(cause.reason or "", "") if isinstance(cause, ssl.SSLError) else ""
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        reason = f"its certificate is not trusted ({cause.verify_message})"
-        return BrokenError(reason, advice=advice)
-    if isinstance(cause, ssl.SSLError):
-        return BrokenError(f"TLS fails ({cause.reason})", advice=advice)
-    if isinstance(cause, OSError) and cause.strerror:
-        return BrokenError(cause.strerror)
-    if isinstance(cause, RemoteDisconnected):
-        return BrokenError("it closes the connection without an answer")
-    if isinstance(cause, HTTPException):
-        return BrokenError(f"its answer breaks the rules of HTTP ({type(error).__name__})")
-    return BrokenError(f"no connection ({type(error).__name__})")

@@ -47,9 +47,15 @@ class Server:
     """Answers each request by its script, one thread a connection; None closes without a word."""
 
     def __init__(
-        self, script: Script, host: str = "127.0.0.1", *, tls: ssl.SSLContext | None = None
+        self,
+        script: Script,
+        host: str = "127.0.0.1",
+        *,
+        tls: ssl.SSLContext | None = None,
+        takes_bodies: bool = True,
     ) -> None:
         self.script = script
+        self._takes_bodies = takes_bodies
         self._tls = tls
         self.certificates: list[object] = []
         """What each TLS connection showed; None is no certificate."""
@@ -101,7 +107,10 @@ class Server:
             sock = wrapped
         with sock, sock.makefile("rb") as file:
             try:
-                while not self.stopping.is_set() and (request := _read(file)) is not None:
+                while (
+                    not self.stopping.is_set()
+                    and (request := _read(file, with_body=self._takes_bodies)) is not None
+                ):
                     self.requests.append(request)
                     answer = self.script(request)
                     if answer is None:
@@ -122,7 +131,7 @@ class Server:
                 self._open.discard(sock)
 
 
-def _read(file: object) -> Request | None:
+def _read(file: object, *, with_body: bool) -> Request | None:
     readline = file.readline  # type: ignore[attr-defined]
     first = readline().decode("latin-1").split()
     if len(first) < 3:
@@ -131,7 +140,8 @@ def _read(file: object) -> Request | None:
     while (line := readline().decode("latin-1").strip()) != "":
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    file.read(int(headers.get("content-length", "0")))  # type: ignore[attr-defined]
+    if with_body:
+        file.read(int(headers.get("content-length", "0")))  # type: ignore[attr-defined]
     return Request(first[0], first[1], headers)
 
 

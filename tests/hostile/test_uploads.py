@@ -1,6 +1,7 @@
 """A registry that lies while it is pushed to: no credentials abroad, no false success."""
 
 import io
+import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +14,12 @@ from contentdb import oci
 from contentdb.errors import ContentDBError
 from tests.hostile.guard import BAITS, CREDENTIALS
 from tests.hostile.server import (
+    LAYER,
     Image,
     Reply,
     Request,
     Server,
+    descriptor,
     drip,
     endless,
     manifest_reply,
@@ -174,3 +177,26 @@ def test_an_upload_that_leads_to_another_host_takes_no_credentials_along(
             push(store, server.name)
         assert other.requests
         assert all("authorization" not in request.headers for request in other.requests)
+
+
+def test_a_registry_that_takes_no_body_is_given_up(store: contentdb.Store, tmp_path: Path) -> None:
+    """Longer than what socket buffers hold, so that our side hangs in sending."""
+    big = bytes(32 * 1024 * 1024)
+    document = IMAGE.document() | {"layers": [descriptor(LAYER, big)]}
+    store.add(big)
+    top = store.add(json.dumps(document).encode()).digest
+    with Server(lambda _r: None, takes_bodies=False) as server:
+
+        def script(request: Request) -> Reply | None:
+            if request.method == "PUT":
+                return drip(server, b"", b"")
+            return Honest().answer(request, server)
+
+        server.script = script
+        with (
+            oci.Registry(
+                server.name, plain_http=True, credentials=CREDENTIALS, grace_s=0.5, least_rate=1e9
+            ) as registry,
+            pytest.raises(oci.UnreachableError, match=r"in time|slow"),
+        ):
+            oci.push(store, top, f"{server.name}/a/b:v1", registry=registry, jobs=1)

@@ -122,7 +122,7 @@ def test_wrong_bytes_of_a_registry_are_not_kept_to_be_resumed(store: contentdb.S
 
     with serving(script) as (server, registry), pytest.raises(oci.HostileRegistryError):
         oci.pull(store, f"{server.name}/a", registry=registry)
-    assert list(store.statuses()) == []
+    assert LAYER_DIGEST not in {status.ref for status in store.statuses()}
 
 
 def test_a_size_that_a_manifest_lied_about_is_forgotten(store: contentdb.Store) -> None:

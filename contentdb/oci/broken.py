@@ -1,0 +1,57 @@
+"""What ends an exchange early, and what to say of it: never a URL, which may hold a secret."""
+
+from __future__ import annotations
+
+import ssl
+from http.client import HTTPException, RemoteDisconnected
+from typing import Final
+
+__all__ = ["BrokenError", "OversizeError", "no_connection"]
+
+_TLS_ADVICE: Final = {
+    "CERTIFICATE_VERIFY_FAILED": "if it is right, name the CA that signed it with --ca",
+    "WRONG_VERSION_NUMBER": "it speaks no TLS: use --plain-http for a registry on this machine",
+    "HTTP_REQUEST": "it speaks no TLS: use --plain-http for a registry on this machine",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "name a client certificate with --cert",
+}
+"""What to change, by the reasons that OpenSSL gives."""
+
+
+class BrokenError(Exception):
+    """The connection failed or broke; ``slow`` when it was cut for being too slow.
+
+    With an ``advice`` it is not worth another try: something has to be changed first.
+    """
+
+    def __init__(self, reason: str, *, slow: bool = False, advice: str = "") -> None:
+        super().__init__(reason)
+        self.slow = slow
+        self.advice = advice
+
+
+class OversizeError(Exception):
+    """The body is longer than it may be; reading stopped at the limit."""
+
+
+def no_connection(error: Exception) -> BrokenError:
+    """Say what failed when a request was sent. urllib3's own messages hold URLs."""
+    cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+    if isinstance(cause, ssl.SSLError):
+        return _no_tls(cause)
+    if isinstance(cause, OSError) and cause.strerror:
+        return BrokenError(cause.strerror)
+    if isinstance(cause, TimeoutError):
+        return BrokenError("it does not answer in time")
+    if isinstance(cause, RemoteDisconnected):
+        return BrokenError("it closes the connection without an answer")
+    if isinstance(cause, HTTPException):
+        return BrokenError(f"its answer breaks the rules of HTTP ({type(error).__name__})")
+    return BrokenError(f"no connection ({type(error).__name__})")
+
+
+def _no_tls(error: ssl.SSLError) -> BrokenError:
+    advice = _TLS_ADVICE.get(error.reason or "", "")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = f"its certificate is not trusted ({error.verify_message})"
+        return BrokenError(reason, advice=advice)
+    return BrokenError(f"TLS fails ({error.reason})", advice=advice)
