@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pty
-import subprocess
 from typing import TYPE_CHECKING
 
 from tests.cli.shell import digest_of, only_line, start
@@ -62,16 +61,20 @@ def test_a_pipe_gets_none_however_long_it_takes(root: Path) -> None:
 
 
 def test_quiet_is_quiet_on_a_terminal_too(root: Path) -> None:
-    screen, terminal = pty.openpty()
+    """Beside one that shows a bar, as above."""
+    (screen, terminal), (other_screen, other) = pty.openpty(), pty.openpty()
     with (
         start(root, "ingest", "-q", "quiet", stderr=terminal) as quiet,
-        start(root, "ingest", "shown", stderr=subprocess.PIPE) as other,
+        start(root, "ingest", "shown", stderr=other) as shown,
     ):
         os.close(terminal)
-        other.communicate(b"")
+        os.close(other)
+        assert os.read(other_screen, 1)
+        shown.communicate(b"")
         quiet.communicate(b"")
         assert rest(screen) == b""
     os.close(screen)
+    os.close(other_screen)
 
 
 def rest(screen: int) -> bytes:
