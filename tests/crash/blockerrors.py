@@ -19,6 +19,7 @@ from typing import Final, NamedTuple, Self
 
 from tests.crash import disks, rig
 from tests.crash.checker import check
+from tests.crash.fewshards import keep_few
 from tests.crash.ledger import Promises
 from tests.crash.suite import Outcome, Plan, Violation, chosen
 from tests.crash.trees import scratch
@@ -86,6 +87,7 @@ def _try(
 
 
 def _share(share: tuple[list[Case], Plan, float]) -> tuple[int, list[Violation]]:
+    keep_few()
     cases, plan, deadline = share
     place = Path(tempfile.mkdtemp(prefix="contentdb-eio-", dir=scratch()))
     tried = 0

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 import contentdb
 from tests.crash import disks
 from tests.crash.checker import check
+from tests.crash.fewshards import keep_few
 from tests.crash.ledger import Promises
 from tests.crash.pool import Pool
 from tests.crash.scenarios import SCENARIOS
@@ -172,8 +173,10 @@ def _cut_all(
 
 
 def _cut_share(share: tuple[list[Case], Plan, float]) -> tuple[int, list[Violation]]:
+    keep_few()
     cases, plan, deadline = share
-    cases.sort(key=lambda case: (case.filesystem, case.wal, case.scenario))  # images are made once
+    if not plan.first:  # then each image is made once, and is at hand
+        cases.sort(key=lambda case: (case.filesystem, case.wal, case.scenario))
     return _with_bench(lambda bench: _cut_all(bench, cases, plan, deadline), plan.mutant)
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 import contentdb
 from tests.crash import disks
 from tests.crash.checker import check
+from tests.crash.fewshards import keep_few
 from tests.crash.ledger import Ledger, Promises, digest_of
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.suite import Outcome, Plan, Violation, chosen
@@ -146,6 +147,7 @@ def _check_reads(root: Path, promises: Promises) -> Iterator[str]:
 
 
 def _share(share: tuple[list[Case], Plan, float]) -> tuple[int, int, list[Violation]]:
+    keep_few()
     cases, plan, deadline = share
     place = Path(tempfile.mkdtemp(prefix="contentdb-full-", dir=scratch()))
     tried = refused = 0

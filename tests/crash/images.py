@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.crash import disks, rig
 from tests.crash.checker import check
+from tests.crash.fewshards import keep_few
 from tests.crash.fusedisk import Flush, Mark, Write, events
 from tests.crash.ledger import Promises
 from tests.crash.suite import Outcome, Plan, Violation, chosen
@@ -168,6 +169,7 @@ def recorded(
 def _run(
     scenario: str, filesystem: str, plan: Plan, deadline: float
 ) -> tuple[int, list[Violation]]:
+    keep_few()
     place = Path(tempfile.mkdtemp(prefix="contentdb-images-", dir=scratch()))
     try:
         base, said, log = recorded(scenario, filesystem, place, plan.mutant)

@@ -75,7 +75,7 @@ def a_dead_writer_frees_its_ref(root: Path) -> None:
 
 def a_writer_is_dead_after_a_fork(root: Path) -> None:
     with contentdb.open(root) as store, store.writer("forked") as writer:
-        writer.write(b"parent")
+        writer.write(content(7))
 
         def write_on() -> None:
             with contextlib.suppress(contentdb.ContentDBError):
@@ -83,7 +83,7 @@ def a_writer_is_dead_after_a_fork(root: Path) -> None:
 
         _elsewhere(write_on)
         info = writer.commit()
-        _must(store.read(info.digest) == b"parent", "a forked child wrote on")
+        _must(store.read(info.digest) == content(7), "a forked child wrote on")
 
 
 def wrong_content_is_not_committed(root: Path) -> None:

@@ -15,6 +15,7 @@ from tests.crash import mutants
 
 mutants.apply(os.environ.get("CRASH_MUTANT"))  # before anything of contentdb is imported
 
+from tests.crash.fewshards import keep_few  # noqa: E402
 from tests.crash.ledger import Ledger  # noqa: E402
 from tests.crash.scenarios import SCENARIOS  # noqa: E402
 
@@ -25,6 +26,7 @@ _PR_SET_PTRACER = 0x59616D61
 def main() -> None:
     """Run it, and end as a killed process does: nothing is closed on the way out."""
     name, root, ledger = sys.argv[1:4]
+    keep_few()
     if sys.argv[4:] == ["wait"]:
         ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(-1), 0, 0, 0)
         print("ready", flush=True)  # noqa: T201 - the recorder waits for it

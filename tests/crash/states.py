@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from xxhash import xxh3_128
 
-from tests.crash.checker import PROBE, check
-from tests.crash.ledger import Promises, digest_of
+from tests.crash.checker import check
+from tests.crash.fewshards import keep_few
+from tests.crash.ledger import Promises
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.suite import Outcome, Plan, Violation, chosen
 from tests.crash.trace import (
@@ -51,7 +52,6 @@ _ALONE: Final = 40
 """So many pending changes are each dropped and kept alone; of more, a sample is."""
 _RANDOM: Final = 6
 _SECTOR: Final = 512
-_NUMBERS: Final = (*range(13), *range(900, 904), PROBE)
 
 
 class Cut(NamedTuple):
@@ -85,7 +85,9 @@ def _covers(sync: Sync, op: Op) -> bool:
         return True
     if isinstance(op, Data | Size | Mode):
         return op.inode == sync.inode
-    return isinstance(op, Make | Drop | Move) and op.folder == sync.inode
+    if isinstance(op, Move):  # one step: it is durable as a whole, from either end
+        return sync.inode in {op.folder, op.old_folder}
+    return isinstance(op, Make | Drop) and op.folder == sync.inode
 
 
 def cuts(ops: Sequence[Op], seed: int) -> Iterator[Cut]:
@@ -204,22 +206,13 @@ class Replay:
         return Promises(before + said)
 
 
-def _needed(tree: Tree) -> Tree:
-    """The tree without shards that nothing here goes to: making them costs more than the check."""
-    used = {digest_of(number)[7:9] for number in _NUMBERS}
-    used |= {name.split("/")[2] for name, _, _ in tree.files if name.startswith("blobs/")}
-    folders = [
-        name for name in tree.folders if name.count("/") < 2 or name.rpartition("/")[2] in used
-    ]
-    return tree._replace(folders=folders)
-
-
 def _run(scenario: str, plan: Plan, deadline: float) -> tuple[int, list[Violation]]:
     """All states of one scenario."""
+    keep_few()
     place = Path(tempfile.mkdtemp(prefix="contentdb-states-", dir=scratch()))
     try:
         tree, said = prepared(scenario, place / "template")
-        replay = Replay(record(scenario, _needed(tree), place, mutant=plan.mutant))
+        replay = Replay(record(scenario, tree, place, mutant=plan.mutant))
         every = list(cuts(replay.ops, plan.seed))
         if plan.case:
             wanted = plan.case.partition(" ")[2]
@@ -266,11 +259,8 @@ def states(plan: Plan) -> Outcome:
         plan = plan._replace(limit=max(1, plan.limit // len(wanted)))
     deadline = plan.deadline()
     tried, violations = 0, []
-    if plan.jobs == 1:
-        done = [_run(name, plan, deadline) for name in wanted]
-    else:
-        with ProcessPoolExecutor(plan.jobs, mp_context=get_context("fork")) as pool:
-            done = list(pool.map(_run, wanted, [plan] * len(wanted), [deadline] * len(wanted)))
+    with ProcessPoolExecutor(plan.jobs, mp_context=get_context("fork")) as pool:
+        done = list(pool.map(_run, wanted, [plan] * len(wanted), [deadline] * len(wanted)))
     for count, found in done:
         tried += count
         violations += found

@@ -33,7 +33,10 @@ os.fsync(root)
 
 
 def _run(
-    root: Path, tmp_path: Path, watched: Path | None = None, **aim: Any  # noqa: ANN401 - of several types
+    root: Path,
+    tmp_path: Path,
+    watched: Path | None = None,
+    **aim: Any,  # noqa: ANN401 - of several types
 ) -> tuple[int, str, Control]:
     library = shim.build()
     if library is None:

@@ -72,3 +72,13 @@ def test_a_promise_counts_from_when_it_was_said() -> None:
     replay = _replay(ops)
     assert replay.promises(len(ops) - 1, []).have == set()
     assert replay.promises(len(ops), []).have == {0}
+
+
+def test_a_rename_is_durable_from_either_end() -> None:
+    folder = 2
+    made: list[Op] = [Make(ROOT, "trash", folder, is_folder=True), *_file(synced=True, named=True)]
+    for end in (ROOT, folder):
+        ops: list[Op] = [*made, Move(ROOT, "a", folder, "b", 1), Sync(end, len(made) + 1)]
+        replay = _replay(ops)
+        found = {tuple(_names(replay, cut)) for cut in cuts(ops, seed=1) if cut.at == len(ops)}
+        assert found == {("trash/b",)}

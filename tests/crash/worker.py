@@ -26,6 +26,7 @@ mutants.apply(os.environ.get("CRASH_MUTANT"))  # before anything of contentdb is
 
 import contentdb  # noqa: E402
 from tests.crash.checker import check  # noqa: E402
+from tests.crash.fewshards import keep_few  # noqa: E402
 from tests.crash.ledger import Ledger, Promises  # noqa: E402
 from tests.crash.probes import PROBES  # noqa: E402
 from tests.crash.scenarios import SCENARIOS  # noqa: E402
@@ -223,6 +224,7 @@ def main() -> None:
     control_path = Path(os.environ["CRASH_CONTROL"])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    keep_few()
     gc.freeze()
     with Control(control_path) as control:
         server = Server(control_path.parent, control)
