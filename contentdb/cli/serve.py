@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from contentdb.cli.session import root_of
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from collections.abc import Iterator
 
     from contentdb.server.daemon import Server
     from contentdb.server.metrics import Metrics
 
 __all__ = ["serve"]
 
+_STOP: Final = (signal.SIGINT, signal.SIGTERM)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -121,14 +122,30 @@ def _metrics(address: str) -> Metrics:
 
 def _run(server: Server, places: list[str]) -> None:
     """Serve until a signal says stop; a second one ends the process at once."""
-    stop = Event()
+    with _signals() as asked:
+        server.start()
+        click.echo(f"serving on {' and '.join(places)}", err=True)
+        while os.read(asked, 1)[0] not in _STOP:
+            pass
 
-    def ask(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
-        stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask)
-    server.start()
-    click.echo(f"serving on {' and '.join(places)}", err=True)
-    stop.wait()
+@contextmanager
+def _signals() -> Iterator[int]:
+    """Give a pipe that tells each signal by its number.
+
+    An `Event` that a handler sets is not enough: Python runs handlers in the main thread, which
+    goes on sleeping when the signal came to one of gRPC's threads or just before it fell asleep.
+    """
+    asked, telling = os.pipe()
+    os.set_blocking(telling, False)
+    before = signal.set_wakeup_fd(telling)
+    for number in _STOP:
+        signal.signal(number, lambda *_: None)
+    try:
+        yield asked
+    finally:
+        for number in _STOP:
+            signal.signal(number, signal.SIG_DFL)
+        signal.set_wakeup_fd(before)
+        os.close(asked)
+        os.close(telling)

@@ -32,6 +32,16 @@ def serve(root: Path, socket_path: Path, *more: str) -> subprocess.Popen[str]:
     return server
 
 
+@pytest.mark.parametrize("_", range(5))
+def test_a_signal_is_heard_in_any_moment_of_its_life(
+    tmp_path: Path, socket_path: Path, _: int
+) -> None:
+    """It may come while the main thread falls asleep, or to another thread of the process."""
+    server = serve(tmp_path / "store", socket_path)
+    server.terminate()
+    assert ended(server) == (0, "")
+
+
 def ended(server: subprocess.Popen[str]) -> tuple[int, str]:
     _, told = server.communicate(timeout=60)
     return server.returncode, told
