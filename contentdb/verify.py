@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from contentdb import files
 from contentdb.digest import ALGORITHMS, Digest, new_hash
-from contentdb.errors import ContentDBError, CorruptBlobError, InvalidDigestError
+from contentdb.errors import ContentDBError, CorruptBlobError, InvalidDigestError, StorageError
 from contentdb.index import State
 from contentdb.layout import INDEX, SHARDS
 from contentdb.reader import MISMATCH
@@ -25,6 +26,7 @@ __all__ = ["Finding", "rows_of_shard", "shards_with_rows", "verify", "why_damage
 
 _PIECE_BYTES: Final = 1 << 20
 _BLOB_MODE: Final = 0o444
+_OF_THIS_PROCESS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class Finding(NamedTuple):
@@ -159,12 +161,19 @@ def _opened(parts: Parts, digest: Digest) -> int | None:
         return None
 
 
+def _damage(error: ContentDBError) -> str:
+    """What a file's refusal says of it; raises what says something of this process alone."""
+    if isinstance(error, StorageError) and error.errno in _OF_THIS_PROCESS:
+        raise error
+    return str(error)
+
+
 def why_damaged(parts: Parts, digest: Digest) -> str | None:
     """Read a blob's file against its digest: what is wrong, or None."""
     try:
         fd = parts.shards.open(digest)
     except ContentDBError as error:
-        return str(error)
+        return _damage(error)
     if fd is None:
         return "it is gone"
     try:
@@ -172,7 +181,7 @@ def why_damaged(parts: Parts, digest: Digest) -> str | None:
         while piece := files.read(fd, _PIECE_BYTES, digest):
             running.update(piece)
     except ContentDBError as error:
-        return str(error)
+        return _damage(error)
     finally:
         files.let_go(fd)
     return None if running.hexdigest() == digest.encoded else MISMATCH

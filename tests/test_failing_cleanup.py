@@ -5,6 +5,7 @@ All of these were found by failing every call of every scenario in `tests/crash`
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import sys
@@ -170,3 +171,18 @@ def test_a_replacement_that_was_cut_off_keeps_labels(
 
 def _damaged(path: Path) -> NoReturn:
     raise contentdb.IndexDamagedError(str(path), "made up")
+
+
+def test_a_blob_that_cannot_be_opened_for_want_of_descriptors_is_not_called_corrupt(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(b"content")
+
+    def refuse(*_: object) -> NoReturn:
+        raise StorageError("open", "a blob", OSError(errno.EMFILE, "Too many open files"))
+
+    with monkeypatch.context() as broken:
+        broken.setattr("contentdb.shards.Shards.open", refuse)
+        with pytest.raises(StorageError):
+            list(store.verify())
+    assert list(store.verify()) == []
