@@ -77,6 +77,7 @@ class Bench:
             disks.make(image, filesystem)
             with self._mounted(image, filesystem) as at:
                 self._said[key] = _prepare(at / "store", scenario, wal)
+            disks.thin(image)
         return image, self._said[key]
 
     def _mounted(self, image: Path, filesystem: str) -> _Mounted:

@@ -28,6 +28,7 @@ __all__ = [
     "make",
     "mounted",
     "require",
+    "thin",
     "unmount",
 ]
 
@@ -41,6 +42,7 @@ CUTS: Final = {"flushed": 1, "unflushed": 2}
 
 _LOOP_SET_FD, _LOOP_CLR_FD, _LOOP_CTL_GET_FREE = 0x4C00, 0x4C01, 0x4C82
 _MNT_DETACH: Final = 2
+_PIECE_BYTES: Final = 64 << 10
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -86,6 +88,20 @@ def copy(source: Path, target: Path) -> None:
     finally:
         os.close(reading)
         os.close(writing)
+
+
+def thin(image: Path) -> None:
+    """Turn zeros into holes: xfs has a log of 64 MiB of them, and images are copied often."""
+    thinner = image.with_suffix(".thin")
+    with image.open("rb") as source, thinner.open("wb") as target:
+        target.truncate(os.fstat(source.fileno()).st_size)
+        at = 0
+        while piece := source.read(_PIECE_BYTES):
+            if piece.count(0) != len(piece):
+                target.seek(at)
+                target.write(piece)
+            at += len(piece)
+    thinner.replace(image)
 
 
 def _checked(result: int, what: str) -> None:

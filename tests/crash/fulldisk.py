@@ -77,6 +77,7 @@ class Bench:
                 prepare = SCENARIOS[scenario].prepare
                 _, said = in_child(lambda ledger: prepare(at / "store", ledger))
                 os.sync()
+            disks.thin(base)
             self._said[filesystem, scenario] = said
         return base, self._said[filesystem, scenario]
 

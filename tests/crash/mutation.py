@@ -37,7 +37,7 @@ _ENGINES: Final[dict[str, Callable[[Plan], Outcome]]] = {
     "eio": block_errors,
     "probes": probing,
 }
-_PATIENCE_S: Final = 60.0
+_PATIENCE_S: Final = 120.0
 
 
 def _is_caught(mutant: Mutant, engine: str, plan: Plan) -> bool:

@@ -64,6 +64,7 @@ def prepared_image(image: Path, filesystem: str, scenario: str, at: Path) -> lis
         root.mkdir()
         _, said = in_child(lambda ledger: SCENARIOS[scenario].prepare(root, ledger))
         os.sync()
+    disks.thin(image)
     if any(line.startswith("failed") for line in said):
         raise RuntimeError(f"cannot prepare {scenario}: {said[-1]}")
     return said
