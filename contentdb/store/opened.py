@@ -76,8 +76,9 @@ class Opened:
         if row is None or row.state == State.TOMBSTONE:
             raise NotFoundError(digest=digest)
         if row.state == State.DAMAGED:
-            path = self._parts.shards.path(digest)
-            raise CorruptBlobError(digest, path, "it was found damaged")
+            shards = self._parts.shards
+            reason = "its file is gone" if shards.size(digest) is None else "it was found damaged"
+            raise CorruptBlobError(digest, shards.path(digest), reason)
         return row
 
     def _missed(self, digest: Digest) -> None:
@@ -98,9 +99,13 @@ class Opened:
         with self._gate:
             self._row(digest)
             with suppress(ContentDBError):
-                files.stamp(fd, time.time_ns(), digest)  # nobody may go by what he remembers
-                self._parts.index.mark_damaged(digest, lambda: self._leads_to(digest, fd))
+                self._parts.index.mark_damaged(digest, lambda: self._spoilt(digest, fd))
             raise CorruptBlobError(digest, self._parts.shards.path(digest), reason)
+
+    def _spoilt(self, digest: Digest, fd: int) -> bool:
+        """Whether the damaged file still is the blob's; nobody may go by what he remembers then."""
+        files.stamp(fd, time.time_ns(), digest)
+        return self._leads_to(digest, fd)
 
     def _leads_to(self, digest: Digest, fd: int) -> bool:
         now = self._parts.shards.open(digest)

@@ -60,6 +60,7 @@ class Recorder(sqlite3.Connection):
         recorder.fails_at = ""
         recorder.after = False
         recorder.failure = sqlite3.OperationalError("disk I/O error")
+        database._drop_writer()
         database._writer = recorder
         return recorder
 
