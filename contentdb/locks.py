@@ -23,7 +23,16 @@ from contentdb.errors import StorageError
 if TYPE_CHECKING:
     from contentdb.files import Directory
 
-__all__ = ["acquire", "create", "holder", "is_current", "is_held", "is_ours_to_write", "release"]
+__all__ = [
+    "acquire",
+    "create",
+    "holder",
+    "is_current",
+    "is_held",
+    "is_ours_to_write",
+    "release",
+    "remove_dead",
+]
 
 _PROBE_S: Final = 0.003
 """How long a lock may seem taken because somebody only looks whether it is."""
@@ -58,14 +67,35 @@ def acquire(within: Directory, name: str, *, wait: float | bool = False) -> int 
 
 
 def create(within: Directory, name: str) -> int:
-    """Make a new file and lock it before anybody else can."""
-    fd = _open(within, name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    """Make a new file and lock it; whoever took it for a dead one's before that has removed it."""
+    while True:
+        fd = _open(within, name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            files.lock(fd, within.child(name), wait=True)
+            if is_current(within, name, fd):
+                return fd
+        except BaseException:
+            release(fd)
+            raise
+        _close(fd)
+
+
+def remove_dead(within: Directory, name: str) -> bool:
+    """Remove a file of `create` unless its maker lives, under its lock; True if it is gone."""
     try:
-        files.lock(fd, within.child(name), wait=True)
-    except BaseException:
-        release(fd)
-        raise
-    return fd
+        fd = files.open_file(within, name, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    except PermissionError:  # whatever it is, it was not made here
+        return False
+    try:
+        if not files.lock(fd, within.child(name)):
+            return False
+        if is_current(within, name, fd):
+            files.unlink(within, name)
+    finally:
+        os.close(fd)
+    return True
 
 
 def _open(within: Directory, name: str, flags: int) -> int:

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.parts import Parts
 
-__all__ = ["TEMPORARY", "dead_temporaries", "empty_trash", "finish_delete", "recover"]
+__all__ = [
+    "TEMPORARY",
+    "dead_temporaries",
+    "empty_trash",
+    "finish_delete",
+    "recover",
+    "remove_temporary",
+]
 
 TEMPORARY: Final = "."
 """How the names of temporary files in ``ingest/`` begin; their group's lock follows it."""
@@ -29,7 +36,7 @@ def recover(parts: Parts) -> None:
     for digest in parts.index.tombstones():
         finish_delete(parts, digest)
     for name in dead_temporaries(parts):
-        files.unlink(parts.ingest, name)
+        remove_temporary(parts, name)
     empty_trash(parts)
 
 
@@ -60,6 +67,14 @@ def dead_temporaries(parts: Parts) -> Iterator[str]:
                 alive[lock] = locks.is_held(parts.ingest, lock)
             if not alive[lock]:
                 yield entry.name
+
+
+def remove_temporary(parts: Parts, name: str) -> bool:
+    """Remove one of `dead_temporaries`, unless its process only seemed dead: it had begun."""
+    if not locks.remove_dead(parts.ingest, name[: 1 + _TOKEN_CHARS]):
+        return False
+    files.unlink(parts.ingest, name)
+    return True
 
 
 def empty_trash(parts: Parts) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from contentdb import files, locks
 from contentdb.digest import Digest
 from contentdb.errors import InvalidArgumentError, InvalidDigestError
-from contentdb.recover import TEMPORARY, dead_temporaries, finish_delete
+from contentdb.recover import TEMPORARY, dead_temporaries, finish_delete, remove_temporary
 from contentdb.verify import rows_of_shard
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _seen(parts: Parts, row: IngestRow) -> tuple[int, int]:
 
 def _leftovers(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
     """Files of dead groups, and files that no ingest knows."""
-    dead = list(dead_temporaries(parts))
+    dead = sorted(dead_temporaries(parts), reverse=True)  # a group's lock goes last
     known = parts.index.ingest_names()
     strange = [
         entry.name
@@ -91,7 +91,8 @@ def _leftovers(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept
         found = files.stat_name(parts.ingest, name)
         if found is None or found.st_mtime_ns > before_ns or not files.is_private_file(found):
             continue
-        if dry_run or _remove_unheld(parts, name):
+        remove = remove_temporary if name.startswith(TEMPORARY) else _remove_unheld
+        if dry_run or remove(parts, name):
             yield Swept("leftover", name, parts.ingest.child(name), found.st_size)
 
 
