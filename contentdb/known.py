@@ -1,10 +1,10 @@
 """What this process knows of blobs, and how it can tell from their files that it is still so.
 
 A blob's file carries the row's time of update as its time of modification. Whoever is about to
-change a row sets another time first, so a remembered `Info` whose time and size are those of
-the file says what the row says, whichever process changed it last: one stat instead of two
-queries. Where the two differ, as after a change that was cut off or between namespaces, the
-row is read.
+change a row sets another time first, under the index's write lock. So a remembered `Info` whose
+time and size are those of the file says what the row says, whichever process changed it last:
+one stat instead of two queries. Where the two differ, as after a change that was cut off or
+between namespaces, the row is read.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -123,3 +123,22 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert [known.get(digest, found) is not None for digest in digests] == [
         False, False, True, True, True,
     ]  # fmt: skip
+
+
+def test_two_updates_at_once_leave_nothing_stale(
+    store: Store, second: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file's time is set under the write lock: it is that of the row that came last."""
+    digest = store.add(b"content").digest
+    update_labels = SqliteIndex.update_labels
+
+    def after_another(*args: Any, **options: Any) -> bool:
+        monkeypatch.setattr(SqliteIndex, "update_labels", update_labels)
+        second.update(digest, {"by": "second"})
+        assert dict(second.info(digest).labels) == {"by": "second"}
+        return update_labels(*args, **options)
+
+    monkeypatch.setattr(SqliteIndex, "update_labels", after_another)
+    store.update(digest, {"by": "first"})
+    assert dict(store.info(digest).labels) == {"by": "first"}
+    assert dict(second.info(digest).labels) == {"by": "first"}

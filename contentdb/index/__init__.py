@@ -108,9 +108,18 @@ class Index(Protocol):
         ...
 
     def update_labels(
-        self, digest: Digest, labels: Mapping[str, str], keys: frozenset[str] | None, now_ns: int
+        self,
+        digest: Digest,
+        labels: Mapping[str, str],
+        keys: frozenset[str] | None,
+        now_ns: int,
+        stamp: Callable[[int], object] = lambda _now_ns: None,
     ) -> bool:
-        """Durable: replace all labels, or those of the keys; False if there is no live blob."""
+        """Durable: replace all labels, or those of the keys; False if there is no live blob.
+
+        ``stamp`` is called under the write lock, before the row changes, with its new time of
+        update: ``now_ns``, or later if the old one is.
+        """
         ...
 
     def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
@@ -125,8 +134,11 @@ class Index(Protocol):
         """Durable: what was recorded of the blob, and all before it, without durability."""
         ...
 
-    def entomb(self, digest: Digest) -> bool:
-        """Durable: the first half of a deletion; False if there is no blob."""
+    def entomb(self, digest: Digest, stamp: Callable[[], object] = lambda: None) -> bool:
+        """Durable: the first half of a deletion; False if there is no blob.
+
+        ``stamp`` is called under the write lock, before the row changes.
+        """
         ...
 
     def bury(self, digest: Digest, take_away: Callable[[], object]) -> bool:
@@ -205,6 +217,10 @@ class Index(Protocol):
         ...
 
     # -- itself
+    def revision(self) -> str | None:
+        """Of its schema; None where nothing was made yet. Refuses what is no index of ours."""
+        ...
+
     def check(self) -> list[str]:
         """Read all of the database against itself: what is wrong with it, one sentence each."""
         ...

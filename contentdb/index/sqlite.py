@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contentdb.content import Info, Usage
 from contentdb.digest import Digest
-from contentdb.errors import DigestMismatchError, IndexDamagedError, SizeMismatchError
+from contentdb.errors import FailedPreconditionError, IndexDamagedError
 from contentdb.index import Blob, IngestRow, Outcome, State, statements, walks
 from contentdb.index.connection import Database
+from contentdb.index.revision import read_revision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ class SqliteIndex:
     def __init__(self, path: str, root: str, *, namespace: str, durable: bool) -> None:
         self._database = Database(path, root, durable=durable)
         self._namespace = namespace
+        self._root = root
 
     def _key(self, digest: str) -> dict[str, Any]:
         return {"namespace": self._namespace, "digest": str(digest)}
@@ -136,14 +138,23 @@ class SqliteIndex:
         return entry.token is None or not self._is_ours(connection, entry)
 
     def update_labels(
-        self, digest: Digest, labels: Mapping[str, str], keys: frozenset[str] | None, now_ns: int
+        self,
+        digest: Digest,
+        labels: Mapping[str, str],
+        keys: frozenset[str] | None,
+        now_ns: int,
+        stamp: Callable[[int], object] = lambda _now_ns: None,
     ) -> bool:
         """Replace all labels, or those of the keys, durably; False if there is no live blob."""
         values = self._key(digest) | {"now": now_ns}
 
         def work(connection: Connection) -> bool:
-            if connection.execute(statements.TOUCH_BLOB, values).rowcount == 0:
+            row = connection.execute(statements.FIND_BLOB, values).fetchone()
+            if row is None or Blob._make(row).state != State.LIVE:
                 return False
+            values["now"] = max(now_ns, Blob._make(row).updated_ns + 1)
+            stamp(values["now"])
+            connection.execute(statements.TOUCH_BLOB, values)
             if keys is None:
                 connection.execute(statements.DROP_LABELS, values)
             for key in keys or ():
@@ -154,7 +165,7 @@ class SqliteIndex:
 
         def landed(connection: Connection) -> bool:
             row = connection.execute(statements.FIND_BLOB, values).fetchone()
-            return row is not None and Blob._make(row).updated_ns == now_ns
+            return row is not None and Blob._make(row).updated_ns == values["now"]
 
         return self._database.write(work, landed, durable=True)
 
@@ -193,11 +204,12 @@ class SqliteIndex:
             durable=True,
         )
 
-    def entomb(self, digest: Digest) -> bool:
+    def entomb(self, digest: Digest, stamp: Callable[[], object] = lambda: None) -> bool:
         """Begin a deletion, durably; False if there is no blob. Its labels go at once."""
         key = self._key(digest)
 
         def work(connection: Connection) -> bool:
+            stamp()
             changed = connection.execute(statements.ENTOMB, key).rowcount == 1
             if changed:
                 connection.execute(statements.DROP_LABELS, key)
@@ -338,6 +350,11 @@ class SqliteIndex:
             return [str(error.__cause__ or error.reason)]
         return [verdict for (verdict,) in found if verdict != "ok"]
 
+    def revision(self) -> str | None:
+        """Read the schema's revision; see `contentdb.index.revision.revision_of`."""
+        with self._database.snapshot() as connection:
+            return read_revision(connection, self._root)
+
     def before_fork(self) -> None:
         """Close everything: SQLite's state must not cross a fork."""
         self._database.before_fork()
@@ -354,15 +371,21 @@ class SqliteIndex:
 def _merge(found: IngestRow, new: IngestRow) -> IngestRow:
     """Keep what was declared before; a new declaration may add to it, not contradict it."""
     if None not in {found.total, new.total} and found.total != new.total:
-        raise SizeMismatchError(expected=found.total or 0, actual=new.total or 0)
+        raise _contradiction(found, f"a total of {found.total} bytes, not {new.total}")
     if None not in {found.expected, new.expected} and found.expected != new.expected:
-        raise DigestMismatchError(expected=str(found.expected), actual=str(new.expected))
+        raise _contradiction(found, f"content {found.expected}, not {new.expected}")
     return _replace(
         found,
         new._replace(
             total=found.total if new.total is None else new.total,
             expected=new.expected or found.expected,
         ),
+    )
+
+
+def _contradiction(found: IngestRow, declared: str) -> FailedPreconditionError:
+    return FailedPreconditionError(
+        f"ref {found.ref!r:.80} was begun for {declared}; resume it as it was begun, or abort it"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from contentdb.digest import ALGORITHMS, Digest
@@ -61,26 +62,26 @@ class Managing(Opened):
             MalformedDigestError: No digest begins so.
         """
         with self._gate:
-            return self._whole(text) or self._shortened(text)
+            try:
+                digest = Digest(text)
+            except InvalidDigestError as error:
+                return self._shortened(text, error)
+            return self._listed(digest)
 
-    def _whole(self, text: str) -> Digest | None:
-        try:
-            digest = Digest(text)
-        except InvalidDigestError:
-            return None
+    def _listed(self, digest: Digest) -> Digest:
         row = self._parts.index.blob(digest)
         if row is None or row.state == State.TOMBSTONE:
             raise NotFoundError(digest=digest)
         return digest
 
-    def _shortened(self, text: str) -> Digest:
+    def _shortened(self, text: str, error: InvalidDigestError) -> Digest:
         form = _PREFIX.fullmatch(text)
+        if ":" in text and (form is None or len(form[2]) > ALGORITHMS[form[1]]):
+            raise error
         if form is None or not text:
             raise MalformedDigestError(
                 text, "a digest, or its beginning, is hexadecimal, after an algorithm and a colon"
             )
-        if form[1] and len(form[2]) > ALGORITHMS[form[1]]:
-            return Digest(text)  # which says what is wrong with it
         algorithms = [form[1]] if form[1] else list(ALGORITHMS)
         found = [
             digest
@@ -111,10 +112,9 @@ class Managing(Opened):
         kept = check_labels(labels)
         keys = None if fields is None else keys_of_fields(fields)
         with self._gate:
-            before = self._row(wanted)
-            now_ns = max(time.time_ns(), before.updated_ns + 1)
-            self._parts.shards.stamp(wanted, now_ns)  # first, see `contentdb.known`
-            if not self._parts.index.update_labels(wanted, kept, keys, now_ns):
+            self._row(wanted)
+            stamp = partial(self._parts.shards.stamp, wanted)  # see `contentdb.known`
+            if not self._parts.index.update_labels(wanted, kept, keys, time.time_ns(), stamp):
                 self._row(wanted)
                 raise NotFoundError(digest=wanted)
             return self._parts.index.info(wanted, self._row(wanted))
@@ -166,8 +166,8 @@ class Managing(Opened):
         wanted = Digest(digest)
         with self._gate:
             make_room(str(self.root))
-            self._parts.shards.stamp(wanted, time.time_ns())  # first, see `contentdb.known`
-            if not self._parts.index.entomb(wanted):
+            stamp = partial(self._parts.shards.stamp, wanted, time.time_ns())
+            if not self._parts.index.entomb(wanted, stamp):
                 raise NotFoundError(digest=wanted)
             finish_delete(self._parts, wanted)
 
