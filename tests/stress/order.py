@@ -41,6 +41,8 @@ _ENDS: Final[dict[tuple[str, str], dict[str, tuple[str, ...]]]] = {
     },
     ("delete", "done"): {LIVE: (ABSENT,), BAD: (ABSENT,), MARKED: (ABSENT,)},
     ("delete", "absent"): {ABSENT: (ABSENT,), ORPHAN: (ORPHAN,)},
+    ("update", "done"): {LIVE: (LIVE,), BAD: (BAD,)},
+    ("update", "absent"): {ABSENT: (ABSENT,), ORPHAN: (ORPHAN,)},
     ("read", "data"): {LIVE: (LIVE,), ORPHAN: (ORPHAN,)},
     ("read", "absent"): {ABSENT: (ABSENT,)},
     ("read", "corrupt"): {BAD: (BAD, MARKED), MARKED: (MARKED,)},

@@ -17,6 +17,7 @@ import contentdb
 from contentdb import Digest, shards, verify
 from contentdb.index import State
 from contentdb.layout import SHARDS, shard_name
+from contentdb.publish import looked_up
 from tests.crash.suite import Outcome, Plan, Violation
 from tests.stress.crew import crew, place
 from tests.stress.order import ABSENT, BAD, LIVE, MARKED, ORPHAN, Call, outcomes
@@ -110,6 +111,17 @@ def _delete(stage: Stage, store: contentdb.Store) -> None:
     stage.call(store, "delete", work)
 
 
+def _update(stage: Stage, store: contentdb.Store, *, label: str) -> None:
+    def work() -> str:
+        try:
+            store.update(stage.digest, {"k": label})
+        except contentdb.NotFoundError:
+            return "absent"
+        return "done"
+
+    stage.call(store, "update", work)
+
+
 def _read(stage: Stage, store: contentdb.Store) -> None:
     def work() -> str:
         try:
@@ -150,6 +162,8 @@ def _both(*acts: Callable[[Stage, contentdb.Store], None]) -> Callable[..., None
 
 _one = partial(_commit, ref="one")
 _two = partial(_commit, ref="two")
+_red = partial(_update, label="red")
+_blue = partial(_update, label="blue")
 
 # -- how it begins ---------------------------------------------------------------------------------
 
@@ -206,6 +220,9 @@ SCENES: Final[dict[str, Scene]] = {
     "read-delete-add": Scene(_stored, (_read, _delete, _add)),
     "commit-commit-delete": Scene(_stored, (_one, _two, _delete)),
     "add-then-delete-twice": Scene(_nothing, (_both(_add, _delete), _both(_add, _delete))),
+    "update-update-add": Scene(_stored, (_red, _blue, _add)),
+    "update-delete-add": Scene(_stored, (_red, _delete, _both(_add, _add))),
+    "update-then-add-twice": Scene(_stored, (_both(_red, _add), _both(_blue, _add))),
     "commit-sweep": Scene(_nothing, (_one, _sweep)),
     "add-sweep-of-an-orphan": Scene(_orphaned, (_add, _sweep)),
     "commit-mend-of-an-orphan": Scene(_orphaned, (_one, _mend)),
@@ -303,6 +320,7 @@ class Theatre:
             claimed = claimed or now == LIVE
             if now not in ends:
                 yield f"{namespace}: {now} in the end, though {ends or 'no order'} explains {calls}"
+        yield from self._remembered(stage)
         if left := _names(self._root / "trash"):
             yield f"left in the trash: {left}"
             for name in left:
@@ -322,6 +340,17 @@ class Theatre:
         if whole:
             return LIVE
         return BAD if stage.file.exists() else "a live row without its file"
+
+    def _remembered(self, stage: Stage) -> Iterator[str]:
+        """What each process remembers of the blob is what the row says."""
+        for number, store in enumerate(stage.stores):
+            with store.parts() as parts:
+                row = parts.index.blob(stage.digest)
+                if row is None or row.state != State.LIVE:
+                    continue
+                told, known = looked_up(parts, stage.digest), parts.index.info(stage.digest, row)
+            if told is not None and told != known:
+                yield f"store {number} remembers {told!r}, the row says {known!r}"
 
     def _ingests(self) -> Iterator[str]:
         """Nobody holds a ref, and rows and files of ingests are the same."""

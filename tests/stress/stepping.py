@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contentdb import files, locks
 from contentdb.index.sqlite import SqliteIndex
+from contentdb.known import Known
+from contentdb.shards import Shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -177,6 +179,7 @@ def seam() -> Iterator[None]:
         (files, name, _queueing if name == "lock" else _stopping) for name in _FILES
     ]
     places += [(SqliteIndex, name, _stopping) for name in _INDEX]
+    places += [(Shards, "stamp", _stopping), (Known, "put", _stopping)]
     places.append((locks, "_open", _in_one_step))  # under a lock of the process
     kept = [(holder, name, getattr(holder, name)) for holder, name, _ in places]
     try:
