@@ -52,6 +52,7 @@ def main() -> int:
     """Measure and print a table; JSON goes where ``--out`` says."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.oci", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=IMAGES, help="one of the workloads")
     parser.add_argument("--scratch", type=Path, default=Path("/tmp"))  # noqa: S108 - a fresh directory in it
     parser.add_argument("--out", type=Path, help="figures as JSON")
     options = parser.parse_args()
@@ -64,7 +65,8 @@ def main() -> int:
         with _registry(scratch) as host, oci.Registry(host, plain_http=True) as client:
             for name, (layers, size) in IMAGES.items():
                 _push(scratch / f"made-{name}", client, f"{host}/bench/{name}:v1", layers, size)
-            figures = _measure(scratch, list(_runs(client, host)), options.rounds)
+            runs = [run for run in _runs(client, host) if options.only in {None, run[0]}]
+            figures = _measure(scratch, runs, options.rounds)
         _show(figures)
         if options.out is not None:
             found = {"machine": describe(scratch), "mb_per_s": figures}
