@@ -63,10 +63,11 @@ def open_parts(
     try:
         _check_owner(directory, path)
         reserve.make_room(str(path))
-        if not _has_index(directory, path):
+        parts = _open_whole(directory, path, namespace=namespace, durable=durable)
+        if parts is None:
             _make(directory, path, create=create)
+            parts = open_tree(path, directory, INDEX, namespace=namespace, durable=durable)
         reserve.keep(directory)
-        parts = open_tree(path, directory, INDEX, namespace=namespace, durable=durable)
     finally:
         directory.close()
     try:
@@ -112,14 +113,33 @@ def _check_owner(directory: Directory, path: Path) -> None:
         )
 
 
+def _open_whole(directory: Directory, path: Path, *, namespace: str, durable: bool) -> Parts | None:
+    """Open a store that is whole and of this library's revision; None if there is none yet."""
+    if not _has_index_file(directory, path):
+        return None
+    index = SqliteIndex(str(path / INDEX), str(path), namespace=namespace, durable=durable)
+    try:
+        name = index.revision()
+        if name is None:
+            index.close()
+            return None
+        revision.check(name, str(path))
+        return _with_tree(path, directory, index, namespace=namespace, durable=durable)
+    except BaseException:
+        index.close()
+        raise
+
+
+def _has_index_file(directory: Directory, path: Path) -> bool:
+    found = files.stat_name(directory, INDEX)
+    if found is not None and not files.is_private_file(found):
+        raise NotAStoreError(str(path), f"its {INDEX} is not a regular file of this user")
+    return found is not None and found.st_size > 0
+
+
 def _has_index(directory: Directory, path: Path) -> bool:
     """Whether there is an index that was finished once and that this library can use."""
-    found = files.stat_name(directory, INDEX)
-    if found is None:
-        return False
-    if not files.is_private_file(found):
-        raise NotAStoreError(str(path), f"its {INDEX} is not a regular file of this user")
-    if not found.st_size:
+    if not _has_index_file(directory, path):
         return False
     name = revision.revision_of(str(path / INDEX), str(path))
     if name is None:
@@ -234,10 +254,11 @@ def migrate(root: str | os.PathLike[str]) -> str:
         if not files.lock(directory.fd, str(path), wait=_MAKING_S):
             raise IndexBusyError(str(path / INDEX), "it is in use; try again")
         name = revision.revision_of(str(path / INDEX), str(path))
-        if name is not None and name != revision.HEAD and name in revision.REVISIONS:
+        if name is None:
+            raise StoreNotFoundError(str(path), _MISSING)
+        if name != revision.HEAD and name in revision.REVISIONS:
             make_index(directory, INDEX)
-        elif name is not None:
-            revision.check(name, str(path))
+        revision.check(revision.revision_of(str(path / INDEX), str(path)) or name, str(path))
     finally:
         directory.close()
     return revision.HEAD
@@ -250,6 +271,13 @@ def open_tree(
     path: Path, root: Directory, index_name: str, *, namespace: str, durable: bool
 ) -> Parts:
     """Open the directories of a store, and the index of that name."""
+    index = SqliteIndex(str(path / index_name), str(path), namespace=namespace, durable=durable)
+    return _with_tree(path, root, index, namespace=namespace, durable=durable)
+
+
+def _with_tree(
+    path: Path, root: Directory, index: SqliteIndex, *, namespace: str, durable: bool
+) -> Parts:
     opened: dict[str, Directory] = {}
     try:
         for name in DIRECTORIES:
@@ -268,7 +296,7 @@ def open_tree(
         namespace=namespace,
         durable=durable,
         sharing=sharing,
-        index=SqliteIndex(str(path / index_name), str(path), namespace=namespace, durable=durable),
+        index=index,
         shards=Shards(opened[BLOBS]),
         ingest=opened[INGEST],
         trash=opened[TRASH],

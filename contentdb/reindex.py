@@ -28,8 +28,9 @@ from contentdb.opening import (
     open_root,
     open_tree,
 )
-from contentdb.repair import adopt
-from contentdb.verify import rows_of_shard, shards_with_rows
+from contentdb.repair import adopt, quarantine
+from contentdb.shards import Shards
+from contentdb.verify import rows_of_shard, shards_with_rows, why_damaged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,12 +61,17 @@ class Reindexed(NamedTuple):
     """A file without a row did not match its name."""
 
 
-def reindex(root: str | os.PathLike[str]) -> Reindexed:
+def reindex(root: str | os.PathLike[str], *, dry_run: bool = False) -> Reindexed:
     """Bring a store's index in line with its files; one that cannot be read is made anew.
 
     A new index takes over what the old one still says of labels, times and ingests; nobody may
     use the store meanwhile. The old one is kept in ``quarantine/``. Durable when it returns;
     may be repeated, and goes on where it was cut off.
+
+    Args:
+        root: The store's directory.
+        dry_run: Only count what would be done; where the index must be made anew, nothing counts
+            as kept.
 
     Raises:
         StoreError: There is no store, or it is in use while its index must be replaced.
@@ -75,9 +81,9 @@ def reindex(root: str | os.PathLike[str]) -> Reindexed:
         _check_index(path)
         parts = open_parts(path, create=False, namespace=DEFAULT_NAMESPACE, durable=True)
     except (IndexDamagedError, _NoIndexError):
-        return _rebuild(path)
+        return _counted(path) if dry_run else _rebuild(path)
     with closing(parts):
-        return reindex_parts(parts)
+        return reindex_parts(parts, dry_run=dry_run)
 
 
 class _NoIndexError(Exception):
@@ -106,7 +112,7 @@ def _check_index(path: Path) -> None:
         raise IndexDamagedError(str(path / INDEX), verdict)
 
 
-def reindex_parts(parts: Parts) -> Reindexed:
+def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
     """Go through all shards; see `Store.reindex`."""
     counts = dict.fromkeys(Reindexed._fields, 0)
     unseen = set(shards_with_rows(parts))
@@ -121,18 +127,48 @@ def reindex_parts(parts: Parts) -> Reindexed:
             if rows.pop(digest, None) is not None:
                 counts["kept"] += 1
             elif files.is_private_file(found) and not parts.index.claims(digest):
-                counts["adopted" if adopt(parts, digest) else "quarantined"] += 1
-        counts["dropped"] += _drop(parts, [Digest(text) for text in rows])
+                counts[_take(parts, digest, dry_run=dry_run)] += 1
+        counts["dropped"] += _drop(parts, [Digest(text) for text in rows], dry_run=dry_run)
     for algorithm, shard_name in unseen:
         rows = rows_of_shard(parts, algorithm, shard_name)
-        counts["dropped"] += _drop(parts, [Digest(text) for text in rows])
+        counts["dropped"] += _drop(parts, [Digest(text) for text in rows], dry_run=dry_run)
     return Reindexed(**counts)
 
 
-def _drop(parts: Parts, digests: list[Digest]) -> int:
+def _take(parts: Parts, digest: Digest, *, dry_run: bool) -> str:
+    """Adopt a file without a row, or put it aside where it does not match its name."""
+    if dry_run:
+        return "adopted" if why_damaged(parts.shards, digest) is None else "quarantined"
+    if adopt(parts, digest):
+        return "adopted"
+    quarantine(parts, digest)
+    return "quarantined"
+
+
+def _drop(parts: Parts, digests: list[Digest], *, dry_run: bool) -> int:
+    shards = parts.shards
+    if dry_run:
+        return sum(shards.size(digest) is None for digest in digests)
     if not digests:
         return 0
-    return parts.index.drop(digests, lambda digest: parts.shards.size(digest) is None)
+    return parts.index.drop(digests, lambda digest: shards.size(digest) is None)
+
+
+def _counted(path: Path) -> Reindexed:
+    """Go through the files of a store whose index cannot be asked."""
+    directory = open_root(path, create=False)
+    try:
+        shards = Shards(files.open_directory(BLOBS, within=directory))
+    finally:
+        directory.close()
+    counts = dict.fromkeys(Reindexed._fields, 0)
+    with closing(shards):
+        for algorithm, _shard, children in shards.listing():
+            for name, _found in children:
+                with suppress(InvalidDigestError):
+                    damaged = why_damaged(shards, Digest(f"{algorithm}:{name}"))
+                    counts["adopted" if damaged is None else "quarantined"] += 1
+    return Reindexed(**counts)
 
 
 # -- a new index ------------------------------------------------------------------------------

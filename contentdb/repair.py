@@ -57,7 +57,7 @@ def _planned(parts: Parts, finding: Finding) -> Action:
     if finding.digest is None:
         return "left alone"
     if finding.kind == "orphan":
-        return "quarantined" if why_damaged(parts, finding.digest) else "adopted"
+        return "quarantined" if why_damaged(parts.shards, finding.digest) else "adopted"
     actions: dict[str, Action] = {
         "corrupt": "quarantined", "missing": "marked as missing", "mode": "made read-only",
     }  # fmt: skip
@@ -115,7 +115,7 @@ def adopt(parts: Parts, digest: Digest) -> bool:
 def quarantine(parts: Parts, digest: Digest) -> bool:
     """Take a damaged file out of the blobs and mark its row, if it is still damaged; durable."""
     found = _identity(parts, digest)
-    if found is None or why_damaged(parts, digest) is None:
+    if found is None or why_damaged(parts.shards, digest) is None:
         return False
     name = f"{digest.replace(':', '-')}.{os.urandom(4).hex()}"
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from contentdb.files import Directory
     from contentdb.parts import Parts
+    from contentdb.shards import Shards
 
     Rows = dict[str, tuple[int, int]]
     """Size and checksum by digest."""
@@ -136,7 +137,7 @@ def _with_row(
         intact = parts.shards.holds(digest, size, checksum)
         reason = None if intact else "its bytes do not match its checksum"
     else:
-        reason = why_damaged(parts, digest)
+        reason = why_damaged(parts.shards, digest)
     if reason is not None and _is_still_so(parts, digest, found):
         yield Finding("corrupt", digest, path, reason)
     elif reason is None and found.st_mode & 0o777 != _BLOB_MODE:
@@ -168,10 +169,10 @@ def _damage(error: ContentDBError) -> str:
     return str(error)
 
 
-def why_damaged(parts: Parts, digest: Digest) -> str | None:
+def why_damaged(shards: Shards, digest: Digest) -> str | None:
     """Read a blob's file against its digest: what is wrong, or None."""
     try:
-        fd = parts.shards.open(digest)
+        fd = shards.open(digest)
     except ContentDBError as error:
         return _damage(error)
     if fd is None:

@@ -28,6 +28,9 @@ __all__ = [
     "store_of",
 ]
 
+leave_open = False
+"""Whether a store need not be closed, since the process ends with its command."""
+
 T = TypeVar("T")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -116,7 +119,11 @@ def store_of(context: click.Context, *, create: bool = False) -> Store:
 
 def open_store(context: click.Context, *, create: bool = False) -> Store:
     """Open the store that the command line names; the one place where commands get it from."""
-    return context.with_resource(store_of(context, create=create))
+    store = store_of(context, create=create)
+    if leave_open:
+        context.meta["contentdb.store"] = store  # kept until the process ends
+        return store
+    return context.with_resource(store)
 
 
 def set_exit_code(context: click.Context, code: int) -> None:

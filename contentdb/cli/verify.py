@@ -94,16 +94,18 @@ def repair(context: click.Context, quick: bool, dry_run: bool, as_json: bool, qu
 
 
 @click.command(short_help="Rebuild the index from the files.")
+@dry_run_option
 @json_option
 @quiet_option
 @click.pass_context
-def reindex(context: click.Context, as_json: bool, quiet: bool) -> None:
+def reindex(context: click.Context, dry_run: bool, as_json: bool, quiet: bool) -> None:
     """Rebuild the index from the files; labels of what it still knows are kept."""
     import contentdb
 
     with nullcontext() if quiet else bar(None, what="reindexing"):
-        counts = contentdb.reindex(root_of(context))._asdict()
+        counts = contentdb.reindex(root_of(context), dry_run=dry_run)._asdict()
     if as_json:
         json_line(counts)
     elif not quiet:
-        line(", ".join(f"{count} {name}" for name, count in counts.items()))
+        told = ", ".join(f"{count} {name}" for name, count in counts.items())
+        line(f"would be: {told}" if dry_run else told)

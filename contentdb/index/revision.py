@@ -12,7 +12,15 @@ from contentdb.errors import MigrationNeededError, NewerStoreError, NotAStoreErr
 from contentdb.index import statements
 from contentdb.index.connection import connect, refusal
 
-__all__ = ["APPLICATION_ID", "FORMAT_VERSION", "HEAD", "REVISIONS", "check", "revision_of"]
+__all__ = [
+    "APPLICATION_ID",
+    "FORMAT_VERSION",
+    "HEAD",
+    "REVISIONS",
+    "check",
+    "read_revision",
+    "revision_of",
+]
 
 REVISIONS: Final = ("0001",)
 """Oldest first."""
@@ -36,14 +44,15 @@ def revision_of(path: str, root: str) -> str | None:
     try:
         connection = connect(path, query_only=True)
         try:
-            return _read(connection, root)
+            return read_revision(connection, root)
         finally:
             connection.close()
     except sqlite3.Error as error:
         raise refusal(path, error) from error
 
 
-def _read(connection: sqlite3.Connection, root: str) -> str | None:
+def read_revision(connection: sqlite3.Connection, root: str) -> str | None:
+    """As `revision_of`, on an open connection."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

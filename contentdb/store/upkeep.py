@@ -50,16 +50,17 @@ class Upkeep(Opened):
         make_room(str(self.root))
         return self._inside(sweep(self._parts, older_than_s=older_than, dry_run=dry_run))
 
-    def reindex(self) -> Reindexed:
+    def reindex(self, *, dry_run: bool = False) -> Reindexed:
         """Bring the index in line with the files: they are the truth. Durable; may be repeated.
 
         A file without a row is read: it gets one if it matches its name, else it goes to
-        ``quarantine/``. A row without a file goes. Labels of what has both stay.
+        ``quarantine/``. A row without a file goes. Labels of what has both stay. With ``dry_run``
+        it is only counted.
         """
         from contentdb.reindex import reindex_parts
 
         with self._gate:
-            return reindex_parts(self._parts)
+            return reindex_parts(self._parts, dry_run=dry_run)
 
     def _inside(self, steps: Iterator[T]) -> Iterator[T]:
         """Keep the store open while its caller is served, not while the caller works."""

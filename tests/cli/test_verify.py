@@ -106,3 +106,27 @@ def test_an_index_that_is_no_database_is_made_anew(root: Path) -> None:
     said = only_line(call(root, "reindex").stdout)
     assert said == "0 kept, 2 adopted, 0 dropped, 1 quarantined"
     assert sorted(call(root, "ls", "-q").stdout.split()) == sorted([GOOD, ORPHAN])
+
+
+def test_reindex_dry_run_changes_nothing(root: Path) -> None:
+    with contentdb.open(root) as store:
+        lost = store.add(b"lost").digest
+        path = store.path(lost)
+    path.unlink()
+    wanted = records(call(root, "reindex", "--dry-run", "--json").stdout)
+    before = records(call(root, "ls", "--json").stdout)
+    assert wanted[0]["dropped"] > 0
+    assert records(call(root, "ls", "--json").stdout) == before
+    assert records(call(root, "reindex", "--dry-run", "--json").stdout) == wanted
+    assert call(root, "reindex", "--dry-run").stdout.startswith("would be: ")
+    assert records(call(root, "reindex", "--json").stdout) == wanted
+
+
+def test_reindex_dry_run_counts_the_files_of_a_store_without_index(root: Path) -> None:
+    contentdb.open(root).close()
+    for path in root.glob("index.sqlite*"):
+        path.unlink()
+    before = sorted(path.name for path in root.iterdir())
+    [counts] = records(call(root, "reindex", "--dry-run", "--json").stdout)
+    assert counts["kept"] == 0
+    assert sorted(path.name for path in root.iterdir()) == before

@@ -9,7 +9,7 @@ import pytest
 
 from contentdb.content import Usage
 from contentdb.digest import Digest
-from contentdb.errors import DigestMismatchError, SizeMismatchError, StorageError
+from contentdb.errors import FailedPreconditionError, StorageError
 from contentdb.index import IngestRow, Outcome, State
 from contentdb.index.sqlite import SqliteIndex
 from tests.index.databases import Record, Recorder
@@ -201,9 +201,9 @@ def test_a_contradiction_changes_nothing(index: SqliteIndex) -> None:
     declared = ROW._replace(total=0, expected=str(ONE))
     index.begin(declared, redeclare=False)
     stored = index.ingest("r")
-    with pytest.raises(SizeMismatchError):
+    with pytest.raises(FailedPreconditionError, match="0 bytes, not 1"):
         index.begin(ROW._replace(total=1, token=NEW), redeclare=False)
-    with pytest.raises(DigestMismatchError):
+    with pytest.raises(FailedPreconditionError, match=str(TWO)):
         index.begin(ROW._replace(expected=str(TWO), token=NEW), redeclare=False)
     assert index.ingest("r") == stored
     other = ROW._replace(total=1, expected=str(TWO), token=NEW)

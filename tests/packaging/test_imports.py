@@ -67,9 +67,9 @@ with contentdb.open(sys.argv[1]) as store:
 
 RUN = """
 import sys
-from contentdb.cli import main
+from contentdb.cli.app import contentdb
 try:
-    main()
+    contentdb.main()
 except SystemExit as stop:
     assert not stop.code, stop.code
 """
