@@ -49,6 +49,7 @@ def export(
             if link != "hardlink" or not _linked(reader, directory, name):
                 _written(reader, directory, name, clone=link == "reflink")
             files.rename(directory, name, directory, target.name)
+            files.unlink(directory, name)  # rename(2) leaves it where both are links to one file
         except BaseException:
             with suppress(StorageError):
                 files.unlink(directory, name)

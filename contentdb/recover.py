@@ -6,6 +6,7 @@ the trash or belongs to a dead process is seen by nobody.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files, locks
@@ -23,6 +24,7 @@ __all__ = [
     "finish_delete",
     "recover",
     "remove_temporary",
+    "trash_name",
 ]
 
 TEMPORARY: Final = "."
@@ -46,7 +48,7 @@ def finish_delete(parts: Parts, digest: Digest) -> None:
     The row goes without a sync: if a power cut brings it back, it is a tombstone again. The
     file's name is off the disk before this returns.
     """
-    name = digest.replace(":", "-")
+    name = trash_name(digest)
     moved = parts.index.bury(digest, lambda: parts.shards.move(digest, parts.trash, name))
     if moved and parts.durable and parts.shards.has(digest.algorithm):
         shard = parts.shards.shard(digest)
@@ -55,6 +57,14 @@ def finish_delete(parts: Parts, digest: Digest) -> None:
         finally:
             shard.close()
     files.unlink(parts.trash, name)
+
+
+def trash_name(digest: Digest) -> str:
+    """Where to rename a file to that goes: a name that nothing else has.
+
+    Were it the file's own by another link, rename(2) would do nothing and leave the old name.
+    """
+    return f"{digest.replace(':', '-')}.{os.urandom(8).hex()}"
 
 
 def dead_temporaries(parts: Parts) -> Iterator[str]:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from contentdb import files, locks
 from contentdb.digest import Digest
 from contentdb.errors import InvalidArgumentError, InvalidDigestError
-from contentdb.recover import TEMPORARY, dead_temporaries, finish_delete, remove_temporary
+from contentdb.recover import (
+    TEMPORARY,
+    dead_temporaries,
+    finish_delete,
+    remove_temporary,
+    trash_name,
+)
 from contentdb.verify import rows_of_shard
 
 if TYPE_CHECKING:
@@ -123,7 +129,7 @@ def _orphans(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
 
 
 def _to_trash(parts: Parts, digest: Digest) -> bool:
-    name = digest.replace(":", "-")
+    name = trash_name(digest)
     moved = parts.index.unless_claimed(digest, lambda: parts.shards.move(digest, parts.trash, name))
     files.unlink(parts.trash, name)
     return moved

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 import contentdb
+from contentdb import files
 from contentdb.index.sqlite import SqliteIndex
 
 if TYPE_CHECKING:
-    import pytest
+    from pathlib import Path
+
+    from contentdb.files import Directory
 
 
 def test_an_add_whose_new_name_is_taken_away_by_a_delete_names_it_again(
@@ -75,3 +80,42 @@ def test_an_orphan_that_became_a_blob_and_is_being_deleted_is_not_adopted(
     with contentdb.open(store.root) as third:  # finishes the deletion
         assert not third.exists(info.digest)
         assert list(third.verify()) == []
+
+
+def test_a_file_that_is_in_the_trash_already_can_be_deleted_again(
+    store: contentdb.Store, second: contentdb.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rename onto a link of the same file does nothing: the name would stay, and be read."""
+    record, unlink = SqliteIndex.record, files.unlink
+    kept: list[str] = []
+
+    def keep(within: Directory, name: str) -> bool:
+        if not within.path.endswith("trash"):
+            return unlink(within, name)
+        kept.append(name)
+        return True
+
+    def delete_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed through
+        monkeypatch.setattr(SqliteIndex, "record", record)
+        second.add(b"content")
+        monkeypatch.setattr(files, "unlink", keep)  # whoever deletes is slow to empty the trash
+        second.delete(entries[0].digest)
+        return record(self, entries)
+
+    monkeypatch.setattr(SqliteIndex, "record", delete_first)
+    digest = store.add(b"content").digest
+    assert kept
+    store.delete(digest)
+    assert list(store.verify()) == []
+    with pytest.raises(contentdb.NotFoundError):
+        store.read(digest)
+
+
+def test_exporting_a_hard_link_twice_leaves_nothing_beside_it(
+    store: contentdb.Store, tmp_path: Path
+) -> None:
+    digest = store.add(b"content").digest
+    (tmp_path / "out").mkdir()
+    for _ in range(2):
+        store.export(digest, tmp_path / "out" / "exported", link="hardlink")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["exported"]
