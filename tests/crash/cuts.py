@@ -8,6 +8,7 @@ it commits the journal.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 import contentdb
 from tests.crash import disks
 from tests.crash.checker import check
+from tests.crash.company import company
 from tests.crash.fewshards import keep_few
 from tests.crash.ledger import Promises
 from tests.crash.pool import Pool
@@ -98,7 +100,10 @@ class Bench:
         """Cut the power once; what is wrong after it."""
         image, before = self._image(case.filesystem, case.wal, case.scenario)
         disks.copy(image, self._place / "image")
-        with self._mounted(self._place / "image", case.filesystem) as at:
+        with (
+            self._mounted(self._place / "image", case.filesystem) as at,
+            company(at / "store") if case.wal == "warm" else contextlib.nullcontext(),
+        ):
             answer = self._run(at, case.scenario, Mode.KILL, case.target)
             disks.cut_power(at, case.cut)
         promises = Promises([*before, *answer["said"]])

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from tests.crash import disks, rig
 from tests.crash.checker import check
+from tests.crash.company import company
 from tests.crash.fewshards import keep_few
 from tests.crash.fusedisk import Flush, Mark, Write, events
 from tests.crash.ledger import Promises
@@ -162,7 +163,8 @@ def recorded(
         os.sync()
         command = [sys.executable, "-m", "tests.crash.record", scenario]
         command += [str(mount / "store"), str(fuse / "mark")]
-        subprocess.run(command, cwd=rig.CHECKOUT, env=environment, check=True)
+        with company(mount / "store"):
+            subprocess.run(command, cwd=rig.CHECKOUT, env=environment, check=True)
     return base, said, list(events(place / "log"))
 
 

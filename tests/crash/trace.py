@@ -11,12 +11,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tests.crash.company import company
 from tests.crash.suite import UnavailableError
+from tests.crash.trees import Tree
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.crash.trees import Tree
 
 __all__ = ["ROOT", "Data", "Drop", "Make", "Mode", "Move", "Op", "Say", "Size", "Sync", "record"]
 
@@ -368,7 +368,21 @@ def record(scenario: str, tree: Tree, place: Path, *, mutant: str | None = None)
         raise UnavailableError("needs strace; .ci/run installs it")
     root, ledger, output = place / "store", place / "ledger", place / "strace"
     tree.put(root)
-    recorder = Recorder(root, ledger, tree)
+    with company(root):
+        recorder = Recorder(root, ledger, Tree.of(root))
+        _run(strace, scenario, root, (ledger, output), mutant)
+    with output.open() as lines:
+        for line in lines:
+            recorder.feed(line.rstrip("\n"))
+    ledger.unlink(missing_ok=True)
+    output.unlink()
+    return recorder
+
+
+def _run(
+    strace: str, scenario: str, root: Path, written: tuple[Path, Path], mutant: str | None
+) -> None:
+    ledger, output = written
     command = [sys.executable, "-m", "tests.crash.record", scenario, str(root), str(ledger), "wait"]
     environment = os.environ | ({"CRASH_MUTANT": mutant} if mutant else {})
     with subprocess.Popen(
@@ -387,12 +401,6 @@ def record(scenario: str, tree: Tree, place: Path, *, mutant: str | None = None)
             recorded.stdin.write("go\n")
             recorded.stdin.flush()
             recorded.wait()
-    with output.open() as lines:
-        for line in lines:
-            recorder.feed(line.rstrip("\n"))
-    ledger.unlink(missing_ok=True)
-    output.unlink()
-    return recorder
 
 
 @contextlib.contextmanager
