@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
+import signal
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -15,8 +17,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import contentdb
-from contentdb import Digest
+from contentdb import Digest, files
 from tests.fixtures import blob_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Few of each, so that calls meet: the same content by many ways, the same ref again and again.
 CONTENTS = [b"", b"a", b"content", bytes(70_000), bytes(range(256)) * 1000]
@@ -46,6 +51,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.blobs: dict[str, tuple[bytes, dict[str, str]]] = {}
         self.ingests: dict[str, Ingest] = {}
         self.writers: dict[str, contentdb.Writer] = {}
+        self.others: set[str] = set()
+        """Digests in the other namespace."""
+        self.readers: list[tuple[contentdb.Reader, bytes]] = []
 
     @initialize()
     def begin(self) -> None:
@@ -53,6 +61,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = contentdb.open(self.root, durability="process")
 
     def teardown(self) -> None:
+        for reader, data in self.readers:
+            assert reader.read() == data
+            reader.close()
         with suppress(AttributeError):
             self.store.close()
         shutil.rmtree(self.place)
@@ -76,6 +87,40 @@ class StoreMachine(RuleBasedStateMachine):
         assert [getattr(info, "digest", info) for info in infos] == [Digest.of(one) for one in many]
         for data in many:
             self.blobs.setdefault(Digest.of(data), (data, {}))
+
+    @rule(many=st.lists(contents, max_size=5), ends=st.sampled_from(["well", "with an error"]))
+    def batch(self, many: list[bytes], ends: str) -> None:
+        """What was added in the block is kept, however it ends."""
+        with suppress(ZeroDivisionError), self.store.batch():
+            for data in many:
+                assert self.store.add(data).digest == Digest.of(data)
+            if ends == "with an error":
+                raise ZeroDivisionError
+        for data in many:
+            self.blobs.setdefault(Digest.of(data), (data, {}))
+
+    @rule(ref=refs, data=contents, given=labels)
+    def ingest(self, ref: str, data: bytes, given: dict[str, str]) -> None:
+        """It goes on where the ref stands, by whatever was written there before."""
+        if ref in self.writers:
+            with pytest.raises(contentdb.RefLockedError):
+                self.store.ingest(ref, io.BytesIO(data), wait=False)
+            return
+        before = self.ingests.get(ref, Ingest(b"", None))
+        whole = before.data + data[len(before.data) :]
+        if len(data) < len(before.data):
+            with pytest.raises(contentdb.SizeMismatchError):
+                self.store.ingest(ref, io.BytesIO(data))
+        elif before.expected not in {None, Digest.of(whole)}:
+            with pytest.raises(contentdb.DigestMismatchError):
+                self.store.ingest(ref, io.BytesIO(data))
+            self.ingests[ref] = before._replace(data=whole)
+        else:
+            info = self.store.ingest(ref, io.BytesIO(data), labels=given)
+            assert (info.digest, info.size) == (Digest.of(whole), len(whole))
+            new = (whole, {key: value for key, value in given.items() if value})
+            self.blobs.setdefault(info.digest, new)
+            self.ingests.pop(ref, None)
 
     @rule(data=contents)
     def add_with_a_wrong_digest(self, data: bytes) -> None:
@@ -203,6 +248,55 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             self.store.delete(digest)
 
+    @rule(data=contents, key=st.sampled_from(["a", "b.c"]), value=st.sampled_from(["", "2"]))
+    def update_one_label(self, data: bytes, key: str, value: str) -> None:
+        digest = Digest.of(data)
+        if digest in self.blobs:
+            info = self.store.update(digest, {key: value, "other": "x"}, fields=[f"labels.{key}"])
+            _, have = self.blobs[digest]
+            now = {name: old for name, old in have.items() if name != key}
+            self.blobs[digest] = (data, now | ({key: value} if value else {}))
+            assert dict(info.labels) == self.blobs[digest][1]
+
+    @rule(data=contents)
+    def export(self, data: bytes) -> None:
+        digest = Digest.of(data)
+        target = self.place / "exported"
+        if digest in self.blobs:
+            assert self.store.export(digest, target).read_bytes() == data
+        else:
+            with pytest.raises(contentdb.NotFoundError):
+                self.store.export(digest, target)
+
+    @precondition(lambda self: len(self.readers) < 3)
+    @rule(data=contents)
+    def open_reader(self, data: bytes) -> None:
+        """It is read when all is over, whatever became of its blob."""
+        if Digest.of(data) in self.blobs:
+            self.readers.append((self.store.open(Digest.of(data)), data))
+
+    @rule(
+        sort=st.sampled_from(["size", "-size", "created_at", "-updated_at"]),
+        limit=st.integers(0, 4),
+    )
+    def walk_in_order(self, sort: str, limit: int) -> None:
+        found = list(self.store.walk(sort=sort, limit=limit))
+        assert len(found) == min(limit, len(self.blobs))
+        if sort.endswith("size"):
+            sizes = sorted((len(data) for data, _ in self.blobs.values()), reverse=sort[0] == "-")
+            assert [info.size for info in found] == sizes[:limit]
+
+    @rule(size=st.sampled_from([0, 1, 70_000]), operator=st.sampled_from(["<", ">=", "==", "!="]))
+    def walk_by_size(self, size: int, operator: str) -> None:
+        holds: dict[str, Callable[[int], bool]] = {
+            "<": lambda have: have < size,
+            ">=": lambda have: have >= size,
+            "==": lambda have: have == size,
+            "!=": lambda have: have != size,
+        }
+        found = {info.digest for info in self.store.walk(f"size{operator}{size}")}
+        assert found == {key for key, (data, _) in self.blobs.items() if holds[operator](len(data))}
+
     @rule(key=st.sampled_from(["a", "b.c", "io.example/k"]))
     def walk_by_label(self, key: str) -> None:
         found = {info.digest for info in self.store.walk(f'labels."{key}"')}
@@ -216,6 +310,73 @@ class StoreMachine(RuleBasedStateMachine):
         assert all(writer.closed for writer in self.writers.values())
         self.writers.clear()
         self.store = contentdb.open(self.root, create=False, durability="process")
+
+    @rule(data=contents, act=st.sampled_from(["add", "delete", "look"]))
+    def another_namespace(self, data: bytes, act: str) -> None:
+        """Files are shared, and nothing else is."""
+        digest = Digest.of(data)
+        with contentdb.open(self.root, durability="process", namespace="other") as other:
+            if act == "add":
+                other.add(data, labels={"whose": "other"})
+                self.others.add(digest)
+            elif act == "delete" and digest in self.others:
+                other.delete(digest)
+                self.others.remove(digest)
+            assert {info.digest for info in other.walk()} == self.others
+            if digest in self.others:
+                assert other.read(digest) == data
+            else:
+                with pytest.raises(contentdb.NotFoundError):
+                    other.read(digest)
+
+    @rule(data=contents, act=st.sampled_from(["add", "commit", "delete"]), calls=st.integers(0, 25))
+    def kill(self, data: bytes, act: str, calls: int) -> None:
+        """Another process dies within a call: it has happened, or it has not."""
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                with suppress(contentdb.ContentDBError):
+                    _act_until(self.root, data, act, calls)
+                status = 0
+            finally:
+                os._exit(status)
+        _, status = os.waitpid(child, 0)
+        assert status in {0, signal.SIGKILL}
+        self.reopen()
+        for _ in contentdb.repair(self.store, self.store.verify()):
+            pass
+        with suppress(contentdb.NotFoundError):
+            self.store.abort("killed")
+        digest = Digest.of(data)
+        if act == "delete" and not self.store.exists(digest):
+            self.blobs.pop(digest, None)
+        elif act != "delete" and self.store.exists(digest):
+            self.blobs.setdefault(digest, (data, {}))
+        for _ in self.store.sweep(older_than=3600):
+            pass
+
+    @rule(data=contents, quick=st.booleans())
+    def damage(self, data: bytes, *, quick: bool) -> None:
+        """It is found, not served, taken away, and healed by the content."""
+        digest = Digest.of(data)
+        if digest not in self.blobs:
+            return
+        path = self.store.path(digest)
+        path.chmod(0o600)
+        path.write_bytes(data + b"!")
+        path.chmod(0o444)
+        findings = list(self.store.verify(quick=quick))
+        assert [(finding.kind, finding.digest) for finding in findings] == [("corrupt", digest)]
+        with pytest.raises(contentdb.CorruptBlobError):
+            self.store.read(digest)
+        (done,) = contentdb.repair(self.store, findings)
+        assert done.action == "quarantined"
+        assert not self.store.exists(digest)
+        assert self.store.add(data).digest == digest
+        assert self.store.read(digest) == data
+        for path in (self.root / "quarantine").iterdir():
+            path.unlink()
 
     @rule(quick=st.booleans())
     def verify(self, *, quick: bool) -> None:
@@ -242,7 +403,7 @@ class StoreMachine(RuleBasedStateMachine):
         found = {info.digest: (info.size, dict(info.labels)) for info in self.store.walk()}
         assert found == {digest: (len(data), have) for digest, (data, have) in self.blobs.items()}
         assert list(found) == sorted(found)
-        assert set(blob_files(self.root)) == set(self.blobs)
+        assert set(blob_files(self.root)) == set(self.blobs) | self.others
         statuses = {status.ref: status for status in self.store.statuses()}
         assert {ref: (one.expected, one.held) for ref, one in statuses.items()} == {
             ref: (ingest.expected, ref in self.writers) for ref, ingest in self.ingests.items()
@@ -255,5 +416,33 @@ class StoreMachine(RuleBasedStateMachine):
         assert usage.blob_bytes == sum(len(data) for data, _ in self.blobs.values())
 
 
-StoreMachine.TestCase.settings = settings(stateful_step_count=40)
+def _act_until(root: Path, data: bytes, act: str, calls: int) -> None:
+    """Do something, and die before the call of the seam of that number; not to be returned from."""
+    left = iter(range(calls))
+
+    def dying(call: Callable[..., Any]) -> Callable[..., Any]:
+        def die_or_do(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - passed through
+            if next(left, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*args, **options)
+
+        return die_or_do
+
+    store = contentdb.open(root, create=False, durability="process")
+    for name in ("link", "link_unnamed", "rename", "stat_name", "unlink", "write", "sync", "lock"):
+        setattr(files, name, dying(getattr(files, name)))
+    if act == "add":
+        store.add(data)
+    elif act == "delete":
+        store.delete(Digest.of(data))
+    else:
+        with store.writer("killed") as writer:
+            writer.write(data)
+            writer.commit()
+
+
+# Each step is many calls, and some are processes.
+StoreMachine.TestCase.settings = settings(
+    max_examples=max(20, settings().max_examples // 2), stateful_step_count=30
+)
 TestStoreMachine = StoreMachine.TestCase
