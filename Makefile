@@ -99,6 +99,8 @@ test-oldest:  ## run the tests with the oldest dependencies that are promised
 	$(MAKE) --no-print-directory VENV=.venv-oldest test
 
 crash: $(VENV)/.developed  ## the crash suites, whole; writes docs/reliability.md (about an hour)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --group storm \
+		|| echo 'no pysqlite3 to be had: the storm runs on the stock SQLite alone'
 	$(BIN)/python -m tests.crash $(ARGS)
 
 # --- benchmarks -------------------------------------------------------------------------------
