@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Versions for test-all, as `python3.11` and so on, on PATH or known to pyenv.
 PYTHONS ?= 3.11 3.12 3.13
-# `make test TESTS=tests/test_gc.py ARGS='-k orphan'`; JOBS=2 runs test files side by side.
+# `make test TESTS=tests/test_store.py ARGS='-k orphan'`; JOBS=2 runs test files side by side.
 TESTS ?=
 ARGS ?=
 JOBS ?=
@@ -107,6 +107,10 @@ crash: $(VENV)/.developed  ## the crash suites, whole; writes docs/reliability.m
 
 bench: $(VENV)/.developed  ## all benchmarks, recorded (minutes)
 	$(BIN)/python -m benchmarks run $(ARGS)
+	@command -v containerd ctr >/dev/null && $(BIN)/python -m benchmarks.serve \
+		|| echo 'containerd and ctr are not here: the server is not measured'
+	@command -v docker-registry skopeo >/dev/null && $(BIN)/python -m benchmarks.oci \
+		|| echo 'docker-registry and skopeo are not here: pulls are not measured'
 
 bench-quick: $(VENV)/.developed  ## the small ones, in under a minute
 	$(BIN)/python -m benchmarks run --quick $(ARGS)
