@@ -433,7 +433,8 @@ def test_evaluation(text: str, holds: bool) -> None:  # noqa: FBT001 - the table
 
 
 def test_an_empty_label_is_present_and_a_missing_one_is_not() -> None:
-    empty, none = {"labels": {"k": ""}}, {"labels": {}}
+    empty: dict[str, object] = {"labels": {"k": ""}}
+    none: dict[str, object] = {"labels": {}}
     for text, found in {
         "labels.k": [True, False, False],
         'labels.k==""': [True, False, False],

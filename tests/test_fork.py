@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import pytest
@@ -132,11 +133,14 @@ def test_fork_while_a_thread_works(store: Store) -> None:
             store.add(b"thread %d" % number)
             number += 1
 
+    def add_child(number: int) -> str:
+        return str(store.add(b"child %d" % number).digest)
+
     thread = threading.Thread(target=work)
     thread.start()
     try:
         for number in range(10):
-            digest = in_child(lambda number=number: str(store.add(b"child %d" % number).digest))
+            digest = in_child(partial(add_child, number))
             assert store.read(digest) == b"child %d" % number
     finally:
         stop.set()

@@ -132,7 +132,7 @@ def test_two_updates_at_once_leave_nothing_stale(
     digest = store.add(b"content").digest
     update_labels = SqliteIndex.update_labels
 
-    def after_another(*args: Any, **options: Any) -> bool:
+    def after_another(*args: Any, **options: Any) -> bool:  # noqa: ANN401 - passed on
         monkeypatch.setattr(SqliteIndex, "update_labels", update_labels)
         second.update(digest, {"by": "second"})
         assert dict(second.info(digest).labels) == {"by": "second"}

@@ -50,7 +50,7 @@ def test_the_root_is_private(store: Store, root: Path) -> None:
 
 def test_nothing_else_is_left(store: Store, root: Path) -> None:
     """After commits, refusals, aborts and deletes just the blobs are there."""
-    kept = store.add(b"kept").digest
+    store.add(b"kept")
     with store.writer("committed") as writer:
         writer.write(b"committed")
         writer.commit()

@@ -45,8 +45,27 @@ def test_sizes(text: str, size: int) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "many", "-1", "+1", "1e3", "0x10", "10XB", "MB", "1,000", "1_000", ".5", "1.", "1KBB"]
-    + ["٣", "1K\N{KELVIN SIGN}", "8EiB", "9223372036854775808", "1" * 20, "1" * 5000],
+    [
+        "",
+        "many",
+        "-1",
+        "+1",
+        "1e3",
+        "0x10",
+        "10XB",
+        "MB",
+        "1,000",
+        "1_000",
+        ".5",
+        "1.",
+        "1KBB",
+        "\N{ARABIC-INDIC DIGIT THREE}",
+        "1K\N{KELVIN SIGN}",
+        "8EiB",
+        "9223372036854775808",
+        "1" * 20,
+        "1" * 5000,
+    ],
 )
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="; write "):
@@ -87,8 +106,8 @@ def test_ages(text: str, seconds: int) -> None:
         "٢h",
         "9999999999w",
         "1s" * 9999,
-    ]
-    + ["9999999999s" * 9999],
+        "9999999999s" * 9999,
+    ],
 )
 def test_what_is_no_age(text: str) -> None:
     if text == "1s" * 9999:  # unusual, yet an age
@@ -137,7 +156,7 @@ def test_times(text: str, ns: int) -> None:
         ("2024-05-01T00:00:00.1234567890Z", "is not a time; write"),
         ("2024-05-01x10:00", "is not a time; write"),
         ("1714521600", "is not a time; write"),
-        ("٢٠٢٤-٠٥-٠١", "is not a time; write"),
+        ("\u0662\u0660\u0662\u0664-\u0660\u0665-\u0660\u0661", "is not a time; write"),
         ("2024-0501", "is not a time"),
         ("2024-02-30", "day"),
         ("2024-05-01T25:00", "hour"),
