@@ -12,8 +12,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
@@ -21,7 +19,7 @@ from tests.crash import disks, rig
 from tests.crash.checker import check
 from tests.crash.fewshards import keep_few
 from tests.crash.ledger import Promises
-from tests.crash.suite import Outcome, Plan, Violation, chosen
+from tests.crash.suite import Outcome, Plan, Violation, chosen, spread
 from tests.crash.trees import scratch
 
 __all__ = ["block_errors"]
@@ -118,8 +116,6 @@ def block_errors(plan: Plan) -> Outcome:
         for lasting in ("once", "lasting")
     ]
     cases = [Case.named(plan.case)] if plan.case else chosen(every, plan)
-    shares = [(cases[i :: plan.jobs], plan, deadline) for i in range(plan.jobs)]
-    with ProcessPoolExecutor(plan.jobs, mp_context=get_context("fork")) as pool:
-        done = list(pool.map(_share, shares))
-    tried = sum(count for count, _ in done)
-    return Outcome(tried, [one for _, found in done for one in found], "ext4 and xfs")
+    shares = [((cases[i :: plan.jobs], plan, deadline),) for i in range(plan.jobs)]
+    tried, found = spread(plan, _share, shares)
+    return Outcome(tried, found, "ext4 and xfs")

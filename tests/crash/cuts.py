@@ -13,8 +13,6 @@ import itertools
 import os
 import shutil
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
@@ -27,7 +25,7 @@ from tests.crash.ledger import Promises
 from tests.crash.pool import Pool
 from tests.crash.scenarios import SCENARIOS
 from tests.crash.shim import CHANGING_CALLS, Mode
-from tests.crash.suite import FailsUndisturbedError, Outcome, Plan, Violation, chosen
+from tests.crash.suite import FailsUndisturbedError, Outcome, Plan, Violation, chosen, spread
 from tests.crash.trees import scratch
 from tests.crash.worker import in_child
 
@@ -196,10 +194,6 @@ def cuts(plan: Plan) -> Outcome:
     else:
         every = _with_bench(lambda bench: _counts(bench, scenarios), plan.mutant)
         cases = chosen(every, plan)
-    shares = [(cases[i :: plan.jobs], plan, deadline) for i in range(plan.jobs)]
-    with ProcessPoolExecutor(plan.jobs, mp_context=get_context("fork")) as pool:
-        done = list(pool.map(_cut_share, shares))
-    tried = sum(count for count, _ in done)
-    return Outcome(
-        tried, [one for _, found in done for one in found], "ext4 and xfs, 4 settings each"
-    )
+    shares = [((cases[i :: plan.jobs], plan, deadline),) for i in range(plan.jobs)]
+    tried, found = spread(plan, _cut_share, shares)
+    return Outcome(tried, found, "ext4 and xfs, 4 settings each")

@@ -13,9 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from hashlib import blake2b
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,7 +23,7 @@ from tests.crash.company import company
 from tests.crash.fewshards import keep_few
 from tests.crash.fusedisk import Flush, Mark, Write, events
 from tests.crash.ledger import Promises
-from tests.crash.suite import Outcome, Plan, Violation, chosen
+from tests.crash.suite import Outcome, Plan, Violation, chosen, spread
 from tests.crash.trees import scratch
 
 if TYPE_CHECKING:
@@ -237,12 +235,5 @@ def images(plan: Plan) -> Outcome:
     if plan.limit is not None:
         wanted = wanted[: plan.limit]
         plan = plan._replace(limit=max(1, plan.limit // len(wanted)))
-    with ProcessPoolExecutor(plan.jobs, mp_context=get_context("fork")) as pool:
-        done = list(
-            pool.map(
-                _run, *zip(*wanted, strict=True), [plan] * len(wanted), [deadline] * len(wanted)
-            )
-        )
-    tried = sum(count for count, _ in done)
-    found = [one for _, violations in done for one in violations]
+    tried, found = spread(plan, _run, [(*one, plan, deadline) for one in wanted])
     return Outcome(tried, found, f"distinct images of {len(wanted)} recordings")

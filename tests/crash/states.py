@@ -14,8 +14,6 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,7 +23,7 @@ from tests.crash.checker import check
 from tests.crash.fewshards import keep_few
 from tests.crash.ledger import Promises
 from tests.crash.scenarios import SCENARIOS
-from tests.crash.suite import Outcome, Plan, Violation, chosen
+from tests.crash.suite import Outcome, Plan, Violation, chosen, spread
 from tests.crash.trace import (
     ROOT,
     Data,
@@ -258,10 +256,5 @@ def states(plan: Plan) -> Outcome:
     if plan.limit is not None:
         plan = plan._replace(limit=max(1, plan.limit // len(wanted)))
     deadline = plan.deadline()
-    tried, violations = 0, []
-    with ProcessPoolExecutor(plan.jobs, mp_context=get_context("fork")) as pool:
-        done = list(pool.map(_run, wanted, [plan] * len(wanted), [deadline] * len(wanted)))
-    for count, found in done:
-        tried += count
-        violations += found
+    tried, violations = spread(plan, _run, [(name, plan, deadline) for name in wanted])
     return Outcome(tried, violations, f"distinct states of {len(wanted)} scenarios")

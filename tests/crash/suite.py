@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import random
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ __all__ = [
     "UnavailableError",
     "Violation",
     "chosen",
+    "spread",
 ]
 
 T = TypeVar("T")
@@ -85,6 +88,28 @@ class Outcome(NamedTuple):
                 f"\n  {violation.what}\n    python -m tests.crash {name} --case '{violation.case}'"
             )
         return text
+
+
+Part = tuple[int, list[Violation]]
+"""How many cases a part of a suite tried, and what they broke."""
+
+
+def spread(plan: Plan, run: Callable[..., Part], parts: Sequence[tuple[object, ...]]) -> Part:
+    """Run the parts of a suite in processes side by side; what they give, added up.
+
+    Where the first violation is enough, no further part is begun after it.
+    """
+    tried = 0
+    violations: list[Violation] = []
+    with ProcessPoolExecutor(plan.jobs, mp_context=get_context("fork")) as pool:
+        for done in as_completed([pool.submit(run, *part) for part in parts]):
+            count, found = done.result()
+            tried += count
+            violations += found
+            if plan.first and violations:
+                pool.shutdown(wait=False, cancel_futures=True)
+                break
+    return tried, violations
 
 
 class Suite(NamedTuple):
