@@ -108,7 +108,7 @@ class _Worker:
         ref = f"soak {self._number} {number % 7}"
         try:
             self._store.ingest(ref, io.BytesIO(data), expected=_digest(data))
-        except contentdb.DigestMismatchError:  # a killed life left another content half-way
+        except contentdb.FailedPreconditionError:  # a killed life left another content half-way
             with suppress(contentdb.NotFoundError):  # swept meanwhile
                 self._store.abort(ref)
             self._store.ingest(ref, io.BytesIO(data), expected=_digest(data))
