@@ -163,17 +163,18 @@ def _check_offsets(store: contentdb.Store, promises: Promises, *, power: bool) -
 def _check_refs(store: contentdb.Store, promises: Promises, *, power: bool) -> Iterator[str]:
     """Every interrupted ingest can be finished, and gives the content it was to give."""
     for ref, number in promises.refs.items():
+        data = content(number)
         if ref in promises.dropped:
             with contextlib.suppress(contentdb.NotFoundError):
                 store.abort(ref)
         try:
-            info = store.ingest(ref, io.BytesIO(content(number)))
+            info = store.ingest(ref, io.BytesIO(data), total=len(data))
         except contentdb.FailedPreconditionError as error:
             if not power:
                 yield f"the ref {ref!r} cannot be finished: {error}"
                 continue
             store.abort(ref)
-            info = store.ingest(ref, io.BytesIO(content(number)))
+            info = store.ingest(ref, io.BytesIO(data), total=len(data))
         if info.digest != digest_of(number) or _digest(store.read(info.digest)) != info.digest:
             yield f"the ref {ref!r} was finished with wrong content"
 

@@ -20,6 +20,8 @@ _RECOVERY_STRIDE: Final = 12
 """A recovery is interrupted after every so many first kills."""
 _RECOVERY_KILLS: Final = 5
 """At so many places, spread over all of its calls."""
+_PROCESS_STRIDE: Final = 5
+"""Without syncs, death comes before every so many calls."""
 _RECOVERED: Final = ("commit", "delete", "group", "repair", "resume", "reindex-lost")
 
 
@@ -73,7 +75,7 @@ def _cases(pool: Pool, plan: Plan) -> list[dict[str, Any]]:
         cases += points
         if plan.mutant is None and scenario != "create":
             kills_only = [job for job in points if job["mode"] == Mode.KILL]
-            cases += [job | {"durability": "process"} for job in kills_only]
+            cases += [job | {"durability": "process"} for job in kills_only[::_PROCESS_STRIDE]]
         if scenario in _RECOVERED and plan.mutant is None:
             cases += _recoveries(pool, scenario, len(points))
     return cases

@@ -64,7 +64,7 @@ def warm(root: Path, ledger: Ledger) -> None:
     _LEFT_OPEN.append(store)
     for number in _WARMING:
         _add(store, ledger, number)
-    for count in range(60):
+    for count in range(24):
         store.update(digest_of(900), {"warming": f"{count:04d}" * 900})
     connection._CHECKPOINT_ROWS = 1  # type: ignore[misc]
     store.update(digest_of(900), {})

@@ -48,7 +48,8 @@ __all__ = ["states"]
 
 _ALONE: Final = 40
 """So many pending changes are each dropped and kept alone; of more, a sample is."""
-_RANDOM: Final = 6
+_RANDOM: Final = 600
+"""At most so many subsets of the pending changes are drawn, with one of the changes torn."""
 _SECTOR: Final = 512
 
 
@@ -59,7 +60,7 @@ class Cut(NamedTuple):
     kind: str
     lost: frozenset[int]
     torn: int | None = None
-    torn_bytes: int = 0
+    torn_bytes: int | None = None
 
     def name(self) -> str:
         """For the name of a case."""
@@ -99,13 +100,19 @@ def cuts(ops: Sequence[Op], seed: int) -> Iterator[Cut]:
             yield Cut(at, f"drop={i}", frozenset({i}))
             yield Cut(at, f"only={i}", frozenset(pending) - {i})
             yield Cut(at, f"prefix={i}", frozenset(j for j in pending if j >= i))
-            op = ops[i]
-            if isinstance(op, Data) and len(op.data) > _SECTOR:
-                kept = _SECTOR * draw.randrange(1, (len(op.data) + _SECTOR - 1) // _SECTOR)
+            if (kept := _torn_bytes(ops[i], draw)) is not None:
                 yield Cut(at, f"torn={i}", frozenset(j for j in pending if j > i), i, kept)
-        for count in range(_RANDOM if pending else 0):
+        for count in range(min(_RANDOM, 1 << len(pending)) if pending else 0):
             lost = frozenset(i for i in pending if draw.random() < draw.random())
-            yield Cut(at, f"random={count}", lost)
+            torn = draw.choice(pending)
+            yield Cut(at, f"random={count}", lost, torn, _torn_bytes(ops[torn], draw))
+
+
+def _torn_bytes(op: Op, draw: random.Random) -> int | None:
+    """How much of a write is kept, in whole sectors; None where it cannot be torn."""
+    if not isinstance(op, Data) or len(op.data) <= _SECTOR:
+        return None
+    return _SECTOR * draw.randrange(1, (len(op.data) + _SECTOR - 1) // _SECTOR)
 
 
 class State(NamedTuple):

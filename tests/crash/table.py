@@ -29,7 +29,7 @@ _OWN: Final = (
         "kills",
         kills,
         "The process dies before each file or database call, or inside a write",
-        share=Plan(limit=400, seconds=15),
+        share=Plan(limit=400, seconds=20),
         whole=Plan(),
     ),
     Suite(
@@ -37,7 +37,7 @@ _OWN: Final = (
         states,
         "Power loss: crash states enumerated from a recording",
         share=Plan(limit=1_500, seconds=20),
-        whole=Plan(limit=60_000, seconds=600),
+        whole=Plan(limit=110_000, seconds=780),
     ),
     Suite(
         "cuts",
@@ -59,7 +59,7 @@ _OWN: Final = (
         faults,
         "Each call fails: EIO, ENOSPC, EDQUOT, EROFS, EMFILE once and lasting, EINTR",
         share=Plan(limit=500, seconds=20),
-        whole=Plan(limit=20_500, seconds=600),
+        whole=Plan(limit=20_500, seconds=900),
     ),
     Suite(
         "full",
@@ -86,7 +86,7 @@ _OWN: Final = (
         "mutants",
         mutation,
         "The store with one fsync, lock, check or ordering removed: is it caught?",
-        share=Plan(limit=6, seconds=30),
+        share=Plan(limit=8, seconds=20),
         whole=Plan(),
     ),
 )

@@ -31,7 +31,9 @@ class Tree(NamedTuple):
                     continue  # never part of what is kept: it is made anew
                 path = Path(folder, name)
                 mode = path.stat().st_mode & 0o7777
-                files.append((os.path.relpath(path, root), path.read_bytes(), mode))
+                # Nobody reads the reserve, it only takes up room.
+                data = b"" if name.endswith("-reserve") else path.read_bytes()
+                files.append((os.path.relpath(path, root), data, mode))
         return cls(folders, files)
 
     def put(self, root: Path) -> None:
