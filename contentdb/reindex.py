@@ -270,7 +270,8 @@ def _damage_ends_it() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF in _OF_THE_MOMENT:
+        # the driver's own, such as for text that is no UTF-8, have no code
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_MOMENT:
             raise
     except IndexFailedError:  # it is in no journal mode of ours
         pass

@@ -14,17 +14,16 @@ if TYPE_CHECKING:
 PAGE_BYTES = 4096
 
 
-def pages_of_labels(index: Path) -> list[int]:
-    """Two leaves of the table of labels, which nothing but a listing reads."""
+def leaves_with(index: Path, text: bytes) -> list[int]:
+    """Where the leaves of the tables without a rowid lie that are full of a text."""
     with closing(sqlite3.connect(index)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     data = index.read_bytes()
-    leaves = [
+    return [
         start
         for start in range(0, len(data), PAGE_BYTES)
-        if data[start] == 10 and data.count(b"only a label", start, start + PAGE_BYTES) > 5
+        if data[start] == 10 and data.count(text, start, start + PAGE_BYTES) > 5
     ]
-    return [leaves[0], leaves[1]]
 
 
 def test_pages_in_each_others_place_are_found_and_reindexed(root: Path) -> None:
@@ -35,7 +34,8 @@ def test_pages_in_each_others_place_are_found_and_reindexed(root: Path) -> None:
             for number in range(200)
         ]
     index = root / "index.sqlite"
-    first, second = pages_of_labels(index)
+    # Two leaves of the table of labels, which nothing but a listing reads.
+    first, second = leaves_with(index, b"only a label")[:2]
     data = bytearray(index.read_bytes())
     data[first : first + PAGE_BYTES], data[second : second + PAGE_BYTES] = (
         data[second : second + PAGE_BYTES],
@@ -48,6 +48,23 @@ def test_pages_in_each_others_place_are_found_and_reindexed(root: Path) -> None:
         assert {finding.kind for finding in findings} == {"index"}
         assert all("contentdb reindex" in finding.detail for finding in findings)
         assert {done.action for done in contentdb.repair(store, findings)} == {"left alone"}
+    contentdb.reindex(root)
+    with contentdb.open(root) as store:
+        assert list(store.verify()) == []
+        assert {info.digest for info in store.walk()} == {info.digest for info in infos}
+
+
+def test_text_that_is_no_utf_8_is_damage_like_any_other(root: Path) -> None:
+    """Python's driver refuses it with an error that has no code of SQLite's."""
+    with contentdb.open(root) as store:
+        infos = [store.add(b"%d" % number) for number in range(200)]
+    index = root / "index.sqlite"
+    first, second = leaves_with(index, b"sha256:")[:2]
+    data = bytearray(index.read_bytes())
+    at = data.index(b"sha256:", first)
+    data[at : at + 4] = b"\xff\xfe\xff\xfe"
+    data[second : second + 16] = bytes(16)  # which is found, so that the index is made anew
+    index.write_bytes(data)
     contentdb.reindex(root)
     with contentdb.open(root) as store:
         assert list(store.verify()) == []
