@@ -1,4 +1,4 @@
-"""Many sources at once: one group is being written while the one before it is made durable.
+"""Many sources at once: one group is being written while the one before it is being synced.
 
 A group closes by count, by bytes, and when its source lets us wait: what has come by then is
 made durable and handed out before the next source is asked for.
@@ -7,7 +7,6 @@ made durable and handed out before the next source is asked for.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from contextlib import closing
 from itertools import repeat
@@ -18,6 +17,7 @@ from contentdb.adding import add_bytes, add_path, candidate_of, check_digest
 from contentdb.content import Info
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
 from contentdb.errors import ContentDBError, InvalidArgumentError, StorageError
+from contentdb.flight import Flight
 from contentdb.group import Group
 from contentdb.pipeline import Sink, pump
 from contentdb.publish import stored
@@ -155,32 +155,6 @@ def _taken_in(
         return candidate_of(parts, digest, sink.size, sink.checksum, labels)
 
 
-class _Flight:
-    """A group on its way to disk, in a thread of its own."""
-
-    def __init__(self, gate: Gate, group: Group, slots: list[Slot]) -> None:
-        self._gate = gate
-        self._group = group
-        self._slots = slots
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="contentdb-group")
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            with self._gate:
-                self._group.flush()
-        except BaseException as error:  # noqa: BLE001 - raised where the answers are taken
-            self._error = error
-
-    def land(self) -> list[Answer]:
-        """Wait for it, and give the answers in the order of their sources."""
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-        return [_answer(slot) for slot in self._slots]
-
-
 def _answer(slot: Slot) -> Answer:
     if isinstance(slot, Info | ContentDBError):
         return slot
@@ -206,25 +180,39 @@ def add_many(
         for source, wanted in _paired(sources, expected):
             waited_s = time.monotonic() - came
             slots.append(_slot(gate, group, parts, source, wanted, labels))
-            if len(slots) >= most or group.size >= _GROUP_BYTES or waited_s > _SLOW_S:
-                if flight is not None:
-                    yield from flight.land()
-                    flight = None
+            slow = waited_s > _SLOW_S
+            full = len(slots) >= most or group.size >= _GROUP_BYTES
+            if flight is not None and flight.advance(wait=full or slow):
+                yield from flight.answers()
+                flight = None
+            if full or slow:
                 flight, group, slots = _Flight(gate, group, slots), Group(parts), []
-                if most == 1 or waited_s > _SLOW_S:
-                    yield from flight.land()
+                if (most == 1 or slow) and flight.advance(wait=True):
+                    yield from flight.answers()
                     flight = None
                 most = min(most * _GROWTH, _GROUP_COUNT)
             came = time.monotonic()
-        if flight is not None:
-            yield from flight.land()
-            flight = None
-        if slots:
-            yield from _Flight(gate, group, slots).land()
+        if flight is not None and flight.advance(wait=True):
+            yield from flight.answers()
+        flight = _Flight(gate, group, slots)
+        flight.advance(wait=True)
+        yield from flight.answers()
     finally:
         if flight is not None:
-            flight.land()
+            flight.advance(wait=True)
         group.discard()
+
+
+class _Flight(Flight):
+    """A group on its way, and what is to be answered when it has landed."""
+
+    def __init__(self, gate: Gate, group: Group, slots: list[Slot]) -> None:
+        super().__init__(gate, group)
+        self._slots = slots
+
+    def answers(self) -> list[Answer]:
+        """In the order of the sources."""
+        return [_answer(slot) for slot in self._slots]
 
 
 def _paired(

@@ -138,6 +138,9 @@ class Group:
         self.size = 0
         """Bytes of all items."""
         self._by_digest: dict[str, Item] = {}
+        self._named: list[Item] = []
+        self._touched: list[Digest] = []
+        """A digest of each shard that got names."""
 
     def known(self, digest: Digest) -> Item | None:
         """The item of that content, if the group has it already."""
@@ -167,12 +170,17 @@ class Group:
         an error of ours.
         """
         try:
-            self._flush()
+            for step in (self.sync_files, self.name, self.sync_names, self.record):
+                step()
         except ContentDBError as error:
-            for item in self.items:
-                item.result = item.result or error
+            self.fail(error)
         finally:
             self.discard()
+
+    def fail(self, error: ContentDBError) -> None:
+        """Let an error that concerns all items be their result."""
+        for item in self.items:
+            item.result = item.result or error
 
     def discard(self) -> None:
         """Let go of all files that have not become blobs."""
@@ -180,40 +188,29 @@ class Group:
             item.done()
         self._scratch.close()
 
-    def _flush(self) -> None:
-        if not self.items:
-            return
-        if self._parts.durable:
-            self._sync_files()
-        named = self._name()
-        for item, outcome in zip(
-            named, self._parts.index.record([item.candidate for item in named]), strict=True
-        ):
-            try:
-                item.result = self._result(item, outcome)
-            except ContentDBError as error:
-                item.result = error
+    # -- the steps of `flush`, in this order -----------------------------------------------------
 
-    def _sync_files(self) -> None:
+    def sync_files(self) -> None:
+        """Put the bytes of all items on disk."""
+        if not self._parts.durable:
+            return
         many = len(self.items) >= _SYNC_ALL_FILES
         if not (many and files.sync_filesystem(self._parts.ingest)):
             for item in self.items:
                 item.sync()
 
-    def _name(self) -> list[Item]:
-        """Name every item, shard by shard, and put the names on disk; those that got theirs."""
+    def name(self) -> None:
+        """Name every item, shard by shard; one that cannot be named has its result."""
         shards: dict[str, list[Item]] = {}
         for item in self.items:
             digest = item.candidate.digest
             shards.setdefault(digest.algorithm + shard_name(digest), []).append(item)
             self._parts.shards.make(digest.algorithm)
-        named = [item for items in shards.values() for item in self._name_in_shard(items)]
-        if self._parts.durable:
-            self._sync_names([items[0].candidate.digest for items in shards.values()])
-        return named
+        for items in shards.values():
+            self._name_in_shard(items)
+            self._touched.append(items[0].candidate.digest)
 
-    def _name_in_shard(self, items: list[Item]) -> list[Item]:
-        named = []
+    def _name_in_shard(self, items: list[Item]) -> None:
         shard = self._parts.shards.shard(items[0].candidate.digest)
         try:
             for item in items:
@@ -224,21 +221,32 @@ class Group:
                 except ContentDBError as error:
                     item.result = error
                 else:
-                    named.append(item)
+                    self._named.append(item)
         finally:
             shard.close()
-        return named
 
-    def _sync_names(self, one_of_each: list[Digest]) -> None:
-        many = len(one_of_each) >= _SYNC_ALL_SHARDS
+    def sync_names(self) -> None:
+        """Put the names of all items on disk."""
+        if not self._parts.durable:
+            return
+        many = len(self._touched) >= _SYNC_ALL_SHARDS
         if many and files.sync_filesystem(self._parts.ingest):
             return
-        for digest in one_of_each:
+        for digest in self._touched:
             shard = self._parts.shards.shard(digest)
             try:
                 files.sync_directory(shard)
             finally:
                 shard.close()
+
+    def record(self) -> None:
+        """Give every item that has its name a row, and its result."""
+        entries = [item.candidate for item in self._named]
+        for item, outcome in zip(self._named, self._parts.index.record(entries), strict=True):
+            try:
+                item.result = self._result(item, outcome)
+            except ContentDBError as error:
+                item.result = error
 
     def _result(self, item: Item, outcome: Outcome) -> Info:
         if outcome is Outcome.GONE:

@@ -41,6 +41,9 @@ T = TypeVar("T")
 _CHECKPOINT_ROWS: Final = 250
 """Rows written between two checkpoints: about 1,000 pages, 4 MiB of WAL."""
 
+_LOOK_ROWS: Final = 50
+"""Rows written between two looks at the size of the WAL; the first transaction looks too."""
+
 _WAL_STEP_BYTES: Final = 1 << 20
 
 
@@ -81,6 +84,7 @@ class Database:
         self._writer: sqlite3.Connection | None = None
         self._synchronous = ""
         self._rows = 0
+        self._look_at_rows = 0
         self._large_bytes = WAL_BYTES
         """A WAL longer than that is due for a checkpoint."""
         self._closed = False
@@ -281,11 +285,15 @@ class Database:
     def _checkpoint_when_due(self, rows: int) -> None:
         """By the rows of this process; and by the WAL, where no process lives for so many."""
         self._rows += rows
+        if self._rows < min(self._look_at_rows, _CHECKPOINT_ROWS):
+            return
         size = self._wal_bytes()
+        self._look_at_rows = self._rows + _LOOK_ROWS
         if self._rows < _CHECKPOINT_ROWS and size <= self._large_bytes:
             return
         self._checkpoint("RESTART")
         self._rows = 0
+        self._look_at_rows = _LOOK_ROWS
         # Where a reader was in the way the WAL goes on growing: not every commit tries again.
         self._large_bytes = max(WAL_BYTES, size + _WAL_STEP_BYTES)
 

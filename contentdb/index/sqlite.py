@@ -99,7 +99,10 @@ class SqliteIndex:
             return all(self._is_recorded(connection, entry) for entry in entries)
 
         return self._database.write(
-            lambda connection: [self._record(connection, entry) for entry in entries],
+            lambda connection: (
+                self._insert_all(connection, entries)
+                or [self._record(connection, entry) for entry in entries]
+            ),
             landed,
             durable=True,
             rows=len(entries),
@@ -110,17 +113,51 @@ class SqliteIndex:
             return Outcome.FENCED
         if not entry.present() or not self._is_as_relied_on(connection, entry):
             return Outcome.GONE
-        values = self._key(entry.digest)
-        values |= {"size": entry.size, "checksum": entry.checksum, "now": entry.now_ns}
-        row = connection.execute(statements.RECORD_BLOB, values).fetchone()
-        if row is not None:
+        outcome = self._insert(connection, entry)
+        if entry.labels and outcome is not Outcome.EXISTS:
             self._set_labels(connection, entry.digest, entry.labels)
         if entry.token is not None:
             ingest = {"namespace": self._namespace, "ref": entry.ref, "token": entry.token}
             connection.execute(statements.END_INGEST, ingest)
-        if row is None:
+        return outcome
+
+    def _insert_all(self, connection: Connection, entries: Sequence[Entry]) -> list[Outcome] | None:
+        """Insert a group in one statement, if all of it is new, as groups mostly are."""
+        if len(entries) == 1 or any(entry.token or entry.only_if for entry in entries):
+            return None
+        if not all(entry.present() for entry in entries):
+            return None
+        connection.execute("SAVEPOINT together")
+        rows = [self._values(entry) for entry in entries]
+        all_new = connection.executemany(statements.INSERT_BLOB, rows).rowcount == len(rows)
+        if not all_new:
+            connection.execute("ROLLBACK TO together")
+        connection.execute("RELEASE together")
+        if not all_new:
+            return None
+        for entry in entries:
+            if entry.labels:
+                self._set_labels(connection, entry.digest, entry.labels)
+        return [Outcome.CREATED] * len(rows)
+
+    def _values(self, entry: Entry) -> dict[str, Any]:
+        return {
+            "namespace": self._namespace,
+            "digest": str(entry.digest),
+            "size": entry.size,
+            "checksum": entry.checksum,
+            "now": entry.now_ns,
+        }
+
+    def _insert(self, connection: Connection, entry: Entry) -> Outcome:
+        values = self._values(entry)
+        if connection.execute(statements.INSERT_BLOB, values).rowcount == 1:
+            return Outcome.CREATED
+        state = self._state(connection, entry.digest)
+        if state == State.LIVE:
             return Outcome.EXISTS
-        return Outcome.CREATED if row[0] == entry.now_ns else Outcome.HEALED
+        connection.execute(statements.REVIVE_BLOB, values)
+        return Outcome.CREATED if state == State.TOMBSTONE else Outcome.HEALED
 
     def _is_ours(self, connection: Connection, entry: Entry) -> bool:
         row = connection.execute(

@@ -19,18 +19,21 @@ FIND_LABELS: Final = """
 SELECT key, value FROM labels WHERE namespace = :namespace AND digest = :digest ORDER BY key
 """
 
-# A tombstone is revived as a new blob; a damaged row is healed and stays as old as it was.
-RECORD_BLOB: Final = """
+INSERT_BLOB: Final = """
 INSERT INTO blobs (namespace, digest, size, checksum, created_at, updated_at, state)
 VALUES (:namespace, :digest, :size, :checksum, :now, :now, 0)
-ON CONFLICT (namespace, digest) DO UPDATE SET
-    size = excluded.size,
-    checksum = excluded.checksum,
-    created_at = CASE blobs.state WHEN 1 THEN excluded.created_at ELSE blobs.created_at END,
-    updated_at = excluded.updated_at,
+ON CONFLICT (namespace, digest) DO NOTHING
+"""
+
+# A tombstone is revived as a new blob; a damaged row is healed and stays as old as it was.
+REVIVE_BLOB: Final = """
+UPDATE blobs SET
+    size = :size,
+    checksum = :checksum,
+    created_at = CASE state WHEN 1 THEN :now ELSE created_at END,
+    updated_at = :now,
     state = 0
-WHERE blobs.state <> 0
-RETURNING created_at
+WHERE namespace = :namespace AND digest = :digest AND state <> 0
 """
 
 TOUCH_BLOB: Final = """
