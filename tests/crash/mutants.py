@@ -83,17 +83,6 @@ _ALL: Final = (
         "commit", "delete", "checkpoint",
     ),
     _mutant(
-        "shards-not-synced",
-        (
-            Patch(_SHARDS, "            files.sync_directory(made)\n", ""),
-            Patch(
-                _SHARDS, "algorithm)\n        files.sync_directory(self._blobs)\n", "algorithm)\n"
-            ),
-        ),
-        ("states", "cuts"),
-        "create",
-    ),
-    _mutant(
         "name-not-synced",
         Patch(_PUBLISH, "            files.sync_directory(shard)\n", "            pass\n"),
         _POWER,
