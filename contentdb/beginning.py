@@ -68,10 +68,8 @@ def begin(
     fd = locks.acquire(parts.ingest, name, wait=wait)
     if fd is None:
         raise ref_locked(parts, ref)
-    known = True
     try:
-        known = _is_known(parts, name, ref)
-        fd = _prepared(parts, name, fd, known=known)
+        fd = _prepared(parts, name, ref, fd)
         _refuse_stored(parts, wanted)  # it may have come while we waited
         now_ns = time.time_ns()
         token = os.urandom(8).hex()
@@ -79,7 +77,7 @@ def begin(
         return parts.index.begin(row, redeclare=redeclare), fd
     except BaseException:
         try:
-            if not known:
+            if parts.index.ingest_of(name) is None:
                 files.unlink(parts.ingest, name)
         finally:
             locks.release(fd)
@@ -101,15 +99,17 @@ def _is_known(parts: Parts, name: str, ref: str) -> bool:
     return found is not None
 
 
-def _prepared(parts: Parts, name: str, fd: int, *, known: bool) -> int:
+def _prepared(parts: Parts, name: str, ref: str, fd: int) -> int:
     """Make a locked file fit for writing; gives the lock to hold, perhaps that of a new file.
 
     Bytes without a row are nobody's and go. A file that a commit had named already, before it
     was cut off, is a blob for ever and must not be written: what is known of it is copied.
     """
-    size = os.fstat(fd).st_size
     ours = locks.is_ours_to_write(fd)
-    if ours and (known or not size):
+    if ours and not os.fstat(fd).st_size:
+        return fd
+    known = _is_known(parts, name, ref)
+    if ours and known:
         return fd
     if ours:
         files.truncate(fd, 0, parts.ingest.child(name))

@@ -65,6 +65,7 @@ __all__ = [
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a planted FIFO must not hang us
 _UNNAMED: Final = getattr(os, "O_TMPFILE", 0)
+_KIND: Final = 0o170000  # of a file, in its mode; see inode(7)
 _FICLONE: Final = 0x40049409  # linux/fs.h
 _SYNC_FILE_RANGE_WRITE: Final = 2  # linux/fs.h
 _LOCK_POLL_S: Final = (0.0005, 0.005)
@@ -152,7 +153,7 @@ def create_unnamed(within: Directory) -> int | None:
 
 def is_private_file(found: os.stat_result) -> bool:
     """Whether it is a regular file of our own user, the only kind that the store touches."""
-    return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+    return found.st_mode & _KIND == stat.S_IFREG and found.st_uid == os.geteuid()
 
 
 def read(fd: int, size: int, path: str) -> bytes:

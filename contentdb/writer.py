@@ -63,6 +63,7 @@ class LocalWriter:
         self._offset = os.fstat(fd).st_size
         self._updated_ns = row.updated_ns
         self._wrote = False
+        self._gone = False
         self._sink: Sink | None = None
         self._pid = os.getpid()
         self._closed = False
@@ -209,6 +210,8 @@ class LocalWriter:
 
     def _make_writable_again(self) -> None:
         """An ingest that outlives a commit goes on being written; a blob must not be."""
+        if self._gone:
+            return
         named = locks.is_current(self._parts.ingest, self._row.name, self._fd)
         if named and os.fstat(self._fd).st_nlink == 1:
             files.make_writable(self._fd, self._path)
@@ -295,6 +298,7 @@ class LocalWriter:
         if locks.is_current(self._parts.ingest, self._row.name, self._fd):
             files.unlink(self._parts.ingest, self._row.name)
         self._wrote = False
+        self._gone = True
 
     def close(self) -> None:
         """Keep what was written for a later resume, and free the ref; twice is harmless."""

@@ -38,8 +38,8 @@ __all__ = ["Database", "connect", "refusal"]
 
 T = TypeVar("T")
 
-_CHECKPOINT_ROWS: Final = 250
-"""Rows written between two checkpoints: about 1,000 pages, 4 MiB of WAL."""
+_CHECKPOINT_ROWS: Final = 1000
+"""Rows written between two checkpoints: a page or two each, 4 to 8 MiB of WAL."""
 
 _LOOK_ROWS: Final = 50
 """Rows written between two looks at the size of the WAL; the first transaction looks too."""
@@ -285,7 +285,7 @@ class Database:
     def _checkpoint_when_due(self, rows: int) -> None:
         """By the rows of this process; and by the WAL, where no process lives for so many."""
         self._rows += rows
-        if self._rows < min(self._look_at_rows, _CHECKPOINT_ROWS):
+        if self._rows < self._look_at_rows and self._rows < _CHECKPOINT_ROWS:
             return
         size = self._wal_bytes()
         self._look_at_rows = self._rows + _LOOK_ROWS

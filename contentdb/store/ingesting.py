@@ -167,14 +167,14 @@ class Ingesting(Opened):
             DigestMismatchError: The content is not what was expected; nothing is stored.
             StorageError: The source or the disk failed; nothing is stored.
         """
-        kept = check_labels(labels or {})
+        kept = check_labels(labels) if labels else {}
         wanted = None if expected is None else Digest(expected)
-        batch = self._batch
         with self._gate:
             if wanted is not None and (known := stored(self._parts, wanted)) is not None:
                 if link == "move" and isinstance(source, os.PathLike):
                     return adding.add_path(self._parts, source, wanted, kept, link)
                 return known
+            batch = self._batch
             if batch is not None and link == "copy":
                 return batch.add(source, wanted, kept)
             view = bytes_of(source)

@@ -313,7 +313,8 @@ def wal_size(database: Database) -> int:
     return os.path.getsize(f"{database._path}-wal")  # noqa: PTH202 - the text as it is
 
 
-def test_the_wal_stays_bounded(database: Database) -> None:
+def test_the_wal_stays_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "_CHECKPOINT_ROWS", 250)
     sizes = []
     for number in range(1, 2001):
         database.write(insert(number), always, durable=False)
@@ -321,7 +322,10 @@ def test_the_wal_stays_bounded(database: Database) -> None:
     assert max(sizes[1000:]) == sizes[999] <= 4 << 20
 
 
-def test_a_reader_does_not_block_checkpoints(database: Database) -> None:
+def test_a_reader_does_not_block_checkpoints(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "_CHECKPOINT_ROWS", 250)
     with database.snapshot() as old:
         assert old.execute("SELECT count(*) FROM t").fetchone() == (0,)
         for number in range(1, 1001):
