@@ -314,7 +314,7 @@ def wal_size(database: Database) -> int:
 
 
 def test_the_wal_stays_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "_CHECKPOINT_ROWS", 250)
+    monkeypatch.setattr(module, "_CHECKPOINT_ROWS", 250)
     sizes = []
     for number in range(1, 2001):
         database.write(insert(number), always, durable=False)
@@ -325,7 +325,7 @@ def test_the_wal_stays_bounded(database: Database, monkeypatch: pytest.MonkeyPat
 def test_a_reader_does_not_block_checkpoints(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "_CHECKPOINT_ROWS", 250)
+    monkeypatch.setattr(module, "_CHECKPOINT_ROWS", 250)
     with database.snapshot() as old:
         assert old.execute("SELECT count(*) FROM t").fetchone() == (0,)
         for number in range(1, 1001):
