@@ -150,7 +150,7 @@ class Managing(Opened):
         behind = None if after is None else Digest(after)
         if behind is not None and sort != "digest":
             raise InvalidArgumentError(
-                f"after pages in digest order; leave it out to sort by {sort}"
+                f"after pages in digest order; leave it out to sort by {sort!r:.80}"
             )
         if limit is not None and limit < 0:
             raise InvalidArgumentError(f"a limit is 0 or more, not {limit}")

@@ -145,3 +145,14 @@ def test_any_text_in_a_filters_place(witnessed: contentdb.Store, texts: list[str
             list(listing(*texts))
         except contentdb.InvalidFilterError as error:
             str(error).encode()
+
+
+@many
+@given(sort=hostile, after=st.sampled_from([None, Digest.of(b"")]))
+def test_any_text_in_an_orders_place(
+    witnessed: contentdb.Store, sort: str, after: str | None
+) -> None:
+    try:
+        list(witnessed.walk(sort=sort, after=after))
+    except contentdb.InvalidArgumentError as error:
+        str(error).encode()
