@@ -44,6 +44,7 @@ def faults(plan: Plan) -> Outcome:
         else:
             every = [job for name in plan.scenarios or SCENARIOS for job in _jobs(pool, name)]
             cases = chosen(every, plan)
+        deadline = plan.fair(deadline)
         for job, answer in pool.each(cases, deadline):
             if plan.enough(violations, deadline):
                 break

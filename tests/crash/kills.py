@@ -88,6 +88,7 @@ def kills(plan: Plan) -> Outcome:
     deadline = plan.deadline()
     with Pool(plan.jobs, mutant=plan.mutant) as pool:
         cases = [job_of(plan.case)] if plan.case else chosen(_cases(pool, plan), plan)
+        deadline = plan.fair(deadline)
         for job, answer in pool.each(cases, deadline):
             if plan.enough(violations, deadline):
                 break

@@ -37,6 +37,10 @@ class FailsUndisturbedError(Exception):
     """The store fails a scenario that nothing has disturbed."""
 
 
+_FAIR_S = 10.0
+"""What a suite has for its cases, however slow the machine was to find them."""
+
+
 class Plan(NamedTuple):
     """How much of a suite to run."""
 
@@ -63,6 +67,10 @@ class Plan(NamedTuple):
     def deadline(self) -> float:
         """The monotonic time to stop at."""
         return time.monotonic() + (self.seconds if self.seconds is not None else 1e9)
+
+    def fair(self, deadline: float) -> float:
+        """The deadline, put off where finding the cases left no time to try some."""
+        return max(deadline, time.monotonic() + _FAIR_S)
 
 
 class Violation(NamedTuple):
