@@ -30,6 +30,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("keys")
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
     openssl("req", "-x509", *key, "-keyout", folder / "ca.key", "-out", folder / "ca.pem",
+            "-addext", "keyUsage=critical,keyCertSign,cRLSign",
             "-subj", "/CN=authority")  # fmt: skip
     for name in ("server", "client"):
         openssl("req", "-x509", *key, "-keyout", folder / f"{name}.key",
