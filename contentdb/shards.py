@@ -6,7 +6,6 @@ before it got that name. That is why reads need no look into the index.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING, Final
@@ -164,13 +163,18 @@ class Shards:
 
     def stamp(self, digest: Digest, moment_ns: int) -> None:
         """Set a blob's time of modification, if its file is there; see `contentdb.known`."""
-        with contextlib.suppress(OSError, StorageError):  # its algorithm may never have been used
-            os.utime(
-                f"{digest[7:9]}/{digest[7:]}",
-                ns=(moment_ns, moment_ns),
-                dir_fd=self._algorithm(digest[:6]).fd,
-                follow_symlinks=False,
-            )
+        name = f"{digest[7:9]}/{digest[7:]}"
+        try:
+            within = self._algorithm(digest[:6])
+        except StorageError as error:
+            if error.errno == errno.ENOENT:  # its algorithm was never used
+                return
+            raise
+        try:
+            os.utime(name, ns=(moment_ns, moment_ns), dir_fd=within.fd, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, *_PLANTED}:
+                raise StorageError.of("set the time of", within.child(name), error) from error
 
     def holds(self, digest: Digest, size: int, checksum: int) -> bool:
         """Whether the file is there and its bytes have that size and XXH3-64 checksum."""

@@ -142,3 +142,20 @@ def test_two_updates_at_once_leave_nothing_stale(
     store.update(digest, {"by": "first"})
     assert dict(store.info(digest).labels) == {"by": "first"}
     assert dict(second.info(digest).labels) == {"by": "first"}
+
+
+def test_a_file_whose_time_cannot_be_set_changes_nothing(
+    store: Store, second: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the others would go on trusting what they remember."""
+    info = store.add(b"content", labels={"k": "old"})
+    assert second.info(info.digest) == info
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "utime", refuse)
+        with pytest.raises(contentdb.StorageError, match="set the time"):
+            store.update(info.digest, {"k": "new"})
+    assert store.info(info.digest) == second.info(info.digest) == info
