@@ -72,7 +72,7 @@ def begin(
         fd = _prepared(parts, name, ref, fd)
         _refuse_stored(parts, wanted)  # it may have come while we waited
         now_ns = time.time_ns()
-        token = os.urandom(8).hex()
+        token = locks.boot() + os.urandom(8).hex()
         row = IngestRow(ref, name, token, total, wanted, 0, now_ns, now_ns, locks.holder(), now_ns)
         return parts.index.begin(row, redeclare=redeclare), fd
     except BaseException:
@@ -110,6 +110,7 @@ def _prepared(parts: Parts, name: str, ref: str, fd: int) -> int:
         return fd
     known = _is_known(parts, name, ref)
     if ours and known:
+        _keep_trusted(parts, name, ref, fd)
         return fd
     if ours:
         files.truncate(fd, 0, parts.ingest.child(name))
@@ -119,6 +120,8 @@ def _prepared(parts: Parts, name: str, ref: str, fd: int) -> int:
     try:
         if known:
             files.copy(fd, made, parts.ingest.child(fresh))
+            if os.fstat(fd).st_nlink == 1:  # a file that has become a blob was synced before
+                _keep_trusted(parts, fresh, ref, made)
         files.rename(parts.ingest, fresh, parts.ingest, name)
     except BaseException:
         try:
@@ -128,3 +131,18 @@ def _prepared(parts: Parts, name: str, ref: str, fd: int) -> int:
         raise
     locks.release(fd)
     return made
+
+
+def _keep_trusted(parts: Parts, name: str, ref: str, fd: int) -> None:
+    """Cut off what must not be gone on with.
+
+    Every byte is as it was written as long as the machine runs, whoever was killed. When it was
+    started anew meanwhile, only what a writer had synced when it was closed is: behind that,
+    a power cut leaves zeros under the right length.
+    """
+    row = parts.index.ingest(ref)
+    if row is None or row.token.startswith(locks.boot()):
+        return
+    trusted = row.offset if parts.durable else 0
+    if os.fstat(fd).st_size > trusted:
+        files.truncate(fd, trusted, parts.ingest.child(name))

@@ -18,9 +18,9 @@ def is_network(kind: str | None) -> bool:
 
 def kind_of(place: Path) -> str | None:
     """Name the kind of filesystem, as in proc_pid_mountinfo(5); None where that is not known."""
-    device = place.stat().st_dev
-    wanted = f"{os.major(device)}:{os.minor(device)}"
     try:
+        device = place.stat().st_dev
+        wanted = f"{os.major(device)}:{os.minor(device)}"
         for text in Path("/proc/self/mountinfo").read_text(errors="replace").splitlines():
             before, _, after = text.partition(" - ")
             if before.split()[2] == wanted:

@@ -12,9 +12,11 @@ close them at once, and must not unlock: that would free the parent's.
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "acquire",
+    "boot",
     "create",
     "holder",
     "is_current",
@@ -155,6 +158,15 @@ def _close(fd: int) -> None:
     with _guard:
         _held.discard(fd)
         files.let_go(fd)
+
+
+@functools.cache
+def boot() -> str:
+    """Tell one start of the machine from another, in 8 characters; none where it is not known."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
 def holder() -> str:

@@ -22,14 +22,16 @@ __all__ = ["keep", "make_room"]
 
 _RESERVE_BYTES: Final = 1 << 20
 _FULL_BYTES: Final = 256 << 10
+_FULL_INODES: Final = 2
+"""The index needs one for its log and one beside it; the reserve is one."""
 _PLENTY_BYTES: Final = 64 << 20
 
 
 def keep(root: Directory) -> None:
     """Make the file if it is missing and the disk has plenty of room."""
-    if files.stat_name(root, RESERVE) is not None or _free_bytes(root.path) < _PLENTY_BYTES:
-        return
     with contextlib.suppress(StorageError, OSError):  # another time, then
+        if files.stat_name(root, RESERVE) is not None or _free(root.path)[0] < _PLENTY_BYTES:
+            return
         fd = files.open_file(root, RESERVE, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
             os.posix_fallocate(fd, 0, _RESERVE_BYTES)
@@ -39,7 +41,8 @@ def keep(root: Directory) -> None:
 
 def make_room(root: str) -> None:
     """Give the file up if the disk is full."""
-    if _free_bytes(root) < _FULL_BYTES:
+    free_bytes, free_inodes = _free(root)
+    if free_bytes < _FULL_BYTES or free_inodes < _FULL_INODES:
         with contextlib.suppress(StorageError):
             directory = files.open_directory(root)
             try:
@@ -48,10 +51,10 @@ def make_room(root: str) -> None:
                 directory.close()
 
 
-def _free_bytes(root: str) -> int:
-    """What any user may still write; more than enough where the system does not say."""
+def _free(root: str) -> tuple[int, int]:
+    """Bytes and inodes that any user may still take; plenty where the system does not say."""
     try:
         found = os.statvfs(root)
     except OSError:
-        return _PLENTY_BYTES
-    return found.f_bavail * found.f_frsize
+        return _PLENTY_BYTES, _FULL_INODES
+    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else _FULL_INODES
