@@ -35,6 +35,13 @@ __all__ = [
 FILESYSTEMS: Final = ("ext4", "xfs")
 _SIZES: Final = {"ext4": 24 << 20, "xfs": 300 << 20}  # xfs refuses to be smaller
 
+_OPTIONS: Final = {
+    # Blocks and sectors of a page, as on disks of any size. The kernel's loop device takes smaller
+    # writes apart, and where it then writes a part only, it says that all was written.
+    "ext4": ("-F", "-b", "4096"),
+    "xfs": ("-f", "-s", "size=4096"),
+}
+
 _SHUTDOWN: Final = 0x8004587D
 """FS_IOC_SHUTDOWN of ext4 and xfs: the filesystem stops at once, as if the power had failed."""
 CUTS: Final = {"flushed": 1, "unflushed": 2}
@@ -65,8 +72,7 @@ def make(image: Path, filesystem: str, *options: str, size: int | None = None) -
     """Make an empty filesystem in a sparse file."""
     with image.open("wb") as file:
         file.truncate(size or _SIZES[filesystem])
-    force = "-f" if filesystem == "xfs" else "-F"
-    command = [f"/usr/sbin/mkfs.{filesystem}", "-q", force, *options, str(image)]
+    command = [f"/usr/sbin/mkfs.{filesystem}", "-q", *_OPTIONS[filesystem], *options, str(image)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 

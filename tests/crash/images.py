@@ -35,7 +35,8 @@ _SCENARIOS: Final = (
     "commit", "group", "group-small", "delete", "checkpoint", "ingest", "heal", "resume", "repair",
     "batch", "add", "reindex",
 )  # fmt: skip
-_SECTOR: Final = 512
+_SECTOR: Final = 4096
+"""What a disk writes whole or not at all; filesystems rely on it for their superblocks."""
 
 
 class Image(NamedTuple):

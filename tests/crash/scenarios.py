@@ -243,6 +243,8 @@ def _heal(root: Path, ledger: Ledger) -> None:
     with _open(root) as store:
         with contextlib.suppress(contentdb.CorruptBlobError):
             store.read(digest_of(0))
+        if store.exists(digest_of(0)):
+            return  # the disk had no room for noting it
         for number in (0, 1, 4):
             _add(store, ledger, number)
 
