@@ -67,14 +67,14 @@ def open_parts(
         if parts is None:
             _make(directory, path, create=create)
             parts = open_tree(path, directory, INDEX, namespace=namespace, durable=durable)
-        reserve.keep(directory)
+        try:
+            reserve.keep(directory)
+            parts.sharing.announce(several=namespace != DEFAULT_NAMESPACE, unsynced=not durable)
+        except BaseException:
+            parts.close()
+            raise
     finally:
         directory.close()
-    try:
-        parts.sharing.announce(several=namespace != DEFAULT_NAMESPACE, unsynced=not durable)
-    except BaseException:
-        parts.close()
-        raise
     return parts
 
 

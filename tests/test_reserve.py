@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -102,3 +104,18 @@ def test_a_store_that_lost_its_index_is_told_from_none(disk: Path) -> None:
             contentdb.open(root, create=create)
     with pytest.raises(StoreNotFoundError):
         contentdb.open(disk / "none", create=False)
+
+
+def test_a_reserve_that_cannot_be_looked_at_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contentdb.open(tmp_path / "store").close()
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - numbers, not paths
+
+    def refuse(_root: object) -> None:
+        raise StorageError.of("stat", RESERVE, OSError(errno.EIO, "Input/output error"))
+
+    monkeypatch.setattr("contentdb.reserve.keep", refuse)
+    with pytest.raises(StorageError):
+        contentdb.open(tmp_path / "store")
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
