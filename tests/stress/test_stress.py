@@ -51,7 +51,7 @@ def test_the_stepping_sees_a_wrong_protocol(monkeypatch: pytest.MonkeyPatch) -> 
     from contentdb.publish import Candidate
 
     monkeypatch.setattr(Candidate, "present", lambda _self: True)
-    outcome = races(Plan(limit=300, scenarios=("commit-delete",), jobs=1))
+    outcome = races(Plan(limit=1000, scenarios=("commit-delete",), jobs=1))
     assert outcome.violations
     again = races(Plan(case=outcome.violations[0].case))
     assert again.violations == outcome.violations[: len(again.violations)]
