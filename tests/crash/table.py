@@ -37,7 +37,7 @@ _OWN: Final = (
         states,
         "Power loss: crash states enumerated from a recording",
         share=Plan(limit=1_500, seconds=20),
-        whole=Plan(limit=110_000, seconds=780),
+        whole=Plan(seconds=780),
     ),
     Suite(
         "cuts",
