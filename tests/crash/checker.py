@@ -166,7 +166,8 @@ def _check_offsets(store: contentdb.Store, promises: Promises, *, power: bool) -
             yield f"an ingest that nobody began: {ref!r}"
         if status.held:
             yield f"the ref {ref!r} is held by nobody alive"
-    for ref, offset in {} if power else promises.offsets.items():
+    dropped = power or "DurabilityError" in (promises.error or "")  # a failed sync ends an ingest
+    for ref, offset in {} if dropped else promises.offsets.items():
         if digest_of(promises.refs[ref]) in {str(info.digest) for info in store.walk()}:
             continue
         if ref not in known or known[ref].offset < offset:

@@ -52,14 +52,14 @@ _OWN: Final = (
         images,
         "Power loss: block images replayed from a recording of writes and flushes",
         share=Plan(limit=60, seconds=15, scenarios=("commit", "delete")),
-        whole=Plan(limit=8_000, seconds=780),
+        whole=Plan(seconds=600),
     ),
     Suite(
         "faults",
         faults,
         "Each call fails: EIO, ENOSPC, EDQUOT, EROFS, EMFILE once and lasting, EINTR",
         share=Plan(limit=500, seconds=20),
-        whole=Plan(limit=20_500, seconds=900),
+        whole=Plan(limit=20_500, seconds=700),
     ),
     Suite(
         "full",
