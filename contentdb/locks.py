@@ -97,7 +97,7 @@ def remove_dead(within: Directory, name: str) -> bool:
         if is_current(within, name, fd):
             files.unlink(within, name)
     finally:
-        os.close(fd)
+        files.let_go(fd)
     return True
 
 
