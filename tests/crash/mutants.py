@@ -302,7 +302,10 @@ _ALL: Final = (
     ),
     _mutant(
         "nobody-holds-anything",
-        Patch(_LOCKS, "return not files.lock_shared(fd, within.child(name))", "return False"),
+        (
+            Patch(_LOCKS, "return not files.lock_shared(fd, within.child(name))", "return False"),
+            Patch(_LOCKS, "if not files.lock(fd, within.child(name)):", "if False:"),
+        ),
         ("probes",),
         "a_group_is_spared_by_who_opens",
     ),
