@@ -37,8 +37,8 @@ __all__ = [
     "remove_dead",
 ]
 
-_PROBE_S: Final = 0.003
-"""How long a lock may seem taken because somebody only looks whether it is."""
+_PROBE_S: Final = 0.02
+"""How long a lock may seem taken by one who only looks whether it is, or removes a dead file."""
 
 _held: set[int] = set()
 _guard = threading.RLock()  # a writer that is collected may let go in the midst of another call

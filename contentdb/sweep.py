@@ -52,19 +52,21 @@ def sweep(parts: Parts, *, older_than_s: float, dry_run: bool) -> Iterator[Swept
 
 
 def drop_ingest(parts: Parts, name: str, ref: str) -> bool | None:
-    """Forget an ingest, then its bytes; None if its writer lives, False if there was none.
+    """Drop an ingest's bytes, then forget it; None if its writer lives, False if there was none.
 
-    Not durable: an ingest that comes back with a power cut is dropped again.
+    The lock is held for the bytes alone: who begins the ref anew while the index is waited for
+    finds no file to be locked out of, and by its own token keeps its row. Not durable: an
+    ingest that comes back with a power cut is dropped again.
     """
     fd = locks.acquire(parts.ingest, name)
     if fd is None:
         return None
     try:
-        ended = parts.index.end(ref, None)
+        row = parts.index.ingest(ref)
         files.unlink(parts.ingest, name)
     finally:
         locks.release(fd)
-    return ended
+    return row is not None and parts.index.end(ref, row.token)
 
 
 def _ingests(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:

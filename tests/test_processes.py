@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import ExitStack
+import sqlite3
+import time
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -109,6 +111,31 @@ def test_a_waiter_is_woken_by_the_holders_death(store: contentdb.Store, root: Pa
         child.kill()
         with waiting.result(LIMIT_S) as writer:
             assert writer.offset == 3
+
+
+@pytest.mark.parametrize("drop", ["abort", "sweep"])
+def test_a_ref_that_is_being_dropped_is_not_refused(
+    store: contentdb.Store, root: Path, drop: str
+) -> None:
+    """Nobody is told that a dead writer holds a ref while its ingest waits to be forgotten."""
+    with store.writer("r") as writer:
+        writer.write(b"old")
+    drops = {"abort": lambda: store.abort("r"), "sweep": lambda: list(store.sweep(older_than=0))}
+    with (
+        contentdb.open(root) as other,
+        closing(sqlite3.connect(root / "index.sqlite", isolation_level=None)) as busy,
+    ):
+        busy.execute("BEGIN IMMEDIATE")
+        dropping = begun(drops[drop])
+        time.sleep(0.1)
+        beginning = begun(lambda: other.writer("r"))
+        time.sleep(0.1)
+        busy.execute("ROLLBACK")
+        dropping.result(LIMIT_S)
+        with beginning.result(LIMIT_S) as writer:
+            assert writer.offset == 0
+            writer.write(b"new")
+            assert store.read(writer.commit().digest) == b"new"
 
 
 def test_a_killed_holders_ingest_can_be_aborted(store: contentdb.Store, root: Path) -> None:

@@ -196,8 +196,8 @@ class Index(Protocol):
         """Note how far a writer came. Not durable."""
         ...
 
-    def end(self, ref: str, token: str | None) -> bool:
-        """Forget an ingest, if the token is still its own (None: whosever it is)."""
+    def end(self, ref: str, token: str) -> bool:
+        """Forget an ingest, if the token is still its own."""
         ...
 
     def ingest(self, ref: str) -> IngestRow | None:

@@ -344,12 +344,11 @@ class SqliteIndex:
             durable=False,
         )
 
-    def end(self, ref: str, token: str | None) -> bool:
-        """Forget an ingest, if the token is still its own (None: whosever it is)."""
+    def end(self, ref: str, token: str) -> bool:
+        """Forget an ingest, if the token is still its own."""
         values = {"namespace": self._namespace, "ref": ref, "token": token}
-        statement = statements.DROP_INGEST if token is None else statements.END_INGEST
         return self._database.write(
-            lambda connection: connection.execute(statement, values).rowcount == 1,
+            lambda connection: connection.execute(statements.END_INGEST, values).rowcount == 1,
             lambda connection: self._find_ingest(connection, ref) is None,
             durable=False,
         )

@@ -155,10 +155,6 @@ END_INGEST: Final = """
 DELETE FROM ingests WHERE namespace = :namespace AND ref = :ref AND token = :token
 """
 
-DROP_INGEST: Final = """
-DELETE FROM ingests WHERE namespace = :namespace AND ref = :ref
-"""
-
 EXPECTED_BY_INGEST: Final = """
 SELECT 1 FROM ingests WHERE expected = :digest LIMIT 1
 """
