@@ -100,7 +100,7 @@ def check_digest(actual: Digest, expected: Digest | None) -> None:
 
 
 def add_bytes(
-    parts: Parts, data: memoryview, expected: Digest | None, labels: Mapping[str, str]
+    parts: Parts, data: bytes | memoryview, expected: Digest | None, labels: Mapping[str, str]
 ) -> Info:
     """Store bytes; hashed first, so that content that is there costs no write."""
     digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)

@@ -18,7 +18,7 @@ from contentdb.content import Info
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
 from contentdb.errors import ContentDBError, InvalidArgumentError, StorageError
 from contentdb.flight import Flight
-from contentdb.group import Group
+from contentdb.group import Group, Temp
 from contentdb.pipeline import Sink, pump
 from contentdb.publish import stored
 from contentdb.sources import bytes_of, open_source, reading, reading_file
@@ -55,9 +55,9 @@ def write_into(
     expected = None if wanted is None else Digest(wanted)
     if expected is not None and (known := _known(group, parts, expected)) is not None:
         return known
-    view = bytes_of(source)
-    if view is not None:
-        return _write_bytes(group, parts, view, expected, labels)
+    data = bytes_of(source)
+    if data is not None:
+        return _write_bytes(group, parts, data, expected, labels)
     if isinstance(source, os.PathLike):
         return _write_path(group, parts, source, expected, labels)
     return _write_stream(group, parts, reading(source), expected, labels)
@@ -67,29 +67,52 @@ def _known(group: Group, parts: Parts, digest: Digest) -> Slot | None:
     return group.known(digest) or stored(parts, digest)
 
 
+class _FromBytes(Temp):
+    """An item whose content is at hand."""
+
+    __slots__ = ("data",)
+    data: bytes | memoryview
+
+    def again(self) -> Info:
+        return add_bytes(self.parts, self.data, self.candidate.digest, self.candidate.labels)
+
+
+class _FromPath(Temp):
+    """An item whose content can be read once more."""
+
+    __slots__ = ("path",)
+    path: os.PathLike[str]
+
+    def again(self) -> Info:
+        found = self.candidate
+        return add_path(self.parts, self.path, found.digest, found.labels, "copy")
+
+
 def _write_bytes(
     group: Group,
     parts: Parts,
-    view: memoryview,
+    data: bytes | memoryview,
     expected: Digest | None,
     labels: Mapping[str, str],
 ) -> Slot:
-    digest = Digest.of(view, expected.algorithm if expected else DEFAULT_ALGORITHM)
+    digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)
     check_digest(digest, expected)
     if (known := _known(group, parts, digest)) is not None:
         return known
     name, fd = group.new_file()
     path = parts.ingest.child(name)
-    candidate = candidate_of(parts, digest, len(view), checksum_of(view), labels)
+    candidate = candidate_of(parts, digest, len(data), checksum_of(data), labels)
     try:
-        files.write_all(fd, view, path)
+        files.write_all(fd, data, path)
         _finish(fd, candidate, path)
     except BaseException:
         files.unlink(parts.ingest, name)
         raise
     finally:
         files.close(fd, path)
-    return group.take(name, candidate, lambda: add_bytes(parts, view, expected, labels))
+    item = _FromBytes(parts, name, candidate)
+    item.data = data
+    return group.join(item)
 
 
 def _finish(fd: int, candidate: Candidate, path: str) -> None:
@@ -107,8 +130,7 @@ def _write_path(
     fd = open_source(source)
     try:
         fill = reading_file(fd, os.fspath(source))
-        again = lambda: add_path(parts, source, expected, labels, "copy")  # noqa: E731 - one line, used once
-        return _write_stream(group, parts, fill, expected, labels, again)
+        return _write_stream(group, parts, fill, expected, labels, source)
     finally:
         files.let_go(fd)
 
@@ -119,7 +141,7 @@ def _write_stream(
     fill: Callable[[memoryview], int],
     expected: Digest | None,
     labels: Mapping[str, str],
-    again: Callable[[], Info] | None = None,
+    source: os.PathLike[str] | None = None,
 ) -> Slot:
     name, fd = group.new_file()
     path = parts.ingest.child(name)
@@ -133,10 +155,18 @@ def _write_stream(
         finally:
             files.close(fd, path)
         kept = known is None
-        return known or group.take(name, candidate, again)
+        return known or group.join(_item(parts, name, candidate, source))
     finally:
         if not kept:
             files.unlink(parts.ingest, name)
+
+
+def _item(parts: Parts, name: str, candidate: Candidate, source: os.PathLike[str] | None) -> Temp:
+    if source is None:
+        return Temp(parts, name, candidate)
+    item = _FromPath(parts, name, candidate)
+    item.path = source
+    return item
 
 
 def _taken_in(

@@ -70,7 +70,8 @@ class Digest(str):
     @classmethod
     def of(cls, data: Buffer, algorithm: str = DEFAULT_ALGORITHM) -> Self:
         """Hash bytes that are all at hand."""
-        return cls(f"{algorithm}:{new_hash(algorithm, data).hexdigest()}")
+        text = f"{algorithm}:{new_hash(algorithm, data).hexdigest()}"
+        return super().__new__(cls, text) if algorithm in ALGORITHMS else cls(text)
 
     def matches(self, data: Buffer) -> bool:
         """Whether bytes that are all at hand have this digest."""

@@ -174,11 +174,13 @@ def write(fd: int, data: Buffer, path: str) -> int:
 
 def write_all(fd: int, data: Buffer, path: str) -> int:
     """Write until the system has taken all of it; return the bytes."""
-    left = memoryview(data).cast("B")
-    size = len(left)
-    while left:
-        left = left[write(fd, left, path) :]
-    return size
+    view = memoryview(data)
+    taken = write(fd, view, path)
+    if taken < view.nbytes:
+        left = view.cast("B")[taken:]
+        while left:
+            left = left[write(fd, left, path) :]
+    return view.nbytes
 
 
 def read_at(fd: int, size: int, offset: int, path: str) -> bytes:

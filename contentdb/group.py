@@ -18,15 +18,13 @@ from contentdb.publish import settled
 from contentdb.recover import TEMPORARY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from contentdb.content import Info
     from contentdb.digest import Digest
     from contentdb.files import Directory
     from contentdb.parts import Parts
     from contentdb.publish import Candidate
 
-__all__ = ["Group", "Item", "Scratch"]
+__all__ = ["Group", "Item", "Scratch", "Temp"]
 
 _SYNC_ALL_FILES: Final = 8
 """From so many files on, one sync of the filesystem costs less than one of each."""
@@ -85,47 +83,42 @@ class Scratch:
 
 
 class Temp:
-    """An item that was written for its group alone."""
+    """An item that was written for its group alone, from a source that gives its bytes once."""
 
-    __slots__ = ("_name", "_parts", "_retry", "candidate", "result")
+    __slots__ = ("_name", "candidate", "parts", "result")
 
-    def __init__(
-        self, parts: Parts, name: str, candidate: Candidate, retry: Callable[[], Info] | None
-    ) -> None:
-        self._parts = parts
+    def __init__(self, parts: Parts, name: str, candidate: Candidate) -> None:
+        self.parts = parts
         self._name: str | None = name
-        self._retry = retry
         self.candidate = candidate
         self.result: Info | ContentDBError | None = None
 
     def sync(self) -> None:
         """Put the file's bytes on disk."""
         name = self._name or ""
-        fd = files.open_file(self._parts.ingest, name, os.O_RDONLY)
+        fd = files.open_file(self.parts.ingest, name, os.O_RDONLY)
         try:
-            files.sync(fd, self._parts.ingest.child(name))
+            files.sync(fd, self.parts.ingest.child(name))
         finally:
             files.let_go(fd)
 
     def name(self, shard: Directory) -> None:
         """Rename: whatever had the name has the same content, or is damaged."""
-        files.rename(self._parts.ingest, self._name or "", shard, self.candidate.digest.encoded)
+        files.rename(self.parts.ingest, self._name or "", shard, self.candidate.digest.encoded)
         self._name = None
 
     def again(self) -> Info:
-        """Store the content once more from its source."""
-        if self._retry is None:
-            digest = self.candidate.digest
-            path = self._parts.shards.path(digest)
-            raise CorruptBlobError(digest, path, "it was deleted while it was being stored")
-        return self._retry()
+        """Store the content once more, where its source still has it."""
+        digest = self.candidate.digest
+        path = self.parts.shards.path(digest)
+        raise CorruptBlobError(digest, path, "it was deleted while it was being stored")
 
     def done(self) -> None:
         """Remove the file where it has no name as a blob."""
         name, self._name = self._name, None
         if name is not None:
             with suppress(ContentDBError):
-                files.unlink(self._parts.ingest, name)
+                files.unlink(self.parts.ingest, name)
 
 
 class Group:
@@ -147,17 +140,11 @@ class Group:
         return self._by_digest.get(digest)
 
     def new_file(self) -> tuple[str, int]:
-        """A file to be written, for `take`; its name and descriptor, which the caller closes."""
+        """A file to be written, for a `Temp`; its name and descriptor, which the caller closes."""
         return self._scratch.create()
 
-    def take(
-        self, name: str, candidate: Candidate, retry: Callable[[], Info] | None = None
-    ) -> Item:
-        """Take in a file of `new_file`, written, hashed and closed."""
-        return self.join(Temp(self._parts, name, candidate, retry))
-
     def join(self, item: Item) -> Item:
-        """Take in an item of any kind."""
+        """Take in an item, written and hashed."""
         self.items.append(item)
         self.size += item.candidate.size
         self._by_digest[item.candidate.digest] = item
@@ -205,8 +192,8 @@ class Group:
         for item in self.items:
             digest = item.candidate.digest
             shards.setdefault(digest.algorithm + shard_name(digest), []).append(item)
-            self._parts.shards.make(digest.algorithm)
         for items in shards.values():
+            self._parts.shards.make(items[0].candidate.digest.algorithm)
             self._name_in_shard(items)
             self._touched.append(items[0].candidate.digest)
 

@@ -43,7 +43,7 @@ class Known:
     def put(self, info: Info) -> None:
         """Remember what a row says."""
         _bounded(self._infos)
-        self._infos[info.digest] = info
+        self._infos[info[0]] = info  # by place, as in `get`
 
     def secured(self, info: Info) -> None:
         """Remember that a blob is on disk, whoever stored it."""

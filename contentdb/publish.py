@@ -64,7 +64,8 @@ class Candidate:
 
     def info(self) -> Info:
         """The Info of a blob that was made by recording this."""
-        return Info(str(self.digest), self.size, self.now_ns, self.now_ns, dict(self.labels))
+        labels = dict(self.labels) if self.labels else None
+        return Info(self.digest, self.size, self.now_ns, self.now_ns, labels)
 
 
 def stored(parts: Parts, digest: Digest) -> Info | None:

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 __all__ = ["bytes_of", "open_source", "reading", "skip_to"]
 
 
-def bytes_of(source: object) -> memoryview | None:
+def bytes_of(source: object) -> bytes | memoryview | None:
     """View a bytes-like object as bytes; None for anything else."""
+    if type(source) is bytes:
+        return source
     if isinstance(source, str):
         raise InvalidArgumentError("text is no content: encode it, or give a path as pathlib.Path")
     try:
