@@ -23,6 +23,8 @@ _PROGRAM = [sys.executable, "-c", "from contentdb.cli import main; main()"]
 def _run(words: list[str]) -> str:
     environment = {**os.environ, "GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "core.fsync",
                    "GIT_CONFIG_VALUE_0": "loose-object"}  # fmt: skip
+    # An installed command finds its modules compiled, which this would have it do every time.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     done = subprocess.run(words, check=True, capture_output=True, text=True, env=environment)
     return done.stdout
 
