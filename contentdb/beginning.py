@@ -26,7 +26,7 @@ from contentdb.publish import stored
 if TYPE_CHECKING:
     from contentdb.parts import Parts
 
-__all__ = ["begin", "check_total", "ref_locked"]
+__all__ = ["begin", "check_total", "forget_beyond", "ref_locked"]
 
 
 def check_total(total: int | None) -> int | None:
@@ -74,14 +74,27 @@ def begin(
         now_ns = time.time_ns()
         token = locks.boot() + os.urandom(8).hex()
         row = IngestRow(ref, name, token, total, wanted, 0, now_ns, now_ns, locks.holder(), now_ns)
-        return parts.index.begin(row, redeclare=redeclare), fd
+        row = parts.index.begin(row, redeclare=redeclare)
+        return forget_beyond(parts, row, os.fstat(fd).st_size), fd
     except BaseException:
         try:
-            if parts.index.ingest_of(name) is None:
+            if not os.fstat(fd).st_size or parts.index.ingest_of(name) is None:
                 files.unlink(parts.ingest, name)
         finally:
             locks.release(fd)
         raise
+
+
+def forget_beyond(parts: Parts, row: IngestRow, size: int) -> IngestRow:
+    """Let a row vouch for no more bytes than its file has, which may be another by now.
+
+    Durable, before others are written in their place: a power cut would have the row vouch for
+    those, see `_keep_trusted`.
+    """
+    if row.offset <= size:
+        return row
+    parts.index.pause(row.ref, row.token, size, row.updated_ns, durable=True)
+    return row._replace(offset=size)
 
 
 def _refuse_stored(parts: Parts, wanted: Digest | None) -> None:
@@ -122,6 +135,8 @@ def _prepared(parts: Parts, name: str, ref: str, fd: int) -> int:
             files.copy(fd, made, parts.ingest.child(fresh))
             if os.fstat(fd).st_nlink == 1:  # a file that has become a blob was synced before
                 _keep_trusted(parts, fresh, ref, made)
+            if parts.durable:  # the row vouches for the copy as it did for the file
+                files.sync(made, parts.ingest.child(fresh))
         files.rename(parts.ingest, fresh, parts.ingest, name)
     except BaseException:
         try:
@@ -143,6 +158,6 @@ def _keep_trusted(parts: Parts, name: str, ref: str, fd: int) -> None:
     row = parts.index.ingest(ref)
     if row is None or row.token.startswith(locks.boot()):
         return
-    trusted = row.offset if parts.durable else 0
+    trusted = row.offset if parts.durable and not parts.sharing.unsynced else 0
     if os.fstat(fd).st_size > trusted:
         files.truncate(fd, trusted, parts.ingest.child(name))

@@ -66,7 +66,10 @@ def drop_ingest(parts: Parts, name: str, ref: str) -> bool | None:
         files.unlink(parts.ingest, name)
     finally:
         locks.release(fd)
-    return row is not None and parts.index.end(ref, row.token)
+    if row is None:
+        return False
+    # Whoever began the ref meanwhile has the row; what it stood for is gone all the same.
+    return parts.index.end(ref, row.token) or parts.index.ingest(ref) is not None
 
 
 def _ingests(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:

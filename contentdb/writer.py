@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from contentdb import files, locks
-from contentdb.beginning import ref_locked
+from contentdb.beginning import forget_beyond, ref_locked
 from contentdb.content import Status
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
 from contentdb.errors import (
@@ -158,6 +158,7 @@ class LocalWriter:
         """Go back to offset 0, under the same lock."""
         with self._gate:
             self._require_open()
+            self._row = forget_beyond(self._parts, self._row, 0)
             files.truncate(self._fd, 0, self._path)
             if self._sink is not None:
                 self._sink.restart(self._sink.algorithm)
@@ -196,6 +197,7 @@ class LocalWriter:
                 if not self._joined:
                     try:
                         self._make_writable_again()
+                        self._sync_pause()
                     finally:
                         self._end()
 
@@ -279,6 +281,7 @@ class LocalWriter:
                     self._drop()
                 elif isinstance(result, Exception) or result is None:
                     self._make_writable_again()
+                    self._sync_pause()
                 else:
                     self._take_file_away()
             finally:
@@ -307,13 +310,14 @@ class LocalWriter:
                 self._closed = True
                 return
             try:
-                if self._wrote and self._parts.durable:
-                    self._sync_pause()
+                self._sync_pause()
             finally:
                 self._end()
 
     def _sync_pause(self) -> None:
         """What a later writer trusts must not be undone by a power cut behind its back."""
+        if not (self._wrote and self._parts.durable):
+            return
         try:
             files.sync(self._fd, self._path)
         except DurabilityError:

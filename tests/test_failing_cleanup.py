@@ -9,12 +9,12 @@ import errno
 import os
 import sqlite3
 import sys
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 import contentdb
-from contentdb import DurabilityError, StorageError, files, locks
+from contentdb import DurabilityError, StorageError, files
 from contentdb.index.sqlite import SqliteIndex
 
 if TYPE_CHECKING:
@@ -186,25 +186,3 @@ def test_a_blob_that_cannot_be_opened_for_want_of_descriptors_is_not_called_corr
         with pytest.raises(StorageError):
             list(store.verify())
     assert list(store.verify()) == []
-
-
-@pytest.mark.parametrize(("durability", "kept"), [("full", 5), ("process", 0)])
-def test_after_a_restart_of_the_machine_only_synced_bytes_are_gone_on_with(
-    root: Path, monkeypatch: pytest.MonkeyPatch, durability: Literal["full", "process"], kept: int
-) -> None:
-    """What a power cut left behind them has the right length, and may be zeros."""
-    with contentdb.open(root, durability=durability) as store:
-        with store.writer("ref") as writer:
-            writer.write(b"first")
-        (file,) = (root / "ingest").iterdir()
-        with file.open("ab") as ingest:  # as a writer leaves it that is killed
-            ingest.write(bytes(1000))
-        with store.writer("ref") as writer:
-            assert writer.offset == 1005
-            writer.truncate()
-            writer.write(b"first")
-        with file.open("ab") as ingest:
-            ingest.write(bytes(1000))
-        monkeypatch.setattr(locks, "boot", lambda: "another")
-        with store.writer("ref") as writer:
-            assert writer.offset == kept

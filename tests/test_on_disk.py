@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
-from contentdb import Digest
+from contentdb import Digest, FailedPreconditionError
 from contentdb.layout import DIRECTORIES, blob_path, ingest_name
 from tests.fixtures import blob_files, tree
 
@@ -112,3 +112,15 @@ def test_deleting_removes_the_file(store: Store, root: Path) -> None:
     store.delete(digest)
     assert not blob_path(root, digest).exists()
     assert list((root / "trash").iterdir()) == []
+
+
+def test_a_refused_writer_leaves_no_file(store: Store, root: Path) -> None:
+    """Not even where the ingest that it contradicts has lost its own, as an abort leaves it."""
+    with store.writer("ref", total=3) as writer:
+        writer.write(b"con")
+    next((root / "ingest").iterdir()).unlink()
+    with pytest.raises(FailedPreconditionError):
+        store.writer("ref", total=4)
+    assert list((root / "ingest").iterdir()) == []
+    with store.writer("ref", total=3) as writer:
+        assert writer.offset == 0

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import contentdb
 from contentdb import ContentDBError, Digest, NotFoundError, StoreClosedError, Usage
+from contentdb.index.sqlite import SqliteIndex
 from contentdb.testing.threads import together
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
     from contentdb import Store
 
@@ -104,3 +107,25 @@ def test_close_beside_working_threads(root: Path) -> None:
     with contentdb.open(root, create=False) as again:
         assert list(again.verify()) == []
         assert list(again.statuses()) == []
+
+
+def test_a_drop_that_is_overtaken_has_dropped(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next writer begins between the bytes and the row: its ingest stays, from 0 on."""
+    with store.writer("ref") as first:
+        first.write(b"old")
+    end = SqliteIndex.end
+    begun: list[contentdb.Writer] = []
+
+    def overtaken(self: SqliteIndex, ref: str, token: str) -> bool:
+        begun.append(store.writer("ref"))
+        return end(self, ref, token)
+
+    with monkeypatch.context() as slow:
+        slow.setattr(SqliteIndex, "end", overtaken)
+        store.abort("ref")
+    (writer,) = begun
+    assert (writer.offset, store.status("ref").held) == (0, True)
+    writer.write(b"new")
+    assert store.read(writer.commit().digest) == b"new"

@@ -192,8 +192,10 @@ class Index(Protocol):
         """
         ...
 
-    def pause(self, ref: str, token: str, offset: int, now_ns: int) -> None:
-        """Note how far a writer came. Not durable."""
+    def pause(
+        self, ref: str, token: str, offset: int, now_ns: int, *, durable: bool = False
+    ) -> None:
+        """Note how far a writer came: so many bytes are on disk, if its store is durable."""
         ...
 
     def end(self, ref: str, token: str) -> bool:

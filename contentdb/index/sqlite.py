@@ -160,10 +160,7 @@ class SqliteIndex:
         return Outcome.CREATED if state == State.TOMBSTONE else Outcome.HEALED
 
     def _is_ours(self, connection: Connection, entry: Entry) -> bool:
-        row = connection.execute(
-            statements.FIND_INGEST, {"namespace": self._namespace, "ref": entry.ref}
-        ).fetchone()
-        return row is not None and IngestRow._make(row).token == entry.token
+        return self._has_token(connection, entry.ref or "", entry.token or "")
 
     def _is_as_relied_on(self, connection: Connection, entry: Entry) -> bool:
         return entry.only_if is None or self._state(connection, entry.digest) in entry.only_if
@@ -323,33 +320,43 @@ class SqliteIndex:
             )
             return merged
 
-        def landed(connection: Connection) -> bool:
-            found = self._find_ingest(connection, row.ref)
-            return found is not None and found.token == row.token
+        return self._database.write(
+            work,
+            lambda connection: self._has_token(connection, row.ref, row.token),
+            durable=False,
+        )
 
-        return self._database.write(work, landed, durable=False)
+    def _has_token(self, connection: Connection, ref: str, token: str) -> bool:
+        found = self._find_ingest(connection, ref)
+        return found is not None and found.token == token
 
     def _find_ingest(self, connection: Connection, ref: str) -> IngestRow | None:
         values = {"namespace": self._namespace, "ref": ref}
         row = connection.execute(statements.FIND_INGEST, values).fetchone()
         return None if row is None else IngestRow._make(row)
 
-    def pause(self, ref: str, token: str, offset: int, now_ns: int) -> None:
-        """Note how far a writer came."""
+    def pause(
+        self, ref: str, token: str, offset: int, now_ns: int, *, durable: bool = False
+    ) -> None:
+        """Note how far a writer came: so many bytes are on disk, if its store is durable."""
         values: dict[str, Any] = {"namespace": self._namespace, "ref": ref, "token": token}
         values |= {"offset": offset, "now": now_ns}
         self._database.write(
             lambda connection: connection.execute(statements.PAUSE_INGEST, values).rowcount,
-            lambda _connection: True,
-            durable=False,
+            lambda connection: not durable or self._has_come(connection, ref, offset),
+            durable=durable,
         )
+
+    def _has_come(self, connection: Connection, ref: str, offset: int) -> bool:
+        found = self._find_ingest(connection, ref)
+        return found is None or found.offset == offset
 
     def end(self, ref: str, token: str) -> bool:
         """Forget an ingest, if the token is still its own."""
         values = {"namespace": self._namespace, "ref": ref, "token": token}
         return self._database.write(
             lambda connection: connection.execute(statements.END_INGEST, values).rowcount == 1,
-            lambda connection: self._find_ingest(connection, ref) is None,
+            lambda connection: not self._has_token(connection, ref, token),
             durable=False,
         )
 

@@ -1,0 +1,143 @@
+"""What an ingest is gone on with after a power cut: bytes that were synced, and no others.
+
+Behind them a power cut leaves the right length under the wrong bytes.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+import contentdb
+from contentdb import Digest, DigestMismatchError, files, locks
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+def _killed(writer: contentdb.Writer) -> None:
+    """Leave a writer as its process does that is killed: nothing is synced, nothing noted."""
+    locks.release(writer._fd)  # type: ignore[attr-defined]  # the kernel's part
+    writer._closed = True  # type: ignore[attr-defined]
+
+
+def _drops_half(store: contentdb.Store, root: Path) -> None:
+    """An abort that is killed once the bytes are gone."""
+    next((root / "ingest").iterdir()).unlink()
+
+
+def _truncates(store: contentdb.Store, root: Path) -> None:
+    with store.writer("ref") as writer:
+        writer.truncate()
+        _killed(writer)
+
+
+def _makes_read_only(store: contentdb.Store, root: Path) -> None:
+    """A commit that is killed before the file has its name."""
+    next((root / "ingest").iterdir()).chmod(0o444)
+
+
+@pytest.mark.parametrize("happens", [_drops_half, _truncates])
+def test_a_row_does_not_vouch_for_bytes_that_came_in_the_place_of_others(
+    root: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[contentdb.Store, Path], None]
+) -> None:
+    """A thousand bytes were synced and went; a hundred that were not must not pass for them."""
+    with contentdb.open(root) as store:
+        with store.writer("ref") as writer:
+            writer.write(bytes(1000))
+        happens(store, root)
+        writer = store.writer("ref")
+        assert writer.offset == 0
+        writer.write(b"x" * 100)
+        _killed(writer)
+        monkeypatch.setattr(locks, "boot", lambda: "another")
+        with store.writer("ref") as writer:
+            assert writer.offset == 0
+
+
+def test_the_copy_of_an_ingest_is_as_durable_as_the_ingest(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its row goes on vouching for the bytes, so they are synced once more."""
+    with contentdb.open(root) as store:
+        with store.writer("ref") as writer:
+            writer.write(bytes(1000))
+        _makes_read_only(store, root)
+        monkeypatch.setattr(files, "open_file", _as_others(files.open_file))
+        synced: list[str] = []
+        monkeypatch.setattr(files, "sync", lambda _fd, path: synced.append(path))
+        with store.writer("ref") as writer:
+            assert writer.offset == 1000
+        assert len(synced) == 1
+
+
+def _as_others(original: Callable[..., int]) -> Callable[..., int]:
+    """Root may write to what is read-only; other users may not."""
+
+    def open_file(within: files.Directory, name: str, flags: int, mode: int = 0o600) -> int:
+        found = files.stat_name(within, name)
+        if flags & os.O_RDWR and found is not None and not found.st_mode & 0o200:
+            raise PermissionError(name)
+        return original(within, name, flags, mode)
+
+    return open_file
+
+
+def test_a_commit_that_fails_syncs_what_its_row_vouches_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ingest lives on, and so do its bytes."""
+    original = files.sync
+    synced: list[str] = []
+
+    def sync(fd: int, path: str) -> None:
+        synced.append(path)
+        original(fd, path)
+
+    monkeypatch.setattr(files, "sync", sync)
+    with contentdb.open(root) as store:
+        synced.clear()
+        writer = store.writer("ref")
+        writer.write(b"content")
+        with pytest.raises(DigestMismatchError):
+            writer.commit(expected=Digest.of(b"other"))
+        assert len(synced) == 1
+        monkeypatch.setattr(locks, "boot", lambda: "another")
+        with store.writer("ref") as writer:
+            assert writer.offset == 7
+
+
+def test_nothing_vouches_for_bytes_where_some_are_never_synced(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A store that does not sync says how far its writers came, too."""
+    with contentdb.open(root, durability="process") as store, store.writer("ref") as writer:
+        writer.write(b"content")
+    monkeypatch.setattr(locks, "boot", lambda: "another")
+    with contentdb.open(root) as store, store.writer("ref") as writer:
+        assert writer.offset == 0
+
+
+@pytest.mark.parametrize(("durability", "kept"), [("full", 5), ("process", 0)])
+def test_after_a_restart_of_the_machine_only_synced_bytes_are_gone_on_with(
+    root: Path, monkeypatch: pytest.MonkeyPatch, durability: Literal["full", "process"], kept: int
+) -> None:
+    """What a power cut left behind them has the right length, and may be zeros."""
+    with contentdb.open(root, durability=durability) as store:
+        with store.writer("ref") as writer:
+            writer.write(b"first")
+        (file,) = (root / "ingest").iterdir()
+        with file.open("ab") as ingest:  # as a writer leaves it that is killed
+            ingest.write(bytes(1000))
+        with store.writer("ref") as writer:
+            assert writer.offset == 1005
+            writer.truncate()
+            writer.write(b"first")
+        with file.open("ab") as ingest:
+            ingest.write(bytes(1000))
+        monkeypatch.setattr(locks, "boot", lambda: "another")
+        with store.writer("ref") as writer:
+            assert writer.offset == kept
