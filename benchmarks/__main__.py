@@ -59,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--size", type=int, default=1024, help="bytes")
     add.add_argument("--scratch", type=Path, default=Path("/tmp"))  # noqa: S108 - a fresh directory in it
     add.set_defaults(do=_profile)
+    add = parts.add_parser("limits", help="from the floor to contentdb, one thing more a row")
+    add.add_argument("--rounds", type=int, default=ROUNDS)
+    add.add_argument("--count", type=int, default=3000, help="objects of 1 KiB")
+    add.add_argument("--scratch", type=Path, default=Path("/tmp"))  # noqa: S108 - a fresh directory in it
+    add.set_defaults(do=_limits)
     return parser
 
 
@@ -113,6 +118,13 @@ def _run(options: argparse.Namespace) -> int:
     if options.record:
         results.save(report.RECORDED)
         return _write(check=False)
+    return 0
+
+
+def _limits(options: argparse.Namespace) -> int:
+    from benchmarks.limits import table
+
+    print(table(options.scratch, options.rounds, options.count))
     return 0
 
 
