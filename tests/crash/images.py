@@ -2,13 +2,14 @@
 
 While a scenario runs, a disk of ours records each write and each flush. Until a flush, a disk
 may have kept any of the writes before it: images with each prefix of them, each one missing,
-each one alone and each one torn are mounted, so that the filesystem's own recovery runs, and
-the store on them is checked.
+each one alone, each one torn, and some of them drawn by lot are mounted, so that the
+filesystem's own recovery runs, and the store on them is checked.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -37,6 +38,10 @@ _SCENARIOS: Final = (
 )  # fmt: skip
 _SECTOR: Final = 4096
 """What a disk writes whole or not at all; filesystems rely on it for their superblocks."""
+
+
+_DRAWN: Final = 4
+"""Images by lot for each write before a flush."""
 
 
 class Image(NamedTuple):
@@ -79,6 +84,11 @@ def _before_flush(
         if isinstance(event, Write) and len(event.data) > _SECTOR:
             kept = _SECTOR * (1 + write % (len(event.data) // _SECTOR))
             yield Image(at, f"torn={write}", tuple(waiting[: place + 1]), kept)
+    if len(waiting) > 2:  # of two all there is was drawn above
+        for number in range(_DRAWN * len(waiting)):
+            lots = random.Random(f"{at} {number}")
+            drawn = tuple(write for write in waiting if lots.random() < 0.5)
+            yield Image(at, f"some={number}", drawn)
 
 
 class Replay:
