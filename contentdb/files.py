@@ -40,6 +40,7 @@ __all__ = [
     "lock",
     "lock_shared",
     "make_directory",
+    "make_name_read_only",
     "make_read_only",
     "make_writable",
     "open_directory",
@@ -253,6 +254,28 @@ def stamp(fd: int, moment_ns: int, path: str) -> None:
         os.utime(fd, ns=(moment_ns, moment_ns))
     except OSError as error:
         raise StorageError.of("set the time of", path, error) from error
+
+
+def make_name_read_only(within: Directory, name: str) -> bool:
+    """Give a file the mode of a blob that its owner may not open; False if it is none of ours.
+
+    A descriptor of O_PATH needs no right to the file and stays with it; see open(2).
+    """
+    try:
+        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within.fd)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError.of("open", within.child(name), error) from error
+    try:
+        if not is_private_file(os.fstat(fd)):
+            return False
+        os.chmod(f"/proc/self/fd/{fd}", 0o444)  # noqa: PTH101 - no Path in between
+    except OSError as error:
+        raise StorageError.of("change the mode of", within.child(name), error) from error
+    finally:
+        let_go(fd)
+    return True
 
 
 def make_writable(fd: int, path: str) -> None:

@@ -81,11 +81,10 @@ def _mend(parts: Parts, finding: Finding) -> Action:
 def _set_mode(parts: Parts, digest: Digest) -> Action:
     shard = parts.shards.shard(digest)
     try:
-        # Its owner may be unable to read it as it is, so it is named and not opened.
-        os.chmod(digest.encoded, 0o444, dir_fd=shard.fd)
+        made = files.make_name_read_only(shard, digest.encoded)
     finally:
         shard.close()
-    return "made read-only"
+    return "made read-only" if made else "left alone"
 
 
 def adopt(parts: Parts, digest: Digest) -> bool:

@@ -40,7 +40,7 @@ _SECTOR: Final = 4096
 """What a disk writes whole or not at all; filesystems rely on it for their superblocks."""
 
 
-_DRAWN: Final = 4
+_DRAWN: Final = 8
 """Images by lot for each write before a flush."""
 
 
