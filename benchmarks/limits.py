@@ -192,20 +192,23 @@ def _measured(
     variants: Sequence[_Variant], scratch: Path, rounds: int, count: int
 ) -> dict[str, list[tuple[float, float]]]:
     found: dict[str, list[tuple[float, float]]] = {how.title: [] for how in variants}
-    with tempfile.TemporaryDirectory(dir=scratch) as place:  # deleted when all are done
-        for number in range(rounds):
-            for how in variants:
-                directory = Path(place, f"{number} {how.title}")
-                directory.mkdir()
-                found[how.title].append(_seconds(how, directory, count))
+    for _ in range(rounds):
+        for how in variants:
+            directory = Path(tempfile.mkdtemp(dir=scratch))
+            found[how.title].append(_seconds(how, directory, count))
     return found
 
 
 def table(scratch: Path, rounds: int, count: int) -> str:
     """All tables as Markdown: medians of interleaved rounds, microseconds for an object."""
     lines = []
-    for title, variants in _TABLES.items():
-        found = _measured(variants, scratch, rounds, count)
+    with tempfile.TemporaryDirectory(dir=scratch) as place:
+        # Deleted in the end: ext4 makes files many times slower for a while after deletes.
+        tables = [
+            (title, variants, _measured(variants, Path(place), rounds, count))
+            for title, variants in _TABLES.items()
+        ]
+    for title, variants, found in tables:
         lines += [f"| {title} | µs | of which CPU | of the floor |", "|---|--:|--:|--:|"]
         floor = statistics.median(wall for wall, _ in found[variants[0].title])
         for how in variants:
