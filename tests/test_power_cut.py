@@ -24,6 +24,13 @@ def _killed(writer: contentdb.Writer) -> None:
     writer._closed = True  # type: ignore[attr-defined]
 
 
+def _resumed_after_a_power_cut(store: contentdb.Store, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Where the next writer goes on, once the machine was started anew."""
+    monkeypatch.setattr(locks, "boot", lambda: "another")
+    with store.writer("ref") as writer:
+        return writer.offset
+
+
 def _drops_half(store: contentdb.Store, root: Path) -> None:
     """An abort that is killed once the bytes are gone."""
     next((root / "ingest").iterdir()).unlink()
@@ -33,11 +40,6 @@ def _truncates(store: contentdb.Store, root: Path) -> None:
     with store.writer("ref") as writer:
         writer.truncate()
         _killed(writer)
-
-
-def _makes_read_only(store: contentdb.Store, root: Path) -> None:
-    """A commit that is killed before the file has its name."""
-    next((root / "ingest").iterdir()).chmod(0o444)
 
 
 @pytest.mark.parametrize("happens", [_drops_half, _truncates])
@@ -53,9 +55,7 @@ def test_a_row_does_not_vouch_for_bytes_that_came_in_the_place_of_others(
         assert writer.offset == 0
         writer.write(b"x" * 100)
         _killed(writer)
-        monkeypatch.setattr(locks, "boot", lambda: "another")
-        with store.writer("ref") as writer:
-            assert writer.offset == 0
+        assert _resumed_after_a_power_cut(store, monkeypatch) == 0
 
 
 def test_the_copy_of_an_ingest_is_as_durable_as_the_ingest(
@@ -65,7 +65,7 @@ def test_the_copy_of_an_ingest_is_as_durable_as_the_ingest(
     with contentdb.open(root) as store:
         with store.writer("ref") as writer:
             writer.write(bytes(1000))
-        _makes_read_only(store, root)
+        next((root / "ingest").iterdir()).chmod(0o444)  # as a commit leaves it that is killed
         monkeypatch.setattr(files, "open_file", _as_others(files.open_file))
         synced: list[str] = []
         monkeypatch.setattr(files, "sync", lambda _fd, path: synced.append(path))
@@ -105,9 +105,7 @@ def test_a_commit_that_fails_syncs_what_its_row_vouches_for(
         with pytest.raises(DigestMismatchError):
             writer.commit(expected=Digest.of(b"other"))
         assert len(synced) == 1
-        monkeypatch.setattr(locks, "boot", lambda: "another")
-        with store.writer("ref") as writer:
-            assert writer.offset == 7
+        assert _resumed_after_a_power_cut(store, monkeypatch) == 7
 
 
 def test_nothing_vouches_for_bytes_where_some_are_never_synced(
@@ -116,9 +114,8 @@ def test_nothing_vouches_for_bytes_where_some_are_never_synced(
     """A store that does not sync says how far its writers came, too."""
     with contentdb.open(root, durability="process") as store, store.writer("ref") as writer:
         writer.write(b"content")
-    monkeypatch.setattr(locks, "boot", lambda: "another")
-    with contentdb.open(root) as store, store.writer("ref") as writer:
-        assert writer.offset == 0
+    with contentdb.open(root) as store:
+        assert _resumed_after_a_power_cut(store, monkeypatch) == 0
 
 
 @pytest.mark.parametrize(("durability", "kept"), [("full", 5), ("process", 0)])
@@ -138,6 +135,4 @@ def test_after_a_restart_of_the_machine_only_synced_bytes_are_gone_on_with(
             writer.write(b"first")
         with file.open("ab") as ingest:
             ingest.write(bytes(1000))
-        monkeypatch.setattr(locks, "boot", lambda: "another")
-        with store.writer("ref") as writer:
-            assert writer.offset == kept
+        assert _resumed_after_a_power_cut(store, monkeypatch) == kept

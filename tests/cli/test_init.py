@@ -53,7 +53,9 @@ def test_a_store_of_a_newer_revision_is_refused(root: Path) -> None:
         assert "revision 9999" in only_line(result.stderr)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(
+    os.geteuid() == 0, reason="root may write anywhere: run the tests as another user"
+)
 def test_a_root_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
     result = call(tmp_path / "new", "init")
