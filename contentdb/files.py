@@ -61,6 +61,7 @@ __all__ = [
     "unlock",
     "write",
     "write_all",
+    "write_at",
 ]
 
 _DIRECTORY_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -69,8 +70,12 @@ _UNNAMED: Final = getattr(os, "O_TMPFILE", 0)
 _KIND: Final = 0o170000  # of a file, in its mode; see inode(7)
 _FICLONE: Final = 0x40049409  # linux/fs.h
 _SYNC_FILE_RANGE_WRITE: Final = 2  # linux/fs.h
-_LOCK_POLL_S: Final = (0.0005, 0.005)
-"""First and longest pause between two looks at a held lock."""
+_LOCK_POLL_S: Final = (0.0002, 0.001, 0.005)
+"""Pause between two looks at a held lock: the first, the longest of who came just now, and the
+longest. Where writers queue a long pause starves; where one waits for a download a short one
+burns the processor."""
+_LOCK_PATIENCE: Final = 64
+"""Who has waited so many times as long as a pause may take it."""
 
 
 class Directory:
@@ -182,6 +187,14 @@ def write_all(fd: int, data: Buffer, path: str) -> int:
         while left:
             left = left[write(fd, left, path) :]
     return view.nbytes
+
+
+def write_at(fd: int, data: Buffer, offset: int, path: str) -> int:
+    """Write once at a place in the file, wherever its end is; return the bytes taken."""
+    try:
+        return os.pwrite(fd, data, offset)
+    except OSError as error:
+        raise StorageError.of("write", path, error) from error
 
 
 def read_at(fd: int, size: int, offset: int, path: str) -> bytes:
@@ -435,16 +448,17 @@ def lock(fd: int, path: str, *, wait: float | bool = False) -> bool:
 
 
 def _lock_until(fd: int, deadline: float) -> bool:
-    pause, longest = _LOCK_POLL_S
+    pause, short, longest = _LOCK_POLL_S
+    began = time.monotonic()
     while True:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            left = deadline - time.monotonic()
-            if left <= 0:
+            now = time.monotonic()
+            if now >= deadline:
                 return False
-            time.sleep(min(pause, left))
-            pause = min(2 * pause, longest)
+            time.sleep(min(pause, deadline - now))
+            pause = min(2 * pause, max(short, (now - began) / _LOCK_PATIENCE), longest)
         else:
             return True
 
