@@ -69,7 +69,8 @@ def open_parts(
             parts = open_tree(path, directory, INDEX, namespace=namespace, durable=durable)
         try:
             reserve.keep(directory)
-            parts.sharing.announce(several=namespace != DEFAULT_NAMESPACE, unsynced=not durable)
+            several = namespace != DEFAULT_NAMESPACE
+            parts.sharing.announce(directory, several=several, unsynced=not durable)
         except BaseException:
             parts.close()
             raise

@@ -56,12 +56,21 @@ class Sharing:
         """Whether any process has ever opened the store without durability."""
         return self._bytes[_UNSYNCED] != 0
 
-    def announce(self, *, several: bool, unsynced: bool) -> None:
-        """Say what is so from now on, durably."""
-        for place, holds in ((_SEVERAL, several), (_UNSYNCED, unsynced)):
-            if holds and not self._bytes[place]:
-                self._bytes[place] = 1
-                self._bytes.flush()
+    def announce(self, root: Directory, *, several: bool, unsynced: bool) -> None:
+        """Say what is so from now on, durably; whoever has the bytes mapped sees it at once.
+
+        Also where it was said: by whom, and whether that has reached the disk, is not known.
+        """
+        news = [place for place, holds in ((_SEVERAL, several), (_UNSYNCED, unsynced)) if holds]
+        if not news:
+            return
+        fd = files.open_file(root, SHARED, os.O_RDWR)
+        try:
+            for place in news:  # each for itself: another process may announce the other
+                files.write_at(fd, b"\1", place, root.child(SHARED))
+            files.sync(fd, root.child(SHARED))
+        finally:
+            files.let_go(fd)
 
     def close(self) -> None:
         """Unmap them."""

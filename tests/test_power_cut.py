@@ -5,13 +5,14 @@ Behind them a power cut leaves the right length under the wrong bytes.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 import contentdb
-from contentdb import Digest, DigestMismatchError, files, locks
+from contentdb import Digest, DigestMismatchError, DurabilityError, files, locks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -116,6 +117,26 @@ def test_nothing_vouches_for_bytes_where_some_are_never_synced(
         writer.write(b"content")
     with contentdb.open(root) as store:
         assert _resumed_after_a_power_cut(store, monkeypatch) == 0
+
+
+def test_a_store_that_cannot_say_durably_that_it_does_not_sync_is_not_opened(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others would take its bytes for synced ones."""
+    contentdb.open(root).close()
+    original = files.sync
+
+    def sync(fd: int, path: str) -> None:
+        if path.endswith("-shared"):
+            raise DurabilityError("sync", path, OSError(errno.EIO, "injected"))
+        original(fd, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "sync", sync)
+        for _ in range(2):  # what the first has written is not what the second may rely on
+            with pytest.raises(DurabilityError, match=r"index\.sqlite-shared"):
+                contentdb.open(root, durability="process")
+    contentdb.open(root, durability="process").close()
 
 
 @pytest.mark.parametrize(("durability", "kept"), [("full", 5), ("process", 0)])

@@ -12,6 +12,7 @@ import contextlib
 import io
 import os
 import sqlite3
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
@@ -181,14 +182,18 @@ def _check_refs(store: contentdb.Store, promises: Promises, *, power: bool) -> I
         if ref in promises.dropped:
             with contextlib.suppress(contentdb.NotFoundError):
                 store.abort(ref)
+        source = partial(io.BytesIO, data)
         try:
-            info = store.ingest(ref, io.BytesIO(data), total=len(data))
+            info = store.ingest(ref, source(), total=len(data), expected=digest_of(number))
+        except contentdb.DigestMismatchError as error:
+            yield f"the ref {ref!r} was gone on with from wrong bytes: {error}"
+            continue
         except contentdb.FailedPreconditionError as error:
             if not power:
                 yield f"the ref {ref!r} cannot be finished: {error}"
                 continue
             store.abort(ref)
-            info = store.ingest(ref, io.BytesIO(data), total=len(data))
+            info = store.ingest(ref, source(), total=len(data))
         if info.digest != digest_of(number) or _digest(store.read(info.digest)) != info.digest:
             yield f"the ref {ref!r} was finished with wrong content"
 

@@ -43,6 +43,8 @@ _SHARDS: Final = "contentdb.shards"
 _PUBLISH: Final = "contentdb.publish"
 _GROUP: Final = "contentdb.group"
 _WRITER: Final = "contentdb.writer"
+_OPENING: Final = "contentdb.opening"
+_BEGINNING: Final = "contentdb.beginning"
 _ADDING: Final = "contentdb.adding"
 _RECOVER: Final = "contentdb.recover"
 _REINDEX: Final = "contentdb.reindex"
@@ -143,6 +145,28 @@ _ALL: Final = (
         Patch(_INDEX, "== State.TOMBSTONE, durable=True", "== State.TOMBSTONE, durable=False"),
         _POWER,
         "delete",
+    ),
+    _mutant(
+        "truncation-not-noted",
+        Patch(_WRITER, "self._row = forget_beyond(self._parts, self._row, 0)\n", "\n"),
+        _POWER,
+        "rewrite",
+    ),
+    _mutant(
+        "lost-bytes-not-noted",
+        Patch(
+            _BEGINNING,
+            "return forget_beyond(parts, row, os.fstat(fd).st_size), fd",
+            "return row, fd",
+        ),
+        ("states", "images"),
+        "reuse",
+    ),
+    _mutant(
+        "neglect-not-announced",
+        Patch(_OPENING, "unsynced=not durable)", "unsynced=False)"),
+        _POWER,
+        "neglect",
     ),
     _mutant(
         "deleted-name-not-synced",

@@ -75,10 +75,36 @@ def warm(root: Path, ledger: Ledger) -> None:
 def _store_with_ingest(root: Path, ledger: Ledger) -> None:
     with _open(root) as store:
         _add(store, ledger, 900)
+        _pause(store, ledger)
+
+
+def _warm_with_ingest(root: Path, ledger: Ledger) -> None:
+    """The WAL goes on behind its first commit, which alone syncs without being asked to."""
+    warm(root, ledger)
+    store = _open(root)
+    _LEFT_OPEN.append(store)
+    _pause(store, ledger)
+    os.sync()
+
+
+def _pause(store: contentdb.Store, ledger: Ledger) -> None:
+    ledger.begun("half", 3)
+    with store.writer("half", total=len(content(3))) as writer:
+        writer.write(content(3)[:30_000])
+    ledger.paused("half", 30_000)
+
+
+def _store_with_named_ingest(root: Path, ledger: Ledger) -> None:
+    """What a commit leaves that is killed between the name and the row."""
+    with _open(root) as store:
         ledger.begun("half", 3)
         with store.writer("half", total=len(content(3))) as writer:
-            writer.write(content(3)[:30_000])
-        ledger.paused("half", 30_000)
+            writer.write(content(3))
+        ledger.paused("half", len(content(3)))
+    (ingest,) = (root / "ingest").iterdir()
+    ingest.chmod(0o444)
+    name = digest_of(3)[7:]
+    os.link(ingest, root / "blobs" / "sha256" / name[:2] / name)
 
 
 def _store_with_litter(root: Path, ledger: Ledger) -> None:
@@ -164,6 +190,13 @@ def _resume(root: Path, ledger: Ledger) -> None:
         ledger.have(3)
 
 
+def _resume_named(root: Path, ledger: Ledger) -> None:
+    """The file is a blob for ever by now, so that a copy takes its place."""
+    with _open(root) as store, store.writer("half") as writer:
+        writer.commit(size=len(content(3)), expected=digest_of(3))
+        ledger.have(3)
+
+
 def _truncate(root: Path, ledger: Ledger) -> None:
     ledger.dropped("half")
     with _open(root) as store:
@@ -174,6 +207,65 @@ def _truncate(root: Path, ledger: Ledger) -> None:
             writer.write(content(3))
             writer.commit(expected=digest_of(3))
     ledger.have(3)
+
+
+# What a row vouches for after a power cut are bytes that were synced, and no others in their
+# place. The first two leave their writer as a kill does: forgotten, with nothing synced.
+
+
+def _rewrite(root: Path, ledger: Ledger) -> None:
+    """Other content in the place of what was paused: once truncated, that must not come back."""
+    ledger.paused("half", 0)
+    with _open(root) as store:
+        writer = store.writer("half")
+        writer.truncate()
+        _write_other(writer, ledger)
+        del writer
+
+
+def _reuse(root: Path, ledger: Ledger) -> None:
+    """A ref whose abort was killed once the bytes were gone, and before its row was."""
+    ledger.paused("half", 0)
+    try:
+        next((root / "ingest").iterdir()).unlink()
+    except OSError:  # injected into our own call
+        return
+    with _open(root) as store:
+        writer = store.writer("half")
+        _write_other(writer, ledger)
+        del writer
+
+
+def _write_other(writer: contentdb.Writer, ledger: Ledger) -> None:
+    ledger.begun("half", 9)
+    writer.write(content(9)[:10_000])
+    writer.write(content(9)[10_000:20_000])
+
+
+def _fail(root: Path, ledger: Ledger) -> None:
+    """A commit that is refused, so that the ingest lives on; then one that syncs its row."""
+    with _open(root) as store:
+        with store.writer("half") as writer:
+            writer.write(content(3)[30_000:40_000])
+            writer.write(content(3)[40_000:50_000])
+            with contextlib.suppress(contentdb.SizeMismatchError):
+                writer.commit(size=1)
+        ledger.paused("half", 50_000)
+        _add(store, ledger, 0)
+
+
+def _neglect(root: Path, ledger: Ledger) -> None:
+    """Pieces of one ingest by a store that syncs, and by one that does not."""
+    for start, durability in ((30_000, "full"), (40_000, "process")):
+        with (
+            contentdb.open(root, durability=durability) as store,  # type: ignore[arg-type]
+            store.writer("half") as writer,
+        ):
+            writer.write(content(3)[start : start + 5_000])
+            writer.write(content(3)[start + 5_000 : start + 10_000])
+        ledger.paused("half", start + 10_000)
+    with _open(root) as store:
+        store.update(digest_of(900), {"a": "1"})
 
 
 def _ingest(root: Path, ledger: Ledger) -> None:
@@ -330,6 +422,11 @@ SCENARIOS: Final = {
         Scenario("commit", warm, _commit),
         Scenario("resume", _store_with_ingest, _resume),
         Scenario("truncate", _store_with_ingest, _truncate),
+        Scenario("rewrite", _warm_with_ingest, _rewrite),
+        Scenario("reuse", _warm_with_ingest, _reuse),
+        Scenario("named", _store_with_named_ingest, _resume_named),
+        Scenario("fail", _store_with_ingest, _fail),
+        Scenario("neglect", _store_with_ingest, _neglect),
         Scenario("ingest", warm, _ingest),
         Scenario("add", warm, _add_each),
         Scenario("group", warm, _add_group),
