@@ -83,6 +83,14 @@ def serve(  # noqa: PLR0917 - click passes every option by name
     from contentdb.server.limits import Limits
     from contentdb.server.logs import log_to_stderr
 
+    tls = None
+    if listen is not None:
+        if tls_key is None or tls_cert is None or tls_client_ca is None:
+            raise click.UsageError(
+                "--listen takes --tls-key, --tls-cert and --tls-client-ca: "
+                "over TCP both sides show certificates"
+            )
+        tls = Tls(tls_key, tls_cert, tls_client_ca)
     log_to_stderr(level=log_level, as_json=log_json)
     server = Server(
         root_of(context),
@@ -94,17 +102,14 @@ def serve(  # noqa: PLR0917 - click passes every option by name
         metrics=None if metrics is None else _metrics(metrics),
     )
     try:
+        places = []
         if socket is not None:
             server.listen_unix(socket)
-        if listen is not None:
-            if tls_key is None or tls_cert is None or tls_client_ca is None:
-                raise click.UsageError(
-                    "--listen takes --tls-key, --tls-cert and --tls-client-ca: "
-                    "over TCP both sides show certificates"
-                )
-            port = server.listen_tls(listen, Tls(tls_key, tls_cert, tls_client_ca))
-            listen = f"{listen.rpartition(':')[0]}:{port}"
-        _run(server, [str(place) for place in (socket, listen) if place is not None])
+            places.append(str(socket))
+        if listen is not None and tls is not None:
+            port = server.listen_tls(listen, tls)
+            places.append(f"{listen.rpartition(':')[0]}:{port}")
+        _run(server, places)
     except (ListenError, SocketError) as error:
         raise click.ClickException(str(error)) from error
     finally:

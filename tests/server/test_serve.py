@@ -130,3 +130,4 @@ def test_options_that_cannot_be_right_are_usage(
     result = CliRunner().invoke(command, ["--root", str(tmp_path / "store"), "serve", *words])
     assert result.exit_code == 2
     assert told in result.output
+    assert not list(tmp_path.iterdir())
