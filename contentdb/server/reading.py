@@ -11,7 +11,8 @@ from contentdb import files
 from contentdb.digest import Digest
 from contentdb.errors import OffsetOutOfRangeError
 from contentdb.server import content_pb2 as wire
-from contentdb.server.messages import fill_info, frame_data, from_info, from_status
+from contentdb.server.framing import frame_data
+from contentdb.server.messages import fill_info, from_info, from_status
 from contentdb.server.statuses import Refusal
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from google.protobuf.empty_pb2 import Empty
 from contentdb.errors import ContentDBError
 from contentdb.server import changing, reading, writing
 from contentdb.server import content_pb2 as wire
+from contentdb.server.framing import take_apart
 from contentdb.server.limits import Gate, client_of
 from contentdb.server.openblobs import OpenBlobs
 from contentdb.server.statuses import ERROR_TRAILER, Refusal, code_of, describe, text_of
@@ -63,6 +64,9 @@ class _Rpc(NamedTuple):
     opens: bool = False
     """Whether the handler takes the blobs that are open, before the store."""
 
+    parse: Callable[[bytes], Any] | None = None
+    """In the place of the request's own."""
+
     @property
     def streams(self) -> bool:
         """Whether it answers with a stream."""
@@ -81,7 +85,7 @@ _RPCS: Final = (
     _Rpc("Read", reading.read, wire.ReadContentRequest, _SERVER, serialized=True, opens=True),
     _Rpc("Status", reading.status, wire.StatusRequest, _UNARY),
     _Rpc("ListStatuses", reading.list_statuses, wire.ListStatusesRequest, _UNARY),
-    _Rpc("Write", writing.write, wire.WriteContentRequest, _BOTH, changes=True),
+    _Rpc("Write", writing.write, wire.WriteContentRequest, _BOTH, changes=True, parse=take_apart),
     _Rpc("Abort", changing.abort, wire.AbortRequest, _UNARY, changes=True),
 )
 
@@ -124,7 +128,7 @@ class Service:
 
         return rpc.shape(
             stream if rpc.streams else answer,
-            request_deserializer=rpc.request.FromString,
+            request_deserializer=rpc.parse or rpc.request.FromString,
             response_serializer=None if rpc.serialized else _serialize,
         )
 

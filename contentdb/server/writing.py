@@ -21,7 +21,10 @@ from contentdb.server.statuses import Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from typing_extensions import Buffer
+
     from contentdb.digest import Digest
+    from contentdb.server.framing import WriteRequest
     from contentdb.store import Store
 
 __all__ = ["write"]
@@ -30,20 +33,18 @@ _LOCK_WAIT_S: Final = 0.5
 """How long a stream waits for a held ref. Clients try again by themselves."""
 
 
-def write(
-    store: Store, requests: Iterator[wire.WriteContentRequest]
-) -> Iterator[wire.WriteContentResponse]:
+def write(store: Store, requests: Iterator[WriteRequest]) -> Iterator[wire.WriteContentResponse]:
     """Answer a client's stream until it commits or ends."""
     first = next(requests, None)
     if first is None:
         return
-    if not first.ref:
+    if not first.fields.ref:
         raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, "first message must have a reference")
-    with closing(_Ingest(store, first)) as ingest:
+    with closing(_Ingest(store, first.fields)) as ingest:
         for request in chain((first,), requests):
             answer = ingest.answer(request, named_now=request is not first)
             yield answer
-            if request.action == wire.COMMIT:
+            if request.fields.action == wire.COMMIT:
                 return
 
 
@@ -71,10 +72,9 @@ class _Ingest:
         """Keep the ingest, if it was not committed, and free the ref."""
         self._writer.close()
 
-    def answer(
-        self, request: wire.WriteContentRequest, *, named_now: bool
-    ) -> wire.WriteContentResponse:
+    def answer(self, asked: WriteRequest, *, named_now: bool) -> wire.WriteContentResponse:
         """Do what one request asks; ``named_now`` if its digest was not looked for at opening."""
+        request = asked.fields
         if (total := _total_of(request)) is not None:
             self._total = total
         if request.expected:
@@ -85,7 +85,7 @@ class _Ingest:
         if request.action == wire.STAT:
             self._describe(response)
         elif request.action in {wire.WRITE, wire.COMMIT}:
-            self._write(request)
+            self._write(request.offset, asked.data)
             response.digest = self._writer.digest
             response.offset = self._writer.offset
             if request.action == wire.COMMIT:
@@ -115,19 +115,19 @@ class _Ingest:
         set_time(response.started_at, status.started_ns)
         set_time(response.updated_at, status.updated_ns)
 
-    def _write(self, request: wire.WriteContentRequest) -> None:
+    def _write(self, at: int, data: Buffer) -> None:
         """Append, or start again from 0; a negative offset is wherever the ingest stands."""
         offset = self._writer.offset
-        if request.offset > 0 and request.offset != offset:
+        if at > 0 and at != offset:
             raise Refusal(
                 grpc.StatusCode.OUT_OF_RANGE,
-                f"write @{request.offset} must occur at current offset {offset}",
+                f"write @{at} must occur at current offset {offset}",
             )
-        if request.offset == 0 and offset > 0:
+        if at == 0 and offset > 0:
             self._writer.truncate()
-        data = memoryview(request.data)
-        while data:
-            data = data[self._writer.write(data) :]
+        left = memoryview(data)
+        while left:
+            left = left[self._writer.write(left) :]
 
     def _commit(self, request: wire.WriteContentRequest) -> str:
         expected = digest_or_none(self._expected)

@@ -10,7 +10,7 @@ import pytest
 
 import contentdb
 from contentdb.server import content_pb2 as wire
-from contentdb.server.messages import frame_data
+from contentdb.server.framing import frame_data
 from contentdb.server.openblobs import OpenBlobs
 
 if TYPE_CHECKING:
