@@ -110,10 +110,10 @@ class Answer:
         """Free the connection: for the next request if the body was read, else for good."""
         self._exchange.done()
         empty = self._response.length_remaining == 0 and not self._response.chunked
+        self._response.close()  # else the connection refuses the next request
         if (self._whole or empty) and not self._exchange.cut and self._keep_alive():
             self._transport.give_back(self._conn)
         else:
-            self._response.close()
             self._conn.close()
 
     def _keep_alive(self) -> bool:
