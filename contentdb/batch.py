@@ -13,6 +13,7 @@ from contentdb.publish import link_or_replace, stored
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from contentdb.digest import Digest
     from contentdb.files import Directory
     from contentdb.parts import Parts
     from contentdb.publish import Candidate
@@ -64,6 +65,16 @@ class Batch:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._group = Group(parts)
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it was begun in this process: the child of a fork has no part in it."""
+        return self._group.is_ours
+
+    def known(self, digest: Digest) -> Info | None:
+        """What is told of content that waits for the block's end."""
+        item = self._group.known(digest)
+        return None if item is None else item.candidate.info()
 
     def add(self, source: object, expected: str | None, labels: Mapping[str, str]) -> Info:
         """Take a source in; what is told of it is what it will be when the block ends."""

@@ -16,7 +16,12 @@ from contentdb import files
 from contentdb.adding import add_bytes, add_path, candidate_of, check_digest
 from contentdb.content import Info
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
-from contentdb.errors import ContentDBError, InvalidArgumentError, StorageError
+from contentdb.errors import (
+    ContentDBError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    StorageError,
+)
 from contentdb.flight import Flight
 from contentdb.group import Group, Temp
 from contentdb.pipeline import Sink, pump
@@ -278,6 +283,8 @@ def _slot(
     labels: Mapping[str, str],
 ) -> Slot:
     """Write one source; what is wrong with it is its answer, and spoils no other."""
+    if not group.is_ours:
+        raise FailedPreconditionError("add_many goes on in the process that began it alone")
     try:
         with gate:
             return write_into(group, parts, source, wanted, labels)
@@ -287,3 +294,5 @@ def _slot(
         return error
     except OSError as error:
         return StorageError("read", f"source {source!r:.80}", error)
+    except (TypeError, ValueError) as error:  # such as a file that is closed
+        return InvalidArgumentError(f"source {source!r:.80} cannot be read: {error}")

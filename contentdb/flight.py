@@ -46,6 +46,8 @@ class Flight:
         Args:
             wait: Wait for the syncs as well, so that it is.
         """
+        if not self._group.is_ours:  # a child of fork(2) has the generator, and no part in it
+            return True
         while self._steps or self._sync is not None:
             if self._sync is None:
                 step, is_sync = self._steps.popleft()

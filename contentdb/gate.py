@@ -1,4 +1,8 @@
-"""Who is inside an open store: closing it waits for them, and lets nobody in any more."""
+"""Who is inside an open store: closing it waits for them, and lets nobody in any more.
+
+They are counted by thread, and no thread waits for itself: where a signal's handler raised on
+the way in or out, the count is not true any more.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ class Gate:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._inside = 0
+        self._inside: dict[int, int] = {}
         self._closed = False
         self._lock = threading.Lock()
         self._left = threading.Event()
@@ -28,7 +32,8 @@ class Gate:
         with self._lock:
             if self._closed:
                 raise StoreClosedError(str(self._root))
-            self._inside += 1
+            me = threading.get_ident()
+            self._inside[me] = self._inside.get(me, 0) + 1
 
     def __exit__(
         self,
@@ -37,8 +42,13 @@ class Gate:
         trace: TracebackType | None,
     ) -> None:
         with self._lock:
-            self._inside -= 1
-            if self._closed and self._inside <= 0:
+            me = threading.get_ident()
+            left = self._inside.get(me, 0) - 1
+            if left > 0:
+                self._inside[me] = left
+                return
+            self._inside.pop(me, None)
+            if self._closed:
                 self._left.set()
 
     @property
@@ -52,12 +62,16 @@ class Gate:
             if self._closed:
                 return False
             self._closed = True
-            if self._inside <= 0:
-                return True
-        self._left.wait()
+        while self._others():
+            self._left.wait()
         return True
+
+    def _others(self) -> bool:
+        with self._lock:
+            self._left.clear()
+            return bool(self._inside.keys() - {threading.get_ident()})
 
     def after_fork_in_child(self) -> None:
         """Forget the threads that did not come along."""
-        self._inside = 0
+        self._inside = {}
         self._lock = threading.Lock()

@@ -11,10 +11,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb import files, locks
-from contentdb.errors import ContentDBError, CorruptBlobError, RefLockedError
+from contentdb.errors import ContentDBError, CorruptBlobError, RefLockedError, StorageError
 from contentdb.index import Outcome
 from contentdb.layout import shard_name
-from contentdb.publish import settled
+from contentdb.publish import link_or_replace, settled
 from contentdb.recover import TEMPORARY
 
 if TYPE_CHECKING:
@@ -96,16 +96,29 @@ class Temp:
     def sync(self) -> None:
         """Put the file's bytes on disk."""
         name = self._name or ""
-        fd = files.open_file(self.parts.ingest, name, os.O_RDONLY)
+        try:
+            fd = files.open_file(self.parts.ingest, name, os.O_RDONLY)
+        except OSError as error:
+            raise StorageError.of("open", self.parts.ingest.child(name), error) from error
         try:
             files.sync(fd, self.parts.ingest.child(name))
         finally:
             files.let_go(fd)
 
     def name(self, shard: Directory) -> None:
-        """Rename: whatever had the name has the same content, or is damaged."""
+        """Rename: whatever had the name has the same content, or is damaged.
+
+        But a store that does not sync leaves a file alone that another may have synced.
+        """
+        encoded = self.candidate.digest.encoded
+        if not self.parts.durable and files.stat_name(shard, encoded) is not None:
+            link_or_replace(self.parts, self.candidate, shard, self._link)
+            return
         files.rename(self.parts.ingest, self._name or "", shard, self.candidate.digest.encoded)
         self._name = None
+
+    def _link(self, directory: Directory, name: str) -> bool:
+        return files.link(self.parts.ingest, self._name or "", directory, name)
 
     def again(self) -> Info:
         """Store the content once more, where its source still has it."""
@@ -126,6 +139,7 @@ class Group:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._pid = os.getpid()
         self._scratch = Scratch(parts)
         self.items: list[Item] = []
         self.size = 0
@@ -134,6 +148,11 @@ class Group:
         self._named: list[Item] = []
         self._touched: list[Digest] = []
         """A digest of each shard that got names."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it was begun in this process; its files are not for the child of a fork."""
+        return self._pid == os.getpid()
 
     def known(self, digest: Digest) -> Item | None:
         """The item of that content, if the group has it already."""
@@ -171,6 +190,8 @@ class Group:
 
     def discard(self) -> None:
         """Let go of all files that have not become blobs."""
+        if not self.is_ours:
+            return
         for item in self.items:
             item.done()
         self._scratch.close()

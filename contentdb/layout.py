@@ -3,7 +3,7 @@
 ::
 
     ROOT/index.sqlite                         the index (WAL)
-    ROOT/index.sqlite-shared                  one byte: are there several namespaces?
+    ROOT/index.sqlite-shared                  two bytes, see `contentdb.sharing`
     ROOT/index.sqlite-reserve                 a megabyte that a full disk gets back
     ROOT/blobs/<algorithm>/<hex[:2]>/<hex>    committed, read-only
     ROOT/ingest/<xxh3-128 of the ref>         one file for an active ingest
@@ -18,6 +18,7 @@ times, and ext4 holds millions of names in a directory without trouble.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -45,6 +46,7 @@ __all__ = [
     "check_namespace",
     "check_ref",
     "ingest_name",
+    "quarantine_name",
     "shard_name",
 ]
 
@@ -73,6 +75,11 @@ def blob_path(root: Path, digest: Digest) -> Path:
 def shard_name(digest: Digest) -> str:
     """The directory, within those of the algorithm, that a blob's file lies in."""
     return digest[7:9]
+
+
+def quarantine_name(digest: Digest) -> str:
+    """A new name for a damaged file of a blob."""
+    return f"{digest.replace(':', '-')}.{os.urandom(4).hex()}"
 
 
 def ingest_name(namespace: str, ref: str) -> str:

@@ -97,6 +97,7 @@ def remove_dead(within: Directory, name: str) -> bool:
         if is_current(within, name, fd):
             files.unlink(within, name)
     finally:
+        files.unlock(fd)  # as in `is_held`
         files.let_go(fd)
     return True
 
@@ -144,6 +145,7 @@ def is_held(within: Directory, name: str) -> bool:
     try:
         return not files.lock_shared(fd, within.child(name))
     finally:
+        files.unlock(fd)  # a child that was forked in this moment has the descriptor for ever
         files.let_go(fd)
 
 

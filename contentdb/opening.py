@@ -23,6 +23,7 @@ from contentdb.errors import (
 )
 from contentdb.filesystem import is_network, kind_of
 from contentdb.index import revision
+from contentdb.index.opening import not_forking
 from contentdb.index.sqlite import SqliteIndex
 from contentdb.layout import (
     BLOBS,
@@ -94,11 +95,19 @@ def open_root(path: Path, *, create: bool) -> Directory:
         if not create:
             raise StoreNotFoundError(str(path), _MISSING)
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            _make_parents(path)
             path.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise StorageError.of("make directory", path, error) from error
     return files.open_directory(str(path))
+
+
+def _make_parents(path: Path) -> None:
+    """Make what is missing above a path, and put each name on disk."""
+    missing = [parent for parent in path.parents if not parent.exists()]
+    for parent in reversed(missing):
+        parent.mkdir(exist_ok=True)
+        _sync_parent(parent)
 
 
 def _check_owner(directory: Directory, path: Path) -> None:
@@ -246,7 +255,11 @@ def migrate(root: str | os.PathLike[str]) -> str:
     Raises:
         StoreNotFoundError, NotAStoreError, NewerStoreError: There is nothing to migrate.
     """
-    path = Path(os.path.realpath(root))
+    with not_forking:
+        return _migrated(Path(os.path.realpath(root)))
+
+
+def _migrated(path: Path) -> str:
     directory = open_root(path, create=False)
     try:
         _check_owner(directory, path)

@@ -18,7 +18,9 @@ from contentdb.errors import (
     NotAStoreError,
     StoreError,
 )
+from contentdb.index import State
 from contentdb.index.connection import connect, refusal
+from contentdb.index.opening import not_forking
 from contentdb.layout import BLOBS, DEFAULT_NAMESPACE, INDEX, QUARANTINE, TRASH
 from contentdb.opening import (
     check_no_other,
@@ -76,7 +78,11 @@ def reindex(root: str | os.PathLike[str], *, dry_run: bool = False) -> Reindexed
     Raises:
         StoreError: There is no store, or it is in use while its index must be replaced.
     """
-    path = Path(os.path.realpath(root))
+    with not_forking:
+        return _reindexed(Path(os.path.realpath(root)), dry_run=dry_run)
+
+
+def _reindexed(path: Path, *, dry_run: bool) -> Reindexed:
     try:
         _check_index(path)
         parts = open_parts(path, create=False, namespace=DEFAULT_NAMESPACE, durable=True)
@@ -124,9 +130,10 @@ def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
                 digest = Digest(f"{algorithm}:{name}")
             except InvalidDigestError:
                 continue
-            if rows.pop(digest, None) is not None:
+            row = rows.pop(digest, None)
+            if row is not None and row[-1] != State.DAMAGED:
                 counts["kept"] += 1
-            elif files.is_private_file(found) and not parts.index.claims(digest):
+            elif files.is_private_file(found) and (row or not parts.index.claims(digest)):
                 counts[_take(parts, digest, dry_run=dry_run)] += 1
         counts["dropped"] += _drop(parts, [Digest(text) for text in rows], dry_run=dry_run)
     for algorithm, shard_name in unseen:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from contentdb import files
 from contentdb.digest import Hasher
 from contentdb.index import Outcome, State
+from contentdb.layout import quarantine_name
 from contentdb.publish import Candidate
 from contentdb.verify import why_damaged
 
@@ -39,18 +40,21 @@ def repair(
 ) -> Iterator[Repaired]:
     """Mend each finding as it comes, looking again first; durable when yielded.
 
-    An orphan that matches its name gets a row, one that does not goes to ``quarantine/``, as
-    does a corrupt blob, whose row is marked: it is served no more until its content is stored
-    again. So is the row of a missing file. A wrong mode is set right. May be repeated.
+    An orphan that matches its name gets a row, or its row is served again; one that does not
+    goes to ``quarantine/``, as does a corrupt blob, whose row is marked: it is served no more
+    until its content is stored again. So is the row of a missing file. A wrong mode is set
+    right. May be repeated.
 
     Args:
         store: The store that the findings are of.
         findings: From `Store.verify`, perhaps chosen among.
         dry_run: Only say what would be done.
     """
-    with store.parts() as parts:
-        for finding in findings:
-            yield Repaired(finding, _planned(parts, finding) if dry_run else _mend(parts, finding))
+    act = _planned if dry_run else _mend
+    for finding in findings:
+        with store.parts() as parts:  # not while the caller has it: he may close the store
+            action = act(parts, finding)
+        yield Repaired(finding, action)
 
 
 def _planned(parts: Parts, finding: Finding) -> Action:
@@ -116,7 +120,7 @@ def quarantine(parts: Parts, digest: Digest) -> bool:
     found = _identity(parts, digest)
     if found is None or why_damaged(parts.shards, digest) is None:
         return False
-    name = f"{digest.replace(':', '-')}.{os.urandom(4).hex()}"
+    name = quarantine_name(digest)
 
     def take_away() -> bool:
         """Not a file that healed it meanwhile."""

@@ -71,6 +71,7 @@ class Shards:
             if not self.has(algorithm):
                 self.prepare(algorithm)
         finally:
+            files.unlock(alone.fd)  # the child of a fork may have the descriptor
             alone.close()
 
     def has(self, algorithm: str) -> bool:

@@ -16,6 +16,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files
+from contentdb.errors import StorageError
 from contentdb.layout import SHARED
 
 if TYPE_CHECKING:
@@ -36,13 +37,13 @@ class Sharing:
 
     def __init__(self, root: Directory) -> None:
         """Map them; the file is made if it is missing, and then says no twice."""
-        fd = files.open_file(root, SHARED, os.O_RDWR | os.O_CREAT)
+        fd = _opened(root, os.O_CREAT)
         try:
-            if os.fstat(fd).st_size < _SIZE:
-                files.write_all(fd, bytes(_SIZE), root.child(SHARED))
+            if os.fstat(fd).st_size < _SIZE:  # made longer: another process may announce something
+                files.truncate(fd, _SIZE, root.child(SHARED))
                 files.sync(fd, root.child(SHARED))
                 files.sync_directory(root)
-            self._bytes = mmap.mmap(fd, _SIZE)
+            self._bytes = _mapped(fd, root)
         finally:
             files.let_go(fd)
 
@@ -64,7 +65,7 @@ class Sharing:
         news = [place for place, holds in ((_SEVERAL, several), (_UNSYNCED, unsynced)) if holds]
         if not news:
             return
-        fd = files.open_file(root, SHARED, os.O_RDWR)
+        fd = _opened(root)
         try:
             for place in news:  # each for itself: another process may announce the other
                 files.write_at(fd, b"\1", place, root.child(SHARED))
@@ -75,3 +76,17 @@ class Sharing:
     def close(self) -> None:
         """Unmap them."""
         self._bytes.close()
+
+
+def _opened(root: Directory, flags: int = 0) -> int:
+    try:
+        return files.open_file(root, SHARED, os.O_RDWR | flags)
+    except OSError as error:
+        raise StorageError.of("open", root.child(SHARED), error) from error
+
+
+def _mapped(fd: int, root: Directory) -> mmap.mmap:
+    try:
+        return mmap.mmap(fd, _SIZE)
+    except OSError as error:
+        raise StorageError.of("map", root.child(SHARED), error) from error

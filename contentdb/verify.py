@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from contentdb import files
 from contentdb.digest import ALGORITHMS, Digest, new_hash
-from contentdb.errors import ContentDBError, CorruptBlobError, InvalidDigestError, StorageError
+from contentdb.errors import ContentDBError, InvalidDigestError, StorageError
 from contentdb.index import State
 from contentdb.layout import INDEX, SHARDS
 from contentdb.reader import MISMATCH
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from contentdb.parts import Parts
     from contentdb.shards import Shards
 
-    Rows = dict[str, tuple[int, int]]
-    """Size and checksum by digest."""
+    Rows = dict[str, tuple[int, int, int]]
+    """Size, checksum and state by digest."""
 
 __all__ = ["Finding", "rows_of_shard", "shards_with_rows", "verify", "why_damaged"]
 
@@ -34,9 +35,10 @@ class Finding(NamedTuple):
     """One difference."""
 
     kind: Literal["orphan", "missing", "corrupt", "mode", "index"]
-    """``orphan``: a file without a row; ``missing``: a row without its file; ``corrupt``: bytes
-    that do not match; ``mode``: a blob that can be written to or not be read; ``index``: the
-    database contradicts itself, and is made anew by `contentdb.reindex`."""
+    """``orphan``: a file without a row, or a whole one whose row says that it was damaged;
+    ``missing``: a row without its file; ``corrupt``: bytes that do not match; ``mode``: a blob
+    that can be written to or not be read; ``index``: the database contradicts itself, and is
+    made anew by `contentdb.reindex`."""
     digest: Digest | None
     """None for what has no place in the layout at all."""
     path: str
@@ -74,7 +76,7 @@ def rows_of_shard(parts: Parts, algorithm: str, shard: str) -> Rows:
     first = f"{algorithm}:{shard}"
     rows = parts.index.rows_between(first, first + "g")  # past every hexadecimal digit
     return {
-        digest: (size, checksum)
+        digest: (size, checksum, state)
         for digest, size, checksum, state in rows
         if state != State.TOMBSTONE
     }
@@ -126,40 +128,43 @@ def _with_row(
     digest: Digest,
     path: str,
     found: os.stat_result,
-    row: tuple[int, int],
+    row: tuple[int, int, int],
     *,
     quick: bool,
 ) -> Iterator[Finding]:
-    size, checksum = row
+    size, checksum, state = row
+    mode = Finding("mode", digest, path, f"its mode is {found.st_mode & 0o777:o}, not 444")
+    if not found.st_mode & stat.S_IRUSR:
+        yield mode  # once that is mended, its bytes can be looked at
+        return
     if found.st_size != size:
         reason: str | None = f"it has {found.st_size} bytes, not {size}"
     elif quick:
-        intact = parts.shards.holds(digest, size, checksum)
-        reason = None if intact else "its bytes do not match its checksum"
+        reason = _why_unlike(parts.shards, digest, size, checksum)
     else:
         reason = why_damaged(parts.shards, digest)
-    if reason is not None and _is_still_so(parts, digest, found):
-        yield Finding("corrupt", digest, path, reason)
-    elif reason is None and found.st_mode & 0o777 != _BLOB_MODE:
-        yield Finding("mode", digest, path, f"its mode is {found.st_mode & 0o777:o}, not 444")
+    if reason is not None:
+        if _is_still_so(parts, digest, found):
+            yield Finding("corrupt", digest, path, reason)
+    elif found.st_mode & 0o777 != _BLOB_MODE:
+        yield mode
+    elif state == State.DAMAGED and parts.index.claims(digest):
+        yield Finding("orphan", digest, path, "it is whole, and its row says that it is damaged")
+
+
+def _why_unlike(shards: Shards, digest: Digest, size: int, checksum: int) -> str | None:
+    """Read a blob's file against its checksum: what is wrong, or None."""
+    try:
+        intact = shards.holds(digest, size, checksum)
+    except ContentDBError as error:
+        return _damage(error)
+    return None if intact else "its bytes do not match its checksum"
 
 
 def _is_still_so(parts: Parts, digest: Digest, found: os.stat_result) -> bool:
     """Whether the file that was read is the blob's still: it may be healed or deleted by now."""
-    fd = _opened(parts, digest)
-    if fd is None:
-        return False
-    try:
-        return os.path.samestat(os.fstat(fd), found) and parts.index.claims(digest)
-    finally:
-        files.let_go(fd)
-
-
-def _opened(parts: Parts, digest: Digest) -> int | None:
-    try:
-        return parts.shards.open(digest)
-    except CorruptBlobError:
-        return None
+    now = parts.shards.stat(digest)
+    return now is not None and os.path.samestat(now, found) and parts.index.claims(digest)
 
 
 def _damage(error: ContentDBError) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import pytest
 
-from contentdb import ContentDBError, Digest, RefLockedError, WriterClosedError
+import contentdb
+from contentdb import ContentDBError, Digest, RefLockedError, WriterClosedError, files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from contentdb import Store
 
@@ -145,4 +148,79 @@ def test_fork_while_a_thread_works(store: Store) -> None:
     finally:
         stop.set()
         thread.join()
+    assert list(store.verify()) == []
+
+
+def test_a_fork_waits_for_a_store_that_is_being_opened(root: Path, store: Store) -> None:
+    """Its connection is known to nobody yet; SQLite's state must not cross."""
+    stopped = threading.Event()
+
+    def open_stores() -> None:
+        while not stopped.is_set():
+            contentdb.open(root).close()
+
+    opener = threading.Thread(target=open_stores)
+    opener.start()
+    try:
+        stored = [
+            in_child(lambda: str(store.add(f"of child {number}".encode()).digest))  # noqa: B023
+            for number in range(60)
+        ]
+    finally:
+        stopped.set()
+        opener.join()
+    assert [digest for digest in stored if not store.exists(digest)] == []
+    assert list(store.verify()) == []
+
+
+def test_a_look_at_an_ingest_is_not_inherited_as_a_lock(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that is forked while another thread looks has the descriptor for its whole life."""
+    store.writer("r").close()
+    children: list[int] = []
+    lock_shared = files.lock_shared
+
+    def forked(fd: int, path: str) -> bool:
+        got = lock_shared(fd, path)
+        if (child := os.fork()) == 0:
+            signal.pause()
+        children.append(child)
+        return got
+
+    monkeypatch.setattr(files, "lock_shared", forked)
+    try:
+        store.status("r")
+        store.writer("r").close()
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
+def test_a_child_has_no_part_in_its_parents_batch(store: Store) -> None:
+    def work() -> str:
+        return str(store.add(b"of the child").digest)
+
+    with store.batch():
+        store.add(b"of the parent")
+        digest = in_child(work)
+        assert store.exists(digest)
+    assert store.exists(Digest.of(b"of the parent"))
+
+
+def test_a_child_that_leaves_its_parents_batch_takes_nothing_away(store: Store) -> None:
+    block = store.batch()
+    block.__enter__()
+    store.add(b"content")
+    in_child(partial(block.__exit__, None, None, None))
+    block.__exit__(None, None, None)
+    assert store.read(Digest.of(b"content")) == b"content"
+
+
+def test_a_child_that_ends_its_parents_add_many_takes_nothing_away(store: Store) -> None:
+    answers = store.add_many([b"a", b"b", b"c", b"d"])
+    next(answers)
+    in_child(answers.close)
+    assert len([answer for answer in answers if not isinstance(answer, ContentDBError)]) == 3
     assert list(store.verify()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import contentdb
 from contentdb import (
     AlreadyExistsError,
     AmbiguousDigestError,
+    CorruptBlobError,
     Digest,
     InvalidArgumentError,
     InvalidDigestError,
@@ -19,6 +21,7 @@ from contentdb import (
     StoreClosedError,
     StoreNotFoundError,
     Usage,
+    files,
 )
 from contentdb.testing.threads import begun
 
@@ -258,3 +261,83 @@ def test_a_batch_keeps_nobody_waiting(store: Store, second: Store) -> None:
     with store.batch():
         store.add(b"in the batch")
         assert begun(lambda: second.add(b"beside it")).result(10).size == 9
+
+
+def test_a_batch_ingests_content_twice(store: Store) -> None:
+    with store.batch():
+        first = store.ingest("a", io.BytesIO(b"same"))
+        assert store.ingest("b", io.BytesIO(b"same")) == first
+    assert store.info(first.digest) == first
+    assert list(store.statuses()) == []
+
+
+def test_a_store_can_be_closed_in_the_midst_of_a_repair(root: Path) -> None:
+    with contentdb.open(root) as store:
+        for number in range(2):
+            store.path(store.add(b"%d" % number).digest).chmod(0o644)
+        for _ in contentdb.repair(store, list(store.verify())):
+            break
+    with contentdb.open(root) as store:
+        assert len(list(store.verify())) == 1
+
+
+def test_the_names_of_new_parents_are_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(files, "sync_directory", lambda directory: synced.append(directory.path))
+    contentdb.open(tmp_path / "a" / "b" / "store").close()
+    assert {str(tmp_path), str(tmp_path / "a"), str(tmp_path / "a" / "b")} <= set(synced)
+
+
+def test_damage_that_was_met_is_served_to_nobody(store: Store, second: Store) -> None:
+    """In a store with one namespace a name in ``blobs/`` is all that is asked."""
+    digest = store.add(b"content").digest
+    path = store.path(digest)
+    path.chmod(0o644)
+    path.write_bytes(b"CONTENT")
+    with pytest.raises(CorruptBlobError):
+        store.read(digest)
+    for call in (second.path, second.open, second.read, second.info):
+        with pytest.raises(CorruptBlobError):
+            call(digest)
+    (kept,) = (store.root / "quarantine").iterdir()
+    assert kept.read_bytes() == b"CONTENT"
+    store.add(b"content")
+    assert second.read(digest) == b"content"
+
+
+def test_a_file_that_came_back_is_served_again(store: Store, tmp_path: Path) -> None:
+    """As one from a backup does: its row says that it was damaged."""
+    digests = [store.add(content).digest for content in (b"one", b"two")]
+    for digest in digests:
+        path = store.path(digest)
+        path.rename(tmp_path / path.name)
+        with pytest.raises(CorruptBlobError):
+            store.read(digest)
+        (tmp_path / path.name).rename(path)
+    assert [finding.kind for finding in store.verify()] == ["orphan"] * 2
+    (first, *_) = contentdb.repair(store, store.verify(quick=True))
+    assert first.action == "adopted"
+    assert store.info(first.finding.digest or "").size == 3
+    store.reindex()
+    assert list(store.verify()) == []
+    assert len(list(store.walk())) == 2
+
+
+def test_a_shared_byte_is_not_taken_back_by_who_makes_the_file(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at its size and the filling another process announces a namespace."""
+    contentdb.open(root).close()
+    shared = root / "index.sqlite-shared"
+    shared.unlink()
+    truncate = files.truncate
+
+    def other_first(fd: int, size: int, path: str) -> None:
+        shared.write_bytes(b"\1\1")
+        truncate(fd, size, path)
+
+    monkeypatch.setattr(files, "truncate", other_first)
+    contentdb.open(root).close()
+    assert shared.read_bytes() == b"\1\1"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+import threading
 from typing import Final
 
 from contentdb.errors import (
@@ -16,12 +17,15 @@ from contentdb.errors import (
     StorageError,
 )
 
-__all__ = ["BUSY_S", "WAL_BYTES", "connect", "refusal"]
+__all__ = ["BUSY_S", "WAL_BYTES", "connect", "not_forking", "refusal"]
 
 BUSY_S: Final = 30.0
 """How long to queue for the write lock before giving up with `IndexBusyError`."""
 
 WAL_BYTES: Final = 8 << 20
+
+not_forking = threading.RLock()
+"""Held while connections are open that no store knows of yet: they must not cross a fork(2)."""
 
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from contentdb.errors import InvalidArgumentError
+from contentdb.index.opening import not_forking
 from contentdb.layout import DEFAULT_NAMESPACE, check_namespace
 from contentdb.opening import open_parts
 from contentdb.store.ingesting import Ingesting
@@ -66,4 +67,5 @@ def open_store(
         raise InvalidArgumentError(f"durability is full or process, not {durability!r}")
     check_namespace(namespace)
     durable = durability == "full"
-    return Store(open_parts(root, create=create, namespace=namespace, durable=durable))
+    with not_forking:
+        return Store(open_parts(root, create=create, namespace=namespace, durable=durable))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from contentdb import adding, files, locks
 from contentdb.batch import Batch
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Ingesting"]
 
+_WAIT_S: Final = 0.5
+"""How long one look at a held ref lasts, for whoever waits for it longer."""
+
 
 class Ingesting(Opened):
     """Plays `contentdb.content.Ingester` and `contentdb.content.IngestManager`."""
@@ -75,18 +79,25 @@ class Ingesting(Opened):
         batch = self._batch
         if batch is not None and batch.holds(ref):
             batch.flush()
-        with self._gate:
-            row, fd = begin(
-                self._parts,
-                ref,
-                total=total,
-                expected=expected,
-                wait=wait,
-                redeclare=redeclare,
-            )
-            made = LocalWriter(self._parts, self._gate, row, fd, lambda: self._batch)
-            self._writers.add(made)
-            return made
+        deadline = time.monotonic() + (math.inf if wait is True else wait)
+        while True:
+            slice_s = min(_WAIT_S, max(0.0, deadline - time.monotonic()))
+            try:
+                with self._gate:  # for a while only: it may be this store's end that frees the ref
+                    row, fd = begin(
+                        self._parts,
+                        ref,
+                        total=total,
+                        expected=expected,
+                        wait=slice_s,
+                        redeclare=redeclare,
+                    )
+                    made = LocalWriter(self._parts, self._gate, row, fd, lambda: self._batch)
+                    self._writers.add(made)
+                    return made
+            except RefLockedError:
+                if time.monotonic() >= deadline:
+                    raise
 
     def ingest(
         self,
@@ -135,10 +146,17 @@ class Ingesting(Opened):
 
     def _stored_meanwhile(self, ref: str, error: AlreadyExistsError) -> Info:
         """The content came in by another way: what this ref had of it is of no use."""
-        with suppress(NotFoundError, RefLockedError):
-            self.abort(ref)
+        digest = Digest(error.digest)
         with self._gate:
-            info = stored(self._parts, Digest(error.digest))
+            row = self._parts.index.ingest(ref)
+        if row is not None and row.expected in {None, digest}:  # else it is of something else
+            with suppress(NotFoundError, RefLockedError):
+                self.abort(ref)
+        batch = self._batch
+        with self._gate:
+            info = stored(self._parts, digest)
+        if info is None and batch is not None:
+            info = batch.known(digest)
         if info is None:  # it was deleted again in this very moment
             raise error
         return info
@@ -226,11 +244,12 @@ class Ingesting(Opened):
             yield self
         finally:
             self._local.batch = None
-            try:
-                with self._gate:
-                    batch.flush()
-            finally:
-                batch.discard()
+            if batch.is_ours:
+                try:
+                    with self._gate:
+                        batch.flush()
+                finally:
+                    batch.discard()
 
     # -- what is coming in ----------------------------------------------------------------------
 

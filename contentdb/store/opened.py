@@ -13,6 +13,8 @@ from contentdb import files
 from contentdb.errors import ContentDBError, CorruptBlobError, NotFoundError
 from contentdb.gate import Gate
 from contentdb.index import State
+from contentdb.index.opening import not_forking
+from contentdb.layout import quarantine_name
 from contentdb.recover import recover
 
 if TYPE_CHECKING:
@@ -39,8 +41,7 @@ class Opened:
         self._local = threading.local()
         with suppress(ContentDBError):  # what cannot be tidied now is tidied another time
             recover(parts)
-        with _forking:
-            _open.add(self)
+        _open.add(self)
 
     @property
     def root(self) -> Path:
@@ -65,8 +66,9 @@ class Opened:
 
     @property
     def _batch(self) -> Batch | None:
-        """The block that this thread is in."""
-        return getattr(self._local, "batch", None)
+        """The block that this thread is in, if it began it in this process."""
+        batch: Batch | None = getattr(self._local, "batch", None)
+        return batch if batch is not None and batch.is_ours else None
 
     # -- what several roles ask ---------------------------------------------------------------
 
@@ -95,17 +97,19 @@ class Opened:
             raise CorruptBlobError(digest, shards.path(digest), "its file is gone") from error
 
     def _damaged(self, fd: int, digest: Digest, reason: str) -> NoReturn:
-        """Mark a blob that was read and found damaged, unless it was healed meanwhile."""
-        with self._gate:
-            self._row(digest)
-            with suppress(ContentDBError):
-                self._parts.index.mark_damaged(digest, lambda: self._spoilt(digest, fd))
-            raise CorruptBlobError(digest, self._parts.shards.path(digest), reason)
+        """Put a blob that was read and found damaged away, unless it was healed meanwhile."""
+        error = CorruptBlobError(digest, self._parts.shards.path(digest), reason)
+        with suppress(ContentDBError), self._gate:
+            self._parts.index.mark_damaged(digest, lambda: self._taken_away(digest, fd))
+        raise error
 
-    def _spoilt(self, digest: Digest, fd: int) -> bool:
-        """Whether the damaged file still is the blob's; nobody may go by what he remembers then."""
-        files.stamp(fd, time.time_ns(), digest)
-        return self._leads_to(digest, fd)
+    def _taken_away(self, digest: Digest, fd: int) -> bool:
+        """Take the damaged file's name away, if it still has it: a name is a promise to readers."""
+        files.stamp(fd, time.time_ns(), digest)  # nobody may go by what he remembers
+        parts = self._parts
+        return self._leads_to(digest, fd) and parts.shards.move(
+            digest, parts.quarantine, quarantine_name(digest)
+        )
 
     def _leads_to(self, digest: Digest, fd: int) -> bool:
         now = self._parts.shards.open(digest)
@@ -154,14 +158,13 @@ class Opened:
         return f"<{type(self).__name__} {str(self.root)!r}>"
 
 
-_forking = threading.RLock()
 _open: weakref.WeakSet[Opened] = weakref.WeakSet()
 _held: list[Opened] = []
 """Stores between the two halves of a fork."""
 
 
 def _before_fork() -> None:
-    _forking.acquire()
+    not_forking.acquire()
     _held.extend(_open)
     for store in _held:
         store._parts.index.before_fork()  # noqa: SLF001 - a function of this class
@@ -173,7 +176,7 @@ def _after_fork(*, in_child: bool) -> None:
         if in_child:
             store._gate.after_fork_in_child()  # noqa: SLF001 - as above
         store._parts.index.after_fork()  # noqa: SLF001
-    _forking.release()
+    not_forking.release()
 
 
 os.register_at_fork(
