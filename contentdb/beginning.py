@@ -74,6 +74,8 @@ def begin(
         now_ns = time.time_ns()
         token = locks.boot() + os.urandom(8).hex()
         row = IngestRow(ref, name, token, total, wanted, 0, now_ns, now_ns, locks.holder(), now_ns)
+        if not redeclare:
+            _check_room(parts, ref, total, os.fstat(fd).st_size)
         row = parts.index.begin(row, redeclare=redeclare)
         return forget_beyond(parts, row, os.fstat(fd).st_size), fd
     except BaseException:
@@ -83,6 +85,18 @@ def begin(
         finally:
             locks.release(fd)
         raise
+
+
+def _check_room(parts: Parts, ref: str, total: int | None, held: int) -> None:
+    """Refuse a first declaration that what is there contradicts: it would stay."""
+    if total is None or total >= held:
+        return
+    row = parts.index.ingest(ref)
+    if row is not None and row.total is None:
+        raise FailedPreconditionError(
+            f"ref {ref!r} has {held} bytes already, more than a total of {total}; "
+            "give the right total, or abort it to begin anew"
+        )
 
 
 def forget_beyond(parts: Parts, row: IngestRow, size: int) -> IngestRow:

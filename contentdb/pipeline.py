@@ -15,6 +15,7 @@ import xxhash
 
 from contentdb import files
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, new_hash, signed
+from contentdb.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +43,8 @@ class _HashThread:
         self._update = update
         self._pieces: SimpleQueue[Buffer | None] = SimpleQueue()
         self._hashed = threading.Semaphore(0)
-        self._pending = 0
+        self._given = 0
+        self._done = 0
         self._thread = threading.Thread(target=self._run, name="contentdb-hash", daemon=True)
         self._thread.start()
 
@@ -50,18 +52,18 @@ class _HashThread:
         while (piece := self._pieces.get()) is not None:
             self._update(piece)
             del piece
+            self._done += 1
             self._hashed.release()
 
     def put(self, piece: Buffer) -> None:
         """Hand over a piece that must stay as it is until `wait`."""
-        self._pending += 1
         self._pieces.put(piece)
+        self._given += 1
 
     def wait(self, *, pending: int = 0) -> None:
         """Return when no more than so many pieces are unhashed."""
-        while self._pending > pending:
+        while self._given - self._done > pending:
             self._hashed.acquire()
-            self._pending -= 1
 
     def stop(self, *, join: bool = True) -> None:
         """End the thread, when it has hashed what it has."""
@@ -88,8 +90,8 @@ class Sink:
     Whoever uses large pieces calls `close` in the end, which leaves the file open.
     """
 
-    __slots__ = ("_checksum", "_hash", "_hinted", "_path", "_thread", "algorithm", "durable", "fd",
-                 "size")  # fmt: skip
+    __slots__ = ("_checksum", "_hash", "_hinted", "_path", "_thread", "_torn", "algorithm",
+                 "durable", "fd", "size")  # fmt: skip
 
     def __init__(
         self, fd: int, path: str, algorithm: str = DEFAULT_ALGORITHM, *, durable: bool
@@ -104,10 +106,13 @@ class Sink:
         self._checksum = xxhash.xxh3_64()
         self._hinted = 0
         self._thread: _HashThread | None = None
+        self._torn = False
+        """Whether a signal's handler may have raised between the file, its count and its hashes."""
 
     @property
     def digest(self) -> Digest:
         """Of all bytes so far."""
+        self.mend()
         self.settle()
         return Digest(f"{self.algorithm}:{self._hash.hexdigest()}")
 
@@ -129,15 +134,18 @@ class Sink:
     def feed(self, data: Buffer) -> int:
         """Like `write`, but the buffer must stay as it is until `settle`."""
         view = memoryview(data).cast("B")
+        self.mend()
         began = self.size
+        self._torn = True
         self._begin_hashing(view)
         try:
             while self.size - began < len(view):
                 self.size += files.write(self.fd, view[self.size - began :], self._path)
-        except BaseException:
-            self._hash_again()
+        except StorageError:
+            self.mend()
             raise
         self._checksum.update(view)
+        self._torn = False
         if self.durable and self.size - self._hinted >= _WRITE_BACK_BYTES:
             files.start_write_back(self.fd, self._hinted, self.size - self._hinted)
             self._hinted = self.size
@@ -152,11 +160,27 @@ class Sink:
             self._thread = _HashThread(self._hash.update)
         self._thread.put(view)
 
-    def _hash_again(self) -> None:
-        """After a write that failed half-way: the hashes are of bytes that are not there."""
-        reached = self.size
-        self.restart(self.algorithm)
-        self.take_what_is_there(reached)
+    def truncate(self) -> None:
+        """Go back to the beginning."""
+        self._torn = True
+        self.size = 0
+        self.mend()
+
+    def mend(self) -> None:
+        """After a write that ended half-way: the hashes may be of bytes that are not there.
+
+        The file may have some that are not counted, where a handler raised behind the write.
+        """
+        if not self._torn:
+            return
+        counted = self.size
+        try:
+            files.truncate(self.fd, counted, self._path)
+            self.restart(self.algorithm)
+            self.take_what_is_there(counted)
+        finally:
+            self.size = counted
+        self._torn = False
 
     def take_what_is_there(self, size: int) -> None:
         """Hash the file's bytes up to a size, without writing, and go on behind them."""

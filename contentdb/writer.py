@@ -69,6 +69,7 @@ class LocalWriter:
         self._closed = False
         self._ending = threading.RLock()
         self._expected = None if row.expected is None else Digest(row.expected)
+        self._algorithm = self._expected.algorithm if self._expected else DEFAULT_ALGORITHM
 
     # -- what it is --------------------------------------------------------------------------
 
@@ -80,7 +81,7 @@ class LocalWriter:
     @property
     def offset(self) -> int:
         """Bytes that have reached the file."""
-        return self._offset
+        return self._offset if self._sink is None else self._sink.size
 
     @property
     def digest(self) -> Digest:
@@ -98,7 +99,7 @@ class LocalWriter:
         """Describe the ingest as it is now."""
         row = self._row
         return Status(
-            row.ref, self._offset, row.total, self._expected, row.started_ns, self._updated_ns,
+            row.ref, self.offset, row.total, self._expected, row.started_ns, self._updated_ns,
             held=not self.closed,
         )  # fmt: skip
 
@@ -108,14 +109,20 @@ class LocalWriter:
 
     def _running(self, algorithm: str | None = None) -> Sink:
         """The running hashes; after a resume the bytes that are there are read for them."""
-        wanted = algorithm or (self._expected.algorithm if self._expected else DEFAULT_ALGORITHM)
+        wanted = algorithm or self._algorithm
+        if self._sink is not None and self._sink.algorithm != wanted and algorithm is not None:
+            self._sink.mend()
+            self._sink.close()
+            self._took(self._sink)
+            self._sink = None
         if self._sink is None:
-            self._sink = Sink(self._fd, self._path, wanted, durable=self._parts.durable)
-            self._sink.take_what_is_there(self._offset)
-        elif self._sink.algorithm != wanted and algorithm is not None:
-            self._sink.restart(wanted)
-            self._sink.take_what_is_there(self._offset)
+            sink = self._new_sink(wanted)
+            sink.take_what_is_there(self._offset)
+            self._sink = sink  # now only: a signal's handler may raise while it reads
         return self._sink
+
+    def _new_sink(self, algorithm: str) -> Sink:
+        return Sink(self._fd, self._path, algorithm, durable=self._parts.durable)
 
     # -- bytes in ----------------------------------------------------------------------------
 
@@ -159,9 +166,9 @@ class LocalWriter:
         with self._gate:
             self._require_open()
             self._row = forget_beyond(self._parts, self._row, 0)
-            files.truncate(self._fd, 0, self._path)
-            if self._sink is not None:
-                self._sink.restart(self._sink.algorithm)
+            sink = self._sink or self._new_sink(self._algorithm)
+            sink.truncate()
+            self._sink = sink
             self._offset = 0
             self._updated_ns = time.time_ns()
             self._wrote = True
@@ -222,6 +229,8 @@ class LocalWriter:
         self, size: int | None, expected: str | None, labels: Mapping[str, str]
     ) -> Candidate:
         wanted = None if expected is None else Digest(expected)
+        if self._sink is not None:
+            self._took(self._sink)  # a handler may have raised before the last write did that
         for declared in (size, self._row.total):
             if declared is not None and declared != self._offset:
                 raise SizeMismatchError(expected=declared, actual=self._offset)
@@ -338,7 +347,7 @@ class LocalWriter:
                 self._sink.close()
             if self._wrote:
                 row = self._row
-                self._parts.index.pause(row.ref, row.token, self._offset, self._updated_ns)
+                self._parts.index.pause(row.ref, row.token, self.offset, self._updated_ns)
         finally:
             locks.release(self._fd)
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import gc
 import io
 import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 import contentdb
-from contentdb import Digest, RefLockedError, StorageError
+from contentdb import Digest, RefLockedError, StorageError, files
 from contentdb.layout import ingest_name
 from tests.fixtures import tree
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from typing_extensions import Buffer
 
     from contentdb import Store
 
@@ -206,3 +211,89 @@ def test_ingest_of_a_real_pipe(store: Store) -> None:
     os.close(write)
     with os.fdopen(read, "rb") as source:
         assert store.ingest("r", source, expected=Digest.of(b"content")).size == 7
+
+
+class _InterruptedError(Exception):
+    """What a signal's handler raises."""
+
+
+def _raise(*_: object) -> None:
+    raise _InterruptedError
+
+
+@pytest.mark.parametrize("behind", [False, True], ids=["before the write", "behind it"])
+@pytest.mark.parametrize("size", [100, 600_000], ids=["small", "by a thread"])
+def test_a_handler_that_raises_in_a_write_leaves_a_writer_that_is_true(
+    store: Store, monkeypatch: pytest.MonkeyPatch, *, behind: bool, size: int
+) -> None:
+    """What is counted is what is hashed and in the file, whatever the write had done by then."""
+    original = files.write
+
+    def write(fd: int, data: Buffer, path: str) -> int:
+        if behind:
+            original(fd, data, path)
+        raise _InterruptedError
+
+    with store.writer("r") as writer:
+        writer.write(b"first")
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "write", write)
+            with pytest.raises(_InterruptedError):
+                writer.write(b"x" * size)
+        assert writer.offset == 5
+        assert writer.digest == Digest.of(b"first")
+        writer.write(b"second")
+        assert writer.commit().digest == Digest.of(b"firstsecond")
+    assert store.read(Digest.of(b"firstsecond")) == b"firstsecond"
+
+
+def test_signals_at_any_moment_leave_a_writer_that_is_true(store: Store) -> None:
+    before = signal.signal(signal.SIGALRM, _raise)
+    try:
+        for turn in range(150):
+            writer = store.writer("r")
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.00005 + turn * 0.000004)
+                while True:
+                    writer.write(b"%d" % turn * 5_000)
+            except _InterruptedError:
+                pass
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            if not writer.closed:
+                data = store.read(writer.commit().digest)
+                assert data == (b"%d" % turn * 5_000) * (len(data) // len(b"%d" % turn) // 5_000)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert list(store.verify()) == []
+
+
+def test_an_ingest_of_something_else_is_left_alone(store: Store) -> None:
+    """The content that is wanted now is stored already; what the ref was begun for is not."""
+    store.add(b"stored")
+    with store.writer("r", expected=Digest.of(b"another"), total=7) as writer:
+        writer.write(b"ano")
+    store.ingest("r", io.BytesIO(b"stored"), expected=Digest.of(b"stored"))
+    assert store.status("r").offset == 3
+
+
+def test_a_first_total_below_what_is_there_is_refused_and_forgotten(store: Store) -> None:
+    with store.writer("r") as writer:
+        writer.write(b"123456")
+    with pytest.raises(contentdb.FailedPreconditionError, match="has 6 bytes already"):
+        store.writer("r", total=3)
+    assert store.status("r").total is None
+    store.ingest("r", io.BytesIO(b"123456789"), total=9)
+
+
+def test_a_writer_that_waits_does_not_keep_the_store_open(root: Path) -> None:
+    """The ref is held by the very store that is closed."""
+    store = contentdb.open(root)
+    writer = store.writer("r")
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(store.writer, "r", wait=True)
+        time.sleep(0.05)
+        store.close()
+        assert writer.closed
+        with pytest.raises(contentdb.StoreClosedError):
+            waiting.result(timeout=10)

@@ -349,8 +349,8 @@ _ALL: Final = (
         "resumed-bytes-not-hashed",
         Patch(
             _WRITER,
-            "durable=self._parts.durable)\n            self._sink.take_what_is_there(self._offset)",
-            "durable=self._parts.durable)\n            self._sink.size = self._offset",
+            "sink.take_what_is_there(self._offset)",
+            "sink.size = self._offset",
         ),
         ("probes",),
         "resumed_bytes_are_hashed",
