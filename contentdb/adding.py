@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from contentdb import files, locks
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
-from contentdb.errors import DigestMismatchError, InvalidArgumentError, StorageError
+from contentdb.errors import (
+    DigestMismatchError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    StorageError,
+)
 from contentdb.pipeline import Sink, pump
 from contentdb.publish import Candidate, publish, settled, stored
 from contentdb.recover import TEMPORARY
@@ -165,6 +170,8 @@ def add_path(
     """Store a file: its blocks or the file itself are taken over where the filesystem allows."""
     if link not in LINKS:
         raise InvalidArgumentError(f"link is one of {', '.join(LINKS)}, not {link!r}")
+    if link in {"hardlink", "move"}:
+        _check_outside(parts, os.fspath(source))
     fd = open_source(source)
     try:
         if link in {"hardlink", "move"}:
@@ -179,6 +186,12 @@ def add_path(
         return info
     finally:
         files.let_go(fd)
+
+
+def _check_outside(parts: Parts, path: str) -> None:
+    """Refuse to take a file over that is the store's already: it would lose it."""
+    if parts.root in Path(os.path.realpath(path)).parents:
+        raise InvalidArgumentError(f"{path} is the store's own file; copy it, if you mean that")
 
 
 def _cloned(
@@ -213,19 +226,24 @@ def _taken_over(
     if not files.is_private_file(found) or found.st_dev != os.fstat(parts.ingest.fd).st_dev:
         return None
     files.make_read_only(fd, path)
-    linked = False
     try:
         candidate = _hashed(parts, fd, path, expected, labels)
         if (known := stored(parts, candidate.digest)) is not None:
             return known
         if parts.durable:
             files.sync(fd, path)
-        info = _published(parts, candidate, lambda to, name: files.link_unnamed(fd, to, name))
-        linked = os.fstat(fd).st_nlink > found.st_nlink
-        return info
+        _check_unchanged(fd, found, path)
+        return _published(parts, candidate, lambda to, name: files.link_unnamed(fd, to, name))
     finally:
-        if not linked:
+        if os.fstat(fd).st_nlink <= found.st_nlink:  # it has not become a blob
             files.set_mode(fd, found.st_mode & 0o7777, path)
+
+
+def _check_unchanged(fd: int, found: os.stat_result, path: str) -> None:
+    """Refuse a file that somebody went on writing to while it was hashed: it would be the blob."""
+    now = os.fstat(fd)
+    if (now.st_size, now.st_mtime_ns) != (found.st_size, found.st_mtime_ns):
+        raise FailedPreconditionError(f"{path} was written to while it was read; nothing is stored")
 
 
 def _remove(fd: int, path: str) -> None:

@@ -44,7 +44,7 @@ def export(
         if link not in _LINKS:
             raise InvalidArgumentError(f"link is one of {', '.join(_LINKS)}, not {link!r}")
         directory = _open_parent(target)
-        name = f".{target.name[:64]}.{os.urandom(8).hex()}"
+        name = f".{os.urandom(16).hex()}"
         try:
             if link != "hardlink" or not _linked(reader, directory, name):
                 _written(reader, directory, name, clone=link == "reflink")
@@ -82,7 +82,10 @@ def _linked(reader: BlobReader, directory: files.Directory, name: str) -> bool:
 
 def _written(reader: BlobReader, directory: files.Directory, name: str, *, clone: bool) -> None:
     path = directory.child(name)
-    out = files.open_file(directory, name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        out = files.open_file(directory, name, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    except OSError as error:
+        raise StorageError.of("create", path, error) from error
     try:
         cloned = clone and files.clone(reader.fileno(), out)
         while piece := reader.read(_PIECE_BYTES):

@@ -52,6 +52,7 @@ def keys_of_fields(fields: Sequence[str]) -> frozenset[str] | None:
             raise InvalidFieldError(field, "only labels can be updated: use labels or labels.KEY")
         if field == _PREFIX:
             raise InvalidFieldError(field, "the label's key is missing after the dot")
+        check_labels({field.removeprefix(_PREFIX): ""} if field != "labels" else {})
     if "labels" in fields:
         return None
     return frozenset(field.removeprefix(_PREFIX) for field in fields)

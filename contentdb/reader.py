@@ -106,9 +106,12 @@ class BlobReader(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Move; bytes read after a gap are not verified."""
         self._check_open()
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        if base + offset < 0:
-            raise ValueError(f"cannot seek to {base + offset}, before the beginning")
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}
+        if whence not in bases:
+            raise ValueError(f"whence is 0, 1 or 2, not {whence!r}")
+        base = bases[whence]
+        if not 0 <= base + offset < 1 << 63:
+            raise ValueError(f"cannot seek to {base + offset}, which is no place in a file")
         self._at = base + offset
         return self._at
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -119,3 +120,55 @@ def test_exporting_a_hard_link_twice_leaves_nothing_beside_it(
     for _ in range(2):
         store.export(digest, tmp_path / "out" / "exported", link="hardlink")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["exported"]
+
+
+@pytest.mark.parametrize("link", ["move", "hardlink"])
+def test_a_file_of_the_store_is_not_taken_over(store: contentdb.Store, link: Any) -> None:  # noqa: ANN401
+    digest = store.add(b"content").digest
+    for path in (store.path(digest), store.root / "index.sqlite"):
+        with pytest.raises(contentdb.InvalidArgumentError, match="the store's own file"):
+            store.add(path, link=link)
+    assert store.read(digest) == b"content"
+
+
+@pytest.mark.parametrize("link", ["move", "hardlink"])
+def test_a_file_that_grows_while_it_is_hashed_does_not_become_a_blob(
+    store: contentdb.Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    link: Any,  # noqa: ANN401
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"content")
+    sync = files.sync
+
+    def grow(fd: int, path: str) -> None:
+        if path == str(source):
+            with source.open("ab") as file:
+                file.write(b" and more")
+        sync(fd, path)
+
+    monkeypatch.setattr(files, "sync", grow)
+    with pytest.raises(contentdb.FailedPreconditionError, match="was written to while"):
+        store.add(source, link=link)
+    assert not store.exists(contentdb.Digest.of(b"content"))
+    assert list(store.verify()) == []
+    assert source.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_source_that_is_closed_spoils_no_other(store: contentdb.Store) -> None:
+    closed = io.BytesIO(b"closed")
+    closed.close()
+    answers = list(store.add_many([b"1", b"2", b"3", closed, b"4"]))
+    assert [isinstance(answer, contentdb.Info) for answer in answers] == [True] * 3 + [False, True]
+
+
+def test_a_store_without_syncs_leaves_what_was_synced(root: Path) -> None:
+    with (
+        contentdb.open(root) as store,
+        contentdb.open(root, durability="process", namespace="other") as other,
+    ):
+        path = store.path(store.add(b"content").digest)
+        before = path.stat().st_ino
+        list(other.add_many([b"content"]))
+        assert path.stat().st_ino == before

@@ -350,3 +350,36 @@ def test_a_filter_full_of_sql(store: Store) -> None:
     ):
         assert list(store.walk(text)) == []
     assert list(store.walk()) == [info]
+
+
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        (lambda store: store.walk(limit=2**64), contentdb.InvalidArgumentError),
+        (
+            lambda store: store.update(DIGEST, {}, fields=["labels.\ud800"]),
+            contentdb.InvalidLabelError,
+        ),
+        (lambda store: store.open(DIGEST).seek(0, 9), ValueError),
+        (lambda store: store.open(DIGEST).seek(2**63), ValueError),
+    ],
+    ids=["limit", "field", "whence", "offset"],
+)
+def test_numbers_and_texts_that_the_system_does_not_have(
+    store: contentdb.Store, call: Callable[[contentdb.Store], object], error: type[Exception]
+) -> None:
+    store.add(b"content")
+    with pytest.raises(error):
+        call(store)
+
+
+def test_a_sweep_of_what_is_older_than_ever_finds_nothing(store: contentdb.Store) -> None:
+    store.writer("r").close()
+    assert list(store.sweep(older_than=float("inf"))) == []
+
+
+def test_a_sweep_takes_a_name_that_is_no_text(store: contentdb.Store, root: Path) -> None:
+    strange = root / "ingest" / os.fsdecode(b"\xff")
+    strange.touch(0o600)
+    list(store.sweep(older_than=0))
+    assert not strange.exists()

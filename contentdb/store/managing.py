@@ -152,8 +152,8 @@ class Managing(Opened):
             raise InvalidArgumentError(
                 f"after pages in digest order; leave it out to sort by {sort!r:.80}"
             )
-        if limit is not None and limit < 0:
-            raise InvalidArgumentError(f"a limit is 0 or more, not {limit}")
+        if limit is not None and not 0 <= limit < 1 << 63:
+            raise InvalidArgumentError(f"a limit is 0 or more and less than 2**63, not {limit}")
         with self._gate:
             return self._parts.index.walk(chosen, sort, behind, limit)
 
