@@ -65,6 +65,9 @@ def _open_parent(target: Path) -> files.Directory:
     if target.is_dir():
         cause = OSError(errno.EISDIR, "it is a directory; name a file in it")
         raise StorageError("write", str(target), cause)
+    if target.exists() and not target.is_file():
+        cause = OSError(errno.EINVAL, "it is no regular file, and would be replaced by one")
+        raise StorageError("write", str(target), cause)
     return files.open_directory(os.path.realpath(target.parent))
 
 

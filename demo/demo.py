@@ -175,7 +175,7 @@ class Demo:
     def remove(self) -> None:
         """Everything, by a pipe."""
         with self.step("Remove everything") as result:
-            line = "contentdb ls -q | xargs contentdb rm"
+            line = "contentdb ls -q | xargs -r contentdb rm"
             print(f"   $ {line}")
             gone = self.commands.shell(line).split()
             check(set(gone) == {item.digest for item in self.items}, "rm tells each digest")

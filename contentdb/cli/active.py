@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contentdb.cli.options import refs_argument
+from contentdb.cli.options import LIMIT, Seconds, refs_argument
 from contentdb.cli.session import dry_run_option, each, json_option, open_store, quiet_option
 from contentdb.cli.show import (
     age,
@@ -22,8 +22,9 @@ from contentdb.cli.show import (
     size,
     status_record,
     table,
-    write,
+    write_bytes,
 )
+from contentdb.errors import RefLockedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -40,15 +41,18 @@ _SORTS = {"ref": "ref", "offset": "offset", "started_at": "started_ns", "updated
 
 @click.command(short_help="List what is coming in: how far, how old.")
 @click.option("--watch", is_flag=True, help="Refresh until interrupted.")
-@click.option("--interval", type=click.FloatRange(0.05), default=0.5, show_default=True)
+@click.option(
+    "--interval", type=Seconds(0.05), default=0.5, show_default=True, help="Between two looks."
+)
 @click.option("--filter", "filters", metavar="FILTER", multiple=True, help="Any of these.")
 @click.option(
     "--sort",
     type=click.Choice([sign + name for name in _SORTS for sign in ("", "-")]),
     default="ref",
     show_default=True,
+    help="-FIELD descends.",
 )
-@click.option("--limit", type=click.IntRange(0), help="At most so many.")
+@click.option("--limit", type=LIMIT, help="At most so many.")
 @click.option("-0", "--null", is_flag=True, help="With -q: exact refs, each ended by a NUL.")
 @json_option
 @quiet_option
@@ -93,7 +97,10 @@ def _show(found: Iterable[Status], *, null: bool, as_json: bool, quiet: bool) ->
             json_line(status_record(status))
     elif quiet:
         for status in found:
-            write(f"{status.ref}\0" if null else f"{escaped(status.ref)}\n")
+            if null:
+                write_bytes(status.ref.encode() + b"\0")  # exact, whatever the locale
+            else:
+                line(escaped(status.ref))
     else:
         for text in table(_HEADS, map(_row, found)):
             line(text)
@@ -130,7 +137,8 @@ def abort(
 
     def drop(ref: str) -> None:
         if dry_run:
-            store.status(ref)
+            if store.status(ref).held:
+                raise RefLockedError(ref)
         else:
             store.abort(ref)
         if as_json:

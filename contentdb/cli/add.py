@@ -21,7 +21,7 @@ __all__ = ["add"]
 
 
 @click.command(short_help="Store files, and print their digests.")
-@click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path())
+@click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(readable=False))
 @click.option(
     "--link",
     type=click.Choice(["copy", "reflink", "hardlink", "move"]),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from contentdb.cli.failures import exit_code_of, tell
+from contentdb.cli.failures import exit_code_of, tell, unwind_on_sigterm
 from contentdb.cli.session import remote_options
 from contentdb.cli.show import flush
 
@@ -110,6 +110,7 @@ class _LazyGroup(click.Group):
 
     def _run(self, args: list[str], extra: dict[str, Any]) -> int:
         _check_streams()
+        unwind_on_sigterm()
         try:
             with self.make_context("contentdb", args, **extra) as context:
                 self.invoke(context)
@@ -152,7 +153,7 @@ def _empty_output() -> None:
     show_default=True,
     show_envvar=True,
     metavar="DIR",
-    type=click.Path(),
+    type=click.Path(readable=False),
     help="The store's directory.",
 )
 @remote_options

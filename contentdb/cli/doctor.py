@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
+import contentdb
 from contentdb.cli.session import json_option, quiet_option, root_of, set_exit_code
 from contentdb.cli.show import escaped, json_line, line
+from contentdb.errors import ContentDBError
+from contentdb.layout import BLOBS, INDEX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.doctor import Check
 
 __all__ = ["doctor"]
 
@@ -18,10 +30,25 @@ def doctor(context: click.Context, as_json: bool, quiet: bool) -> None:
     """Try what the store's promises stand on; exit 1 if something fails. -q failures alone."""
     from contentdb.doctor import examine
 
-    for check in examine(root_of(context)):
+    root = root_of(context)
+    for check in chain(examine(root), _opens(Path(root))):
         if check.verdict == "fail":
             set_exit_code(context, 1)
         if as_json:
             json_line(check._asdict())
         elif not quiet or check.verdict == "fail":
             line(f"{check.verdict:<4}  {check.name:<14}  {escaped(check.detail)}")
+
+
+def _opens(root: Path) -> Iterator[Check]:
+    """Whether the store that is there would be opened by other commands, and why not."""
+    from contentdb.doctor import Check
+
+    if not any((root / name).exists() for name in (INDEX, BLOBS)):
+        return
+    try:
+        contentdb.open(root, create=False).close()
+    except ContentDBError as error:
+        yield Check("store", "fail", str(error))
+    else:
+        yield Check("store", "ok", "it opens")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from contextlib import suppress
-from typing import Final
+from typing import Final, NoReturn
 
 import click
 from click.exceptions import NoArgsIsHelpError
@@ -19,7 +20,7 @@ from contentdb.errors import (
     StoreNotFoundError,
 )
 
-__all__ = ["EXIT_CODES", "FOUND", "Terminated", "exit_code_of", "tell"]
+__all__ = ["EXIT_CODES", "FOUND", "Terminated", "exit_code_of", "tell", "unwind_on_sigterm"]
 
 FOUND: Final = 3
 """`verify` found something."""
@@ -27,6 +28,16 @@ FOUND: Final = 3
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM, made to unwind like SIGINT."""
+
+
+def unwind_on_sigterm() -> None:
+    """Let SIGTERM end the command as SIGINT does: what is half done is tidied up, and told."""
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _terminate)
+
+
+def _terminate(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signature of a handler
+    raise Terminated
 
 
 EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
@@ -69,8 +80,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, InvalidFilterError):  # a block with a caret, which its class made safe
         return "\n".join(escaped(line) for line in str(error).split("\n"))
     if isinstance(error, click.UsageError):
-        where = "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
-        return escaped(" ".join(error.format_message().split())).removesuffix(".") + where
+        return _usage(error)
     if isinstance(error, click.ClickException):
         return escaped(error.format_message())
     if isinstance(error, KeyboardInterrupt | click.Abort):
@@ -78,6 +88,27 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return escaped(f"{error.filename}: {error.strerror}")
     return escaped(str(error)) + _hint(error)
+
+
+def _usage(error: click.UsageError) -> str:
+    if isinstance(error, click.NoSuchOption) and (advice := _misplaced(error)):
+        return advice
+    where = "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
+    return escaped(" ".join(error.format_message().split())).removesuffix(".") + where
+
+
+def _misplaced(error: click.NoSuchOption) -> str:
+    """What to say of an option that stands on the wrong side of the command."""
+    if error.ctx is None:
+        return ""
+    group = error.ctx.find_root()
+    ours = {name for parameter in group.command.params for name in parameter.opts}
+    name = error.option_name
+    if error.ctx is not group and name in ours:
+        return f"{name} goes before the command: contentdb {name} … {error.ctx.info_name} …"
+    if error.ctx is group and name in {"--json", "-q", "--quiet"}:
+        return f"{name} goes behind the command: contentdb COMMAND {name}"
+    return ""
 
 
 def _hint(error: BaseException) -> str:

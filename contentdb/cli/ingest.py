@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import click
 
-from contentdb.cli.failures import Terminated
-from contentdb.cli.options import labels_option
+from contentdb.cli.options import Seconds, complete_ref, labels_option
 from contentdb.cli.progress import bar
-from contentdb.cli.session import json_option, open_store, quiet_option
+from contentdb.cli.session import invocation, json_option, open_store, quiet_option
 from contentdb.cli.show import escaped, info_record, json_line, line, shortened, size
+from contentdb.digest import Digest
 from contentdb.errors import (
     ContentDBError,
     DigestMismatchError,
@@ -30,11 +29,11 @@ __all__ = ["ingest"]
 
 
 @click.command(short_help="Store standard input under a ref, resumably.")
-@click.argument("ref", required=False)
+@click.argument("ref", required=False, shell_complete=complete_ref)
 @click.option("--expected-digest", metavar="DIGEST", help="What the content must hash to.")
 @click.option("--expected-size", type=click.IntRange(0), metavar="BYTES", help="Its exact size.")
 @click.option("--no-wait", is_flag=True, help="Exit 5 at once if another writer holds the ref.")
-@click.option("--wait", type=click.FloatRange(0), metavar="SECONDS", help="Wait at most so long.")
+@click.option("--wait", type=Seconds(), metavar="SECONDS", help="Wait at most so long.")
 @labels_option
 @json_option
 @quiet_option
@@ -55,6 +54,8 @@ def ingest(  # noqa: PLR0917 - click passes every option by name
     The same REF twice at once is done once. What was cut off goes on where it stood, when
     the same input is given again; what is stored already is not read.
     """
+    if expected_digest is not None:
+        Digest(expected_digest)  # told as what it is, before it is taken for a ref
     if ref is None:
         ref = expected_digest
     if ref is None:
@@ -63,7 +64,6 @@ def ingest(  # noqa: PLR0917 - click passes every option by name
         raise click.UsageError("--no-wait and --wait exclude each other", context)
     source = _source(context)
     store = open_store(context, create=True)
-    signal.signal(signal.SIGTERM, _terminate)
     try:
         shown = bar(expected_size, lambda: _kept(store, ref), what=shortened(ref))
         with nullcontext() if quiet else shown:
@@ -85,10 +85,6 @@ def ingest(  # noqa: PLR0917 - click passes every option by name
         json_line(info_record(info))
     elif not quiet:
         line(info.digest)
-
-
-def _terminate(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signature of a handler
-    raise Terminated
 
 
 def _source(context: click.Context) -> BinaryIO:
@@ -113,7 +109,8 @@ def _kept(store: Store, ref: str) -> int:
 def _abort(ref: str) -> str:
     from shlex import quote
 
-    return escaped(f"`contentdb abort {quote(ref)}`")
+    dashes = "-- " if ref.startswith("-") else ""
+    return escaped(f"`{invocation()} abort {dashes}{quote(ref)}`")
 
 
 def _interrupted(store: Store, ref: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from contentdb.cli.options import LIMIT
 from contentdb.cli.session import json_option, open_store, quiet_option
 from contentdb.cli.show import age, info_record, json_line, labels_text, line, size, table
 
@@ -22,9 +23,13 @@ _PAGE_ROWS = 1000
 @click.command(short_help="List the blobs.")
 @click.option("--filter", "filters", metavar="FILTER", multiple=True, help="Any of these.")
 @click.option(
-    "--sort", metavar="FIELD", default="digest", show_default=True, help="-FIELD descends."
+    "--sort",
+    metavar="FIELD",
+    default="digest",
+    show_default=True,
+    help="digest, size, created_at or updated_at; -FIELD descends.",
 )
-@click.option("--limit", type=click.IntRange(0), help="At most so many.")
+@click.option("--limit", type=LIMIT, help="At most so many.")
 @json_option
 @quiet_option
 @click.pass_context

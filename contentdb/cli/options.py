@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +14,42 @@ if TYPE_CHECKING:
 
     from contentdb import Store
 
-__all__ = ["digest_argument", "digests_argument", "labels_option", "read_labels", "refs_argument"]
+__all__ = [
+    "LIMIT",
+    "Seconds",
+    "complete_ref",
+    "digest_argument",
+    "digests_argument",
+    "labels_option",
+    "read_labels",
+    "refs_argument",
+]
+
+LIMIT = click.IntRange(0, 2**63 - 1)
+"""How many."""
+_EVER_S = 1e9
+
+
+class Seconds(click.FloatRange):
+    """A time that clocks have: neither endless nor no number at all."""
+
+    name = "seconds"
+
+    def __init__(self, least: float = 0.0) -> None:
+        super().__init__(least, _EVER_S)
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's signature
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> float:
+        """Read it."""
+        seconds: float = super().convert(value, param, ctx)
+        if seconds != seconds:  # not a number is in every range  # noqa: PLR0124
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return seconds
+
 
 _MOST_SHOWN = 100
 """Nobody looks through more completions."""
@@ -45,7 +80,7 @@ def _beginning(store: Store, text: str) -> Iterator[str]:
             yield info.digest if colon else info.digest.encoded
 
 
-def _complete_ref(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+def complete_ref(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Refs of ingests that begin so and that a shell can show."""
     del parameter
     try:
@@ -61,7 +96,7 @@ digests_argument = click.argument(
     "digests", metavar="DIGEST…", nargs=-1, required=True, shell_complete=_complete_digest
 )
 refs_argument = click.argument(
-    "refs", metavar="REF…", nargs=-1, required=True, shell_complete=_complete_ref
+    "refs", metavar="REF…", nargs=-1, required=True, shell_complete=complete_ref
 )
 
 

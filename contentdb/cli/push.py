@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from contentdb.cli.options import digest_argument
 from contentdb.cli.registry_options import connect, load_extra, registry_options
 from contentdb.cli.session import open_store
 from contentdb.cli.show import json_line, line
@@ -15,7 +16,7 @@ __all__ = ["push"]
 
 
 @click.command(short_help="Upload an image to a registry.")
-@click.argument("digest")
+@digest_argument
 @click.argument("reference")
 @click.option(
     "--jobs", "-j", type=click.IntRange(1, 64), default=4, show_default=True, help="At once."

@@ -25,9 +25,7 @@ def rm(
 
     def remove(prefix: str) -> None:
         digest = store.resolve(prefix)
-        if dry_run:
-            store.info(digest)
-        else:
+        if not dry_run:
             store.delete(digest)
         if as_json:
             json_line({"digest": digest, "removed": not dry_run})

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "dry_run_option",
     "each",
+    "invocation",
     "json_option",
     "open_store",
     "quiet_option",
@@ -68,6 +69,18 @@ def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_REMOTE):
         command = option(command)
     return command
+
+
+def invocation() -> str:
+    """How to ask this store again: the command, and the options that chose the store."""
+    from shlex import quote
+
+    context = click.get_current_context().find_root()
+    words = ["contentdb"]
+    for name in ("root", "address", "namespace"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            words += [f"--{name}", quote(context.params[name])]
+    return " ".join(words)
 
 
 def root_of(context: click.Context) -> str:

@@ -14,6 +14,7 @@ from contentdb.errors import (
     InvalidDigestError,
     MalformedDigestError,
     NotFoundError,
+    UnsupportedAlgorithmError,
 )
 from contentdb.index import State
 from contentdb.labels import check_labels, keys_of_fields
@@ -76,11 +77,15 @@ class Managing(Opened):
 
     def _shortened(self, text: str, error: InvalidDigestError) -> Digest:
         form = _PREFIX.fullmatch(text)
-        if ":" in text and (form is None or len(form[2]) > ALGORITHMS[form[1]]):
+        if isinstance(error, UnsupportedAlgorithmError):
             raise error
-        if form is None or not text:
+        if form is not None and form[1] and len(form[2]) > ALGORITHMS[form[1]]:
+            raise error
+        if form is None or not form[2]:  # an empty beginning, of a variable that is not set
             raise MalformedDigestError(
-                text, "a digest, or its beginning, is hexadecimal, after an algorithm and a colon"
+                text,
+                "a digest, or its beginning, is lower-case hexadecimal, "
+                "perhaps after an algorithm and a colon",
             )
         algorithms = [form[1]] if form[1] else list(ALGORITHMS)
         found = [

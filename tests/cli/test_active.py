@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
-from tests.cli.shell import call, only_line, records, start
+from tests.cli.shell import call, only_line, records, start, stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,3 +119,18 @@ def test_a_dry_run_drops_nothing(root: Path) -> None:
 def test_quiet_says_nothing(root: Path) -> None:
     assert call(root, "abort", "-q", "a", "c").stdout == ""
     assert refs(root) == ["b\n"]
+
+
+def test_a_dry_run_foretells_that_a_ref_is_held(root: Path) -> None:
+    with contentdb.open(root) as store, store.writer("r"):
+        assert call(root, "abort", "--dry-run", "r").exit_code == 5
+
+
+@pytest.mark.parametrize(
+    "words", [["--interval", "nan"], ["--interval", "inf"], ["--limit", str(2**63)]]
+)
+def test_numbers_that_no_clock_and_no_database_have_are_usage(root: Path, words: list[str]) -> None:
+    stored(root, b"hello")
+    result = call(root, "active", *words)
+    assert result.exit_code == 2
+    only_line(result.stderr)

@@ -12,7 +12,7 @@ import contentdb as library
 from contentdb import errors
 from contentdb.cli.app import COMMANDS, contentdb
 from contentdb.cli.failures import Terminated, exit_code_of
-from tests.cli.shell import PROGRAM, only_line, run, stored
+from tests.cli.shell import PROGRAM, call, only_line, run, stored
 
 HEAVY = ("sqlalchemy", "alembic", "rich", "grpc", "urllib3", "asyncio", "re2")
 
@@ -103,3 +103,18 @@ def test_the_script_and_the_module_are_the_same(root: Path) -> None:
 )
 def test_the_class_of_an_error_decides_the_exit_code(error: BaseException, code: int) -> None:
     assert exit_code_of(error) == code
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["ls", "--root", "x"], "--root goes before the command: contentdb --root … ls …"),
+        (["--json", "ls"], "--json goes behind the command"),
+    ],
+)
+def test_an_option_on_the_wrong_side_of_the_command_is_told(
+    root: Path, words: list[str], told: str
+) -> None:
+    result = call(root, *words)
+    assert result.exit_code == 2
+    assert told in only_line(result.stderr)

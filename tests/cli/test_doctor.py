@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from contentdb.index.revision import HEAD
 from tests.cli.shell import call, records, stored
 from tests.fixtures import tree
@@ -26,9 +28,9 @@ def test_json_names_each_check(root: Path) -> None:
     stored(root, b"hello")
     before = tree(root)
     found = records(call(root, "doctor", "--json").stdout)
-    assert [check["name"] for check in found] == NAMES
+    assert [check["name"] for check in found] == [*NAMES, "store"]
     assert {check["verdict"] for check in found} <= {"ok", "warn"}
-    assert found[-1]["detail"] == HEAD
+    assert found[-2]["detail"] == HEAD
     assert tree(root) == before
 
 
@@ -41,3 +43,12 @@ def test_a_failure_is_exit_1_and_all_that_quiet_prints(root: Path) -> None:
     assert result.exit_code == 1
     assert result.stdout.startswith("fail  revision")
     assert "contentdb reindex" in result.stdout
+
+
+@pytest.mark.parametrize("name", ["index.sqlite", "blobs"])
+def test_a_store_that_no_command_opens_is_a_failure(root: Path, name: str) -> None:
+    stored(root, b"hello")
+    (root / name).rename(root.parent / name)
+    result = call(root, "doctor", "-q")
+    assert result.exit_code == 1
+    assert "fail  store" in result.stdout

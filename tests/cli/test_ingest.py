@@ -116,7 +116,7 @@ def test_an_interruption_leaves_a_resumable_ingest_and_says_so(
         assert process.stderr is not None
         said = only_line(process.stderr.read())
     assert "5 B kept: run the same command again" in said
-    assert "`contentdb abort 'a ref'`" in said
+    assert f"`contentdb --root {root} abort 'a ref'`" in said
     result = call(root, "ingest", "a ref", stdin=CONTENT)
     assert (result.exit_code, only_line(result.stdout)) == (0, DIGEST)
 
@@ -137,7 +137,7 @@ def test_a_source_that_is_too_long_stores_nothing(root: Path) -> None:
     result = call(root, "ingest", "--expected-size", 5, "r", stdin=CONTENT)
     assert result.exit_code == 1
     assert "nothing is stored" in only_line(result.stderr)
-    assert "`contentdb abort r`" in result.stderr
+    assert f"`contentdb --root {root} abort r`" in result.stderr
     assert call(root, "ls", "-q").stdout == ""
 
 
@@ -145,7 +145,7 @@ def test_a_wrong_digest_stores_nothing(root: Path) -> None:
     result = call(root, "ingest", "--expected-digest", DIGEST, stdin=b"something else")
     assert result.exit_code == 1
     assert f"expected content {DIGEST}, got {digest_of(b'something else')}" in result.stderr
-    assert f"`contentdb abort {DIGEST}`" in only_line(result.stderr)
+    assert f"`contentdb --root {root} abort {DIGEST}`" in only_line(result.stderr)
     assert call(root, "ls", "-q").stdout == ""
     assert call(root, "abort", DIGEST).exit_code == 0
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
+import contentdb
 from tests.cli.shell import PROGRAM, call, only_line, records, stored
 from tests.fixtures import blob_files
 
@@ -51,3 +54,19 @@ def test_it_needs_a_digest(root: Path) -> None:
     result = call(root, "rm")
     assert result.exit_code == 2
     assert "Missing argument" in only_line(result.stderr)
+
+
+def test_a_dry_run_foretells_that_a_damaged_blob_goes(root: Path) -> None:
+    (digest,) = stored(root, b"hello")
+    with contentdb.open(root) as store:
+        store.path(digest).unlink()
+    assert call(root, "path", digest).exit_code == 1
+    assert call(root, "rm", "--dry-run", digest).exit_code == 0
+    assert call(root, "rm", digest).exit_code == 0
+
+
+@pytest.mark.parametrize("text", ["", "sha256:"])
+def test_a_variable_that_is_not_set_removes_nothing(root: Path, text: str) -> None:
+    stored(root, b"hello")
+    assert call(root, "rm", text).exit_code == 2
+    assert call(root, "ls", "-q").stdout
