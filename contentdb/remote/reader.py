@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from contentdb.digest import Digest, Hasher
 from contentdb.errors import CorruptBlobError
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from contentdb.remote.channel import Channel
 
 __all__ = ["RemoteReader"]
-
-_PIECE_BYTES: Final = 1024 * 1024
 
 
 class RemoteReader(io.RawIOBase):
@@ -54,37 +52,52 @@ class RemoteReader(io.RawIOBase):
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill a buffer; the read that reaches the end raises if the bytes are not the blob's."""
+        self._check_open()
         into = memoryview(buffer).cast("B")
-        if not self._rest and self._at < self.size:
+        piece = self._take(min(len(into), self._left))
+        into[: len(piece)] = piece
+        return len(piece)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read so many bytes, fewer only at the end; None or a negative size reads the rest."""
+        self._check_open()
+        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        pieces = [self._take(wanted)]  # what came, and not what was claimed, takes memory
+        while wanted := wanted - len(pieces[-1]):
+            pieces.append(self._take(wanted))
+        return b"".join(pieces)
+
+    @property
+    def _left(self) -> int:
+        return max(0, self.size - self._at)
+
+    def _take(self, most: int) -> memoryview:
+        """Go on by what has come, at most so many bytes; never none where some are left."""
+        if most and not self._rest:
             self._fill()
-            if not self._rest:
-                raise CorruptBlobError(self.digest, "remote", "it ends too early")
-        count = min(len(into), len(self._rest))
-        piece = self._rest[:count]
+        if most and not self._rest:
+            raise CorruptBlobError(self.digest, "remote", "it ends too early")
+        if len(self._rest) > self._left:
+            raise CorruptBlobError(self.digest, "remote", f"it is more than {self.size} bytes")
+        piece, rest = self._rest[:most], self._rest[most:]
         if self._hasher is not None:
             self._hasher.update(piece)
-            self._check_end(self._at + count)
-        into[:count] = piece
-        self._rest = self._rest[count:]
-        self._at += count
-        return count
+            self._check_end(self._at + len(piece))
+        self._rest = rest
+        self._at += len(piece)
+        return piece
 
     def _check_end(self, at: int) -> None:
         if at == self.size and self._hasher is not None and self._hasher.digest != self.digest:
             raise CorruptBlobError(self.digest, "remote", f"its bytes are {self._hasher.digest}")
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Read so many bytes, fewer only at the end; None or a negative size reads the rest."""
-        left = self.size - self._at
-        wanted = left if size is None or size < 0 else min(size, left)
-        pieces = bytearray(wanted)
-        view = memoryview(pieces)
-        while view:
-            view = view[self.readinto(view[:_PIECE_BYTES]) :]
-        return bytes(pieces)
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError(f"the reader of {self.digest} is closed")
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Go to a position; what is read after it is not verified, but from the very start."""
+        self._check_open()
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
         if base + offset < 0:
             raise ValueError(f"negative seek position {base + offset}")

@@ -28,13 +28,13 @@ from contentdb.errors import (
 from contentdb.labels import check_labels, keys_of_fields
 from contentdb.layout import DEFAULT_NAMESPACE, check_namespace, check_ref
 from contentdb.remote.answers import told
+from contentdb.remote.believing import as_info, as_status
 from contentdb.remote.channel import Channel, Credentials
 from contentdb.remote.exporting import save
 from contentdb.remote.ingesting import fill
 from contentdb.remote.reader import RemoteReader
 from contentdb.remote.writer import RemoteWriter
 from contentdb.server import content_pb2 as wire
-from contentdb.server.messages import to_info, to_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -90,8 +90,8 @@ class RemoteStore:
 
     def open(self, digest: str, *, verify: bool = True) -> RemoteReader:
         """Open for reading; with ``verify`` the read that reaches the end checks the digest."""
-        info = self.info(digest)
-        return RemoteReader(self._channel, info.digest, info.size, verify=verify)
+        digest = Digest(digest)
+        return RemoteReader(self._channel, digest, self.info(digest).size, verify=verify)
 
     def read(self, digest: str) -> bytes:
         """All bytes, verified against the digest."""
@@ -221,13 +221,14 @@ class RemoteStore:
     def status(self, ref: str) -> Status:
         """One ingest. A containerd does not tell whether it is held: False."""
         with told(ref=check_ref(ref)):
-            return to_status(self._channel.status(wire.StatusRequest(ref=ref)).status)
+            answer = self._channel.status(wire.StatusRequest(ref=ref))
+        return as_status(answer.status, asked=ref)
 
     def statuses(self, *filters: str) -> Iterator[Status]:
         """Those that any of the filters selects, by ref."""
         with told():
             answer = self._channel.list_statuses(wire.ListStatusesRequest(filters=filters))
-        return iter(sorted(map(to_status, answer.statuses), key=lambda status: status.ref))
+        return iter(sorted(map(as_status, answer.statuses), key=lambda status: status.ref))
 
     def abort(self, ref: str) -> None:
         """Drop an ingest."""
@@ -240,7 +241,8 @@ class RemoteStore:
         """What is known of a blob."""
         digest = Digest(digest)
         with told(digest=digest):
-            return to_info(self._channel.info(wire.InfoRequest(digest=digest)).info)
+            answer = self._channel.info(wire.InfoRequest(digest=digest))
+        return as_info(answer.info, asked=digest)
 
     def exists(self, digest: str) -> bool:
         """Whether the blob is stored and not known to be damaged."""
@@ -264,7 +266,8 @@ class RemoteStore:
             update_mask=None if fields is None else FieldMask(paths=fields),
         )
         with told(digest=digest):
-            return to_info(self._channel.update(request).info)
+            answer = self._channel.update(request)
+        return as_info(answer.info, asked=digest)
 
     def walk(
         self,
@@ -292,7 +295,7 @@ class RemoteStore:
         def page() -> Iterator[Info]:
             with told():
                 message = next(stream, None)
-            return iter(()) if message is None else map(to_info, message.info)
+            return iter(()) if message is None else map(as_info, message.info)
 
         first = page()
 

@@ -21,8 +21,9 @@ from contentdb.errors import (
 )
 from contentdb.labels import check_labels
 from contentdb.remote.answers import told
+from contentdb.remote.believing import as_info
 from contentdb.server import content_pb2 as wire
-from contentdb.server.messages import to_info, to_ns
+from contentdb.server.messages import to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,7 +143,8 @@ class RemoteWriter:
         finally:
             self.close()
         with told(digest=digest):
-            return to_info(self._channel.info(wire.InfoRequest(digest=digest)).info)
+            answer = self._channel.info(wire.InfoRequest(digest=digest))
+        return as_info(answer.info, asked=digest)
 
     def _commit(self, request: wire.WriteContentRequest) -> str:
         try:

@@ -1,0 +1,68 @@
+"""A server's records as the library's, once they are such as a store can have.
+
+A server may be broken, or another than it says. What it says of the blob that was asked for is
+taken only if it is of that blob, and its numbers only if they can be.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from contentdb.digest import Digest
+from contentdb.errors import InvalidDigestError, StoreError
+from contentdb.server.messages import to_info, to_status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from contentdb.content import Info, Status
+    from contentdb.server import content_pb2 as wire
+
+__all__ = ["as_digest", "as_info", "as_status", "nonsense"]
+
+_FIRST_S: Final = -62_135_596_800
+_LAST_S: Final = 253_402_300_799
+_LAST_NS: Final = 999_999_999
+"""The years 1 to 9999, which a `Timestamp` is limited to (protobuf's timestamp.proto)."""
+
+
+def nonsense(what: str) -> StoreError:
+    """Say that a server's answer cannot be right."""
+    return StoreError("remote store", f"the server answers with {what}")
+
+
+def as_digest(text: str) -> Digest:
+    """Take a digest that a server names."""
+    try:
+        return Digest(text)
+    except InvalidDigestError as error:
+        raise nonsense(f"an {error}") from error
+
+
+def as_info(message: wire.Info, *, asked: str | None = None) -> Info:
+    """What a server knows of a blob: of no other than was asked for."""
+    digest = as_digest(message.digest)
+    if asked is not None and digest != asked:
+        raise nonsense(f"{digest} where {asked} was asked for")
+    if message.size < 0:
+        raise nonsense(f"a size of {message.size} bytes")
+    _check_times((message.created_at, message.updated_at))
+    return to_info(message)
+
+
+def as_status(message: wire.Status, *, asked: str | None = None) -> Status:
+    """What a server knows of an ingest: of no other than was asked for."""
+    if asked is not None and message.ref != asked:
+        raise nonsense(f"ref {message.ref!r:.80} where {asked!r:.80} was asked for")
+    if message.offset < 0 or message.total < 0:
+        raise nonsense(f"{message.offset} of {message.total} bytes")
+    _check_times((message.started_at, message.updated_at))
+    return to_status(message)
+
+
+def _check_times(stamps: Iterable[Timestamp]) -> None:
+    for stamp in stamps:
+        if not (_FIRST_S <= stamp.seconds <= _LAST_S and 0 <= stamp.nanos <= _LAST_NS):
+            raise nonsense(f"a time of {stamp.seconds} s and {stamp.nanos} ns")
