@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from contentdb import files, locks
-from contentdb.beginning import forget_beyond, ref_locked
+from contentdb.beginning import check_total, forget_beyond, ref_locked
 from contentdb.content import Status
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
 from contentdb.errors import (
@@ -172,6 +172,27 @@ class LocalWriter:
             self._offset = 0
             self._updated_ns = time.time_ns()
             self._wrote = True
+
+    def redeclare(self, *, total: int | None, expected: Digest | None) -> None:
+        """Let another size and digest replace those declared before, under the same lock.
+
+        Not durable, like beginning; may be repeated.
+
+        Raises:
+            RefLockedError: The ingest was lost to another writer.
+        """
+        with self._gate:
+            self._require_open()
+            row = self._row
+            found = self._parts.index.ingest(row.ref)
+            if found is None or found.token != row.token:
+                raise ref_locked(self._parts, row.ref)
+            # The index takes the row's start for the time since when it is held.
+            row = row._replace(
+                total=check_total(total), expected=expected, started_ns=row.held_since_ns
+            )
+            self._row = self._parts.index.begin(row, redeclare=True)
+            self._expected = expected
 
     # -- the end -----------------------------------------------------------------------------
 

@@ -56,11 +56,8 @@ class _Ingest:
         self._ref = first.ref
         self._total = _total_of(first)
         self._expected = first.expected
-        self._open()
-
-    def _open(self) -> None:
         self._declared = (self._total, digest_or_none(self._expected))
-        self._writer = self._store.writer(
+        self._writer = store.writer(
             self._ref,
             total=self._declared[0],
             expected=self._declared[1],
@@ -150,14 +147,13 @@ class _Ingest:
         return committed
 
     def _redeclare(self, expected: Digest | None) -> None:
-        """Open the ingest anew where the stream now declares another total or digest than at first.
+        """Where the stream now declares another total or digest than at first, let that count.
 
         The library keeps a writer to what it was opened for; on the wire the last word counts.
         """
         news = zip(self._declared, (self._total, expected), strict=True)
         if any(was is not None and was != now for was, now in news):
-            self._writer.close()
-            self._open()
+            self._writer.redeclare(total=self._total, expected=expected)
 
 
 def _total_of(request: wire.WriteContentRequest) -> int | None:

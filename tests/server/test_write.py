@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
+import contentdb
 from contentdb.digest import Digest
 from contentdb.server import content_pb2 as wire
+from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from contentdb.remote.channel import Channel
 
 HELLO = Digest.of(b"hello")
@@ -141,6 +145,43 @@ def test_the_last_declaration_of_a_stream_counts(channel: Channel) -> None:
         ask(action=wire.COMMIT, ref="r", offset=3, data=b"lo", total=5, expected=HELLO),
     )
     assert (answers[-1].offset, answers[-1].digest) == (5, HELLO)
+
+
+def test_a_new_declaration_lets_nobody_in_between(
+    channel: Channel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever takes the ref as soon as it is free does not get his bytes into this commit."""
+    close = LocalWriter.close
+
+    def close_and_lose(writer: LocalWriter) -> None:
+        close(writer)
+        monkeypatch.undo()
+        other = contentdb.open(tmp_path / "store")
+        with other, other.writer("r", redeclare=True) as thief:
+            thief.truncate()
+            thief.write(b"their")
+
+    monkeypatch.setattr(LocalWriter, "close", close_and_lose)
+    answers = say(
+        channel,
+        ask(action=wire.WRITE, ref="r", total=9, expected=Digest.of(b"x"), data=b"hel"),
+        ask(action=wire.COMMIT, ref="r", offset=3, data=b"lo", total=5, expected=HELLO),
+    )
+    assert answers[-1].digest == HELLO
+
+
+def test_a_new_declaration_leaves_since_when_the_ref_is_held(tmp_path: Path) -> None:
+    with contentdb.open(tmp_path / "store") as store, store.writer("r", total=9) as writer:
+        writer.write(b"hello")
+        before = writer.status()
+        writer.redeclare(total=5, expected=HELLO)
+        assert writer.status() == before._replace(total=5, expected=HELLO)
+        assert store.status("r")[2:5] == (5, HELLO, before.started_ns)
+        with pytest.raises(contentdb.RefLockedError) as caught:
+            store.writer("r")
+        assert caught.value.held_s is not None
+        assert caught.value.held_s < 60
+        assert writer.commit().digest == HELLO
 
 
 def test_content_that_is_stored_ends_the_ingest(channel: Channel) -> None:
