@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["error_of", "told"]
 
-_LOCKED: Final = "locked"
+_LOCKED: Final = re.compile(r" locked(?: for \S+ \(since [^()]*\))?: unavailable\Z")
 
 _BY_CODE: Final[dict[grpc.StatusCode, Callable[[str, str], errors.ContentDBError]]] = {
     grpc.StatusCode.NOT_FOUND: lambda digest, _: errors.NotFoundError(digest=digest),
@@ -45,14 +46,14 @@ def error_of(
     class; ``digest`` and ``ref`` are what the call was about.
     """
     call: Any = error  # whatever is raised is a `grpc.Call` too, which its type does not say
-    sent = unpack(call.trailing_metadata() or ())
+    sent = unpack(call.trailing_metadata() or (), digest=digest, ref=ref)
     return sent or _by_code(call.code(), call.details() or "", digest, ref)
 
 
 def _by_code(
     code: grpc.StatusCode, text: str, digest: str, ref: str | None
 ) -> errors.ContentDBError:
-    if code is grpc.StatusCode.UNAVAILABLE and ref is not None and _LOCKED in text:
+    if code is grpc.StatusCode.UNAVAILABLE and ref is not None and _LOCKED.search(text):
         return errors.RefLockedError(ref)
     if code is grpc.StatusCode.NOT_FOUND and ref is not None:
         return errors.NotFoundError(ref=ref)

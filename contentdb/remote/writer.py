@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final, Self
 
 import grpc
 
-from contentdb.content import Info, Status
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
@@ -21,9 +21,8 @@ from contentdb.errors import (
 )
 from contentdb.labels import check_labels
 from contentdb.remote.answers import told
-from contentdb.remote.believing import as_info
+from contentdb.remote.believing import as_digest, as_info, as_status, nonsense
 from contentdb.server import content_pb2 as wire
-from contentdb.server.messages import to_ns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,11 +30,14 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from contentdb.content import Info, Status
     from contentdb.remote.channel import Channel, Stream
 
 __all__ = ["RemoteWriter"]
 
 _PIECE_BYTES: Final = 1024 * 1024
+_PIECES_AHEAD: Final = 8
+"""Sent and not answered yet, each of them copied."""
 
 
 class RemoteWriter:
@@ -46,7 +48,6 @@ class RemoteWriter:
     ) -> None:
         """Begin or resume; `RefLockedError` when another stream holds the ref."""
         self.ref = ref
-        self.closed = False
         self._channel = channel
         self._total = total
         self._expected = expected
@@ -54,6 +55,7 @@ class RemoteWriter:
         self._stream: Stream[wire.WriteContentResponse] = channel.write(
             iter(self._requests.get, None)
         )
+        self.closed = False
         first = wire.WriteContentRequest(
             action=wire.STAT,
             ref=ref,
@@ -61,7 +63,13 @@ class RemoteWriter:
             total_known=total is not None,
             expected=expected or "",
         )
-        self._take(self._ask(first))
+        self._offset = 0
+        try:
+            answer = self._ask(first)
+            self._take(answer, max(0, answer.offset))
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def offset(self) -> int:
@@ -77,40 +85,44 @@ class RemoteWriter:
         """Ask the server how far the ingest is."""
         self._check_open()
         answer = self._ask(wire.WriteContentRequest(action=wire.STAT, ref=self.ref))
-        self._take(answer)
-        return Status(
-            self.ref,
-            answer.offset,
-            self._total if answer.total == 0 else answer.total,
-            self._expected,
-            to_ns(answer.started_at),
-            to_ns(answer.updated_at),
+        self._take(answer, self._offset)
+        said = wire.Status(
+            ref=self.ref,
+            offset=answer.offset,
+            total=answer.total or self._total or 0,
+            total_known=self._total is not None,
+            expected=self._expected or "",
+            started_at=answer.started_at,
+            updated_at=answer.updated_at,
             held=True,
         )
+        return as_status(said)
 
     def write(self, data: Buffer, /) -> int:
         """Send bytes and wait until the server has written them all."""
         self._check_open()
         view = memoryview(data).cast("B")
         begun = self._offset
-        pieces = range(0, len(view), _PIECE_BYTES)
-        for at in pieces:
+        ends: deque[int] = deque()
+        for at in range(0, len(view), _PIECE_BYTES):
+            piece = bytes(view[at : at + _PIECE_BYTES])
             self._requests.put(
                 wire.WriteContentRequest(
-                    action=wire.WRITE,
-                    ref=self.ref,
-                    offset=begun + at,
-                    data=bytes(view[at : at + _PIECE_BYTES]),
+                    action=wire.WRITE, ref=self.ref, offset=begun + at, data=piece
                 )
             )
-        for _ in pieces:
-            self._take(self._answer())
+            ends.append(begun + at + len(piece))
+            if len(ends) == _PIECES_AHEAD:
+                self._take(self._answer(), ends.popleft())
+        for end in ends:
+            self._take(self._answer(), end)
         return self._offset - begun
 
     def truncate(self) -> None:
         """Go back to offset 0, the ref still held."""
         self._check_open()
-        self._take(self._ask(wire.WriteContentRequest(action=wire.WRITE, ref=self.ref, offset=0)))
+        request = wire.WriteContentRequest(action=wire.WRITE, ref=self.ref, offset=0)
+        self._take(self._ask(request), 0)
 
     def commit(
         self,
@@ -146,9 +158,9 @@ class RemoteWriter:
             answer = self._channel.info(wire.InfoRequest(digest=digest))
         return as_info(answer.info, asked=digest)
 
-    def _commit(self, request: wire.WriteContentRequest) -> str:
+    def _commit(self, request: wire.WriteContentRequest) -> Digest:
         try:
-            return self._ask(request).digest or self._digest
+            digest = as_digest(self._ask(request).digest or self._digest)
         except AlreadyExistsError as error:
             raise AlreadyExistsError(error.digest or self._digest) from error
         except FailedPreconditionError as error:
@@ -158,6 +170,9 @@ class RemoteWriter:
             }:  # another server does not say what failed
                 raise DigestMismatchError(expected=request.expected, actual=self._digest) from error
             raise
+        if request.expected not in {"", digest}:
+            raise nonsense(f"a commit of {digest} where {request.expected} was expected")
+        return digest
 
     def close(self) -> None:
         """End the stream, and wait until the server has let go of the ref; twice is harmless."""
@@ -168,6 +183,12 @@ class RemoteWriter:
         with suppress(grpc.RpcError):
             for _ in self._stream:
                 pass
+
+    def __del__(self) -> None:
+        """Let a forgotten writer hold no thread and no ref; the server keeps what it has."""
+        if not getattr(self, "closed", True):
+            self.closed = True
+            self._requests.put(None)
 
     def __enter__(self) -> Self:
         return self
@@ -200,6 +221,13 @@ class RemoteWriter:
             raise StoreError("remote store", f"the server ended the ingest of {self.ref}")
         return answer
 
-    def _take(self, answer: wire.WriteContentResponse) -> None:
-        self._offset = answer.offset
-        self._digest = Digest(answer.digest)
+    def _take(self, answer: wire.WriteContentResponse, offset: int) -> None:
+        """Believe an answer that says what it must: fewer bytes would be a hole in the content."""
+        try:
+            if answer.offset != offset:
+                raise nonsense(f"offset {answer.offset} where {offset} bytes were sent")
+            self._digest = as_digest(answer.digest)
+        except StoreError:
+            self.close()
+            raise
+        self._offset = offset

@@ -21,7 +21,7 @@ from contentdb.server import content_pb2 as wire
 from contentdb.server.framing import take_apart
 from contentdb.server.limits import Gate, client_of
 from contentdb.server.openblobs import OpenBlobs
-from contentdb.server.statuses import ERROR_TRAILER, Refusal, code_of, describe, text_of
+from contentdb.server.statuses import ERROR_TRAILER, Refusal, code_of, describe, shortened, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -188,7 +188,7 @@ class _Call:
         self._service.metrics.ended(self._rpc.name, code.name, seconds)
         _report(self._rpc.name, code, text, seconds)
         if isinstance(error, Exception) and code is not grpc.StatusCode.CANCELLED:
-            self._context.abort(code, text)
+            self._context.abort(code, shortened(text))
         return isinstance(error, Exception)
 
 

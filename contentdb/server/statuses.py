@@ -8,20 +8,56 @@ the trailer ``contentdb-error-bin``.
 from __future__ import annotations
 
 import json
+from types import UnionType
 from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
 
 import grpc
 
 from contentdb import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["ERROR_TRAILER", "Refusal", "code_of", "describe", "pack", "text_of", "unpack"]
+__all__ = [
+    "ERROR_TRAILER",
+    "Refusal",
+    "code_of",
+    "describe",
+    "pack",
+    "shortened",
+    "text_of",
+    "unpack",
+]
 
 ERROR_TRAILER: Final = "contentdb-error-bin"
-_TRAILER_BYTES: Final = 6 * 1024
-"""gRPC drops a call whose trailers pass 8 KiB; facts that do not fit stay at home."""
+_TRAILER_BYTES: Final = 3 * 1024
+_TEXT_BYTES: Final = 2 * 1024
+_FACT_CHARS: Final = 512
+"""gRPC drops a call, and with it its status, whose trailers pass 8 KiB, where a byte of a text may
+take three and three of the error four. What does not fit is cut off, or stays at home.
+"""
+
+_FACTS: Final[dict[type[errors.ContentDBError], dict[str, type | UnionType]]] = {
+    errors.InvalidDigestError: {"text": str},
+    errors.InvalidRefError: {"ref": str},
+    errors.InvalidLabelError: {"key": str},
+    errors.InvalidFieldError: {"field": str},
+    errors.InvalidFilterError: {"text": str, "position": int, "reason": str},
+    errors.OffsetOutOfRangeError: {"offset": int, "size": int},
+    errors.NotFoundError: {"digest": str | None, "ref": str | None},
+    errors.AlreadyExistsError: {"digest": str},
+    errors.SizeMismatchError: {"expected": int, "actual": int},
+    errors.DigestMismatchError: {"expected": str, "actual": str},
+    errors.RefLockedError: {"ref": str, "held_s": float | None, "holder": str | None},
+    errors.WriterClosedError: {"ref": str},
+    errors.StoreClosedError: {"root": str},
+    errors.CorruptBlobError: {"digest": str, "path": str, "reason": str},
+    errors.StorageError: {"action": str, "path": str, "errno": int | None},
+    errors.IndexFailedError: {"path": str, "reason": str},
+    errors.StoreError: {"root": str, "reason": str},
+}
+"""The attributes of each class, beside those of its parents."""
 
 _CODES: Final[dict[type[errors.ContentDBError], grpc.StatusCode]] = {
     errors.InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -71,33 +107,67 @@ def text_of(error: errors.ContentDBError) -> str:
 
 def describe(error: errors.ContentDBError) -> bytes:
     """Pack class, sentence and facts for the trailer."""
+    name, text = type(error).__name__, shortened(str(error))
     facts = {
         name: value
         for name, value in vars(error).items()
         if value is None or isinstance(value, str | int | float)
     }
-    packed = pack(type(error).__name__, str(error), facts)
-    return packed if len(packed) <= _TRAILER_BYTES else pack(type(error).__name__, str(error), {})
+    packed = pack(name, text, facts)
+    if len(packed) > _TRAILER_BYTES:
+        small = {name: value for name, value in facts.items() if len(str(value)) <= _FACT_CHARS}
+        packed = pack(name, text[:_FACT_CHARS], small)
+    return packed if len(packed) <= _TRAILER_BYTES else pack(name, text[:_FACT_CHARS], {})
+
+
+def shortened(text: str) -> str:
+    """Cut a status's text down to what gRPC carries, and to what UTF-8 can say."""
+    while len(quote(text, errors="backslashreplace")) > _TEXT_BYTES:
+        text = f"{text[: len(text) * 3 // 4]}…"
+    return text.encode(errors="backslashreplace").decode()
 
 
 def pack(name: str, text: str, facts: dict[str, str | int | float | None]) -> bytes:
     """Write what `unpack` reads."""
-    return json.dumps([name, text, facts], ensure_ascii=False).encode()
+    packed = json.dumps([name, text, facts], ensure_ascii=False)
+    return packed.encode(errors="surrogatepass")  # as `json.loads` decodes
 
 
-def unpack(trailers: Iterable[tuple[str, str | bytes]]) -> errors.ContentDBError | None:
-    """Make the error that the server met, without calling its constructor; None if not told."""
+def unpack(
+    trailers: Iterable[tuple[str, str | bytes]], **about: str | None
+) -> errors.ContentDBError | None:
+    """Make the error that the server met, without calling its constructor; None if not told.
+
+    It has the attributes of its class, whatever the server sent: what is left out is taken from
+    ``about``, what the caller knows of the call, or is empty.
+    """
     packed = next((value for key, value in trailers if key == ERROR_TRAILER), None)
     if packed is None:
         return None
     try:
-        name, text, facts = json.loads(packed)
-    except ValueError:
+        told = json.loads(packed)
+    except (ValueError, RecursionError):
         return None
-    kind = getattr(errors, name, None) if name in errors.__all__ else None
-    if kind is None or not isinstance(facts, dict):
-        return None
-    error: errors.ContentDBError = kind.__new__(kind)
+    match told:
+        case [str(name), str(text), dict(facts)] if name in errors.__all__:
+            kind: type[errors.ContentDBError] = getattr(errors, name)
+        case _:
+            return None
+    error = kind.__new__(kind)
     error.args = (text,)
-    vars(error).update(facts)
+    vars(error).update(_facts_of(kind, facts, about))
     return error
+
+
+def _facts_of(
+    kind: type[errors.ContentDBError], told: Mapping[str, object], about: Mapping[str, str | None]
+) -> dict[str, object]:
+    facts: dict[str, object] = {}
+    for parent in kind.__mro__:
+        for name, what in _FACTS.get(parent, {}).items():
+            known = (told.get(name), about.get(name) or None)
+            empty = None if isinstance(what, UnionType) else what()
+            facts[name] = next(
+                (one for one in known if one is not None and isinstance(one, what)), empty
+            )
+    return facts

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import gc
+import re
+import sys
+import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 import contentdb
 from contentdb.digest import Digest
+from contentdb.remote import connect
 from contentdb.server import content_pb2 as wire
 from tests.server.lying import lying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from contentdb.remote.channel import Channel
 
 HELLO = Digest.of(b"hello")
 OTHER = Digest.of(b"other")
@@ -120,3 +129,155 @@ def test_the_same_bytes_in_pieces_are_the_blob(socket_path: Path) -> None:
         with store.open(HELLO) as reader:
             assert reader.seek(9) == 9
             assert reader.read() == b""
+
+
+def absent(_request: object, context: grpc.ServicerContext) -> None:
+    context.abort(grpc.StatusCode.NOT_FOUND, "no")
+
+
+def taking(*offsets: int, digest: str = HELLO) -> Callable[..., Iterator[Any]]:
+    """Answer the requests of a stream of Write, each by the next offset."""
+
+    def answer(requests: Iterator[Any], _context: object) -> Iterator[Any]:
+        for request, offset in zip(requests, offsets, strict=False):
+            yield wire.WriteContentResponse(action=request.action, offset=offset, digest=digest)
+
+    return answer
+
+
+@pytest.mark.parametrize("offsets", [(0, 4, 4), (0, 6, 6), (-1, 4, 4), (0, -1, 5), (9, 5, 5)])
+def test_a_server_that_takes_fewer_bytes_is_no_success(
+    socket_path: Path, offsets: tuple[int, ...]
+) -> None:
+    write = taking(*offsets)
+    with (
+        lying(socket_path, Status=absent, Abort=absent, Write=write, Info=info()) as store,
+        pytest.raises(contentdb.ContentDBError),
+    ):
+        store.add(b"hello")
+
+
+def test_a_commit_of_other_content_is_no_success(socket_path: Path) -> None:
+    write = taking(0, 5, 5, digest=OTHER)
+    with (
+        lying(socket_path, Status=absent, Abort=absent, Write=write, Info=info()) as store,
+        pytest.raises(contentdb.ContentDBError),
+    ):
+        store.add(b"hello", expected=HELLO)
+
+
+def request_threads() -> int:
+    """How many threads of gRPC's take requests from a writer's queue."""
+    gc.collect()
+    stacks = map(traceback.extract_stack, sys._current_frames().values())
+    return sum(any("consume_request" in frame.name for frame in stack) for stack in stacks)
+
+
+def await_no_request_threads() -> None:
+    while request_threads():
+        time.sleep(0.01)
+
+
+def test_a_writer_that_was_never_made_leaves_no_thread(socket_path: Path) -> None:
+    with lying(socket_path, Status=absent, Write=taking(0, digest="")) as store:
+        for _ in range(3):
+            with pytest.raises(contentdb.StoreError):
+                store.writer("r")
+        await_no_request_threads()
+
+
+def test_a_forgotten_writer_leaves_no_thread_and_no_ref(served: Path) -> None:
+    with connect(str(served)) as store:
+        store.writer("r").write(b"hel")
+        await_no_request_threads()
+        with store.writer("r", wait=True) as writer:
+            assert writer.offset == 3
+
+
+def test_few_pieces_are_under_way_at_once(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large buffer is not copied whole."""
+    with connect(str(served)) as store, store.writer("r") as writer:
+        queue, answer = writer._requests, writer._answer
+        under_way = [0]
+
+        class Counting:
+            def put(self, request: Any) -> None:  # noqa: ANN401 - or None
+                under_way.append(under_way[-1] + 1)
+                queue.put(request)
+
+        def answered() -> wire.WriteContentResponse:
+            under_way.append(under_way[-1] - 1)
+            return answer()
+
+        monkeypatch.setattr(writer, "_requests", Counting())
+        monkeypatch.setattr(writer, "_answer", answered)
+        assert writer.write(bytes(64 * 1024 * 1024)) == writer.offset == 64 * 1024 * 1024
+        assert 1 < max(under_way) <= 8
+
+
+@pytest.mark.parametrize(
+    "trailer",
+    [
+        b"5",
+        b"null",
+        b"\xff",
+        b"[" * 7000,
+        b"[1, 2, 3]",
+        b'{"a": 1, "b": 2, "c": 3}',
+        b'[["x"], "t", {}]',
+        b'["StoreError", 5, {"args": 1}]',
+        b'["ContentDBError", "x", {"__class__": 1, "args": 5}]',
+        *(f'["{name}", "x", {{}}]'.encode() for name in contentdb.errors.__all__),
+        b'["NotFoundError", "x", {"digest": 5, "ref": []}]',
+    ],
+)
+def test_an_error_that_cannot_be_is_an_error_of_ours(socket_path: Path, trailer: bytes) -> None:
+    def refuse(_request: object, context: grpc.ServicerContext) -> None:
+        context.set_trailing_metadata((("contentdb-error-bin", trailer),))
+        context.abort(grpc.StatusCode.NOT_FOUND, "x")
+
+    with (
+        lying(socket_path, Info=refuse) as store,
+        pytest.raises(contentdb.ContentDBError) as caught,
+    ):
+        store.info(HELLO)
+    for kind in type(caught.value).__mro__:
+        _, _, attributes = (kind.__doc__ or "").partition("Attribute")
+        for name in re.findall("``([a-z_]+)``", attributes):
+            assert hasattr(caught.value, name), name
+    if isinstance(caught.value, contentdb.NotFoundError):
+        assert caught.value.digest == HELLO
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("ref r locked: unavailable", contentdb.RefLockedError),
+        ("ref r locked for 1.5s (since 2026-01-01): unavailable", contentdb.RefLockedError),
+        ("failed to connect; last error: unix:/run/locked/s: gone", contentdb.StoreError),
+        ("ref r locked: unavailable: no", contentdb.StoreError),
+    ],
+)
+def test_only_a_held_ref_is_a_held_ref(
+    socket_path: Path, text: str, kind: type[contentdb.ContentDBError]
+) -> None:
+    def refuse(_request: object, context: grpc.ServicerContext) -> None:
+        context.abort(grpc.StatusCode.UNAVAILABLE, text)
+
+    with lying(socket_path, Status=refuse) as store, pytest.raises(kind):
+        store.status("r")
+
+
+@pytest.mark.parametrize("char", ["x", "\N{SNOWMAN}", '"'])
+def test_a_long_text_does_not_cost_the_status(channel: Channel, served: Path, char: str) -> None:
+    long = char * (4096 // len(char.encode()))
+    with pytest.raises(grpc.RpcError) as caught:
+        channel.status(wire.StatusRequest(ref=long))
+    error: Any = caught.value
+    assert error.code() is grpc.StatusCode.NOT_FOUND
+    with connect(str(served)) as store:
+        with pytest.raises(contentdb.NotFoundError) as missing:
+            store.status(long)
+        assert missing.value.ref == long
+        with pytest.raises(contentdb.InvalidFilterError):
+            next(store.walk(f"{char * 20_000}=="))
