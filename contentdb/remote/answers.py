@@ -61,4 +61,6 @@ def _by_code(
         return make(digest, text)
     if code is grpc.StatusCode.UNAVAILABLE:  # gRPC tells the whole way to it, then the reason
         return errors.StoreError("remote store", f"nobody answers: {text.rpartition('rror: ')[2]}")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.StoreError("remote store", "nobody answers: it took too long")
     return errors.StoreError("remote store", f"{code.name}: {text}")

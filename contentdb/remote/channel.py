@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 import grpc
 
-from contentdb.errors import InvalidArgumentError
+from contentdb.errors import InvalidArgumentError, StorageError, StoreClosedError
 from contentdb.server.content_pb2_grpc import ContentStub
 from contentdb.server.namespaces import HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from contentdb.server import content_pb2 as wire
@@ -20,6 +20,16 @@ __all__ = ["Channel", "Credentials", "Stream"]
 
 _MESSAGE_BYTES: Final = 16 * 1024 * 1024
 
+_PATIENCE_S: Final = 120.0
+"""How long a call may take that is one question and one answer."""
+_KEEPALIVE_MS: Final = 310_000
+_KEEPALIVE_TIMEOUT_MS: Final = 20_000
+"""After so long a silence a server is asked for a sign of life, and given so long to send it.
+
+grpc-go, and so containerd, ends a connection that asks more often than every 5 minutes.
+"""
+
+T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -52,57 +62,72 @@ class Channel:
     """One connection to a content service, shared by threads."""
 
     def __init__(self, address: str, namespace: str, credentials: Credentials | None) -> None:
+        self._address = address
+        self._closed = False
         self._channel = _open(address, credentials)
         self._stub = ContentStub(self._channel)
         self._metadata = ((HEADER, namespace),)
 
     def info(self, request: wire.InfoRequest) -> wire.InfoResponse:
         """Ask for one blob's Info."""
-        return self._stub.Info(request, metadata=self._metadata)
+        return self._call(self._stub.Info, request, timeout=_PATIENCE_S)
 
     def update(self, request: wire.UpdateRequest) -> wire.UpdateResponse:
         """Change labels."""
-        return self._stub.Update(request, metadata=self._metadata)
+        return self._call(self._stub.Update, request, timeout=_PATIENCE_S)
 
     def list_content(self, request: wire.ListContentRequest) -> Iterator[wire.ListContentResponse]:
         """List blobs."""
-        return self._stub.List(request, metadata=self._metadata)
+        return self._call(self._stub.List, request)
 
     def delete(self, request: wire.DeleteContentRequest) -> None:
         """Remove a blob."""
-        self._stub.Delete(request, metadata=self._metadata)
+        self._call(self._stub.Delete, request, timeout=_PATIENCE_S)
 
     def read(self, request: wire.ReadContentRequest) -> Stream[wire.ReadContentResponse]:
         """Read a range."""
-        return self._stub.Read(request, metadata=self._metadata)
+        return self._call(self._stub.Read, request)
 
     def status(self, request: wire.StatusRequest) -> wire.StatusResponse:
         """Ask for one ingest's Status."""
-        return self._stub.Status(request, metadata=self._metadata)
+        return self._call(self._stub.Status, request, timeout=_PATIENCE_S)
 
     def list_statuses(self, request: wire.ListStatusesRequest) -> wire.ListStatusesResponse:
         """List ingests."""
-        return self._stub.ListStatuses(request, metadata=self._metadata)
+        return self._call(self._stub.ListStatuses, request, timeout=_PATIENCE_S)
 
     def write(
         self, requests: Iterator[wire.WriteContentRequest]
     ) -> Stream[wire.WriteContentResponse]:
         """Begin or resume an ingest."""
-        return self._stub.Write(requests, metadata=self._metadata)
+        return self._call(self._stub.Write, requests)
 
     def abort(self, request: wire.AbortRequest) -> None:
         """Drop an ingest."""
-        self._stub.Abort(request, metadata=self._metadata)
+        self._call(self._stub.Abort, request, timeout=_PATIENCE_S)
 
     def close(self) -> None:
         """Disconnect; twice is harmless."""
+        self._closed = True
         self._channel.close()
+
+    def _call(self, rpc: Callable[..., T], request: object, *, timeout: float | None = None) -> T:
+        try:
+            return rpc(request, metadata=self._metadata, timeout=timeout)
+        except ValueError as error:
+            if not self._closed:
+                raise
+            raise StoreClosedError(self._address) from error
 
 
 def _open(address: str, credentials: Credentials | None) -> grpc.Channel:
     options = (
         ("grpc.max_receive_message_length", _MESSAGE_BYTES),
         ("grpc.max_send_message_length", _MESSAGE_BYTES),
+        ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
+        ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),  # else the former counts for nothing
+        ("grpc.http2.max_pings_without_data", 0),  # 0 is no limit: a stream may wait for long
     )
     path = address.removeprefix("unix://").removeprefix("unix:")
     if "/" in path or path != address:
@@ -114,8 +139,15 @@ def _open(address: str, credentials: Credentials | None) -> grpc.Channel:
             "authority, or the path of a unix socket"
         )
     chain = grpc.ssl_channel_credentials(
-        root_certificates=credentials.authority.read_bytes(),
-        private_key=credentials.key.read_bytes(),
-        certificate_chain=credentials.certificate.read_bytes(),
+        root_certificates=_read(credentials.authority),
+        private_key=_read(credentials.key),
+        certificate_chain=_read(credentials.certificate),
     )
     return grpc.secure_channel(address, chain, options)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError.of("read", path, error) from error

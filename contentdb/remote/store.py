@@ -20,7 +20,9 @@ from contentdb.errors import (
     ContentDBError,
     CorruptBlobError,
     FailedPreconditionError,
+    InvalidArgumentError,
     InvalidFieldError,
+    InvalidFilterError,
     NotFoundError,
     RefLockedError,
     StorageError,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["RemoteStore", "connect"]
 
 _RETRY_S: Final = 0.02
+_LINKS: Final = ("reflink", "hardlink", "copy")
 _SORTS: Final = {
     "digest": lambda info: info.digest,
     "size": lambda info: (info.size, info.digest),
@@ -105,10 +108,9 @@ class RemoteStore:
     def export(self, digest: str, path: str | PathLike[str], *, link: str = "copy") -> Path:
         """Write a blob to a path here, verified, whole or not at all; gives the path.
 
-        It replaces what is there. Not synced. A ``reflink`` becomes a copy.
+        It replaces what is there. Not synced. Every ``link`` becomes a copy.
         """
-        if link == "hardlink":
-            raise FailedPreconditionError(f"a hard link does not reach {self.address}: use copy")
+        _check_link(link)
         with self.open(digest) as reader:
             return save(reader, Path(path))
 
@@ -174,9 +176,13 @@ class RemoteStore:
         labels: Mapping[str, str] | None = None,
         link: str = "copy",
     ) -> Info:
-        """Store content without a ref, whether it was there already or not; always by copy."""
-        if link != "copy":
-            raise FailedPreconditionError(f"a {link} does not reach {self.address}: use copy")
+        """Store content without a ref, whether it was there already or not.
+
+        A ``reflink`` or a ``hardlink`` becomes a copy; ``move`` is refused.
+        """
+        _check_link(link, "move")
+        if link == "move":
+            raise FailedPreconditionError(f"a move does not reach {self.address}: use copy")
         if isinstance(source, PathLike):
             try:
                 with Path(source).open("rb") as file:
@@ -226,8 +232,9 @@ class RemoteStore:
 
     def statuses(self, *filters: str) -> Iterator[Status]:
         """Those that any of the filters selects, by ref."""
+        request = wire.ListStatusesRequest(filters=_checked(filters))
         with told():
-            answer = self._channel.list_statuses(wire.ListStatusesRequest(filters=filters))
+            answer = self._channel.list_statuses(request)
         return iter(sorted(map(as_status, answer.statuses), key=lambda status: status.ref))
 
     def abort(self, ref: str) -> None:
@@ -280,9 +287,15 @@ class RemoteStore:
         key = _SORTS.get(sort.removeprefix("-"))
         if key is None:
             raise InvalidFieldError(sort, f"sort by one of {', '.join(_SORTS)}")
+        behind = None if after is None else Digest(after)
+        if behind is not None and sort != "digest":
+            raise InvalidArgumentError(
+                f"after pages in digest order; leave it out to sort by {sort!r:.80}"
+            )
+        if limit is not None and limit < 0:
+            raise InvalidArgumentError(f"a limit is 0 or more, not {limit}")
         infos = self._list(filters)
-        if after is not None:
-            behind = Digest(after)
+        if behind is not None:
             infos = (info for info in infos if info.digest > behind)
         if sort != "digest":
             infos = iter(sorted(infos, key=key, reverse=sort.startswith("-")))
@@ -290,7 +303,8 @@ class RemoteStore:
 
     def _list(self, filters: Sequence[str]) -> Iterator[Info]:
         """Begin a listing; its first page is here on return, so that it is as of now."""
-        stream = iter(self._channel.list_content(wire.ListContentRequest(filters=filters)))
+        request = wire.ListContentRequest(filters=_checked(filters))
+        stream = iter(self._channel.list_content(request))
 
         def page() -> Iterator[Info]:
             with told():
@@ -349,3 +363,19 @@ class RemoteStore:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _check_link(link: str, *more: str) -> None:
+    if link not in {*_LINKS, *more}:
+        raise InvalidArgumentError(f"link is one of {', '.join((*_LINKS, *more))}, not {link!r}")
+
+
+def _checked(filters: Sequence[str]) -> Sequence[str]:
+    """What a filter says is read by the server; here it must be text that the wire can carry."""
+    for text in filters:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            reason = "no field holds what is not Unicode"
+            raise InvalidFilterError(text, error.start, reason) from error
+    return filters
