@@ -30,6 +30,8 @@ class OpenBlobs:
 
     def __init__(self) -> None:
         self._readers: dict[tuple[Store, str], tuple[BlobReader, float]] = {}
+        self._forgotten = 0
+        """How often one was forgotten: what was opened before that may be deleted by now."""
         self._lock = Lock()
         self._timer: Timer | None = None
 
@@ -39,8 +41,11 @@ class OpenBlobs:
         found = self._readers.get(key)
         if found is not None and now - found[1] < TRUST_S:
             return found[0]
+        forgotten = self._forgotten
         reader = store.open(Digest(digest), verify=False)
         with self._lock:
+            if forgotten != self._forgotten:
+                return reader
             if len(self._readers) >= _KEPT:
                 self._readers.clear()
             self._readers[key] = (reader, now)
@@ -53,6 +58,7 @@ class OpenBlobs:
     def forget(self, store: Store, digest: str) -> None:
         """Open the blob anew at the next call."""
         with self._lock:
+            self._forgotten += 1
             self._readers.pop((store, digest), None)
 
     def clear(self) -> None:

@@ -167,7 +167,7 @@ class _Call:
         self._service.metrics.began(self._rpc.name)
         try:
             return self._service.enter(self._rpc, self._context, self._undo)
-        except (ContentDBError, Refusal) as error:
+        except Exception as error:
             self.__exit__(type(error), error, None)
             raise  # not reached: the call was aborted
 

@@ -16,6 +16,7 @@ from contentdb.server.openblobs import OpenBlobs
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from contentdb.reader import BlobReader
     from contentdb.remote.channel import Channel
 
 
@@ -60,6 +61,27 @@ def test_what_nobody_uses_is_closed(tmp_path: Path) -> None:
         del reader
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(number)
+
+
+def test_what_was_opened_before_a_delete_is_not_kept_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contentdb.open(tmp_path / "store") as store:
+        digest = store.add(b"hello").digest
+        blobs = OpenBlobs()
+        opened = store.open
+
+        def open_and_be_late(digest: str, *, verify: bool = True) -> BlobReader:
+            reader = opened(digest, verify=verify)
+            store.delete(digest)
+            blobs.forget(store, digest)
+            return reader
+
+        monkeypatch.setattr(store, "open", open_and_be_late)
+        blobs.reader(store, digest)
+        monkeypatch.undo()
+        with pytest.raises(contentdb.NotFoundError):
+            blobs.reader(store, digest)
 
 
 @pytest.mark.parametrize("offset", [0, 1, 127, 128, 1 << 20, 1 << 40])

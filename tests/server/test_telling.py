@@ -12,11 +12,15 @@ import pytest
 import contentdb
 from contentdb.remote import connect
 from contentdb.server.daemon import Server
+from contentdb.server.limits import Limits
 from contentdb.server.logs import JsonLines
 from contentdb.server.metrics import Prometheus
+from contentdb.server.namespaces import Namespaces
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from contentdb.store import Store
 
 
 def test_calls_are_counted_by_rpc_and_code(tmp_path: Path, socket_path: Path) -> None:
@@ -35,6 +39,31 @@ def test_calls_are_counted_by_rpc_and_code(tmp_path: Path, socket_path: Path) ->
     assert value("contentdb_rpcs_total", {"rpc": "Status", "code": "NOT_FOUND"}) == 2
     assert value("contentdb_rpcs_open", {"rpc": "Write"}) == 0
     assert value("contentdb_rpc_seconds_count", {"rpc": "Write"}) == 1
+
+
+def test_a_call_that_fails_at_the_door_leaves_its_place(
+    tmp_path: Path, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is raised there: else its client could not come in any more, after some of them."""
+    from prometheus_client import CollectorRegistry
+
+    def fail(_namespaces: Namespaces, _name: str) -> Store:
+        raise MemoryError
+
+    registry = CollectorRegistry()
+    limits = Limits(client_calls=1)
+    with Server(tmp_path / "store", limits=limits, metrics=Prometheus(registry)) as server:
+        server.listen_unix(socket_path)
+        server.start()
+        with connect(str(socket_path)) as store:
+            monkeypatch.setattr(Namespaces, "enter", fail)
+            for _ in range(3):
+                with pytest.raises(contentdb.StoreError, match="internal error"):
+                    store.status("r")
+            monkeypatch.undo()
+            with pytest.raises(contentdb.NotFoundError):
+                store.status("r")
+    assert registry.get_sample_value("contentdb_rpcs_open", {"rpc": "Status"}) == 0
 
 
 def test_metrics_are_served(free_port: int) -> None:
