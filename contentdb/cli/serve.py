@@ -15,6 +15,7 @@ from contentdb.cli.session import root_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from contentdb.server.addresses import Address
     from contentdb.server.daemon import Server
     from contentdb.server.metrics import Metrics
 
@@ -90,6 +91,7 @@ def serve(  # noqa: PLR0917 - click passes every option by name
                 "--listen takes --tls-key, --tls-cert and --tls-client-ca: "
                 "over TCP both sides show certificates"
             )
+        _address("--listen", listen)
         tls = Tls(tls_key, tls_cert, tls_client_ca)
     log_to_stderr(level=log_level, as_json=log_json)
     server = Server(
@@ -116,13 +118,27 @@ def serve(  # noqa: PLR0917 - click passes every option by name
         server.stop(grace_s=grace)
 
 
-def _metrics(address: str) -> Metrics:
+def _address(option: str, text: str) -> Address:
+    from contentdb.server.addresses import Address
+
+    try:
+        return Address.parse(text)
+    except ValueError as error:
+        raise click.UsageError(f"{option} takes HOST:PORT, not {text}: {error}") from error
+
+
+def _metrics(text: str) -> Metrics:
     from contentdb.server.metrics import serve_metrics
 
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        raise click.UsageError(f"--metrics takes HOST:PORT, not {address}")
-    return serve_metrics(host, int(port))
+    address = _address("--metrics", text)
+    try:
+        return serve_metrics(address.host, address.port)
+    except ImportError as error:
+        raise click.ClickException(
+            f"--metrics needs the extra: pip install 'contentdb[metrics]' ({error})"
+        ) from error
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {text}: {error.strerror or error}") from error
 
 
 def _run(server: Server, places: list[str]) -> None:

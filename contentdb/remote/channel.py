@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 import grpc
 
 from contentdb.errors import InvalidArgumentError, StorageError, StoreClosedError
+from contentdb.server.addresses import unix_target
 from contentdb.server.content_pb2_grpc import ContentStub
 from contentdb.server.namespaces import HEADER
 
@@ -132,7 +133,7 @@ def _open(address: str, credentials: Credentials | None) -> grpc.Channel:
     path = address.removeprefix("unix://").removeprefix("unix:")
     if "/" in path or path != address:
         authority = ("grpc.default_authority", "localhost")  # Go refuses what gRPC makes of a path
-        return grpc.insecure_channel(f"unix:{path}", (*options, authority))
+        return grpc.insecure_channel(unix_target(path), (*options, authority))
     if credentials is None:
         raise InvalidArgumentError(
             f"{address} is reached over TCP, which takes mutual TLS: give key, certificate and "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
@@ -12,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 import contentdb
 from contentdb.server import version_pb2
+from contentdb.server.addresses import Address, unix_target
 from contentdb.server.guard import SocketGuard
 from contentdb.server.limits import Limits
 from contentdb.server.metrics import Metrics, NoMetrics
@@ -100,26 +102,25 @@ class Server:
         self._guards.append(guard)
         mask = os.umask(0o177)
         try:
-            self._listen(f"unix:{guard.path}", None)
+            self._listen(str(guard.path), unix_target(guard.path), None)
         finally:
             os.umask(mask)
 
     def listen_tls(self, address: str, tls: Tls) -> int:
         """Listen on ``HOST:PORT`` with mutual TLS; returns the port, for 0 is any."""
-        credentials = grpc.ssl_server_credentials(
-            [(tls.key.read_bytes(), tls.certificate.read_bytes())],
-            root_certificates=tls.client_authority.read_bytes(),
-            require_client_auth=True,
-        )
-        return self._listen(address, credentials)
+        try:
+            place = str(Address.parse(address))
+        except ValueError as error:
+            raise ListenError(address, str(error)) from error
+        return self._listen(address, place, _credentials(address, tls))
 
-    def _listen(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
+    def _listen(self, shown: str, place: str, credentials: grpc.ServerCredentials | None) -> int:
         try:
             if credentials is None:
-                return self._server.add_insecure_port(address)
-            return self._server.add_secure_port(address, credentials)
+                return self._server.add_insecure_port(place)
+            return self._server.add_secure_port(place, credentials)
         except RuntimeError as error:
-            raise ListenError(address, "it is in use, or no address of this machine") from error
+            raise ListenError(shown, "it is in use, or no address of this machine") from error
 
     def start(self) -> None:
         """Begin to serve."""
@@ -153,6 +154,26 @@ class Server:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _credentials(address: str, tls: Tls) -> grpc.ServerCredentials:
+    """Try the files with OpenSSL, since gRPC would not tell them from an address in use."""
+    try:
+        trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trial.load_cert_chain(tls.certificate, tls.key, password="")
+    except OSError as error:
+        files = f"the certificate {tls.certificate} with the key {tls.key}"
+        raise ListenError(address, f"cannot use {files}: {error}") from error
+    try:
+        trial.load_verify_locations(tls.client_authority)
+    except OSError as error:
+        reason = f"cannot use the certificates {tls.client_authority}: {error}"
+        raise ListenError(address, reason) from error
+    return grpc.ssl_server_credentials(
+        [(tls.key.read_bytes(), tls.certificate.read_bytes())],
+        root_certificates=tls.client_authority.read_bytes(),
+        require_client_auth=True,
+    )
 
 
 def _options(limits: Limits) -> tuple[tuple[str, int], ...]:

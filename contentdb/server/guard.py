@@ -23,6 +23,8 @@ __all__ = ["SocketError", "SocketGuard"]
 _PATH_BYTES: Final = 107
 """What fits into `sockaddr_un` (unix(7)), but for the closing NUL."""
 
+_PROBE_S: Final = 5.0
+
 
 class SocketError(Exception):
     """The path cannot be listened on. Attributes: ``path``, ``reason``."""
@@ -115,9 +117,14 @@ def _remove_stale(path: Path) -> None:
     if not stat.S_ISSOCK(found.st_mode):
         raise SocketError(path, "something that is no socket is there; it was left alone")
     with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(_PROBE_S)
         try:
             probe.connect(str(path))
         except ConnectionRefusedError:
-            path.unlink()
+            path.unlink(missing_ok=True)
             return
+        except (TimeoutError, BlockingIOError):  # alive, with more callers than it takes
+            pass
+        except OSError as error:
+            raise SocketError(path, f"cannot tell what is there: {error.strerror}") from error
     raise SocketError(path, "another server is listening there")

@@ -48,6 +48,25 @@ def test_a_live_socket_without_our_lock_is_refused(socket_path: Path) -> None:
         assert socket_path.exists()
 
 
+def test_a_server_that_takes_no_more_callers_is_alive(socket_path: Path) -> None:
+    socket_path.parent.mkdir(0o700)
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as caller:
+        busy.bind(str(socket_path))
+        busy.listen(0)
+        caller.connect(str(socket_path))
+        with pytest.raises(SocketError, match="another server"):
+            SocketGuard(socket_path)
+
+
+def test_a_socket_of_another_kind_is_left_alone(socket_path: Path) -> None:
+    socket_path.parent.mkdir(0o700)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(socket_path))
+        with pytest.raises(SocketError, match="cannot tell"):
+            SocketGuard(socket_path)
+    assert socket_path.exists()
+
+
 def test_a_stale_socket_is_replaced(socket_path: Path) -> None:
     socket_path.parent.mkdir(0o700)
     with socket.socket(socket.AF_UNIX) as dead:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,10 +16,15 @@ from click.testing import CliRunner
 import contentdb
 from contentdb.cli.app import contentdb as command
 from contentdb.remote import connect
+from contentdb.server.addresses import Address
+from contentdb.server.daemon import Server
 from contentdb.server.guard import SocketGuard
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+LISTEN = ("--tls-key", __file__, "--tls-cert", __file__, "--tls-client-ca", __file__, "--listen")
 
 
 def serve(root: Path, socket_path: Path, *more: str) -> subprocess.Popen[str]:
@@ -122,6 +128,9 @@ def test_it_tells_of_each_call(tmp_path: Path, socket_path: Path, free_port: int
         ([], "give --socket PATH, --listen HOST:PORT, or both"),
         (["--listen", "localhost:0"], "--listen takes --tls-key"),
         (["--socket", "s", "--metrics", "9000"], "--metrics takes HOST:PORT"),
+        (["--socket", "s", "--metrics", "localhost:99999"], "a port is 0 to 65535"),
+        ([*LISTEN, "localhost:70000"], "a port is 0 to 65535"),
+        ([*LISTEN, "localhost"], "--listen takes HOST:PORT"),
     ],
 )
 def test_options_that_cannot_be_right_are_usage(
@@ -131,3 +140,42 @@ def test_options_that_cannot_be_right_are_usage(
     assert result.exit_code == 2
     assert told in result.output
     assert not list(tmp_path.iterdir())
+
+
+def refused(root: Path, *words: str) -> str:
+    result = CliRunner().invoke(command, ["--root", str(root), "serve", "--socket", "s", *words])
+    assert result.exit_code == 1
+    assert not root.exists()
+    return result.output
+
+
+def test_an_address_of_the_metrics_that_is_in_use_is_named(tmp_path: Path, free_port: int) -> None:
+    with socket.create_server(("localhost", free_port)):
+        told = refused(tmp_path / "store", "--metrics", f"localhost:{free_port}")
+    assert f"cannot listen on localhost:{free_port}: Address already in use" in told
+
+
+def test_metrics_without_their_extra_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client", None)
+    told = refused(tmp_path / "store", "--metrics", "localhost:0")
+    assert "--metrics needs the extra: pip install 'contentdb[metrics]'" in told
+
+
+def test_metrics_listen_on_ipv6() -> None:
+    assert Address.parse("[::1]:9191") == ("::1", 9191)
+    assert str(Address("::1", 9191)) == "[::1]:9191"
+
+
+@pytest.mark.parametrize("name", ["a%41b", "a%zz", "a b?c#d", "\N{SNOWMAN}", "%"])
+def test_a_socket_may_have_any_name(tmp_path: Path, socket_path: Path, name: str) -> None:
+    path = socket_path.parent / name
+    with Server(tmp_path / "store") as server:
+        server.listen_unix(path)
+        server.start()
+        assert path.is_socket()
+        for address in (str(path), f"unix:{path}"):
+            with connect(address) as store:
+                assert store.add(b"hello").size == 5
+    assert not path.exists()

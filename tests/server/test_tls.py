@@ -83,6 +83,21 @@ def test_the_commands_do_it_too(ours: Path, tmp_path: Path) -> None:
     assert listed.output.strip() == contentdb.Digest.of(b"hello")
 
 
+@pytest.mark.parametrize("junk", ["server.key", "server.pem", "ca.pem"])
+def test_files_that_cannot_be_used_are_named(ours: Path, tmp_path: Path, junk: str) -> None:
+    (ours / junk).write_text("junk")
+    tls = Tls(ours / "server.key", ours / "server.pem", ours / "ca.pem")
+    with Server(tmp_path / "store") as server, pytest.raises(ListenError, match=junk):
+        server.listen_tls("localhost:0", tls)
+
+
+@pytest.mark.parametrize("text", ["localhost:70000", "localhost", ":7000", "::1:7000", "h:-1"])
+def test_an_address_that_cannot_be_is_refused(ours: Path, tmp_path: Path, text: str) -> None:
+    tls = Tls(ours / "server.key", ours / "server.pem", ours / "ca.pem")
+    with Server(tmp_path / "store") as server, pytest.raises(ListenError, match=r"HOST:PORT|65535"):
+        server.listen_tls(text, tls)
+
+
 def test_a_stranger_is_not(address: str, ours: Path, tmp_path: Path) -> None:
     other = authority(tmp_path / "other")
     for key in (credentials(other, ours), credentials(ours, other)):
