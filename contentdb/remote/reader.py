@@ -46,9 +46,9 @@ class RemoteReader(io.RawIOBase):
     def _fill(self) -> None:
         if self._stream is None:
             return
-        with told(digest=self.digest):
-            message = next(self._stream, None)
-        self._rest = memoryview(b"" if message is None else message.data)
+        with told(digest=self.digest):  # a message may be empty without being the last
+            data = next((one.data for one in self._stream if one.data), b"")
+        self._rest = memoryview(data)
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Fill a buffer; the read that reaches the end raises if the bytes are not the blob's."""

@@ -30,7 +30,7 @@ from contentdb.errors import (
 from contentdb.labels import check_labels, keys_of_fields
 from contentdb.layout import DEFAULT_NAMESPACE, check_namespace, check_ref
 from contentdb.remote.answers import told
-from contentdb.remote.believing import as_info, as_status
+from contentdb.remote.believing import as_info, as_status, nonsense
 from contentdb.remote.channel import Channel, Credentials
 from contentdb.remote.exporting import save
 from contentdb.remote.ingesting import fill
@@ -166,6 +166,8 @@ class RemoteStore:
                 return fill(writer, source, total=total, expected=expected, labels=labels)
         except AlreadyExistsError as error:
             self._forget(ref)  # an ingest of what is stored has nothing left to do
+            if expected not in {None, error.digest}:
+                raise nonsense(f"{error.digest} where {expected} was expected") from error
             return self.info(error.digest)
 
     def add(
@@ -306,18 +308,18 @@ class RemoteStore:
         request = wire.ListContentRequest(filters=_checked(filters))
         stream = iter(self._channel.list_content(request))
 
-        def page() -> Iterator[Info]:
-            with told():
-                message = next(stream, None)
-            return iter(()) if message is None else map(as_info, message.info)
+        def page() -> list[Info]:
+            with told():  # a message may be empty without being the last
+                infos = next((one.info for one in stream if one.info), ())
+            return list(map(as_info, infos))
 
         first = page()
 
         def pages() -> Iterator[Info]:
-            infos = list(first)
+            infos = first
             while infos:
                 yield from infos
-                infos = list(page())
+                infos = page()
 
         return pages()
 

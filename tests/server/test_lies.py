@@ -17,6 +17,7 @@ import contentdb
 from contentdb.digest import Digest
 from contentdb.remote import connect
 from contentdb.server import content_pb2 as wire
+from contentdb.server.statuses import pack
 from tests.server.lying import lying
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def test_no_more_is_read_than_the_blob_has(socket_path: Path) -> None:
 
 
 def test_the_same_bytes_in_pieces_are_the_blob(socket_path: Path) -> None:
-    with lying(socket_path, Info=info(), Read=data(b"hel", b"lo")) as store:
+    with lying(socket_path, Info=info(), Read=data(b"", b"hel", b"", b"lo")) as store:
         assert store.read(HELLO) == b"hello"
         with store.open(HELLO) as reader:
             assert reader.seek(9) == 9
@@ -164,6 +165,31 @@ def test_a_commit_of_other_content_is_no_success(socket_path: Path) -> None:
         pytest.raises(contentdb.ContentDBError),
     ):
         store.add(b"hello", expected=HELLO)
+
+
+def test_other_content_that_is_stored_is_no_success(socket_path: Path) -> None:
+    def stored(_requests: object, context: grpc.ServicerContext) -> None:
+        trailer = pack("AlreadyExistsError", "it is stored", {"digest": OTHER})
+        context.set_trailing_metadata((("contentdb-error-bin", trailer),))
+        context.abort(grpc.StatusCode.ALREADY_EXISTS, "it is stored")
+
+    other = info(digest=OTHER)
+    with (
+        lying(socket_path, Status=absent, Abort=absent, Write=stored, Info=other) as store,
+        pytest.raises(contentdb.StoreError, match="was expected"),
+    ):
+        store.add(b"hello", expected=HELLO)
+
+
+def test_a_listing_goes_on_behind_an_empty_message(socket_path: Path) -> None:
+    def listed(_request: object, _context: object) -> Iterator[wire.ListContentResponse]:
+        for digest in (HELLO, None, OTHER):
+            one = [] if digest is None else [wire.Info(digest=digest)]
+            yield wire.ListContentResponse()
+            yield wire.ListContentResponse(info=one)
+
+    with lying(socket_path, List=listed) as store:
+        assert [one.digest for one in store.walk()] == [HELLO, OTHER]
 
 
 def request_threads() -> int:
