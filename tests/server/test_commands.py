@@ -10,6 +10,8 @@ from click.testing import CliRunner
 import contentdb
 from contentdb.cli.app import contentdb as command
 from contentdb.digest import Digest
+from tests.hostile.server import Image, sha
+from tests.oci.test_layout import write_layout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,6 +99,15 @@ def test_what_would_link_is_a_copy(served: Path, tmp_path: Path) -> None:
         call(served, "export", "--link", link, HELLO, out)
         assert out.read_bytes() == b"hello"
         call(served, "rm", HELLO)
+
+
+def test_image_layouts_go_there_and_back(served: Path, tmp_path: Path) -> None:
+    image = Image()
+    layout = write_layout(tmp_path / "layout")
+    assert sha(image.manifest) in call(served, "import-oci", layout)
+    call(served, "export-oci", tmp_path / "out", sha(image.manifest))
+    for blob in (image.manifest, image.config, image.layer):
+        assert (tmp_path / "out" / "blobs" / "sha256" / sha(blob)[7:]).read_bytes() == blob
 
 
 def test_what_does_not_reach_there_is_refused(served: Path, tmp_path: Path) -> None:
