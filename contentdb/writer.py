@@ -193,6 +193,7 @@ class LocalWriter:
             )
             self._row = self._parts.index.begin(row, redeclare=True)
             self._expected = expected
+            self._algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
 
     # -- the end -----------------------------------------------------------------------------
 

@@ -16,11 +16,11 @@ from contentdb.content import Info, Status, Usage
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
-    AmbiguousDigestError,
     ContentDBError,
     CorruptBlobError,
     FailedPreconditionError,
     InvalidArgumentError,
+    InvalidDigestError,
     InvalidFieldError,
     InvalidFilterError,
     NotFoundError,
@@ -37,6 +37,7 @@ from contentdb.remote.ingesting import fill
 from contentdb.remote.reader import RemoteReader
 from contentdb.remote.writer import RemoteWriter
 from contentdb.server import content_pb2 as wire
+from contentdb.shortening import beginnings, only_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -333,17 +334,12 @@ class RemoteStore:
 
     def resolve(self, prefix: str) -> Digest:
         """The stored digest that begins so, with or without its algorithm."""
-        digests = list(islice(self._matching(prefix), 2))
-        if not digests:
-            raise NotFoundError(digest=prefix)
-        if len(digests) > 1:
-            raise AmbiguousDigestError(prefix, "it fits several blobs")
-        return digests[0]
-
-    def _matching(self, prefix: str) -> Iterator[Digest]:
-        for info in self.walk():
-            if info.digest.startswith(prefix) or info.digest.encoded.startswith(prefix):
-                yield info.digest
+        try:
+            return self.info(Digest(prefix)).digest
+        except InvalidDigestError as error:
+            wanted = tuple(beginnings(prefix, error))
+        found = (info.digest for info in self.walk() if info.digest.startswith(wanted))
+        return only_one(prefix, list(islice(found, 2)))
 
     def usage(self) -> Usage:
         """Count by listing all: the wire has no shorter way."""

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from itertools import chain
+from typing import TYPE_CHECKING
 
-from contentdb.digest import ALGORITHMS, Digest
-from contentdb.errors import (
-    AmbiguousDigestError,
-    InvalidArgumentError,
-    InvalidDigestError,
-    MalformedDigestError,
-    NotFoundError,
-    UnsupportedAlgorithmError,
-)
+from contentdb.digest import Digest
+from contentdb.errors import InvalidArgumentError, InvalidDigestError, NotFoundError
 from contentdb.index import State
 from contentdb.labels import check_labels, keys_of_fields
 from contentdb.publish import looked_up
 from contentdb.recover import finish_delete
 from contentdb.reserve import make_room
+from contentdb.shortening import beginnings, only_one
 from contentdb.store.opened import Opened
 
 if TYPE_CHECKING:
@@ -29,8 +23,6 @@ if TYPE_CHECKING:
     from contentdb.content import Info, Usage
 
 __all__ = ["Managing"]
-
-_PREFIX: Final = re.compile(r"(?:(sha256|sha384|sha512):)?([0-9a-f]{0,128})")
 
 
 class Managing(Opened):
@@ -66,7 +58,8 @@ class Managing(Opened):
             try:
                 digest = Digest(text)
             except InvalidDigestError as error:
-                return self._shortened(text, error)
+                found = map(self._parts.index.shortened, beginnings(text, error))
+                return only_one(text, list(chain.from_iterable(found)))
             return self._listed(digest)
 
     def _listed(self, digest: Digest) -> Digest:
@@ -74,32 +67,6 @@ class Managing(Opened):
         if row is None or row.state == State.TOMBSTONE:
             raise NotFoundError(digest=digest)
         return digest
-
-    def _shortened(self, text: str, error: InvalidDigestError) -> Digest:
-        form = _PREFIX.fullmatch(text)
-        if isinstance(error, UnsupportedAlgorithmError):
-            raise error
-        if form is not None and form[1] and len(form[2]) > ALGORITHMS[form[1]]:
-            raise error
-        if form is None or not form[2]:  # an empty beginning, of a variable that is not set
-            raise MalformedDigestError(
-                text,
-                "a digest, or its beginning, is lower-case hexadecimal, "
-                "perhaps after an algorithm and a colon",
-            )
-        algorithms = [form[1]] if form[1] else list(ALGORITHMS)
-        found = [
-            digest
-            for algorithm in algorithms
-            for digest in self._parts.index.shortened(f"{algorithm}:{form[2]}")
-        ]
-        if not found:
-            raise NotFoundError(digest=text)
-        if len(found) > 1:
-            raise AmbiguousDigestError(
-                text, f"{found[0]} and {found[1]} begin so; write more of it"
-            )
-        return found[0]
 
     def update(
         self, digest: str, labels: Mapping[str, str], *, fields: Sequence[str] | None = None

@@ -122,3 +122,15 @@ def test_a_stream_of_a_server_that_stands_still_ends(
             writer.write(b"hello")
     server.kill()
     server.communicate()
+
+
+def test_a_shortened_digest_means_what_it_means_at_hand(served: Path) -> None:
+    with connect(str(served)) as store:
+        digest = store.add(b"content").digest
+        for text in (digest, digest[:9], digest.encoded[:4]):
+            assert store.resolve(text) == digest
+        for text in ("", "s", "sha256:", "md5:abc", "zz"):
+            with pytest.raises(contentdb.InvalidDigestError):
+                store.resolve(text)
+        with pytest.raises(contentdb.NotFoundError):
+            store.resolve("sha512:0")
