@@ -29,7 +29,16 @@ if TYPE_CHECKING:
     from contentdb.files import Directory
     from contentdb.parts import Parts
 
-__all__ = ["LINKS", "Link", "Temporary", "add_bytes", "add_path", "add_stream", "candidate_of"]
+__all__ = [
+    "LINKS",
+    "Link",
+    "Temporary",
+    "add_bytes",
+    "add_path",
+    "add_stream",
+    "candidate_of",
+    "check_link",
+]
 
 Link = Literal["reflink", "hardlink", "copy", "move"]
 LINKS: Final = ("reflink", "hardlink", "copy", "move")
@@ -168,8 +177,6 @@ def add_path(
     link: Link,
 ) -> Info:
     """Store a file: its blocks or the file itself are taken over where the filesystem allows."""
-    if link not in LINKS:
-        raise InvalidArgumentError(f"link is one of {', '.join(LINKS)}, not {link!r}")
     if link in {"hardlink", "move"}:
         _check_outside(parts, os.fspath(source))
     fd = open_source(source)
@@ -186,6 +193,12 @@ def add_path(
         return info
     finally:
         files.let_go(fd)
+
+
+def check_link(link: str) -> None:
+    """Raise `InvalidArgumentError` unless there is such a way in."""
+    if link not in LINKS:
+        raise InvalidArgumentError(f"link is one of {', '.join(LINKS)}, not {link!r}")
 
 
 def _check_outside(parts: Parts, path: str) -> None:

@@ -31,8 +31,8 @@ __all__ = ["begin", "check_total", "forget_beyond", "ref_locked"]
 
 def check_total(total: int | None) -> int | None:
     """Return a declared size in bytes, or raise `InvalidArgumentError`."""
-    if total is not None and not 0 <= total < 1 << 63:
-        raise InvalidArgumentError(f"a size is 0 or more bytes and less than 2**63, not {total}")
+    if total is not None and not (0 <= total < 1 << 63 and total == int(total)):
+        raise InvalidArgumentError("a size is a whole number of bytes from 0 to 2**63 - 1")
     return total
 
 

@@ -120,8 +120,11 @@ def _open_or_read(within: Directory, name: str, flags: int) -> int:
     """A commit that was cut off leaves a file that only its reader may open; it locks as well."""
     try:
         return files.open_file(within, name, flags)
-    except PermissionError:
-        return files.open_file(within, name, os.O_RDONLY)
+    except PermissionError as refused:
+        try:
+            return files.open_file(within, name, os.O_RDONLY)
+        except FileNotFoundError:  # it is the directory that must not be written to
+            raise refused from None
 
 
 def is_ours_to_write(fd: int) -> bool:

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,6 +19,7 @@ from contentdb import (
     IndexDamagedError,
     NewerStoreError,
     NotAStoreError,
+    files,
 )
 from contentdb.layout import blob_path, ingest_name
 from tests.fixtures import Child, tree
@@ -383,3 +384,32 @@ def test_a_sweep_takes_a_name_that_is_no_text(store: contentdb.Store, root: Path
     strange.touch(0o600)
     list(store.sweep(older_than=0))
     assert not strange.exists()
+
+
+def test_a_directory_that_refuses_says_so(
+    store: contentdb.Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may write anywhere, so it is told by the seam."""
+
+    def refuse(within: files.Directory, name: str, flags: int, mode: int = 0o600) -> int:
+        del within, mode
+        raise (
+            PermissionError(13, "Permission denied")
+            if flags & os.O_CREAT
+            else FileNotFoundError(2, "No such file or directory", name)
+        )
+
+    monkeypatch.setattr(files, "open_file", refuse)
+    with pytest.raises(contentdb.StorageError, match="Permission denied"):
+        store.writer("r")
+
+
+@pytest.mark.parametrize("total", [5.5, 10**5000, -1], ids=["broken", "huge", "negative"])
+def test_a_size_is_a_whole_number(store: contentdb.Store, total: Any) -> None:  # noqa: ANN401
+    with pytest.raises(contentdb.InvalidArgumentError, match="whole number"):
+        store.writer("r", total=total)
+
+
+def test_no_such_link_whatever_the_source(store: contentdb.Store) -> None:
+    with pytest.raises(contentdb.InvalidArgumentError, match="link is one of"):
+        store.add(b"content", link="bogus")  # type: ignore[arg-type]

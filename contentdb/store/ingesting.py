@@ -187,6 +187,7 @@ class Ingesting(Opened):
         """
         kept = check_labels(labels) if labels else {}
         wanted = None if expected is None else Digest(expected)
+        adding.check_link(link)
         with self._gate:
             if wanted is not None and (known := stored(self._parts, wanted)) is not None:
                 if link == "move" and isinstance(source, os.PathLike):
@@ -261,9 +262,12 @@ class Ingesting(Opened):
         """
         with self._gate:
             row = self._parts.index.ingest(check_ref(ref))
-            if row is None:
+            found = row and self._status(row)
+            if found and not found.offset and self._parts.index.ingest(ref) is None:
+                found = None  # its file went first: it was committed between the two looks
+            if found is None:
                 raise NotFoundError(ref=ref)
-            return self._status(row)
+            return found
 
     def statuses(self, *filters: str) -> Iterator[Status]:
         """Describe the ingests that any of the filters selects, by ref; without filters all.
