@@ -8,6 +8,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -271,6 +272,9 @@ def test_signals_at_any_moment_leave_a_writer_that_is_true(store: Store) -> None
             if not writer.closed and writer.offset:  # it may have come before the first write
                 data = store.read(writer.commit().digest)
                 assert data == (b"%d" % turn * 5_000) * (len(data) // len(b"%d" % turn) // 5_000)
+            writer.close()
+            with suppress(contentdb.NotFoundError):
+                store.abort("r")
     finally:
         signal.signal(signal.SIGALRM, before)
     assert list(store.verify()) == []
