@@ -16,7 +16,8 @@ __all__ = ["parse_object"]
 
 _MOST_DEPTH: Final = 32
 _MOST_DIGITS: Final = 20
-_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+_TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+"""A text that never ends goes to the end of all, else it is looked for from each quote in it."""
 
 
 def parse_object(data: bytes, *, most_bytes: int) -> dict[str, Any]:

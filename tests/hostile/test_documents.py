@@ -138,6 +138,7 @@ CHANGES: dict[str, Change] = {
     "objects that fill a stack": nested(200_000, '{"a":', "}"),
     "opened and never closed": lambda _: b"[" * 1_000_000,
     "quotes never closed": lambda _: b'{"' + b"\\" * 1_000_000,
+    "escaped quotes never closed": lambda _: b'{"a":"' + b'\\"' * 2_000_000,
     "empty": lambda _: b"",
     "a list": lambda _: b"[]",
     "a text": lambda _: b'"x"',
