@@ -182,11 +182,11 @@ class _Import:
     def _take(self, part: Descriptor, *, level: int) -> None:
         if part.digest in self._seen:
             return
-        self._seen.add(part.digest)
         if is_document(part.media_type):
             self._take_document(part, level)
         else:
             self._take_blob(part)
+        self._seen.add(part.digest)
 
     def _take_document(self, part: Descriptor, level: int) -> None:
         """Take the parts first, so that a stored document is never without them."""
@@ -197,14 +197,22 @@ class _Import:
             raise InvalidManifestError(f"{part.digest} in the layout is not what its name says")
         document = parse_document(data, part.media_type)
         for child in document.parts():
-            try:
+            if not self._left_out(child, of_index=document.is_index):
                 self._take(child, level=level + 1)
-            except FileNotFoundError:
-                if not document.is_index and not self._store.exists(child.digest):
-                    raise
         labels = document.links() | {MEDIA_TYPE: document.media_type}
         self._store.add(data, expected=part.digest, labels=labels)
         merge(self._store, part.digest, labels)
+
+    def _left_out(self, child: Descriptor, *, of_index: bool) -> bool:
+        """Whether a part need not be taken: its own file is missing, and may be."""
+        stored = is_document(child.media_type) and self._store.exists(child.digest)
+        if not of_index and not stored:
+            return False
+        try:
+            self._layout.open(_name(child.digest)).close()
+        except FileNotFoundError:
+            return True
+        return False
 
     def _take_blob(self, part: Descriptor) -> None:
         labels = {MEDIA_TYPE: part.media_type}

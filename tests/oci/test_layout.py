@@ -11,9 +11,9 @@ import pytest
 
 import contentdb
 from contentdb import oci
-from contentdb.errors import ContentDBError
+from contentdb.errors import ContentDBError, StorageError
 from contentdb.oci.roles import ImportLink
-from tests.hostile.server import LAYER, MANIFEST, Image, descriptor, sha
+from tests.hostile.server import INDEX, LAYER, MANIFEST, Image, descriptor, sha
 
 IMAGE = Image()
 TOP = sha(IMAGE.manifest)
@@ -155,6 +155,37 @@ def test_a_bad_layout_is_refused(
     assert not store.exists(TOP)
     for info in store.walk():
         assert contentdb.Digest.of(store.path(info.digest).read_bytes()) == info.digest
+
+
+def write_index(root: Path, *manifests: bytes) -> bytes:
+    """A layout whose one image is an index; gives it."""
+    named = [descriptor(MANIFEST, manifest) for manifest in manifests]
+    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": named}).encode()
+    write_layout(root, *manifests, index)
+    top = {"schemaVersion": 2, "manifests": [descriptor(INDEX, index)]}
+    (root / "index.json").write_text(json.dumps(top))
+    return index
+
+
+OTHER = json.dumps(IMAGE.document() | {"annotations": {"an": "other"}}).encode()
+
+
+def test_a_manifest_that_an_index_names_may_be_absent(
+    store: contentdb.Store, tmp_path: Path
+) -> None:
+    index = write_index(tmp_path / "layout", IMAGE.manifest, OTHER)
+    blob_path(tmp_path / "layout", OTHER).unlink()
+    oci.import_layout(store, tmp_path / "layout")
+    stored = {str(info.digest) for info in store.walk()}
+    assert stored == {sha(index), TOP, sha(IMAGE.config), sha(IMAGE.layer)}
+
+
+def test_no_manifest_that_is_there_may_lack_a_layer(store: contentdb.Store, tmp_path: Path) -> None:
+    index = write_index(tmp_path / "layout", IMAGE.manifest, OTHER)
+    blob_path(tmp_path / "layout", IMAGE.layer).unlink()
+    with pytest.raises(StorageError):
+        oci.import_layout(store, tmp_path / "layout")
+    assert not any(store.exists(sha(document)) for document in (index, IMAGE.manifest, OTHER))
 
 
 def tar_with(tmp_path: Path, kind: bytes, linkname: str) -> Path:
