@@ -39,6 +39,8 @@ CHUNK_BYTES: Final = 1024 * 1024
 _SEND_BYTES: Final = 128 * 1024
 """What has to leave within a socket's timeout, so that a slow line is no dead one."""
 _TIMEOUT_S: Final = 30.0
+_BREAKS: Final = (HTTPError, HTTPException, OSError, ValueError, AttributeError)
+"""What a broken connection raises; the last, when a socket is shut while its TLS is being read."""
 
 
 class _CheckedResponse(PlainResponse):
@@ -95,8 +97,7 @@ class Answer:
                     raise OversizeError
                 left -= len(data)
                 yield data
-        except (HTTPError, HTTPException, OSError, ValueError, AttributeError) as error:
-            # AttributeError: a socket that was shut down while its TLS was being read.
+        except _BREAKS as error:
             raise self._broken(error) from error
         if self._exchange.cut:
             raise BrokenError("it sent too slowly", slow=True)
@@ -228,6 +229,7 @@ class Transport:
         headers: Mapping[str, str],
         body: bytes | BinaryIO | None,
     ) -> Answer:
+        """Ask by one connection, which is closed and no longer watched unless an answer comes."""
         exchange: Exchange | None = None
         try:
             if conn.sock is None:
@@ -246,12 +248,14 @@ class Transport:
             response = conn.getresponse()
             if exchange.cut:
                 raise OSError("cut")  # noqa: TRY301 - the head ended with it
-        except (HTTPError, HTTPException, OSError, ValueError, AttributeError) as error:
+        except BaseException as error:
             conn.close()
             if exchange is not None:
                 exchange.done()
-                if exchange.cut:
-                    raise BrokenError("its answer came too slowly", slow=True) from error
+            if not isinstance(error, _BREAKS):
+                raise  # the body's own
+            if exchange is not None and exchange.cut:
+                raise BrokenError("its answer came too slowly", slow=True) from error
             raise no_connection(error) from error
         return Answer(self, conn, response, exchange)
 
