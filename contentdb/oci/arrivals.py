@@ -16,6 +16,7 @@ from contentdb.errors import (
 )
 from contentdb.oci.download import blob_chunks
 from contentdb.oci.errors import HostileRegistryError, InvalidManifestError, RegistryError
+from contentdb.oci.interrupts import interrupting
 from contentdb.oci.labels import MEDIA_TYPE, merge, source_key
 from contentdb.oci.progress import Event
 from contentdb.oci.roles import Feeding
@@ -68,14 +69,18 @@ class Arrivals:
         """
         for blob in blobs:
             self._tell("queued", blob, 0)
-        with ThreadPoolExecutor(jobs, "contentdb-oci") as pool:
-            futures = [pool.submit(self._fetch, blob) for blob in blobs]
+        registry = self._registry
+        with (
+            interrupting(registry),
+            ThreadPoolExecutor(jobs, "contentdb-oci") as pool,
+            interrupting(registry),
+        ):
             try:
+                futures = [pool.submit(self._fetch, blob) for blob in blobs]
                 done, _ = wait(futures, return_when=FIRST_EXCEPTION)
                 errors = [f.exception() for f in done if f.exception() is not None]
-            except BaseException:  # the user's interrupt: it must not wait for a silent registry
+            except BaseException:
                 self._stop(pool)
-                self._registry.interrupt()
                 raise
             if errors and errors[0] is not None:
                 self._stop(pool)

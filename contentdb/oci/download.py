@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from contentdb.oci.broken import BrokenError, OversizeError
@@ -32,7 +31,7 @@ def blob_chunks(
     offset: int = 0,
     size: int | None = None,
     on_retry: Callable[[int], None] = lambda _offset: None,
-    pause: Callable[[float], None] = time.sleep,
+    pause: Callable[[float], object] | None = None,
 ) -> Generator[bytes]:
     """A blob's bytes from ``offset`` to its end, across broken connections.
 
@@ -46,7 +45,7 @@ def blob_chunks(
         offset: What is there already, in bytes; below ``size``.
         size: The whole blob, in bytes, as its descriptor says.
         on_retry: Told the offset whenever a connection broke and a new one is made.
-        pause: What waits between tries without progress, given seconds.
+        pause: What waits between tries without progress, given seconds; by default the registry's.
 
     Raises:
         RegistryError: See `Registry.blob`; also too many broken connections.
@@ -75,7 +74,7 @@ def blob_chunks(
                 ) from error
             on_retry(at)
             if failures:
-                pause(0.05 * 2**failures)
+                (pause or registry.pause)(0.05 * 2**failures)
 
 
 def _one_connection(

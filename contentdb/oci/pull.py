@@ -79,6 +79,7 @@ def pull(
         platform = Platform.parse(platform)
     own = registry is None
     client = Registry(place.registry) if registry is None else registry
+    client.resume()
     try:
         wanted = None if all_platforms else platform or Platform.here()
         return _Pull(store, client, place, wanted, listen).run(jobs)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from contentdb.digest import Digest
 from contentdb.errors import InvalidArgumentError
 from contentdb.oci.graph import tree_of
+from contentdb.oci.interrupts import interrupting
 from contentdb.oci.labels import merge, sources
 from contentdb.oci.progress import Event, Listener, silent
 from contentdb.oci.reference import Reference, parse_reference
@@ -70,6 +71,7 @@ def push(
         raise InvalidArgumentError(f"{place} names another digest than {top}")
     own = registry is None
     client = Registry(place.registry) if registry is None else registry
+    client.resume()
     try:
         return _Push(store, client, place, chunk_bytes, listen).run(top, jobs)
     finally:
@@ -97,13 +99,15 @@ class _Push:
 
     def run(self, top: Digest, jobs: int) -> Pushed:
         tree = tree_of(self._store, top)
-        with ThreadPoolExecutor(jobs, "contentdb-oci") as pool:
+        with (
+            interrupting(self._registry),
+            ThreadPoolExecutor(jobs, "contentdb-oci") as pool,
+            interrupting(self._registry),
+        ):
             try:
                 kinds = list(pool.map(self._blob, tree.blobs))
-            except BaseException as error:
+            except BaseException:
                 self._stopped.set()  # no upload goes on that nobody waits for
-                if not isinstance(error, Exception):  # the user's interrupt
-                    self._registry.interrupt()
                 raise
         for node in tree.nodes[:-1]:
             self._registry.put_manifest(

@@ -8,7 +8,6 @@ and a manifest must have its digest. `contentdb.oci.session` guards the exchange
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 from urllib.parse import quote
 
@@ -73,7 +72,7 @@ class Registry:
             its token server.
         grace_s: Seconds that the registry may stay silent.
         least_rate: Bytes a second that it must keep up.
-        pause: What waits between tries, given seconds.
+        pause: What waits between tries, given seconds; by default no longer than to `interrupt`.
 
     Raises:
         InvalidArgumentError: Plain http to another machine.
@@ -91,7 +90,7 @@ class Registry:
         trusted_realms: Iterable[str] = (),
         grace_s: float = 30.0,
         least_rate: float = 1024.0,
-        pause: Callable[[float], None] = time.sleep,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
         self.name = name
         self._session = Session(
@@ -112,8 +111,19 @@ class Registry:
         self._session.close()
 
     def interrupt(self) -> None:
-        """Break all that is under way, in whatever thread: it fails as if it was too slow."""
+        """Break all that is under way, in whatever thread, as if it was too slow.
+
+        What is asked for later fails too, until `resume`: a thread may be between two requests.
+        """
         self._session.interrupt()
+
+    def resume(self) -> None:
+        """Make requests again after `interrupt`, as `pull` and `push` do when they begin."""
+        self._session.resume()
+
+    def pause(self, seconds: float) -> None:
+        """Wait between two tries."""
+        self._session.pause(seconds)
 
     def __enter__(self) -> Self:
         """Use as a context."""

@@ -7,7 +7,6 @@ unencoded, and a busy or broken server is tried again a few times.
 from __future__ import annotations
 
 import re
-import time
 from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import urljoin
 
@@ -65,7 +64,7 @@ class Session:
         trusted_realms: Iterable[str] = (),
         grace_s: float = 30.0,
         least_rate: float = 1024.0,
-        pause: Callable[[float], None] = time.sleep,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
         host = _DEFAULT_HOST if name == DEFAULT_REGISTRY else name
         self.name = name
@@ -81,15 +80,19 @@ class Session:
         self._authorizer = Authorizer(
             name, self.home, self._transport, credentials, trusted_realms=trusted_realms
         )
-        self._pause = pause
+        self.pause = self._transport.pause if pause is None else pause
 
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
 
     def interrupt(self) -> None:
-        """Break what is under way."""
+        """Break what is under way, and begin nothing until `resume`."""
         self._transport.interrupt()
+
+    def resume(self) -> None:
+        """Allow requests again."""
+        self._transport.resume()
 
     def request(
         self,
@@ -114,7 +117,7 @@ class Session:
                     kind = TooSlowError if error.slow else UnreachableError
                     advice = error.advice or "check the name and the network, then try again"
                     raise kind(self.name, thing, str(error), advice) from error
-                self._pause(0.1 * 2**attempt)
+                self.pause(0.1 * 2**attempt)
                 continue
             if answer.status in ok:
                 self._refuse_encoding(answer, thing)
@@ -122,7 +125,7 @@ class Session:
             if last or answer.status not in _BUSY:
                 self._fail(answer, thing, anonymous=self._authorizer.header(scope) is None)
             answer.close()
-            self._pause(_retry_after(answer, 0.1 * 2**attempt))
+            self.pause(_retry_after(answer, 0.1 * 2**attempt))
         raise AssertionError  # the last attempt returns or raises
 
     def _authorized(

@@ -1,8 +1,7 @@
 """HTTP exchanges on urllib3's connections: raw bytes, bounded, watched, and no policy.
 
 The connections are kept here and not in urllib3's pool, for two reasons: a watched exchange
-needs its socket, and the pool writes whole URLs to its log, where signed ones are secrets. So
-does the connection about a malformed head, with the head: such an answer is refused before.
+needs its socket, and the pool writes whole URLs to its log, where signed ones are secrets.
 Redirects, credentials and retries are `contentdb.oci.registry`'s affair.
 """
 
@@ -11,15 +10,13 @@ from __future__ import annotations
 import ssl
 import threading
 from http.client import HTTPException
-from http.client import HTTPResponse as PlainResponse
 from typing import TYPE_CHECKING, Final, cast
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HeaderParsingError, HTTPError
-from urllib3.util.response import assert_header_parsing
+from urllib3.exceptions import HTTPError
 
 from contentdb.errors import InvalidArgumentError
 from contentdb.oci.broken import BrokenError, OversizeError, no_connection
+from contentdb.oci.connection import Connection, Making, PlainConnection, TlsConnection
 from contentdb.oci.watchdog import Watchdog
 
 if TYPE_CHECKING:
@@ -43,33 +40,13 @@ _BREAKS: Final = (HTTPError, HTTPException, OSError, ValueError, AttributeError)
 """What a broken connection raises; the last, when a socket is shut while its TLS is being read."""
 
 
-class _CheckedResponse(PlainResponse):
-    """Refuses a head that is not well-formed, which urllib3 would log, with what it echoes."""
-
-    def begin(self) -> None:
-        """Read the head."""
-        super().begin()
-        try:
-            assert_header_parsing(self.msg)
-        except HeaderParsingError:
-            raise HTTPException("malformed head") from None
-
-
-class _PlainConnection(HTTPConnection):
-    response_class = _CheckedResponse
-
-
-class _TlsConnection(HTTPSConnection):
-    response_class = _CheckedResponse
-
-
 class Answer:
     """A response whose body has yet to be read, or to be let go by `close`."""
 
     def __init__(
         self,
         transport: Transport,
-        conn: HTTPConnection,
+        conn: Connection,
         response: HTTPResponse,
         exchange: Exchange,
     ) -> None:
@@ -170,7 +147,7 @@ class Transport:
         self._timeout_s = min(_TIMEOUT_S, grace_s)
         self._lock = threading.Lock()
         self._closed = False
-        self._idle: dict[tuple[str, str, int], list[HTTPConnection]] = {}
+        self._idle: dict[tuple[str, str, int], list[Connection]] = {}
         self._contexts: dict[bool, ssl.SSLContext] = {}
         if ca is not None or cert is not None:
             self._context(trusted=True)  # what cannot be used is told before anything is asked
@@ -198,9 +175,9 @@ class Transport:
                     raise
         return self._send(self._fresh(target), method, target, headers, body)
 
-    def give_back(self, conn: HTTPConnection) -> None:
+    def give_back(self, conn: Connection) -> None:
         """Keep a connection for the next request to its origin."""
-        scheme = "https" if isinstance(conn, HTTPSConnection) else "http"
+        scheme = "https" if isinstance(conn, TlsConnection) else "http"
         with self._lock:
             if not self._closed:
                 self._idle.setdefault((scheme, conn.host.strip("[]"), conn.port), []).append(conn)
@@ -218,12 +195,20 @@ class Transport:
                 conn.close()
 
     def interrupt(self) -> None:
-        """Break the exchanges under way; whoever reads one gets a `BrokenError` at once."""
+        """Break the exchanges under way and refuse others, with a `BrokenError` at once."""
         self._watchdog.cut_all()
+
+    def resume(self) -> None:
+        """Allow exchanges again."""
+        self._watchdog.resume()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, but not on when interrupted."""
+        self._watchdog.interrupted.wait(seconds)
 
     def _send(
         self,
-        conn: HTTPConnection,
+        conn: Connection,
         method: str,
         target: Target,
         headers: Mapping[str, str],
@@ -233,7 +218,7 @@ class Transport:
         exchange: Exchange | None = None
         try:
             if conn.sock is None:
-                conn.connect()
+                self._connect(conn)
             exchange = self._watchdog.watch(conn.sock)
             conn.request(
                 method,
@@ -259,7 +244,16 @@ class Transport:
             raise no_connection(error) from error
         return Answer(self, conn, response, exchange)
 
-    def _kept(self, target: Target) -> HTTPConnection | None:
+    def _connect(self, conn: Connection) -> None:
+        with Making(self._watchdog) as conn.making:
+            try:
+                conn.connect()
+            except _BREAKS as error:
+                if conn.making.cut:
+                    raise BrokenError("the connection was made too slowly", slow=True) from error
+                raise
+
+    def _kept(self, target: Target) -> Connection | None:
         with self._lock:
             conns = self._idle.get(target.origin, [])
             while conns:
@@ -269,12 +263,12 @@ class Transport:
                 conn.close()
         return None
 
-    def _fresh(self, target: Target) -> HTTPConnection:
+    def _fresh(self, target: Target) -> Connection:
         if target.scheme == "http":
-            return _PlainConnection(
+            return PlainConnection(
                 target.host, target.port, timeout=self._timeout_s, blocksize=_SEND_BYTES
             )
-        return _TlsConnection(
+        return TlsConnection(
             target.host,
             target.port,
             timeout=self._timeout_s,

@@ -14,6 +14,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, Self
 
+from contentdb.oci.broken import BrokenError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -65,11 +67,27 @@ class Watchdog:
         self._watched: set[Exchange] = set()
         self._running = False
         self._stop = threading.Event()
+        self.interrupted = threading.Event()
+        """Set from `cut_all` to `resume`, for who waits for something else."""
+
+    def check(self) -> None:
+        """See that nothing was interrupted.
+
+        Raises:
+            BrokenError: It was.
+        """
+        if self.interrupted.is_set():
+            raise BrokenError("interrupted", slow=True)
 
     def watch(self, sock: socket.socket) -> Exchange:
-        """Begin to watch."""
+        """Begin to watch.
+
+        Raises:
+            BrokenError: Interrupted.
+        """
         exchange = Exchange(self, sock)
         with self._lock:
+            self.check()
             self._watched.add(exchange)
             if not self._running:
                 self._running = True
@@ -84,10 +102,15 @@ class Watchdog:
             self._watched.discard(exchange)
 
     def cut_all(self) -> None:
-        """Cut off all that is under way, however fast it is."""
+        """Cut off all that is under way, however fast it is, and refuse more until `resume`."""
         with self._lock:
+            self.interrupted.set()
             under_way, self._watched = self._watched, set()
         _cut(under_way)
+
+    def resume(self) -> None:
+        """Watch again after `cut_all`."""
+        self.interrupted.clear()
 
     def close(self) -> None:
         """Let the thread end."""

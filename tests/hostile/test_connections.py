@@ -1,16 +1,21 @@
-"""A connection is used for one request after another, whoever still holds an earlier answer."""
-
-from __future__ import annotations
+"""Connections: used for one request after another, let go when spoilt, given up when told so."""
 
 import io
-from contextlib import closing
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from threading import Event, Thread
 
 import pytest
 
+from contentdb import oci
 from contentdb.errors import CorruptBlobError
 from contentdb.oci.target import Target, target_of
 from contentdb.oci.transport import Transport
-from tests.hostile.server import Server, reply
+from tests.hostile.server import Image, Server, reply
+
+IMAGE = Image()
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -48,3 +53,78 @@ def test_a_body_that_fails_leaves_no_connection_behind(monkeypatch: pytest.Monke
                 transport.exchange("PUT", target, {}, Spoilt())
             assert conn.sock is None
             assert not transport._watchdog._watched
+
+
+@contextmanager
+def deaf() -> Iterator[str]:
+    """A port whose queue is full: nothing that connects to it is answered."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            sock = stack.enter_context(socket.socket())
+            sock.settimeout(0)
+            sock.connect_ex(listener.getsockname())
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+@contextmanager
+def mute() -> Iterator[str]:
+    """A port that takes connections and says nothing, so that TLS never comes about."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def ends_when_interrupted(registry: oci.Registry, begun: Callable[[], bool]) -> None:
+    """The bound is far below what the waits would take, and far above what a busy machine needs."""
+    errors: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            registry.manifest("a/b", "v1")
+        except oci.RegistryError as error:
+            errors.append(error)
+
+    thread = Thread(target=ask, daemon=True)
+    thread.start()
+    while not begun():
+        time.sleep(0.01)
+    registry.interrupt()
+    thread.join(15)
+    assert [type(error) for error in errors] == [oci.TooSlowError]
+
+
+@pytest.mark.parametrize(("server", "scheme"), [(deaf, "http"), (mute, "https")])
+def test_a_connection_in_the_making_is_given_up(
+    server: Callable[[], AbstractContextManager[str]], scheme: str
+) -> None:
+    with server() as name, oci.Registry(name, plain_http=scheme == "http") as registry:
+        watchdog = registry._session._transport._watchdog
+        ends_when_interrupted(registry, lambda: bool(watchdog._watched))
+
+
+def test_a_look_up_of_a_name_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, over = Event(), Event()
+
+    def never(*_: object, **_named: object) -> list[object]:
+        asked.set()
+        over.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "no answer")
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    with oci.Registry("localhost:1", plain_http=True) as registry:
+        ends_when_interrupted(registry, asked.is_set)
+    over.set()
+
+
+def test_a_pause_is_given_up_and_nothing_asked_after_it() -> None:
+    with (
+        Server(lambda _: reply(429, Retry_After="30")) as server,
+        oci.Registry(server.name, plain_http=True) as registry,
+    ):
+        ends_when_interrupted(registry, lambda: bool(server.requests))
+        with pytest.raises(oci.TooSlowError):
+            registry.manifest("a/b", "v1")
+        assert len(server.requests) == 1
+        registry.resume()
+        server.script = IMAGE.answer
+        assert registry.manifest("a/b", "v1").data == IMAGE.manifest

@@ -116,6 +116,24 @@ def test_an_interrupted_pull_says_how_to_go_on(root: Path, server: Server) -> No
     assert "run the same command again" in only_line(err)
 
 
+def test_a_pull_that_waits_for_a_busy_registry_is_interrupted(root: Path, server: Server) -> None:
+    busy = threading.Event()
+
+    def script(request: Request) -> Reply:
+        if request.is_manifest:
+            return IMAGE.answer(request)
+        busy.set()
+        return reply(429, Retry_After="30")
+
+    server.script = script
+    with start(root, *here(server, "pull")) as process:
+        assert busy.wait(60)
+        process.terminate()
+        process.communicate(timeout=25)  # three times 30 s is what the registry would have
+    assert process.returncode == 143
+    assert len(server.requests) <= 3
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
