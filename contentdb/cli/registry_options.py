@@ -110,5 +110,8 @@ def _credentials(name: str, user: str | None, docker_config: Path | None) -> Cre
         if not colon:
             raise click.UsageError("--user takes USER:PASSWORD")
         return Credentials(username, password)
-    folder = docker_config or Path("~/.docker").expanduser()
+    try:
+        folder = docker_config or Path("~/.docker").expanduser()
+    except RuntimeError:  # a user without a name and a home, as in containers
+        return None
     return find_credentials(name, folder / "config.json")

@@ -8,7 +8,6 @@ affair: it passes on what they say.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import re
 import subprocess
@@ -43,7 +42,10 @@ class Credentials(NamedTuple):
     @property
     def basic(self) -> str:
         """The value of an Authorization header of the Basic scheme."""
-        pair = f"{self.username}:{self.password}".encode()
+        try:  # what was given on a command line is sent as it was typed
+            pair = f"{self.username}:{self.password}".encode(errors="surrogateescape")
+        except UnicodeEncodeError:
+            raise CredentialsError("the user and password are not valid Unicode") from None
         return "Basic " + base64.b64encode(pair).decode("ascii")
 
     def __repr__(self) -> str:
@@ -144,7 +146,7 @@ def _of_entry(entry: dict[str, Any]) -> Credentials | None:
     if isinstance(auth, str) and auth:
         try:
             user, _, password = base64.b64decode(auth, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:
             raise CredentialsError("an auth entry is not base64; log in again") from None
         return Credentials(user, password.rstrip("\0"), token)
     name, secret = entry.get("username"), entry.get("password")

@@ -13,11 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, cast
 
 from contentdb.digest import Digest
-from contentdb.errors import StorageError
+from contentdb.errors import ContentDBError, StorageError
 from contentdb.oci.errors import InvalidManifestError, shown
 from contentdb.oci.labels import MEDIA_TYPE, merge
 from contentdb.oci.layout_out import REF_NAME
-from contentdb.oci.manifest import MANIFEST_BYTES, Descriptor, parse_descriptor, parse_document
+from contentdb.oci.manifest import (
+    MANIFEST_BYTES,
+    Descriptor,
+    entries_of,
+    parse_descriptor,
+    parse_document,
+)
 from contentdb.oci.media import is_document
 from contentdb.oci.strict_json import parse_object
 
@@ -75,7 +81,9 @@ def import_layout(
     try:
         with _Directory(path) if path.is_dir() else _Tar(path) as layout:
             return _Import(store, layout, link).run()
-    except tarfile.TarError as error:
+    except ContentDBError:
+        raise
+    except (tarfile.TarError, ValueError, OverflowError) as error:  # tarfile tells bad numbers so
         raise InvalidManifestError(f"{path} is neither a layout's directory nor its tar") from error
     except OSError as error:
         raise StorageError.of("read the image layout", path, error) from error
@@ -171,9 +179,9 @@ class _Import:
             raise InvalidManifestError("it is no image layout: it lacks a file") from error
         if marker.get("imageLayoutVersion") != "1.0.0":
             raise InvalidManifestError("its imageLayoutVersion is not 1.0.0")
-        entries = index.get("manifests")
-        if not isinstance(entries, list) or len(entries) > _MOST_ENTRIES:
-            raise InvalidManifestError("its index.json has no list of manifests, or an endless one")
+        entries = entries_of(index)
+        if len(entries) > _MOST_ENTRIES:
+            raise InvalidManifestError("its index.json names manifests without end")
         parts = [parse_descriptor(entry, f"manifests[{n}]") for n, entry in enumerate(entries)]
         for part in parts:
             self._take(part, level=0)

@@ -5,6 +5,7 @@ The form is https://github.com/opencontainers/image-spec/blob/main/image-layout.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import secrets
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from contentdb.digest import Digest
 from contentdb.errors import StorageError
 from contentdb.oci.graph import tree_of
-from contentdb.oci.manifest import MANIFEST_BYTES
+from contentdb.oci.manifest import MANIFEST_BYTES, entries_of
 from contentdb.oci.media import OCI_INDEX
 from contentdb.oci.strict_json import parse_object
 
@@ -65,11 +66,11 @@ def export_layout(
     root = Path(target)
     trees = [tree_of(store, Digest(digest)) for digest in digests]
     try:
-        (root / "blobs").mkdir(parents=True, exist_ok=True)
+        _make_folder(root / "blobs", parents=True)
         for tree in trees:
             for digest in _all_digests(tree):
                 path = root / _blob_name(digest)
-                path.parent.mkdir(exist_ok=True)
+                _make_folder(path.parent)
                 if not path.exists():
                     store.export(digest, path, link=link)
         index = _merged(root, [_entry(tree.top, tags or {}) for tree in trees])
@@ -78,6 +79,14 @@ def export_layout(
     except OSError as error:
         raise StorageError.of("write the image layout", root, error) from error
     return [tree.top.digest for tree in trees]
+
+
+def _make_folder(path: Path, *, parents: bool = False) -> None:
+    """Make a directory of the layout, or use the one that is there; a link out of it is refused."""
+    path.mkdir(parents=parents, exist_ok=True)
+    if path.is_symlink():
+        cause = OSError(errno.ELOOP, "it is a symbolic link")
+        raise StorageError("write the image layout", str(path), cause)
 
 
 def export_tar(
@@ -145,7 +154,7 @@ def _merged(root: Path, fresh: list[dict[str, Any]]) -> bytes:
     same = [(entry["digest"], _name(entry)) for entry in fresh]
     kept = [
         entry
-        for entry in old.get("manifests", ())
+        for entry in entries_of(old)
         if isinstance(entry, dict)
         and _name(entry) not in names
         and (entry.get("digest"), _name(entry)) not in same

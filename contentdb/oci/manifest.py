@@ -20,7 +20,14 @@ from contentdb.oci.strict_json import parse_object
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MANIFEST_BYTES", "Descriptor", "Document", "parse_descriptor", "parse_document"]
+__all__ = [
+    "MANIFEST_BYTES",
+    "Descriptor",
+    "Document",
+    "entries_of",
+    "parse_descriptor",
+    "parse_document",
+]
 
 MANIFEST_BYTES: Final = 4 * 1024 * 1024
 """The most that a manifest may have; registries draw the same line."""
@@ -168,6 +175,20 @@ def _refuse_contradictions(document: Document) -> None:
     for part in document.parts():
         if sizes.setdefault(part.digest, part.size) != part.size:
             raise InvalidManifestError(f"{part.digest} stands in it with two sizes")
+
+
+def entries_of(index: Mapping[str, Any]) -> list[Any]:
+    """What a layout's ``index.json`` names; null is none, as tools write it of a new layout.
+
+    Raises:
+        InvalidManifestError: It has no list of manifests.
+    """
+    entries = index.get("manifests", False)
+    if entries is None:
+        return []
+    if not isinstance(entries, list):
+        raise InvalidManifestError("its index.json has no list of manifests")
+    return entries
 
 
 def _entries(raw: dict[str, Any], key: str) -> tuple[Descriptor, ...]:

@@ -29,7 +29,8 @@ class Target(NamedTuple):
     @property
     def place(self) -> str:
         """The origin as text, for messages: without path and query, which may hold secrets."""
-        return f"{self.scheme}://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host  # IPv6
+        return f"{self.scheme}://{host}:{self.port}"
 
 
 def target_of(url: str) -> Target:

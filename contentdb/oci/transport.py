@@ -68,7 +68,7 @@ class Answer:
         left = most_bytes
         try:
             while data := self._response.read1(min(CHUNK_BYTES, left + 1), decode_content=False):
-                self._exchange.received += len(data)
+                self._exchange.moved(len(data))
                 if len(data) > left:
                     yield data[:left]
                     raise OversizeError
@@ -116,7 +116,7 @@ class _Sent:
     def read(self, size: int = -1, /) -> bytes:
         """Read on."""
         data = self._body.read(size)
-        self._exchange.received += len(data)
+        self._exchange.moved(len(data))
         return data
 
 

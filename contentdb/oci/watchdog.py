@@ -27,21 +27,20 @@ _LOOK_EVERY_S: Final = 0.2
 class Exchange:
     """One request and its answer, from the first byte sent to the last one read."""
 
-    __slots__ = ("_dog", "_started", "cut", "received", "sock")
+    __slots__ = ("_dog", "cut", "deadline", "sock")
 
     def __init__(self, dog: Watchdog, sock: socket.socket) -> None:
         self._dog = dog
-        self._started = dog.clock()
+        self.deadline = dog.clock() + dog.grace_s
+        """When patience ends, on the watchdog's clock."""
         self.sock = sock
-        self.received = 0
-        """Bytes so far, up and down."""
         self.cut = False
         """Whether it was too slow and is over."""
 
-    @property
-    def deadline(self) -> float:
-        """When patience ends, on the watchdog's clock."""
-        return self._started + self._dog.grace_s + self.received / self._dog.least_rate
+    def moved(self, count: int) -> None:
+        """Say that so many bytes went up or down: they buy time, but never more than the grace."""
+        dog = self._dog
+        self.deadline = min(self.deadline + count / dog.least_rate, dog.clock() + dog.grace_s)
 
     def done(self) -> None:
         """Stop watching; twice is harmless."""
@@ -49,7 +48,7 @@ class Exchange:
 
 
 class Watchdog:
-    """Watches exchanges; its thread lives while there are any.
+    """Watches exchanges; its thread lives from the first one to `close`.
 
     Args:
         grace_s: Seconds that an exchange may stay silent at first.

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from threading import Event, Thread
+from urllib.parse import urljoin
 
 import pytest
 
@@ -13,6 +14,7 @@ from contentdb import oci
 from contentdb.errors import CorruptBlobError
 from contentdb.oci.target import Target, target_of
 from contentdb.oci.transport import Transport
+from contentdb.oci.watchdog import Exchange, Watchdog
 from tests.hostile.server import Image, Server, reply
 
 IMAGE = Image()
@@ -128,3 +130,23 @@ def test_a_pause_is_given_up_and_nothing_asked_after_it() -> None:
         registry.resume()
         server.script = IMAGE.answer
         assert registry.manifest("a/b", "v1").data == IMAGE.manifest
+
+
+def test_a_fast_start_buys_no_endless_drip() -> None:
+    now = 0.0
+    dog = Watchdog(grace_s=30, least_rate=1024, clock=lambda: now)
+    one, _other = socket.socketpair()
+    with one, _other:
+        exchange = Exchange(dog, one)
+        exchange.moved(1 << 30)
+        assert exchange.deadline == 30
+        now = 25.0
+        exchange.moved(1)
+        assert exchange.deadline < 31
+        exchange.moved(10 << 20)
+        assert exchange.deadline == 55
+
+
+def test_the_place_of_an_ipv6_host_is_a_url() -> None:
+    assert target_of("http://[::1]:5000/v2/").place == "http://[::1]:5000"
+    assert urljoin(target_of("http://[::1]:5000/v2/").place, "/x") == "http://[::1]:5000/x"

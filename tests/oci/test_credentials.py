@@ -103,3 +103,15 @@ def test_challenges_are_told_apart() -> None:
         ("basic", {"realm": "x"}),
         ("negotiate", {}),
     ]
+
+
+def test_an_auth_entry_that_is_no_ascii_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CredentialsError):
+        find_credentials("example.com", write(tmp_path, auths={"example.com": {"auth": "é"}}))
+
+
+def test_what_was_typed_is_sent_and_other_nonsense_told() -> None:
+    typed = Credentials("user", os.fsdecode(b"\xff"))
+    assert base64.b64decode(typed.basic.removeprefix("Basic ")) == b"user:\xff"
+    with pytest.raises(CredentialsError):
+        _ = Credentials("user", "\ud800").basic

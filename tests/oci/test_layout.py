@@ -226,3 +226,37 @@ def test_what_is_no_tar_is_refused(data: bytes, store: contentdb.Store, tmp_path
 def test_layers_media_type_is_kept(store: contentdb.Store, tmp_path: Path) -> None:
     oci.import_layout(store, write_layout(tmp_path / "layout"))
     assert store.info(sha(IMAGE.layer)).labels == {"contentdb.media-type": LAYER}
+
+
+def test_an_empty_layout_of_another_tool_is_added_to(
+    store: contentdb.Store, tmp_path: Path
+) -> None:
+    """As `umoci init` makes it."""
+    oci.import_layout(store, write_layout(tmp_path / "in", IMAGE.layer, IMAGE.config))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "index.json").write_bytes(b'{"schemaVersion": 2, "manifests": null}')
+    oci.export_layout(store, tmp_path / "out", [sha(IMAGE.manifest)])
+    index = json.loads((tmp_path / "out" / "index.json").read_bytes())
+    assert [entry["digest"] for entry in index["manifests"]] == [sha(IMAGE.manifest)]
+
+
+def test_an_export_does_not_go_out_of_its_directory(store: contentdb.Store, tmp_path: Path) -> None:
+    oci.import_layout(store, write_layout(tmp_path / "in", IMAGE.layer, IMAGE.config))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out" / "blobs").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StorageError, match="symbolic link"):
+        oci.export_layout(store, tmp_path / "out", [sha(IMAGE.manifest)])
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("key", ["GNU.sparse.size", "GNU.sparse.realsize", "size"])
+def test_a_tar_with_numbers_that_are_none_is_refused(
+    store: contentdb.Store, tmp_path: Path, key: str
+) -> None:
+    with tarfile.open(tmp_path / "in.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("oci-layout")
+        member.pax_headers = {key: "9" * 30 if key == "size" else "zz"}
+        tar.addfile(member, io.BytesIO())
+    with pytest.raises(oci.InvalidManifestError):
+        oci.import_layout(store, tmp_path / "in.tar")
