@@ -14,7 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlencode
 
-from contentdb.oci.broken import BrokenError, OversizeError
+from contentdb.oci.broken import BUSY, BrokenError, OversizeError
 from contentdb.oci.errors import HostileRegistryError, InvalidManifestError, UnauthorizedError
 from contentdb.oci.reference import DEFAULT_REGISTRY
 from contentdb.oci.strict_json import parse_object
@@ -202,6 +202,8 @@ class Authorizer:
                 f"{realm.place} gives no token ({status})",
                 self._advice(realm),
             )
+        if status in BUSY:
+            raise BrokenError(f"its realm {realm.place} is busy: it answered {status}")
         if status != _OK:
             raise self._hostile(f"its realm {realm.place} answered {status}")
         try:
@@ -221,7 +223,8 @@ class Authorizer:
             finally:
                 answer.close()
         except BrokenError as error:
-            raise self._hostile(f"its realm {target.place} cannot be asked: {error}") from error
+            reason = f"its realm {target.place} cannot be asked: {error}"
+            raise BrokenError(reason, slow=error.slow, advice=error.advice) from error
         except OversizeError as error:
             raise self._hostile(f"its realm {target.place} answered too much") from error
 

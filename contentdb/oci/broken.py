@@ -6,7 +6,7 @@ import ssl
 from http.client import HTTPException, RemoteDisconnected
 from typing import Final
 
-__all__ = ["BrokenError", "OversizeError", "no_connection"]
+__all__ = ["BUSY", "BrokenError", "OversizeError", "no_connection"]
 
 _TLS_ADVICE: Final = {
     "CERTIFICATE_VERIFY_FAILED": "if it is right, name the CA that signed it with --ca",
@@ -15,6 +15,10 @@ _TLS_ADVICE: Final = {
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "name a client certificate with --cert",
 }
 """What to change, by the reasons that OpenSSL gives."""
+
+
+BUSY: Final = frozenset({429, 500, 502, 503, 504})
+"""Statuses of servers that may answer when asked again."""
 
 
 class BrokenError(Exception):

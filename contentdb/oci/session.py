@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 
 from contentdb.errors import InvalidArgumentError
 from contentdb.oci.auth import Authorizer, parse_challenges
-from contentdb.oci.broken import BrokenError, OversizeError
+from contentdb.oci.broken import BUSY, BrokenError, OversizeError
 from contentdb.oci.errors import (
     HostileRegistryError,
     InvalidManifestError,
@@ -41,7 +41,6 @@ _MOST_HOPS: Final = 5
 _TRIES: Final = 4
 _MOST_PAUSE_S: Final = 30.0
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_BUSY: Final = frozenset({429, 500, 502, 503, 504})
 _ERROR_BYTES: Final = 64 * 1024
 _CODE: Final = re.compile(r"[A-Z_]{1,60}")
 
@@ -122,7 +121,7 @@ class Session:
             if answer.status in ok:
                 self._refuse_encoding(answer, thing)
                 return answer
-            if last or answer.status not in _BUSY:
+            if last or answer.status not in BUSY:
                 self._fail(answer, thing, anonymous=self._authorizer.header(scope) is None)
             answer.close()
             self.pause(_retry_after(answer, 0.1 * 2**attempt))
@@ -253,7 +252,7 @@ class Session:
             raise ObjectNotFoundError(
                 self.name, thing, reason, "check the repository and the tag or digest"
             )
-        if status in _BUSY:
+        if status in BUSY:
             raise UnreachableError(self.name, thing, reason, "try again later")
         raise RegistryError(self.name, thing, reason, "see the registry's own log")
 

@@ -322,9 +322,9 @@ REALMS: dict[str, Attack] = {
     "token encoded": Attack(tokens(always(reply(200, BOMB, Content_Encoding="gzip"))), HOSTILE),
     "token elsewhere": Attack(tokens(always(reply(302, Location="http://192.0.2.1/"))), HOSTILE),
     "token refused": Attack(tokens(always(reply(403))), oci.UnauthorizedError),
-    "token server broken": Attack(tokens(always(reply(500))), HOSTILE),
-    "token server silent": Attack(tokens(lambda _r, _s: None), HOSTILE),
-    "token server crawls": Attack(tokens(lambda _r, s: drip(s, OK)), HOSTILE, grace_s=0.5),
+    "token server broken": Attack(tokens(always(reply(500))), LOST),
+    "token server silent": Attack(tokens(lambda _r, _s: None), LOST),
+    "token server crawls": Attack(tokens(lambda _r, s: drip(s, OK)), SLOW, grace_s=0.5),
     "token that opens nothing": Attack(
         tokens(always(token(f'{{"token":"{TOKEN}"}}'))), oci.UnauthorizedError
     ),
