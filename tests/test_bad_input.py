@@ -413,3 +413,9 @@ def test_a_size_is_a_whole_number(store: contentdb.Store, total: Any) -> None:  
 def test_no_such_link_whatever_the_source(store: contentdb.Store) -> None:
     with pytest.raises(contentdb.InvalidArgumentError, match="link is one of"):
         store.add(b"content", link="bogus")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("wait", [-1.0, float("nan")])
+def test_a_wait_is_a_time(store: contentdb.Store, wait: float) -> None:
+    with store.writer("r"), pytest.raises(contentdb.InvalidArgumentError, match="a wait is"):
+        store.writer("r", wait=wait)

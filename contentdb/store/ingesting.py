@@ -16,6 +16,7 @@ from contentdb.content import Status
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
+    InvalidArgumentError,
     NotFoundError,
     RefLockedError,
     SizeMismatchError,
@@ -79,6 +80,8 @@ class Ingesting(Opened):
         batch = self._batch
         if batch is not None and batch.holds(ref):
             batch.flush()
+        if not wait >= 0:
+            raise InvalidArgumentError(f"a wait is 0 or more seconds, or True, not {wait}")
         deadline = time.monotonic() + (math.inf if wait is True else wait)
         while True:
             slice_s = min(_WAIT_S, max(0.0, deadline - time.monotonic()))
