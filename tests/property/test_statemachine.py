@@ -356,9 +356,9 @@ class StoreMachine(RuleBasedStateMachine):
         for _ in self.store.sweep(older_than=3600):
             pass
 
-    @rule(data=contents, quick=st.booleans())
-    def damage(self, data: bytes, *, quick: bool) -> None:
-        """It is found, not served, taken away, and healed by the content."""
+    @rule(data=contents, quick=st.booleans(), read=st.booleans())
+    def damage(self, data: bytes, *, quick: bool, read: bool) -> None:
+        """It is found, not served, taken away by whoever meets it, and healed by the content."""
         digest = Digest.of(data)
         if digest not in self.blobs:
             return
@@ -368,10 +368,12 @@ class StoreMachine(RuleBasedStateMachine):
         path.chmod(0o444)
         findings = list(self.store.verify(quick=quick))
         assert [(finding.kind, finding.digest) for finding in findings] == [("corrupt", digest)]
-        with pytest.raises(contentdb.CorruptBlobError):
-            self.store.read(digest)
+        if read:
+            with pytest.raises(contentdb.CorruptBlobError):
+                self.store.read(digest)
         (done,) = contentdb.repair(self.store, findings)
-        assert done.action == "quarantined"
+        assert done.action == ("left alone" if read else "quarantined")
+        assert len(list((self.root / "quarantine").iterdir())) == 1
         assert not self.store.exists(digest)
         assert self.store.add(data).digest == digest
         assert self.store.read(digest) == data
