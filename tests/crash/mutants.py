@@ -44,7 +44,6 @@ _PUBLISH: Final = "contentdb.publish"
 _GROUP: Final = "contentdb.group"
 _WRITER: Final = "contentdb.writer"
 _OPENING: Final = "contentdb.opening"
-_BEGINNING: Final = "contentdb.beginning"
 _ADDING: Final = "contentdb.adding"
 _RECOVER: Final = "contentdb.recover"
 _REINDEX: Final = "contentdb.reindex"
@@ -149,23 +148,13 @@ _ALL: Final = (
     _mutant(
         "truncation-not-noted",
         Patch(_WRITER, "self._row = forget_beyond(self._parts, self._row, 0)\n", "\n"),
-        _POWER,
+        ("states", "cuts"),
         "rewrite",
-    ),
-    _mutant(
-        "lost-bytes-not-noted",
-        Patch(
-            _BEGINNING,
-            "return forget_beyond(parts, row, os.fstat(fd).st_size), fd",
-            "return row, fd",
-        ),
-        ("states", "images"),
-        "reuse",
     ),
     _mutant(
         "neglect-not-announced",
         Patch(_OPENING, "unsynced=not durable)", "unsynced=False)"),
-        _POWER,
+        ("states", "cuts"),
         "neglect",
     ),
     _mutant(
