@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, NoReturn
-
-from contentdb.cli.failures import Terminated
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,19 +21,12 @@ _SHORT: Final = 19
 
 @contextmanager
 def transfer(*, quiet: bool = False) -> Iterator[Callable[[Event], None]]:
-    """Watch a transfer with `bars`; SIGINT and SIGTERM end it, and say how to go on."""
-    before = signal.signal(signal.SIGTERM, _terminate)
+    """Watch a transfer with `bars`; what interrupts it says how to go on."""
     try:
         with bars(quiet=quiet) as listen:
             yield listen
     except KeyboardInterrupt as stop:
         raise type(stop)("interrupted; run the same command again to go on from here") from stop
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def _terminate(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signature of a handler
-    raise Terminated
 
 
 @contextmanager
