@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from contentdb.oci.broken import BrokenError, OversizeError
-from contentdb.oci.errors import HostileRegistryError, TooSlowError, UnreachableError
+from contentdb.oci.errors import HostileRegistryError, given_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -65,12 +65,9 @@ def blob_chunks(
             failures = 0 if at - began >= _PROGRESS_BYTES else failures + 1
             retries += 1
             if failures >= _FAILURES or retries >= _RETRIES or error.slow:
-                kind = TooSlowError if error.slow else UnreachableError
-                raise kind(
-                    registry.name,
-                    f"{repository}@{digest}",
-                    str(error),
-                    "run it again to go on from here",
+                thing = f"{repository}@{digest}"
+                raise given_up(
+                    error, registry.name, thing, "run it again to go on from here"
                 ) from error
             on_retry(at)
             if failures:

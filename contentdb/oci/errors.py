@@ -18,7 +18,12 @@ No message holds a credential, a token or a query string, which may hold either.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from contentdb.errors import ContentDBError, InvalidArgumentError, NotFoundError
+
+if TYPE_CHECKING:
+    from contentdb.oci.broken import BrokenError
 
 __all__ = [
     "HostileRegistryError",
@@ -29,6 +34,7 @@ __all__ = [
     "TooSlowError",
     "UnauthorizedError",
     "UnreachableError",
+    "given_up",
 ]
 
 _SHOWN_CHARS = 200
@@ -74,6 +80,12 @@ class UnreachableError(RegistryError):
 
 class TooSlowError(UnreachableError):
     """The registry sent less than the least rate for longer than the grace time."""
+
+
+def given_up(error: BrokenError, registry: str, thing: str, advice: str) -> UnreachableError:
+    """What a caller is told when a broken exchange is not worth another try."""
+    kind = TooSlowError if error.slow else UnreachableError
+    return kind(registry, thing, str(error), advice)
 
 
 class UnauthorizedError(RegistryError):

@@ -16,8 +16,7 @@ from contentdb.errors import InvalidDigestError
 from contentdb.oci.broken import BrokenError, OversizeError
 from contentdb.oci.errors import (
     HostileRegistryError,
-    TooSlowError,
-    UnreachableError,
+    given_up,
 )
 from contentdb.oci.manifest import MANIFEST_BYTES
 from contentdb.oci.media import ACCEPT, LEGACY, bare
@@ -368,8 +367,7 @@ class Registry:
         except OversizeError:
             self._session.refuse(thing, f"it sends more than {most_bytes} bytes")
         except BrokenError as error:
-            kind = TooSlowError if error.slow else UnreachableError
-            raise kind(self.name, thing, str(error), "try again") from error
+            raise given_up(error, self.name, thing, "try again") from error
         finally:
             answer.close()
 

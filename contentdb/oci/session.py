@@ -18,9 +18,9 @@ from contentdb.oci.errors import (
     InvalidManifestError,
     ObjectNotFoundError,
     RegistryError,
-    TooSlowError,
     UnauthorizedError,
     UnreachableError,
+    given_up,
 )
 from contentdb.oci.reference import DEFAULT_REGISTRY
 from contentdb.oci.strict_json import parse_object
@@ -113,9 +113,8 @@ class Session:
                 answer = self._authorized(method, target, thing, scope, headers, body)
             except BrokenError as error:
                 if last or error.slow or error.advice:
-                    kind = TooSlowError if error.slow else UnreachableError
                     advice = error.advice or "check the name and the network, then try again"
-                    raise kind(self.name, thing, str(error), advice) from error
+                    raise given_up(error, self.name, thing, advice) from error
                 self.pause(0.1 * 2**attempt)
                 continue
             if answer.status in ok:
