@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentdb.server.addresses import Address
-    from contentdb.server.daemon import Server
+    from contentdb.server.daemon import Server, Tls
     from contentdb.server.metrics import Metrics
 
 __all__ = ["serve"]
@@ -75,7 +75,7 @@ def serve(  # noqa: PLR0917 - click passes every option by name
     # gRPC's newer listener hands each event from one thread to another, which costs a call a tenth.
     os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
     try:
-        from contentdb.server.daemon import ListenError, Server, Tls
+        from contentdb.server import daemon
         from contentdb.server.guard import SocketError
     except ImportError as error:
         raise click.ClickException(
@@ -84,17 +84,11 @@ def serve(  # noqa: PLR0917 - click passes every option by name
     from contentdb.server.limits import Limits
     from contentdb.server.logs import log_to_stderr
 
-    tls = None
+    tls = None if listen is None else daemon.Tls(*_tls_files(tls_key, tls_cert, tls_client_ca))
     if listen is not None:
-        if tls_key is None or tls_cert is None or tls_client_ca is None:
-            raise click.UsageError(
-                "--listen takes --tls-key, --tls-cert and --tls-client-ca: "
-                "over TCP both sides show certificates"
-            )
         _address("--listen", listen)
-        tls = Tls(tls_key, tls_cert, tls_client_ca)
     log_to_stderr(level=log_level, as_json=log_json)
-    server = Server(
+    server = daemon.Server(
         root_of(context),
         default_namespace=default_namespace,
         read_only=read_only,
@@ -104,18 +98,33 @@ def serve(  # noqa: PLR0917 - click passes every option by name
         metrics=None if metrics is None else _metrics(metrics),
     )
     try:
-        places = []
-        if socket is not None:
-            server.listen_unix(socket)
-            places.append(str(socket))
-        if listen is not None and tls is not None:
-            port = server.listen_tls(listen, tls)
-            places.append(f"{listen.rpartition(':')[0]}:{port}")
-        _run(server, places)
-    except (ListenError, SocketError) as error:
+        _run(server, list(_listening(server, socket, listen, tls)))
+    except (daemon.ListenError, SocketError) as error:
         raise click.ClickException(str(error)) from error
     finally:
         server.stop(grace_s=grace)
+
+
+def _tls_files(*files: Path | None) -> Iterator[Path]:
+    for file in files:
+        if file is None:
+            raise click.UsageError(
+                "--listen takes --tls-key, --tls-cert and --tls-client-ca: "
+                "over TCP both sides show certificates"
+            )
+        yield file
+
+
+def _listening(
+    server: Server, socket: Path | None, listen: str | None, tls: Tls | None
+) -> Iterator[str]:
+    """Listen on each place, and name it with the port that it got."""
+    if socket is not None:
+        server.listen_unix(socket)
+        yield str(socket)
+    if listen is not None and tls is not None:
+        port = server.listen_tls(listen, tls)
+        yield f"{listen.rpartition(':')[0]}:{port}"
 
 
 def _address(option: str, text: str) -> Address:
