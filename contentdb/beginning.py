@@ -74,10 +74,11 @@ def begin(
         now_ns = time.time_ns()
         token = locks.boot() + os.urandom(8).hex()
         row = IngestRow(ref, name, token, total, wanted, 0, now_ns, now_ns, locks.holder(), now_ns)
+        size = os.fstat(fd).st_size
         if not redeclare:
-            _check_room(parts, ref, total, os.fstat(fd).st_size)
+            _check_room(parts, ref, total, size)
         row = parts.index.begin(row, redeclare=redeclare)
-        return forget_beyond(parts, row, os.fstat(fd).st_size), fd
+        return forget_beyond(parts, row, size), fd
     except BaseException:
         try:
             if not os.fstat(fd).st_size or parts.index.ingest_of(name) is None:

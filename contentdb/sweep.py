@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from contentdb import files, locks
 from contentdb.digest import Digest
@@ -16,9 +16,6 @@ from contentdb.recover import (
     trash_name,
 )
 from contentdb.verify import rows_of_shard
-
-_EVER_S: Final = time.time()
-"""No file is older than the epoch."""
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +41,8 @@ def sweep(parts: Parts, *, older_than_s: float, dry_run: bool) -> Iterator[Swept
     """Remove as it yields; see `Store.sweep`."""
     if not older_than_s >= 0:
         raise InvalidArgumentError(f"an age is 0 or more seconds, not {older_than_s}")
-    before_ns = time.time_ns() - int(min(older_than_s, _EVER_S) * 1e9)
+    now_ns = time.time_ns()
+    before_ns = now_ns - int(min(older_than_s * 1e9, now_ns))  # nothing is older than the epoch
     yield from _ingests(parts, before_ns, dry_run=dry_run)
     yield from _leftovers(parts, before_ns, dry_run=dry_run)
     yield from _orphans(parts, before_ns, dry_run=dry_run)
