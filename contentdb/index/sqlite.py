@@ -6,17 +6,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contentdb.content import Info, Usage
 from contentdb.digest import Digest
-from contentdb.errors import FailedPreconditionError, IndexDamagedError
-from contentdb.index import Blob, IngestRow, Outcome, State, statements, walks
+from contentdb.errors import IndexDamagedError
+from contentdb.index import Blob, IngestRow, State, statements, walks
 from contentdb.index.connection import Database
+from contentdb.index.ingests import begin
+from contentdb.index.recording import is_recorded, record
 from contentdb.index.revision import read_revision
+from contentdb.index.rows import find_blob, find_ingest, has_token, key_of, set_labels, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from sqlite3 import Connection
 
     from contentdb.filters import Filter
-    from contentdb.index import Entry
+    from contentdb.index import Entry, Outcome
 
 __all__ = ["SqliteIndex"]
 
@@ -32,7 +35,7 @@ class SqliteIndex:
         self._root = root
 
     def _key(self, digest: str) -> dict[str, Any]:
-        return {"namespace": self._namespace, "digest": str(digest)}
+        return key_of(self._namespace, digest)
 
     # -- blobs: reading ----------------------------------------------------------------------------
 
@@ -94,82 +97,14 @@ class SqliteIndex:
 
     def record(self, entries: Sequence[Entry]) -> list[Outcome]:
         """Insert blobs and end their ingests, in one durable transaction."""
-
-        def landed(connection: Connection) -> bool:
-            return all(self._is_recorded(connection, entry) for entry in entries)
-
         return self._database.write(
-            lambda connection: (
-                self._insert_all(connection, entries)
-                or [self._record(connection, entry) for entry in entries]
+            lambda connection: record(connection, self._namespace, entries),
+            lambda connection: all(
+                is_recorded(connection, self._namespace, entry) for entry in entries
             ),
-            landed,
             durable=True,
             rows=len(entries),
         )
-
-    def _record(self, connection: Connection, entry: Entry) -> Outcome:
-        if entry.token is not None and not self._is_ours(connection, entry):
-            return Outcome.FENCED
-        if not entry.present() or not self._is_as_relied_on(connection, entry):
-            return Outcome.GONE
-        outcome = self._insert(connection, entry)
-        if entry.labels and outcome is not Outcome.EXISTS:
-            self._set_labels(connection, entry.digest, entry.labels)
-        if entry.token is not None:
-            ingest = {"namespace": self._namespace, "ref": entry.ref, "token": entry.token}
-            connection.execute(statements.END_INGEST, ingest)
-        return outcome
-
-    def _insert_all(self, connection: Connection, entries: Sequence[Entry]) -> list[Outcome] | None:
-        """Insert a group in one statement, if all of it is new, as groups mostly are."""
-        if len(entries) == 1 or any(entry.token or entry.only_if for entry in entries):
-            return None
-        if not all(entry.present() for entry in entries):
-            return None
-        connection.execute("SAVEPOINT together")
-        rows = [self._values(entry) for entry in entries]
-        all_new = connection.executemany(statements.INSERT_BLOB, rows).rowcount == len(rows)
-        if not all_new:
-            connection.execute("ROLLBACK TO together")
-        connection.execute("RELEASE together")
-        if not all_new:
-            return None
-        for entry in entries:
-            if entry.labels:
-                self._set_labels(connection, entry.digest, entry.labels)
-        return [Outcome.CREATED] * len(rows)
-
-    def _values(self, entry: Entry) -> dict[str, Any]:
-        return {
-            "namespace": self._namespace,
-            "digest": str(entry.digest),
-            "size": entry.size,
-            "checksum": entry.checksum,
-            "now": entry.now_ns,
-        }
-
-    def _insert(self, connection: Connection, entry: Entry) -> Outcome:
-        values = self._values(entry)
-        if connection.execute(statements.INSERT_BLOB, values).rowcount == 1:
-            return Outcome.CREATED
-        state = self._state(connection, entry.digest)
-        if state == State.LIVE:
-            return Outcome.EXISTS
-        connection.execute(statements.REVIVE_BLOB, values)
-        return Outcome.CREATED if state == State.TOMBSTONE else Outcome.HEALED
-
-    def _is_ours(self, connection: Connection, entry: Entry) -> bool:
-        return self._has_token(connection, entry.ref or "", entry.token or "")
-
-    def _is_as_relied_on(self, connection: Connection, entry: Entry) -> bool:
-        return entry.only_if is None or self._state(connection, entry.digest) in entry.only_if
-
-    def _is_recorded(self, connection: Connection, entry: Entry) -> bool:
-        row = connection.execute(statements.FIND_BLOB, self._key(entry.digest)).fetchone()
-        if row is None or Blob._make(row).state != State.LIVE:
-            return False
-        return entry.token is None or not self._is_ours(connection, entry)
 
     def update_labels(
         self,
@@ -183,10 +118,10 @@ class SqliteIndex:
         values = self._key(digest) | {"now": now_ns}
 
         def work(connection: Connection) -> bool:
-            row = connection.execute(statements.FIND_BLOB, values).fetchone()
-            if row is None or Blob._make(row).state != State.LIVE:
+            blob = find_blob(connection, values)
+            if blob is None or blob.state != State.LIVE:
                 return False
-            values["now"] = max(now_ns, Blob._make(row).updated_ns + 1)
+            values["now"] = max(now_ns, blob.updated_ns + 1)
             stamp(values["now"])
             connection.execute(statements.TOUCH_BLOB, values)
             if keys is None:
@@ -194,22 +129,14 @@ class SqliteIndex:
             for key in keys or ():
                 connection.execute(statements.DROP_LABEL, values | {"key": key})
             chosen = {key: value for key, value in labels.items() if keys is None or key in keys}
-            self._set_labels(connection, digest, chosen)
+            set_labels(connection, self._key(digest), chosen)
             return True
 
         def landed(connection: Connection) -> bool:
-            row = connection.execute(statements.FIND_BLOB, values).fetchone()
-            return row is not None and Blob._make(row).updated_ns == values["now"]
+            blob = find_blob(connection, values)
+            return blob is not None and blob.updated_ns == values["now"]
 
         return self._database.write(work, landed, durable=True)
-
-    def _set_labels(
-        self, connection: Connection, digest: Digest, labels: Mapping[str, str]
-    ) -> None:
-        if labels:
-            key = self._key(digest)
-            rows = [key | {"key": name, "value": value} for name, value in labels.items()]
-            connection.executemany(statements.SET_LABEL, rows)
 
     def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
         """Keep the row but serve it no more, if its file can be taken away."""
@@ -221,13 +148,7 @@ class SqliteIndex:
             connection.execute(statements.MARK_DAMAGED, key)
             return True
 
-        return self._database.write(
-            work, lambda db: self._state(db, digest) != State.LIVE, durable=True
-        )
-
-    def _state(self, connection: Connection, digest: Digest) -> int | None:
-        row = connection.execute(statements.FIND_BLOB, self._key(digest)).fetchone()
-        return None if row is None else Blob._make(row).state
+        return self._database.write(work, lambda db: state_of(db, key) != State.LIVE, durable=True)
 
     def harden(self, digest: Digest) -> None:
         """Commit the row once more: the sync of the WAL takes all before it along."""
@@ -250,7 +171,7 @@ class SqliteIndex:
             return changed
 
         return self._database.write(
-            work, lambda db: self._state(db, digest) == State.TOMBSTONE, durable=True
+            work, lambda db: state_of(db, key) == State.TOMBSTONE, durable=True
         )
 
     def bury(self, digest: Digest, take_away: Callable[[], object]) -> bool:
@@ -258,18 +179,14 @@ class SqliteIndex:
         key = self._key(digest)
 
         def work(connection: Connection) -> bool:
-            row = connection.execute(statements.FIND_BLOB, key).fetchone()
-            if row is None or Blob._make(row).state != State.TOMBSTONE:
+            if state_of(connection, key) != State.TOMBSTONE:
                 return False
             if connection.execute(statements.OTHER_NAMESPACE_HAS, key).fetchone() is None:
                 take_away()
             connection.execute(statements.BURY, key)
             return True
 
-        return self._database.write(work, lambda db: self._is_absent(db, digest), durable=False)
-
-    def _is_absent(self, connection: Connection, digest: Digest) -> bool:
-        return connection.execute(statements.FIND_BLOB, self._key(digest)).fetchone() is None
+        return self._database.write(work, lambda db: find_blob(db, key) is None, durable=False)
 
     def drop(self, digests: Sequence[Digest], is_gone: Callable[[Digest], bool]) -> int:
         """Forget rows whose files are gone, durably; how many."""
@@ -280,7 +197,9 @@ class SqliteIndex:
 
         return self._database.write(
             work,
-            lambda db: all(self._is_absent(db, digest) for digest in digests if is_gone(digest)),
+            lambda db: all(
+                find_blob(db, self._key(digest)) is None for digest in digests if is_gone(digest)
+            ),
             durable=True,
             rows=len(digests),
         )
@@ -298,42 +217,14 @@ class SqliteIndex:
 
     def begin(self, row: IngestRow, *, redeclare: bool) -> IngestRow:
         """Take an ingest over, or make it, under the row's token."""
-
-        def work(connection: Connection) -> IngestRow:
-            merged = row
-            found = self._find_ingest(connection, row.ref)
-            if found is not None:
-                merged = _merge(found, row) if not redeclare else _replace(found, row)
-            connection.execute(
-                statements.BEGIN_INGEST,
-                {
-                    "namespace": self._namespace,
-                    "ref": merged.ref,
-                    "name": merged.name,
-                    "token": merged.token,
-                    "total": merged.total,
-                    "expected": merged.expected,
-                    "offset": merged.offset,
-                    "holder": merged.holder,
-                    "now": row.started_ns,
-                },
-            )
-            return merged
-
         return self._database.write(
-            work,
-            lambda connection: self._has_token(connection, row.ref, row.token),
+            lambda connection: begin(connection, self._namespace, row, redeclare=redeclare),
+            lambda connection: self._is_held(connection, row.ref, row.token),
             durable=False,
         )
 
-    def _has_token(self, connection: Connection, ref: str, token: str) -> bool:
-        found = self._find_ingest(connection, ref)
-        return found is not None and found.token == token
-
-    def _find_ingest(self, connection: Connection, ref: str) -> IngestRow | None:
-        values = {"namespace": self._namespace, "ref": ref}
-        row = connection.execute(statements.FIND_INGEST, values).fetchone()
-        return None if row is None else IngestRow._make(row)
+    def _is_held(self, connection: Connection, ref: str, token: str) -> bool:
+        return has_token(connection, self._namespace, ref, token)
 
     def pause(
         self, ref: str, token: str, offset: int, now_ns: int, *, durable: bool = False
@@ -348,7 +239,7 @@ class SqliteIndex:
         )
 
     def _has_come(self, connection: Connection, ref: str, offset: int) -> bool:
-        found = self._find_ingest(connection, ref)
+        found = find_ingest(connection, self._namespace, ref)
         return found is None or found.offset == offset
 
     def end(self, ref: str, token: str) -> bool:
@@ -356,7 +247,7 @@ class SqliteIndex:
         values = {"namespace": self._namespace, "ref": ref, "token": token}
         return self._database.write(
             lambda connection: connection.execute(statements.END_INGEST, values).rowcount == 1,
-            lambda connection: not self._has_token(connection, ref, token),
+            lambda connection: not self._is_held(connection, ref, token),
             durable=False,
         )
 
@@ -409,30 +300,3 @@ class SqliteIndex:
     def close(self) -> None:
         """Free all connections."""
         self._database.close()
-
-
-def _merge(found: IngestRow, new: IngestRow) -> IngestRow:
-    """Keep what was declared before; a new declaration may add to it, not contradict it."""
-    if None not in {found.total, new.total} and found.total != new.total:
-        raise _contradiction(found, f"a total of {found.total} bytes, not {new.total}")
-    if None not in {found.expected, new.expected} and found.expected != new.expected:
-        raise _contradiction(found, f"content {found.expected}, not {new.expected}")
-    return _replace(
-        found,
-        new._replace(
-            total=found.total if new.total is None else new.total,
-            expected=new.expected or found.expected,
-        ),
-    )
-
-
-def _contradiction(found: IngestRow, declared: str) -> FailedPreconditionError:
-    return FailedPreconditionError(
-        f"ref {found.ref!r:.80} was begun for {declared}; resume it as it was begun, or abort it"
-    )
-
-
-def _replace(found: IngestRow, new: IngestRow) -> IngestRow:
-    return new._replace(
-        offset=found.offset, started_ns=found.started_ns, updated_ns=found.updated_ns
-    )

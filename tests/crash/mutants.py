@@ -39,6 +39,7 @@ class Mutant(NamedTuple):
 _FILES: Final = "contentdb.files"
 _DATABASE: Final = "contentdb.index.connection"
 _INDEX: Final = "contentdb.index.sqlite"
+_RECORDING: Final = "contentdb.index.recording"
 _SHARDS: Final = "contentdb.shards"
 _PUBLISH: Final = "contentdb.publish"
 _GROUP: Final = "contentdb.group"
@@ -134,7 +135,7 @@ _ALL: Final = (
                 "        (outcome,) = parts.index.record([candidate])\n"
                 "        give_name(parts, candidate, link)\n",
             ),
-            Patch(_INDEX, "if not entry.present() or", "if"),
+            Patch(_RECORDING, "if not entry.present() or", "if"),
         ),
         ("kills", "states", "cuts"),
         *_COMMITS,
@@ -242,19 +243,19 @@ _ALL: Final = (
     ),
     _mutant(
         "row-without-a-look",
-        Patch(_INDEX, "if not entry.present() or", "if"),
+        Patch(_RECORDING, "if not entry.present() or", "if"),
         ("probes",),
         "a_group_meets_a_delete",
     ),
     _mutant(
         "buried-without-a-look",
-        Patch(_INDEX, "Blob._make(row).state != State.TOMBSTONE:", "False:"),
+        Patch(_INDEX, "if state_of(connection, key) != State.TOMBSTONE:", "if False:"),
         ("probes",),
         "a_delete_meets_a_commit",
     ),
     _mutant(
         "no-fence",
-        Patch(_INDEX, "if entry.token is not None and not self._is_ours(", "if False and not ("),
+        Patch(_RECORDING, "if entry.token is not None and not _is_ours(", "if False and not ("),
         ("probes",),
         "a_token_of_another_ends_a_commit",
     ),
@@ -352,7 +353,7 @@ _ALL: Final = (
     ),
     _mutant(
         "ingest-row-stays",
-        Patch(_INDEX, "connection.execute(statements.END_INGEST, ingest)", "del ingest"),
+        Patch(_RECORDING, "connection.execute(statements.END_INGEST, ingest)", "del ingest"),
         ("probes",),
         "a_commit_ends_its_ingest",
     ),
