@@ -16,7 +16,7 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from contentdb import files
 from contentdb.errors import (
@@ -25,7 +25,8 @@ from contentdb.errors import (
     IndexBusyError,
     IndexFailedError,
 )
-from contentdb.index.opening import BUSY_S, WAL_BYTES, connect, refusal
+from contentdb.index.checkpoints import Checkpoints
+from contentdb.index.opening import BUSY_S, connect, refusal
 from contentdb.index.readers import Readers
 
 if TYPE_CHECKING:
@@ -37,14 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Database", "connect", "refusal"]
 
 T = TypeVar("T")
-
-_CHECKPOINT_ROWS: Final = 1000
-"""Rows written between two checkpoints: a page or two each, 4 to 8 MiB of WAL."""
-
-_LOOK_ROWS: Final = 50
-"""Rows written between two looks at the size of the WAL; the first transaction looks too."""
-
-_WAL_STEP_BYTES: Final = 1 << 20
 
 
 class _Job:
@@ -83,10 +76,7 @@ class Database:
         self._lock: Directory | None = None
         self._writer: sqlite3.Connection | None = None
         self._synchronous = ""
-        self._rows = 0
-        self._look_at_rows = 0
-        self._large_bytes = WAL_BYTES
-        """A WAL longer than that is due for a checkpoint."""
+        self._checkpoints = Checkpoints(path)
         self._closed = False
         self._pid = os.getpid()
 
@@ -174,7 +164,7 @@ class Database:
         try:
             self._enter()
             self._attempt(jobs)
-            self._checkpoint_when_due(sum(job.rows for job in jobs))
+            self._checkpoints.wrote(self._writer, sum(job.rows for job in jobs))
         except sqlite3.Error as error:
             raise refusal(self._path, error) from error
         finally:
@@ -280,45 +270,6 @@ class Database:
             finally:
                 self._leave()
 
-    # -- checkpoints -------------------------------------------------------------------------------
-
-    def _checkpoint_when_due(self, rows: int) -> None:
-        """By the rows of this process; and by the WAL, where no process lives for so many."""
-        self._rows += rows
-        if self._rows < self._look_at_rows and self._rows < _CHECKPOINT_ROWS:
-            return
-        size = self._wal_bytes()
-        self._look_at_rows = self._rows + _LOOK_ROWS
-        if self._rows < _CHECKPOINT_ROWS and size <= self._large_bytes:
-            return
-        self._checkpoint("RESTART")
-        self._rows = 0
-        self._look_at_rows = _LOOK_ROWS
-        # Where a reader was in the way the WAL goes on growing: not every commit tries again.
-        self._large_bytes = max(WAL_BYTES, size + _WAL_STEP_BYTES)
-
-    def _checkpoint(self, mode: str) -> None:
-        """Move the WAL into the database, without waiting for readers that are in the way.
-
-        The flock is held, so the mode always gets the writer's lock. A checkpoint that fails
-        loses nothing: the WAL stays, and the next one tries again.
-        """
-        if self._writer is None:
-            return
-        with contextlib.suppress(sqlite3.Error):
-            self._writer.execute("PRAGMA busy_timeout = 0").fetchall()
-            self._writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
-        self._writer.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}").fetchall()
-
-    def _wal_bytes(self) -> int:
-        try:
-            size = os.path.getsize(f"{self._path}-wal")  # noqa: PTH202 - a path is text here
-        except OSError:
-            return 0
-        if size <= WAL_BYTES:
-            self._large_bytes = WAL_BYTES
-        return size
-
     # -- connections -----------------------------------------------------------------------------
 
     def _drop_writer(self) -> None:
@@ -349,11 +300,11 @@ class Database:
         """
         with self._turn:
             self._closed = True
-            if self._writer is not None and self._wal_bytes() > WAL_BYTES:
+            if self._writer is not None and self._checkpoints.is_overdue():
                 with contextlib.suppress(ContentDBError, sqlite3.Error):
                     self._enter()
                     try:
-                        self._checkpoint("TRUNCATE")
+                        self._checkpoints.checkpoint(self._writer, "TRUNCATE")
                     finally:
                         self._leave()
             self._readers.close()

@@ -56,19 +56,19 @@ def warm(root: Path, ledger: Ledger) -> None:
     A cold WAL hides missing syncs: growing it commits the filesystem's journal.
     The process ends without closing the store, as the last close would remove the WAL.
     """
-    from contentdb.index import connection
+    from contentdb.index import checkpoints
 
-    before = connection._CHECKPOINT_ROWS
-    connection._CHECKPOINT_ROWS = 1 << 30  # type: ignore[misc]
+    before = checkpoints.CHECKPOINT_ROWS
+    checkpoints.CHECKPOINT_ROWS = 1 << 30  # type: ignore[misc]
     store = _open(root)
     _LEFT_OPEN.append(store)
     for number in _WARMING:
         _add(store, ledger, number)
     for count in range(24):
         store.update(digest_of(900), {"warming": f"{count:04d}" * 900})
-    connection._CHECKPOINT_ROWS = 1  # type: ignore[misc]
+    checkpoints.CHECKPOINT_ROWS = 1  # type: ignore[misc]
     store.update(digest_of(900), {})
-    connection._CHECKPOINT_ROWS = before  # type: ignore[misc]
+    checkpoints.CHECKPOINT_ROWS = before  # type: ignore[misc]
     os.sync()
 
 
@@ -392,9 +392,9 @@ def _migrate(root: Path, ledger: Ledger) -> None:
 
 def _checkpoint(root: Path, ledger: Ledger) -> None:
     """Commits with a checkpoint after each but one."""
-    from contentdb.index import connection
+    from contentdb.index import checkpoints
 
-    connection._CHECKPOINT_ROWS = 2  # type: ignore[misc]
+    checkpoints.CHECKPOINT_ROWS = 2  # type: ignore[misc]
     with _open(root) as store:
         for number in (0, 1, 2, 5):
             _add(store, ledger, number)

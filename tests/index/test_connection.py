@@ -20,6 +20,7 @@ from contentdb.errors import (
     NoSpaceError,
     SizeMismatchError,
 )
+from contentdb.index import checkpoints
 from contentdb.index import connection as module
 from contentdb.index.connection import Database, connect, refusal
 from tests.index.databases import Recorder, Waiting, always, insert, numbers
@@ -174,11 +175,11 @@ def test_work_of_a_stopped_thread_is_not_run_later(database: Database) -> None:
 def test_what_fails_after_the_commit_is_no_failure(database: Database) -> None:
     recorder = Recorder.put_into(database)
     recorder.fail("PRAGMA busy_timeout = 30000")
-    database._rows = 1000
+    database._checkpoints._rows = 1000
     assert database.write(insert(1), always, durable=True) == 1
     runs = []
     recorder.fail("PRAGMA busy_timeout = 0", KeyboardInterrupt())
-    database._rows = 1000
+    database._checkpoints._rows = 1000
     with pytest.raises(KeyboardInterrupt):
         database.write(lambda db: runs.append(insert(2)(db)), always, durable=True)
     database.write(insert(3), always, durable=True)
@@ -314,7 +315,7 @@ def wal_size(database: Database) -> int:
 
 
 def test_the_wal_stays_bounded(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_CHECKPOINT_ROWS", 250)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_ROWS", 250)
     sizes = []
     for number in range(1, 2001):
         database.write(insert(number), always, durable=False)
@@ -325,7 +326,7 @@ def test_the_wal_stays_bounded(database: Database, monkeypatch: pytest.MonkeyPat
 def test_a_reader_does_not_block_checkpoints(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_CHECKPOINT_ROWS", 250)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_ROWS", 250)
     with database.snapshot() as old:
         assert old.execute("SELECT count(*) FROM t").fetchone() == (0,)
         for number in range(1, 1001):

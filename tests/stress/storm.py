@@ -111,7 +111,7 @@ def _writer(root: Path, number: int, count: int, until: float) -> list[dict[str,
 
 def _checkpoint(root: Path, stop: Path) -> list[dict[str, Any]]:
     """Fold the WAL again and again, as the index does it when it is due."""
-    from contentdb.index import connection
+    from contentdb.index import checkpoints
 
     index = _opened(root)
     while not stop.exists():
@@ -119,7 +119,7 @@ def _checkpoint(root: Path, stop: Path) -> list[dict[str, Any]]:
             lambda _connection: None,
             lambda _connection: True,
             durable=False,
-            rows=connection._CHECKPOINT_ROWS,
+            rows=checkpoints.CHECKPOINT_ROWS,
         )
     index.close()
     return []
