@@ -30,7 +30,7 @@ class Checkpoints:
         self._large_bytes = WAL_BYTES
         """A WAL longer than that is due for a checkpoint."""
 
-    def wrote(self, writer: sqlite3.Connection | None, rows: int) -> None:
+    def wrote(self, writer: sqlite3.Connection, rows: int) -> None:
         """Checkpoint when that is due.
 
         By the rows of this process; and by the WAL, where no process lives for so many.
@@ -48,14 +48,12 @@ class Checkpoints:
         # Where a reader was in the way the WAL goes on growing: not every commit tries again.
         self._large_bytes = max(WAL_BYTES, size + _WAL_STEP_BYTES)
 
-    def checkpoint(self, writer: sqlite3.Connection | None, mode: str) -> None:
+    def checkpoint(self, writer: sqlite3.Connection, mode: str) -> None:
         """Move the WAL into the database, without waiting for readers that are in the way.
 
         The flock is held, so the mode always gets the writer's lock. A checkpoint that fails
         loses nothing: the WAL stays, and the next one tries again.
         """
-        if writer is None:
-            return
         with contextlib.suppress(sqlite3.Error):
             writer.execute("PRAGMA busy_timeout = 0").fetchall()
             writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()

@@ -163,14 +163,14 @@ class Database:
     def _transact(self, jobs: list[_Job]) -> None:
         try:
             self._enter()
-            self._attempt(jobs)
-            self._checkpoints.wrote(self._writer, sum(job.rows for job in jobs))
+            writer = self._attempt(jobs)
+            self._checkpoints.wrote(writer, sum(job.rows for job in jobs))
         except sqlite3.Error as error:
             raise refusal(self._path, error) from error
         finally:
             self._leave()
 
-    def _attempt(self, jobs: list[_Job]) -> None:
+    def _attempt(self, jobs: list[_Job]) -> sqlite3.Connection:
         committing = False
         try:
             connection = self._begin(durable=any(job.durable for job in jobs))
@@ -184,6 +184,7 @@ class Database:
         except BaseException as error:
             self._end_failed(jobs, error, committing=committing)
             raise
+        return connection
 
     def _run(self, job: _Job, connection: sqlite3.Connection, *, shared: bool) -> None:
         job.error = None
