@@ -8,7 +8,6 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
-from contentdb import files, locks
 from contentdb.beginning import check_total, forget_beyond, ref_locked
 from contentdb.content import Status
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
@@ -17,10 +16,10 @@ from contentdb.errors import (
     ContentDBError,
     DigestMismatchError,
     DurabilityError,
-    FailedPreconditionError,
     SizeMismatchError,
     WriterClosedError,
 )
+from contentdb.held import HeldFile
 from contentdb.index import Outcome
 from contentdb.labels import check_labels
 from contentdb.pipeline import Sink
@@ -58,12 +57,9 @@ class LocalWriter:
         self._joined = False
         self._gate = gate
         self._row = row
-        self._fd = fd
-        self._path = parts.ingest.child(row.name)
+        self._file = HeldFile(parts, row, fd)
         self._offset = os.fstat(fd).st_size
         self._updated_ns = row.updated_ns
-        self._wrote = False
-        self._gone = False
         self._sink: Sink | None = None
         self._pid = os.getpid()
         self._closed = False
@@ -122,7 +118,7 @@ class LocalWriter:
         return self._sink
 
     def _new_sink(self, algorithm: str) -> Sink:
-        return Sink(self._fd, self._path, algorithm, durable=self._parts.durable)
+        return Sink(self._file.fd, self._file.path, algorithm, durable=self._parts.durable)
 
     # -- bytes in ----------------------------------------------------------------------------
 
@@ -159,7 +155,7 @@ class LocalWriter:
         if sink.size != self._offset:
             self._offset = sink.size
             self._updated_ns = time.time_ns()
-            self._wrote = True
+            self._file.changed = True
 
     def truncate(self) -> None:
         """Go back to offset 0, under the same lock."""
@@ -171,7 +167,7 @@ class LocalWriter:
             self._sink = sink
             self._offset = 0
             self._updated_ns = time.time_ns()
-            self._wrote = True
+            self._file.changed = True
 
     def redeclare(self, *, total: int | None, expected: Digest | None) -> None:
         """Let another size and digest replace those declared before, under the same lock.
@@ -216,8 +212,7 @@ class LocalWriter:
             self._require_open()
             try:
                 candidate = self._verified(size, expected, check_labels(labels or {}))
-                files.make_read_only(self._fd, self._path)
-                files.stamp(self._fd, candidate.now_ns, self._path)
+                self._file.seal(candidate.now_ns)
                 if (batch := self._batch()) is not None:
                     return self._join(batch, candidate)
                 self.sync()
@@ -225,8 +220,8 @@ class LocalWriter:
             finally:
                 if not self._joined:
                     try:
-                        self._make_writable_again()
-                        self._sync_pause()
+                        self._file.unseal()
+                        self._file.sync_changes()
                     finally:
                         self._end()
 
@@ -234,18 +229,10 @@ class LocalWriter:
         try:
             info = batch.join(self, candidate)
         except AlreadyExistsError:
-            self._drop()
+            self._file.drop()
             raise
         self._closed = self._joined = True
         return info
-
-    def _make_writable_again(self) -> None:
-        """An ingest that outlives a commit goes on being written; a blob must not be."""
-        if self._gone:
-            return
-        named = locks.is_current(self._parts.ingest, self._row.name, self._fd)
-        if named and os.fstat(self._fd).st_nlink == 1:
-            files.make_writable(self._fd, self._path)
 
     def _verified(
         self, size: int | None, expected: str | None, labels: Mapping[str, str]
@@ -276,14 +263,7 @@ class LocalWriter:
 
     def sync(self) -> None:
         """Put the bytes on disk, or drop them; a step of `commit`."""
-        if not self._parts.durable:
-            return
-        try:
-            files.sync(self._fd, self._path)
-        except DurabilityError:  # the page cache lies from here on: begin anew
-            with suppress(ContentDBError):
-                self._drop()
-            raise
+        self._file.sync()
 
     def publish(self, candidate: Candidate) -> Info:
         """Name the file and record it; a step of `commit`."""
@@ -291,48 +271,28 @@ class LocalWriter:
         # With the row there is no way back: what remains can be done by anybody, at any time.
         if outcome is Outcome.FENCED:
             raise ref_locked(self._parts, self._row.ref)
-        self._take_file_away()
+        self._file.take_away()
         if outcome is Outcome.EXISTS:
             raise AlreadyExistsError(candidate.digest)
         return settled(self._parts, candidate, outcome)
 
     def link(self, directory: Directory, name: str) -> bool:
         """Give the ingest's file a second name; False if that is taken."""
-        if not locks.is_current(self._parts.ingest, self._row.name, self._fd):
-            raise FailedPreconditionError(
-                f"the file of ref {self._row.ref!r} was taken away; ingest it again"
-            )
-        return files.link(self._parts.ingest, self._row.name, directory, name)
+        return self._file.link(directory, name)
 
     def settle_joined(self, result: Info | ContentDBError | None) -> None:
         """End a commit that shared the cost of durability with others; its result stands."""
         with suppress(ContentDBError):
             try:
                 if isinstance(result, DurabilityError):  # as where a sync of its own fails
-                    self._drop()
+                    self._file.drop()
                 elif isinstance(result, Exception) or result is None:
-                    self._make_writable_again()
-                    self._sync_pause()
+                    self._file.unseal()
+                    self._file.sync_changes()
                 else:
-                    self._take_file_away()
+                    self._file.take_away()
             finally:
                 self._let_go()
-
-    def _drop(self) -> None:
-        """Forget the ingest: its row first, so that its bytes are nobody's.
-
-        They must not be gone on with, so that the one is tried even where the other fails.
-        """
-        try:
-            self._parts.index.end(self._row.ref, self._row.token)
-        finally:
-            self._take_file_away()
-
-    def _take_file_away(self) -> None:
-        if locks.is_current(self._parts.ingest, self._row.name, self._fd):
-            files.unlink(self._parts.ingest, self._row.name)
-        self._wrote = False
-        self._gone = True
 
     def close(self) -> None:
         """Keep what was written for a later resume, and free the ref; twice is harmless."""
@@ -341,20 +301,9 @@ class LocalWriter:
                 self._closed = True
                 return
             try:
-                self._sync_pause()
+                self._file.sync_changes()
             finally:
                 self._end()
-
-    def _sync_pause(self) -> None:
-        """What a later writer trusts must not be undone by a power cut behind its back."""
-        if not (self._wrote and self._parts.durable):
-            return
-        try:
-            files.sync(self._fd, self._path)
-        except DurabilityError:
-            with suppress(ContentDBError):
-                self._drop()
-            raise
 
     def _end(self) -> None:
         with self._ending:
@@ -367,11 +316,11 @@ class LocalWriter:
         try:
             if self._sink is not None:
                 self._sink.close()
-            if self._wrote:
+            if self._file.changed:
                 row = self._row
                 self._parts.index.pause(row.ref, row.token, self.offset, self._updated_ns)
         finally:
-            locks.release(self._fd)
+            self._file.release()
 
     def __enter__(self) -> Self:
         """Close at the end of the block."""
@@ -390,6 +339,6 @@ class LocalWriter:
         """Let a forgotten writer hold nothing; its bytes are in the file."""
         if not getattr(self, "_closed", True) and self._pid == os.getpid():
             self._closed = True
-            locks.release(self._fd)
+            self._file.release()
             if self._sink is not None:
                 self._sink.forget()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def _killed(writer: contentdb.Writer) -> None:
     """Leave a writer as its process does that is killed: nothing is synced, nothing noted."""
-    locks.release(writer._fd)  # type: ignore[attr-defined]  # the kernel's part
+    writer._file.release()  # type: ignore[attr-defined]  # the kernel's part
     writer._closed = True  # type: ignore[attr-defined]
 
 

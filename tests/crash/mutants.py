@@ -43,6 +43,7 @@ _RECORDING: Final = "contentdb.index.recording"
 _SHARDS: Final = "contentdb.shards"
 _PUBLISH: Final = "contentdb.publish"
 _GROUP: Final = "contentdb.group"
+_HELD: Final = "contentdb.held"
 _WRITER: Final = "contentdb.writer"
 _OPENING: Final = "contentdb.opening"
 _ADDING: Final = "contentdb.adding"
@@ -168,9 +169,9 @@ _ALL: Final = (
     _mutant(
         "ingest-gone-before-its-row",
         Patch(
-            _WRITER,
-            "return files.link(self._parts.ingest, self._row.name, directory, name)",
-            "return files.link(self._parts.ingest, self._row.name, directory, name) and (\n"
+            _HELD,
+            "return files.link(self._parts.ingest, self._name, directory, name)",
+            "return files.link(self._parts.ingest, self._name, directory, name) and (\n"
             "            files.unlink(self._parts.ingest, self._row.name))",
         ),
         ("kills",),
@@ -261,7 +262,7 @@ _ALL: Final = (
     ),
     _mutant(
         "another-s-file-is-linked",
-        Patch(_WRITER, "        if not locks.is_current(", "        if False and not ("),
+        Patch(_HELD, "        if not self._has_its_name():", "        if False:"),
         ("probes",),
         "a_fenced_writer_cannot_commit",
     ),
