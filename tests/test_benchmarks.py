@@ -133,10 +133,6 @@ def test_blocks_go_between_their_marks_and_nowhere_else() -> None:
         report.replaced("no marks", "new\n")
 
 
-@pytest.mark.skipif(
-    not report.RECORDED.exists(),
-    reason="nothing is recorded yet: `python -m benchmarks run --record`",
-)
 def test_the_tables_in_the_readmes_are_those_of_the_recorded_run() -> None:
     assert main(["readme", "--check"]) == 0
 

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
 
     from click.testing import Result
 
-__all__ = ["call", "digest_of", "only_line", "records", "run", "start", "stored", "wait_until"]
+__all__ = [
+    "PROGRAM",
+    "call",
+    "digest_of",
+    "only_line",
+    "records",
+    "run",
+    "start",
+    "stored",
+    "wait_until",
+]
 
 PROGRAM = (sys.executable, "-m", "contentdb")
 _PATIENCE_S = 60

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -357,7 +356,6 @@ def descriptors(path: str) -> int:
     return sum(os.path.realpath(link).startswith(path) for link in links)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_nothing_is_open_after_the_close(database: Database) -> None:
     """Not what was in use at the close either, nor what somebody uses later."""
     with database.snapshot() as db:
@@ -370,7 +368,6 @@ def test_nothing_is_open_after_the_close(database: Database) -> None:
     assert not descriptors(database._path)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_nothing_is_open_at_a_fork(database: Database) -> None:
     for number in range(1, 6):
         database.write(insert(number), always, durable=False)
