@@ -18,15 +18,38 @@ if TYPE_CHECKING:
 __all__ = ["Ledger", "Promises", "content", "digest_of"]
 
 _SIZES: Final = (9_000, 100, 0, 70_001, 4_096, 1)
+_SHARDS: Final = ("00", "41", "e3", "7f", "a8", "2e")
+"""Where contents of these sizes go; those of the empty one and of the single byte are given.
+
+A listing opens every shard there is, so few of them make all engines faster; neighbours in
+number are in different ones, so that a sync of one directory does not do for another.
+"""
+_NONCE_CHARS: Final = 4
 
 
 @cache
 def content(number: int) -> bytes:
     """Made-up bytes, different for each number, of sizes that cross pages and pieces."""
-    size = _SIZES[number % len(_SIZES)]
+    kind = number % len(_SIZES)
+    size = _SIZES[kind]
     line = f"content {number:06d} of the crash tests\n".encode()
-    made = (line * (size // len(line) + 1))[:size]
-    return made if size > len(line) or number < len(_SIZES) else f"{number:06d}".encode()
+    if size > len(line):
+        return _bound_for(_SHARDS[kind], (line * (size // len(line) + 1))[: size - _NONCE_CHARS])
+    if number < len(_SIZES):
+        return line[:size]
+    return _bound_for(_SHARDS[kind], f"{number:06d}".encode())
+
+
+def _bound_for(shard: str, start: bytes) -> bytes:
+    """End the bytes so that their digest is in the shard."""
+    begun = sha256(start)
+    for nonce in range(10**_NONCE_CHARS):
+        end = f"{nonce:0{_NONCE_CHARS}d}".encode()
+        made = begun.copy()
+        made.update(end)
+        if made.hexdigest().startswith(shard):
+            return start + end
+    raise RuntimeError(f"no end for {shard}: choose another shard, or more digits")
 
 
 @cache

@@ -48,7 +48,7 @@ __all__ = ["states"]
 
 _ALONE: Final = 40
 """So many pending changes are each dropped and kept alone; of more, a sample is."""
-_RANDOM: Final = 600
+_RANDOM: Final = 480
 """At most so many subsets of the pending changes are drawn, with one of the changes torn."""
 _SECTOR: Final = 512
 

@@ -11,6 +11,7 @@ import errno
 import gc
 import json
 import os
+import shutil
 import signal
 import sys
 import time
@@ -219,16 +220,23 @@ def _verdicts(status: int, error: str | None) -> list[str]:
     return []
 
 
+def _make_one(root: Path) -> None:
+    """Make a store, so that what is imported for it is not imported by every child."""
+    contentdb.open(root).close()
+    shutil.rmtree(root)
+
+
 def main() -> None:
     """Serve until the input ends."""
     control_path = Path(os.environ["CRASH_CONTROL"])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     keep_few()
-    gc.freeze()
+    _make_one(control_path.parent / "store")
     with Control(control_path) as control:
         server = Server(control_path.parent, control)
         for line in sys.stdin:
+            gc.freeze()  # each child collects, and is not to look through all that was imported
             began = time.perf_counter()
             answer = server.answer(json.loads(line))
             print(

@@ -251,7 +251,7 @@ SCENES: Final[dict[str, Scene]] = {
 
 
 class Theatre:
-    """A store with an opening for each actor, used for one run after the other."""
+    """A store with an opening for each actor, used for one run of a scene after the other."""
 
     def __init__(self, root: Path, leave: ExitStack) -> None:
         self._root = root
@@ -275,11 +275,11 @@ class Theatre:
             self._store(scene.namespaces[number], number) for number in range(len(scene.actors))
         ]
         stage = Stage(self._root, self._number, [*stores, self._observer])
-        began = scene.begin(stage)
-        watched = began not in {BAD, MARKED}
-        stage.stepper = Stepper(switches, lambda: self._watch(stage, watched=watched))
         found: list[str] = []
         with _one_shard(shard_name(stage.digest)):
+            began = scene.begin(stage)
+            watched = began not in {BAD, MARKED}
+            stage.stepper = Stepper(switches, lambda: self._watch(stage, watched=watched))
             try:
                 stage.stepper.run(
                     [
@@ -428,9 +428,9 @@ def _some(root: Path, names: list[str], each: int, plan: Plan) -> tuple[int, lis
     tried = 0
     found: list[Violation] = []
     deadline = plan.deadline()
-    with ExitStack() as leave, seam():
-        theatre = Theatre(root, leave)
-        for name in names:
+    for name in names:
+        with ExitStack() as leave, seam():
+            theatre = Theatre(root / name, leave)
             _, steps = theatre.play(name, ())
             rng = random.Random(f"{plan.seed} {name}")
             for switches in _schedules(name, steps, each, rng):
