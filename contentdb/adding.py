@@ -223,7 +223,7 @@ def _hashed(
 ) -> Candidate:
     algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
     with closing(Sink(fd, path, algorithm, durable=False)) as sink:
-        sink.take_what_is_there(os.fstat(fd).st_size)
+        sink.take_what_is_there(files.stat_open(fd, path).st_size)
         check_digest(sink.digest, expected)
         return candidate_of(parts, sink.digest, sink.size, sink.checksum, labels)
 
@@ -235,8 +235,9 @@ def _taken_over(
 
     None where it cannot be: on another filesystem, or the file of another user.
     """
-    found = os.fstat(fd)
-    if not files.is_private_file(found) or found.st_dev != os.fstat(parts.ingest.fd).st_dev:
+    found = files.stat_open(fd, path)
+    there = files.stat_open(parts.ingest.fd, parts.ingest.path)
+    if not files.is_private_file(found) or found.st_dev != there.st_dev:
         return None
     files.make_read_only(fd, path)
     try:
@@ -248,13 +249,13 @@ def _taken_over(
         _check_unchanged(fd, found, path)
         return _published(parts, candidate, lambda to, name: files.link_unnamed(fd, to, name))
     finally:
-        if os.fstat(fd).st_nlink <= found.st_nlink:  # it has not become a blob
+        if files.stat_open(fd, path).st_nlink <= found.st_nlink:  # it has not become a blob
             files.set_mode(fd, found.st_mode & 0o7777, path)
 
 
 def _check_unchanged(fd: int, found: os.stat_result, path: str) -> None:
     """Refuse a file that somebody went on writing to while it was hashed: it would be the blob."""
-    now = os.fstat(fd)
+    now = files.stat_open(fd, path)
     if (now.st_size, now.st_mtime_ns) != (found.st_size, found.st_mtime_ns):
         raise FailedPreconditionError(f"{path} was written to while it was read; nothing is stored")
 
@@ -263,7 +264,7 @@ def _remove(fd: int, path: str) -> None:
     """Take the moved source's name away, if it is still that of the file that was stored."""
     try:
         source = Path(path)
-        if os.path.samestat(source.lstat(), os.fstat(fd)):
+        if os.path.samestat(source.lstat(), files.stat_open(fd, path)):
             source.unlink()
     except OSError as error:
         raise StorageError.of("remove", path, error) from error

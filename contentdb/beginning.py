@@ -53,8 +53,8 @@ def begin(
     expected: str | None,
     wait: float | bool,
     redeclare: bool,
-) -> tuple[IngestRow, int]:
-    """Begin or resume the ingest of a ref; gives its row, and its file, open and locked.
+) -> tuple[IngestRow, int, int]:
+    """Begin or resume the ingest of a ref; gives its row, its file, open and locked, and its size.
 
     Raises:
         AlreadyExistsError: The expected content is stored; no ingest was made.
@@ -68,20 +68,21 @@ def begin(
     fd = locks.acquire(parts.ingest, name, wait=wait)
     if fd is None:
         raise ref_locked(parts, ref)
+    path = parts.ingest.child(name)
     try:
         fd = _prepared(parts, name, ref, fd)
         _refuse_stored(parts, wanted)  # it may have come while we waited
         now_ns = time.time_ns()
         token = locks.boot() + os.urandom(8).hex()
         row = IngestRow(ref, name, token, total, wanted, 0, now_ns, now_ns, locks.holder(), now_ns)
-        size = os.fstat(fd).st_size
+        size = files.stat_open(fd, path).st_size
         if not redeclare:
             _check_room(parts, ref, total, size)
         row = parts.index.begin(row, redeclare=redeclare)
-        return forget_beyond(parts, row, size), fd
+        return forget_beyond(parts, row, size), fd, size
     except BaseException:
         try:
-            if not os.fstat(fd).st_size or parts.index.ingest_of(name) is None:
+            if not files.stat_open(fd, path).st_size or parts.index.ingest_of(name) is None:
                 files.unlink(parts.ingest, name)
         finally:
             locks.release(fd)
@@ -133,22 +134,24 @@ def _prepared(parts: Parts, name: str, ref: str, fd: int) -> int:
     Bytes without a row are nobody's and go. A file that a commit had named already, before it
     was cut off, is a blob for ever and must not be written: what is known of it is copied.
     """
-    ours = locks.is_ours_to_write(fd)
-    if ours and not os.fstat(fd).st_size:
+    path = parts.ingest.child(name)
+    ours = locks.is_ours_to_write(fd, path)
+    if ours and not files.stat_open(fd, path).st_size:
         return fd
     known = _is_known(parts, name, ref)
     if ours and known:
         _keep_trusted(parts, name, ref, fd)
         return fd
     if ours:
-        files.truncate(fd, 0, parts.ingest.child(name))
+        files.truncate(fd, 0, path)
         return fd
     fresh = f".{os.urandom(16).hex()}"
     made = locks.create(parts.ingest, fresh)
     try:
         if known:
             files.copy(fd, made, parts.ingest.child(fresh))
-            if os.fstat(fd).st_nlink == 1:  # a file that has become a blob was synced before
+            # A file that has become a blob was synced before.
+            if files.stat_open(fd, path).st_nlink == 1:
                 _keep_trusted(parts, fresh, ref, made)
             if parts.durable:  # the row vouches for the copy as it did for the file
                 files.sync(made, parts.ingest.child(fresh))
@@ -174,5 +177,6 @@ def _keep_trusted(parts: Parts, name: str, ref: str, fd: int) -> None:
     if row is None or row.token.startswith(locks.boot()):
         return
     trusted = row.offset if parts.durable and not parts.sharing.unsynced else 0
-    if os.fstat(fd).st_size > trusted:
-        files.truncate(fd, trusted, parts.ingest.child(name))
+    path = parts.ingest.child(name)
+    if files.stat_open(fd, path).st_size > trusted:
+        files.truncate(fd, trusted, path)

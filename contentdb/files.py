@@ -53,6 +53,7 @@ __all__ = [
     "stamp",
     "start_write_back",
     "stat_name",
+    "stat_open",
     "sync",
     "sync_directory",
     "sync_filesystem",
@@ -324,6 +325,14 @@ def stat_name(within: Directory, name: str) -> os.stat_result | None:
         return None
     except OSError as error:
         raise StorageError.of("stat", within.child(name), error) from error
+
+
+def stat_open(fd: int, path: str) -> os.stat_result:
+    """Look at an open file or directory; a filesystem that has given up refuses even that."""
+    try:
+        return os.fstat(fd)
+    except OSError as error:
+        raise StorageError.of("stat", path, error) from error
 
 
 def let_go(fd: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -41,7 +40,9 @@ class HeldFile:
 
     def unseal(self) -> None:
         """An ingest that outlives a commit goes on being written; a blob must not be."""
-        if not self._gone and self._has_its_name() and os.fstat(self.fd).st_nlink == 1:
+        if self._gone or not self._has_its_name():
+            return
+        if files.stat_open(self.fd, self.path).st_nlink == 1:
             files.make_writable(self.fd, self.path)
 
     def sync(self) -> None:

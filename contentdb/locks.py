@@ -109,7 +109,12 @@ def _open(within: Directory, name: str, flags: int) -> int:
         except OSError as error:
             raise StorageError.of("open", within.child(name), error) from error
         _held.add(fd)
-    if not files.is_private_file(os.fstat(fd)):
+    try:
+        private = files.is_private_file(files.stat_open(fd, within.child(name)))
+    except StorageError:
+        _close(fd)
+        raise
+    if not private:
         _close(fd)
         cause = OSError(0, "it is not a regular file of this user; remove it")
         raise StorageError("use", within.child(name), cause)
@@ -127,16 +132,16 @@ def _open_or_read(within: Directory, name: str, flags: int) -> int:
             raise refused from None
 
 
-def is_ours_to_write(fd: int) -> bool:
+def is_ours_to_write(fd: int, path: str) -> bool:
     """Whether the open file is an ingest's alone: writable, and not a blob as well."""
     readable_only = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
-    return not readable_only and os.fstat(fd).st_nlink == 1
+    return not readable_only and files.stat_open(fd, path).st_nlink == 1
 
 
 def is_current(within: Directory, name: str, fd: int) -> bool:
     """Whether the name still leads to the open file."""
     found = files.stat_name(within, name)
-    return found is not None and os.path.samestat(found, os.fstat(fd))
+    return found is not None and os.path.samestat(found, files.stat_open(fd, within.child(name)))
 
 
 def is_held(within: Directory, name: str) -> bool:

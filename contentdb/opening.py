@@ -111,7 +111,7 @@ def _make_parents(path: Path) -> None:
 
 
 def _check_owner(directory: Directory, path: Path) -> None:
-    found = os.fstat(directory.fd)
+    found = files.stat_open(directory.fd, directory.path)
     if found.st_uid != os.geteuid():
         raise NotAStoreError(
             str(path), f"it belongs to user {found.st_uid}; only its owner may use a store"
@@ -326,7 +326,7 @@ def _share(path: Path, trash: Directory) -> None:
 
 def _check_one_filesystem(path: Path, directories: list[Directory]) -> None:
     """Links and renames are whole within one filesystem only."""
-    if len({os.fstat(directory.fd).st_dev for directory in directories}) > 1:
+    if len({files.stat_open(directory.fd, directory.path).st_dev for directory in directories}) > 1:
         raise UnsupportedFilesystemError(
             str(path), f"{', '.join(DIRECTORIES)} must be on one filesystem with their root"
         )

@@ -36,7 +36,7 @@ class BlobReader(io.RawIOBase):
         self._fd = fd
         self._digest = digest
         self._damaged = damaged
-        self._size = os.fstat(fd).st_size
+        self._size = files.stat_open(fd, digest).st_size
         self._at = 0
         self._hash = new_hash(digest.algorithm) if verify else None
         self._hashed = 0
@@ -133,7 +133,7 @@ class BlobReader(io.RawIOBase):
 
 def read_whole(fd: int, digest: Digest, damaged: Damaged) -> bytes:
     """Read an open blob to its end and check its digest; the descriptor stays the caller's."""
-    size = os.fstat(fd).st_size
+    size = files.stat_open(fd, digest).st_size
     data = files.read(fd, size + 1, digest)
     if len(data) != size:
         pieces = [data]

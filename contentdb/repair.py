@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -102,7 +101,7 @@ def adopt(parts: Parts, digest: Digest) -> bool:
             hasher.update(piece)
         if hasher.digest != digest:
             return False
-        found = os.fstat(fd)
+        found = files.stat_open(fd, digest)
         files.make_read_only(fd, digest)
         files.sync(fd, digest)
     finally:

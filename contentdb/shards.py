@@ -116,7 +116,12 @@ class Shards:
             if error.errno not in _PLANTED:
                 raise
             raise CorruptBlobError(digest, within.child(name), str(error)) from error
-        if not files.is_private_file(os.fstat(fd)):  # a device may have no end
+        try:
+            private = files.is_private_file(files.stat_open(fd, within.child(name)))
+        except StorageError:
+            files.let_go(fd)
+            raise
+        if not private:  # a device may have no end
             files.let_go(fd)
             raise CorruptBlobError(
                 digest, within.child(name), "it is not a regular file of this user"
@@ -186,7 +191,7 @@ class Shards:
         if fd is None:
             return False
         try:
-            if os.fstat(fd).st_size != size:
+            if files.stat_open(fd, digest).st_size != size:
                 return False
             running = xxhash.xxh3_64()
             while piece := files.read(fd, _PIECE_BYTES, digest):

@@ -38,10 +38,12 @@ class Sharing:
     def __init__(self, root: Directory) -> None:
         """Map them; the file is made if it is missing, and then says no twice."""
         fd = _opened(root, os.O_CREAT)
+        path = root.child(SHARED)
         try:
-            if os.fstat(fd).st_size < _SIZE:  # made longer: another process may announce something
-                files.truncate(fd, _SIZE, root.child(SHARED))
-                files.sync(fd, root.child(SHARED))
+            # It is made longer, not anew: another process may announce something.
+            if files.stat_open(fd, path).st_size < _SIZE:
+                files.truncate(fd, _SIZE, path)
+                files.sync(fd, path)
                 files.sync_directory(root)
             self._bytes = _mapped(fd, root)
         finally:

@@ -44,7 +44,12 @@ def open_source(source: os.PathLike[str]) -> int:
         raise StorageError.of("open", path, error) from error
     except ValueError as error:  # a NUL in the path
         raise InvalidArgumentError(f"{path!r} is no path: {error}") from error
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    try:
+        is_file = stat.S_ISREG(files.stat_open(fd, path).st_mode)
+    except StorageError:
+        files.let_go(fd)
+        raise
+    if not is_file:
         files.let_go(fd)
         cause = OSError(errno.EINVAL, "it is not a regular file")
         raise StorageError("store", path, cause)

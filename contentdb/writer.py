@@ -50,6 +50,7 @@ class LocalWriter:
         gate: Gate,
         row: IngestRow,
         fd: int,
+        offset: int,
         batch: Callable[[], Batch | None],
     ) -> None:
         self._parts = parts
@@ -58,7 +59,7 @@ class LocalWriter:
         self._gate = gate
         self._row = row
         self._file = HeldFile(parts, row, fd)
-        self._offset = os.fstat(fd).st_size
+        self._offset = offset
         self._updated_ns = row.updated_ns
         self._sink: Sink | None = None
         self._pid = os.getpid()

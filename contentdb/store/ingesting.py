@@ -87,7 +87,7 @@ class Ingesting(Opened):
             slice_s = min(_WAIT_S, max(0.0, deadline - time.monotonic()))
             try:
                 with self._gate:  # for a while only: it may be this store's end that frees the ref
-                    row, fd = begin(
+                    row, fd, size = begin(
                         self._parts,
                         ref,
                         total=total,
@@ -95,7 +95,7 @@ class Ingesting(Opened):
                         wait=slice_s,
                         redeclare=redeclare,
                     )
-                    made = LocalWriter(self._parts, self._gate, row, fd, lambda: self._batch)
+                    made = LocalWriter(self._parts, self._gate, row, fd, size, lambda: self._batch)
                     self._writers.add(made)
                     return made
             except RefLockedError:

@@ -116,7 +116,7 @@ class Opened:
         if now is None:
             return False
         try:
-            return os.path.samestat(os.fstat(now), os.fstat(fd))
+            return os.path.samestat(files.stat_open(now, digest), files.stat_open(fd, digest))
         finally:
             files.let_go(now)
 

@@ -213,6 +213,8 @@ _ALL: Final = (
         Patch(_FILES, 'raise DurabilityError("sync", path, error) from error', "pass"),
         ("eio",),
         "commit",
+        "group",
+        "resume",
     ),
     _mutant(
         "failed-commit-acknowledged",
@@ -268,7 +270,11 @@ _ALL: Final = (
     ),
     _mutant(
         "blob-written-by-its-ingest",
-        Patch(_LOCKS, "return not readable_only and os.fstat(fd).st_nlink == 1", "return True"),
+        Patch(
+            _LOCKS,
+            "return not readable_only and files.stat_open(fd, path).st_nlink == 1",
+            "return True",
+        ),
         ("probes",),
         "a_blob_is_not_written_by_its_ingest",
     ),

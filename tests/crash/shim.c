@@ -297,6 +297,15 @@ int utimensat(int d, const char *n, const struct timespec times[2], int flags) {
         BY_NAME(d, n, STAT, "stat");                                                 \
         return real(d, n, s, flags);                                                 \
     }
+#define OPEN_STATTER(symbol, type)                                                   \
+    int symbol(int fd, struct type *s) {                                             \
+        static int (*real)(int, struct type *);                                      \
+        if (!real) real = (__typeof__(real))dlsym(RTLD_NEXT, #symbol);               \
+        BY_FD(fd, STAT, "stat-open");                                                \
+        return real(fd, s);                                                          \
+    }
+OPEN_STATTER(fstat, stat)
+OPEN_STATTER(fstat64, stat64)
 STATTER(fstatat, stat)
 STATTER(fstatat64, stat64)
 #define PLAIN_STATTER(symbol, type, at, flags)                                       \

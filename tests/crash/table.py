@@ -73,7 +73,7 @@ _OWN: Final = (
         block_errors,
         "The disk under ext4 and xfs fails a write, so that a sync fails",
         share=Plan(limit=10, seconds=10, scenarios=("commit",)),
-        whole=Plan(limit=240),
+        whole=Plan(),
     ),
     Suite(
         "probes",
