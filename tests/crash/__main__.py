@@ -53,9 +53,13 @@ def main() -> int:
     asked = _arguments()
     known = suites()
     chosen = [known[name] for name in asked.suite] if asked.suite else list(known.values())
-    rows = [_run(suite, _plan(suite, asked)) for suite in chosen]
-    if asked.report or not asked.suite:
-        write(rows, share=asked.share)
+    rows: list[Row] = []
+    try:
+        for suite in chosen:
+            rows.append(_run(suite, _plan(suite, asked)))  # noqa: PERF401 - kept if one is cut off
+    finally:
+        if rows and (asked.report or not asked.suite):
+            write(rows, share=asked.share)
     return int(any(row.outcome.violations for row in rows))
 
 
