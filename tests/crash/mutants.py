@@ -172,7 +172,7 @@ _ALL: Final = (
             _HELD,
             "return files.link(self._parts.ingest, self._name, directory, name)",
             "return files.link(self._parts.ingest, self._name, directory, name) and (\n"
-            "            files.unlink(self._parts.ingest, self._row.name))",
+            "            files.unlink(self._parts.ingest, self._name))",
         ),
         ("kills",),
         "resume",

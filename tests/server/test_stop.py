@@ -71,9 +71,11 @@ def test_a_client_that_falls_silent_gives_up_its_ref(
             assert client.stdout is not None
             assert client.stdout.readline() == "held\n"
             client.send_signal(signal.SIGSTOP)
-            with (
-                connect(str(socket_path)) as store,
-                store.writer("r", wait=20) as writer,
-            ):
-                assert writer.offset == len(b"some")
-            client.kill()
+            try:
+                with (
+                    connect(str(socket_path)) as store,
+                    store.writer("r", wait=20) as writer,
+                ):
+                    assert writer.offset == len(b"some")
+            finally:
+                client.kill()  # a stopped one would be waited for in vain
