@@ -22,14 +22,8 @@ from contentdb.index import State
 from contentdb.index.connection import connect, refusal
 from contentdb.index.opening import not_forking
 from contentdb.layout import BLOBS, DEFAULT_NAMESPACE, INDEX, QUARANTINE, TRASH
-from contentdb.opening import (
-    check_no_other,
-    make_directories,
-    make_index,
-    open_parts,
-    open_root,
-    open_tree,
-)
+from contentdb.making import check_no_other, make_directories, make_index, open_root
+from contentdb.opening import open_parts, open_tree
 from contentdb.repair import adopt, quarantine
 from contentdb.shards import Shards
 from contentdb.verify import rows_of_shard, shards_with_rows, why_damaged
