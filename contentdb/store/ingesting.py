@@ -1,4 +1,4 @@
-"""Bytes in: under a ref, resumable; or in one go; and a look at what is coming in."""
+"""Bytes in: under a ref, resumable; or in one go."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from contentdb import adding, files, locks
+from contentdb import adding
 from contentdb.batch import Batch
-from contentdb.beginning import begin, check_total, ref_locked
+from contentdb.beginning import begin, check_total
 from contentdb.bulk import add_many
-from contentdb.content import Status
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
@@ -22,13 +21,11 @@ from contentdb.errors import (
     SizeMismatchError,
 )
 from contentdb.labels import check_labels
-from contentdb.layout import check_ref, ingest_name
+from contentdb.layout import check_ref
 from contentdb.pipeline import pump
 from contentdb.publish import stored
-from contentdb.reserve import make_room
 from contentdb.sources import bytes_of, reading, skip_to
-from contentdb.store.opened import Opened
-from contentdb.sweep import drop_ingest
+from contentdb.store.active import Active
 from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
@@ -40,7 +37,6 @@ if TYPE_CHECKING:
     from contentdb.adding import Link
     from contentdb.content import Info
     from contentdb.errors import ContentDBError
-    from contentdb.index import IngestRow
 
 __all__ = ["Ingesting"]
 
@@ -48,8 +44,8 @@ _WAIT_S: Final = 0.5
 """How long one look at a held ref lasts, for whoever waits for it longer."""
 
 
-class Ingesting(Opened):
-    """Plays `contentdb.content.Ingester` and `contentdb.content.IngestManager`."""
+class Ingesting(Active):
+    """Plays `contentdb.content.Ingester`, which drops ingests that are of no more use."""
 
     def writer(
         self,
@@ -255,65 +251,6 @@ class Ingesting(Opened):
                 finally:
                     batch.discard()
 
-    # -- what is coming in ----------------------------------------------------------------------
-
-    def status(self, ref: str) -> Status:
-        """Describe one ingest as it is now.
-
-        Raises:
-            NotFoundError: There is none.
-        """
-        with self._gate:
-            row = self._parts.index.ingest(check_ref(ref))
-            found = row and self._status(row)
-            if found and not found.offset and self._parts.index.ingest(ref) is None:
-                found = None  # its file went first: it was committed between the two looks
-            if found is None:
-                raise NotFoundError(ref=ref)
-            return found
-
-    def statuses(self, *filters: str) -> Iterator[Status]:
-        """Describe the ingests that any of the filters selects, by ref; without filters all.
-
-        Raises:
-            InvalidFilterError: A filter does not parse.
-        """
-        from contentdb.filters import INGEST_FIELDS, parse  # 2 ms that most commands need not spend
-
-        chosen = parse(*filters, fields=INGEST_FIELDS)
-        with self._gate:
-            found = [self._status(row) for row in self._parts.index.ingests()]
-        return iter([status for status in found if chosen.matches(_fields(status))])
-
-    def _status(self, row: IngestRow) -> Status:
-        """What a row says, and what only the file knows: how far, and whether a writer lives."""
-        found = files.stat_name(self._parts.ingest, row.name)
-        offset = 0 if found is None else found.st_size
-        updated_ns = row.updated_ns
-        if found is not None and offset != row.offset:
-            updated_ns = max(updated_ns, min(found.st_mtime_ns, time.time_ns()))
-        expected = None if row.expected is None else Digest(row.expected)
-        held = locks.is_held(self._parts.ingest, row.name)
-        return Status(row.ref, offset, row.total, expected, row.started_ns, updated_ns, held)
-
-    def abort(self, ref: str) -> None:
-        """Drop an ingest and what it has received.
-
-        Raises:
-            NotFoundError: There is none.
-            RefLockedError: A live writer holds it.
-        """
-        with self._gate:
-            name = ingest_name(self._parts.namespace, check_ref(ref))
-            if self._parts.index.ingest(ref) is None:
-                raise NotFoundError(ref=ref)
-            make_room(str(self.root))
-            dropped = drop_ingest(self._parts, name, ref)
-            if dropped is None:
-                raise ref_locked(self._parts, ref)
-            if not dropped:
-                raise NotFoundError(ref=ref)
-
 
 def _take_in(source: Any, fill: Any, writer: LocalWriter) -> None:  # noqa: ANN401 - see `reading`
     """Bring an ingest from where it stands to the end of its source."""
@@ -326,14 +263,3 @@ def _take_in(source: Any, fill: Any, writer: LocalWriter) -> None:  # noqa: ANN4
     pump(fill, writer, max(0, total - writer.offset))
     if writer.offset == total and fill(memoryview(bytearray(1))):
         raise SizeMismatchError(expected=total, actual=total + 1)
-
-
-def _fields(status: Status) -> dict[str, object]:
-    return {
-        "ref": status.ref,
-        "offset": status.offset,
-        "total": status.total,
-        "expected": status.expected,
-        "started_at": status.started_ns,
-        "updated_at": status.updated_ns,
-    }

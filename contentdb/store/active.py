@@ -1,0 +1,95 @@
+"""What is coming in: how far it is, who holds it, and dropping it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from contentdb import files, locks
+from contentdb.beginning import ref_locked
+from contentdb.content import Status
+from contentdb.digest import Digest
+from contentdb.errors import NotFoundError
+from contentdb.layout import check_ref, ingest_name
+from contentdb.reserve import make_room
+from contentdb.store.opened import Opened
+from contentdb.sweep import drop_ingest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.index import IngestRow
+
+__all__ = ["Active"]
+
+
+class Active(Opened):
+    """Plays `contentdb.content.IngestManager`."""
+
+    def status(self, ref: str) -> Status:
+        """Describe one ingest as it is now.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._gate:
+            row = self._parts.index.ingest(check_ref(ref))
+            found = row and self._status(row)
+            if found and not found.offset and self._parts.index.ingest(ref) is None:
+                found = None  # its file went first: it was committed between the two looks
+            if found is None:
+                raise NotFoundError(ref=ref)
+            return found
+
+    def statuses(self, *filters: str) -> Iterator[Status]:
+        """Describe the ingests that any of the filters selects, by ref; without filters all.
+
+        Raises:
+            InvalidFilterError: A filter does not parse.
+        """
+        from contentdb.filters import INGEST_FIELDS, parse  # 2 ms that most commands need not spend
+
+        chosen = parse(*filters, fields=INGEST_FIELDS)
+        with self._gate:
+            found = [self._status(row) for row in self._parts.index.ingests()]
+        return iter([status for status in found if chosen.matches(_fields(status))])
+
+    def _status(self, row: IngestRow) -> Status:
+        """What a row says, and what only the file knows: how far, and whether a writer lives."""
+        found = files.stat_name(self._parts.ingest, row.name)
+        offset = 0 if found is None else found.st_size
+        updated_ns = row.updated_ns
+        if found is not None and offset != row.offset:
+            updated_ns = max(updated_ns, min(found.st_mtime_ns, time.time_ns()))
+        expected = None if row.expected is None else Digest(row.expected)
+        held = locks.is_held(self._parts.ingest, row.name)
+        return Status(row.ref, offset, row.total, expected, row.started_ns, updated_ns, held)
+
+    def abort(self, ref: str) -> None:
+        """Drop an ingest and what it has received.
+
+        Raises:
+            NotFoundError: There is none.
+            RefLockedError: A live writer holds it.
+        """
+        with self._gate:
+            name = ingest_name(self._parts.namespace, check_ref(ref))
+            if self._parts.index.ingest(ref) is None:
+                raise NotFoundError(ref=ref)
+            make_room(str(self.root))
+            dropped = drop_ingest(self._parts, name, ref)
+            if dropped is None:
+                raise ref_locked(self._parts, ref)
+            if not dropped:
+                raise NotFoundError(ref=ref)
+
+
+def _fields(status: Status) -> dict[str, object]:
+    return {
+        "ref": status.ref,
+        "offset": status.offset,
+        "total": status.total,
+        "expected": status.expected,
+        "started_at": status.started_ns,
+        "updated_at": status.updated_ns,
+    }
