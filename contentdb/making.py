@@ -21,6 +21,7 @@ from contentdb.errors import (
 )
 from contentdb.filesystem import is_network, kind_of
 from contentdb.index import revision
+from contentdb.index.create import create
 from contentdb.layout import BLOBS, DIRECTORIES, INDEX
 from contentdb.shards import Shards
 
@@ -144,13 +145,11 @@ def make_directories(directory: Directory) -> None:
 
 
 def make_index(directory: Directory, name: str) -> None:
-    """Make an index file, if it is missing, and its schema."""
-    from contentdb.index.migrate import upgrade
-
+    """Make an index file, if it is missing, and its tables."""
     if files.stat_name(directory, name) is None:  # closing SQLite's own file drops its locks
         fd = files.open_file(directory, name, os.O_RDWR | os.O_CREAT)
         files.close(fd, directory.child(name))
-    upgrade(directory.child(name))
+    create(directory.child(name))
 
 
 def _sync_parent(path: Path) -> None:

@@ -26,7 +26,7 @@ from contentdb.layout import (
     QUARANTINE,
     TRASH,
 )
-from contentdb.making import MAKING_S, MISSING, has_index_file, make, make_index, open_root
+from contentdb.making import MAKING_S, MISSING, has_index_file, make, open_root
 from contentdb.parts import Parts
 from contentdb.shards import Shards
 from contentdb.sharing import Sharing
@@ -122,7 +122,9 @@ def _migrated(path: Path) -> str:
         if name is None:
             raise StoreNotFoundError(str(path), MISSING)
         if name != revision.HEAD and name in revision.REVISIONS:
-            make_index(directory, INDEX)
+            from contentdb.index.migrate import upgrade  # alembic: 0.3 s
+
+            upgrade(directory.child(INDEX), revision.HEAD)
         revision.check(revision.revision_of(str(path / INDEX), str(path)) or name, str(path))
     finally:
         directory.close()

@@ -7,6 +7,8 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from contentdb.index.create import create
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -19,11 +21,9 @@ __all__ = ["Record", "Recorder", "Waiting", "always", "insert", "make_index", "n
 
 def make_index(root: Path) -> str:
     """Make an index as the library does."""
-    from contentdb.index.migrate import upgrade  # not for those who only want the rest
-
     path = root / "index.sqlite"
     path.touch()
-    upgrade(str(path))
+    create(str(path))
     return str(path)
 
 

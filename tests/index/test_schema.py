@@ -12,10 +12,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 
+from contentdb.index.migrate import upgrade
 from contentdb.index.schema import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from sqlalchemy import Engine
 
@@ -23,7 +25,10 @@ TABLES = sorted(metadata.tables)
 
 
 @pytest.fixture
-def migrated(path: str) -> Iterator[Engine]:
+def migrated(tmp_path: Path) -> Iterator[Engine]:
+    path = tmp_path / "migrated.sqlite"
+    path.touch()
+    upgrade(str(path))
     engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path))
     yield engine
     engine.dispose()

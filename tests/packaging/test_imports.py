@@ -54,6 +54,13 @@ def test_importing_the_commands_imports_click_alone() -> None:
     assert imported_by("import contentdb.cli") & SLOW == set()
 
 
+def test_a_store_is_made_without_sqlalchemy_and_alembic(tmp_path: Path) -> None:
+    code = (
+        "import contentdb, sys\nwith contentdb.open(sys.argv[1]) as store:\n    store.add(b'hello')"
+    )
+    assert imported_by(code, tmp_path / "r") & {*SLOW, "click"} == set()
+
+
 def test_a_store_that_is_up_to_date_opens_reads_and_writes_without_sqlalchemy(root: Path) -> None:
     code = """
 import contentdb, sys
