@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import contentdb
 from contentdb import locks
+from tests.crash import nextrevision
 from tests.crash.ledger import Promises, content, digest_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def check(root: Path, promises: Promises, *, power: bool) -> list[str]:
     before = _descriptors()
     found: list[str] = []
     try:
-        with _started_anew() if power else contextlib.nullcontext():
+        with (
+            _started_anew() if power else contextlib.nullcontext(),
+            nextrevision.known() if promises.migrating else contextlib.nullcontext(),
+        ):
             found += _check_store(root, promises, power=power)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         found.append(f"the check itself was refused: {_name_of(error)}: {error}")
@@ -90,6 +94,8 @@ def _check_store(root: Path, promises: Promises, *, power: bool) -> Iterator[str
 def _reopened(root: Path, promises: Promises) -> contentdb.Store:
     if promises.index_lost and not (root / "index.sqlite").exists():
         contentdb.reindex(root)
+    if promises.migrating and not promises.migrated:
+        contentdb.migrate(root)
     return contentdb.open(root)
 
 

@@ -99,6 +99,14 @@ class Ledger:
         """The harness itself removed the index."""
         self._say("lost", 0)
 
+    def migrating(self) -> None:
+        """The index was asked to go to the next revision: it has that one or the one before."""
+        self._say("migrating", 0)
+
+    def migrated(self) -> None:
+        """The next revision was acknowledged."""
+        self._say("migrated", 0)
+
     def failed(self, error: BaseException) -> None:
         """The workload ended with an error."""
         kind = type(error)
@@ -124,6 +132,8 @@ class Promises:
         self.offsets: dict[str, int] = {}
         self.dropped: set[str] = set()
         self.index_lost = False
+        self.migrating = False
+        self.migrated = False
         self.error: str | None = None
         for line in lines:
             self.hear(line)
@@ -167,6 +177,12 @@ class Promises:
 
     def _lost(self, _: int, __: str) -> None:
         self.index_lost = True
+
+    def _migrating(self, _: int, __: str) -> None:
+        self.migrating = True
+
+    def _migrated(self, _: int, __: str) -> None:
+        self.migrated = True
 
     def _failed(self, _: int, text: str) -> None:
         self.error = text

@@ -40,6 +40,8 @@ _FILES: Final = "contentdb.files"
 _DATABASE: Final = "contentdb.index.connection"
 _INDEX: Final = "contentdb.index.sqlite"
 _RECORDING: Final = "contentdb.index.recording"
+_CREATE: Final = "contentdb.index.create"
+_MIGRATE: Final = "contentdb.index.migrate"
 _SHARDS: Final = "contentdb.shards"
 _PUBLISH: Final = "contentdb.publish"
 _GROUP: Final = "contentdb.group"
@@ -200,6 +202,24 @@ _ALL: Final = (
         Patch(_SHARDS, 'hidden = f".{algorithm}"', "hidden = algorithm"),
         ("kills", "states"),
         "create",
+    ),
+    _mutant(
+        "tables-made-one-by-one",
+        (Patch(_CREATE, '    "BEGIN IMMEDIATE",\n', ""), Patch(_CREATE, '    "COMMIT",\n', "")),
+        ("kills", "states"),
+        "create",
+    ),
+    _mutant(
+        "migration-step-by-step",
+        Patch(_MIGRATE, 'connection.exec_driver_sql("BEGIN IMMEDIATE")', "pass"),
+        ("kills", "states"),
+        "migrate",
+    ),
+    _mutant(
+        "migration-not-synced",
+        Patch(_MIGRATE, "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),
+        _POWER,
+        "migrate",
     ),
     _mutant(
         "short-write-is-whole",

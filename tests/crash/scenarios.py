@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import contentdb
+from tests.crash import nextrevision
 from tests.crash.ledger import Ledger, content, digest_of
 
 if TYPE_CHECKING:
@@ -385,9 +386,12 @@ def _reindex_lost(root: Path, ledger: Ledger) -> None:
 
 
 def _migrate(root: Path, ledger: Ledger) -> None:
-    contentdb.migrate(root)
-    with _open(root) as store:
-        _add(store, ledger, 0)
+    ledger.migrating()
+    with nextrevision.known():
+        contentdb.migrate(root)
+        ledger.migrated()
+        with _open(root) as store:
+            _add(store, ledger, 0)
 
 
 def _checkpoint(root: Path, ledger: Ledger) -> None:
@@ -440,7 +444,7 @@ SCENARIOS: Final = {
         Scenario("repair", _store_with_damage, _repair),
         Scenario("reindex", _store_with_damage, _reindex),
         Scenario("reindex-lost", _store_without_index, _reindex_lost),
-        Scenario("migrate", _store, _migrate),
+        Scenario("migrate", warm, _migrate),
         Scenario("checkpoint", warm, _checkpoint),
         Scenario("read", _store, _read),
     )

@@ -26,6 +26,7 @@ from tests.crash import mutants
 mutants.apply(os.environ.get("CRASH_MUTANT"))  # before anything of contentdb is imported
 
 import contentdb  # noqa: E402
+from tests.crash import nextrevision  # noqa: E402
 from tests.crash.checker import check  # noqa: E402
 from tests.crash.fewshards import keep_few  # noqa: E402
 from tests.crash.ledger import Ledger, Promises  # noqa: E402
@@ -119,7 +120,8 @@ class Server:
         answer = self._measured(status, said)
         if "again" in job:
             self._aim(job, job["again"])
-            status, more = in_child(lambda _: _recover(self._root), self._control.arm)
+            recover = _recover_migrated if job["scenario"] == "migrate" else _recover
+            status, more = in_child(lambda _: recover(self._root), self._control.arm)
             answer |= self._measured(status, more)
         self._control.arm(on=False)
         promises = Promises(lines + said)
@@ -209,6 +211,13 @@ def _recover(root: Path) -> None:
         for _ in store.sweep(older_than=3600):
             pass
         store.reindex()
+
+
+def _recover_migrated(root: Path) -> None:
+    """The same, after a migration that was cut off."""
+    with nextrevision.known():
+        contentdb.migrate(root)
+        _recover(root)
 
 
 def _verdicts(status: int, error: str | None) -> list[str]:
