@@ -14,6 +14,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -48,7 +49,7 @@ __all__ = ["states"]
 
 _ALONE: Final = 40
 """So many pending changes are each dropped and kept alone; of more, a sample is."""
-_RANDOM: Final = 480
+_RANDOM: Final = 440
 """At most so many subsets of the pending changes are drawn, with one of the changes torn."""
 _SECTOR: Final = 512
 
@@ -115,100 +116,112 @@ def _torn_bytes(op: Op, draw: random.Random) -> int | None:
     return _SECTOR * draw.randrange(1, (len(op.data) + _SECTOR - 1) // _SECTOR)
 
 
+class Kept(NamedTuple):
+    """What the crash kept of one file: the operations on it, and how much of the torn one."""
+
+    inode: int
+    ops: tuple[int, ...]
+    torn: int | None
+    torn_bytes: int | None
+
+
 class State(NamedTuple):
     """What is on the disk after the crash."""
 
-    folders: list[str]
-    files: list[tuple[str, bytes, int]]
-
-    def key(self) -> bytes:
-        """Equal for equal states."""
-        made = xxh3_128("\0".join(self.folders).encode())
-        for name, data, mode in self.files:
-            made.update(f"{name}\0{mode:o}\0{len(data)}\0".encode())
-            made.update(data)
-        return made.digest()
+    folders: tuple[str, ...]
+    files: tuple[tuple[str, Kept], ...]
 
 
 class Replay:
-    """Builds states of one recording."""
+    """Builds states of one recording.
+
+    Most cuts give a state that was seen before, so a state says of its files only which
+    operations they kept; their bytes are built once for each such choice.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         self.ops = recorder.ops
         self._names = recorder.base_names
         self._data = recorder.base_data
+        self._naming = [i for i, op in enumerate(self.ops) if isinstance(op, Make | Drop | Move)]
+        self._filling: dict[int, list[int]] = defaultdict(list)
+        for i, op in enumerate(self.ops):
+            if isinstance(op, Data | Size | Mode):
+                self._filling[op.inode].append(i)
+        self._digests: dict[Kept, bytes] = {}
 
     def state(self, cut: Cut) -> State:
         """Apply what the crash kept."""
         names = {folder: dict(children) for folder, children in self._names.items()}
-        data: dict[int, bytearray] = {}
-        modes = {inode: mode for inode, (_, mode) in self._data.items()}
-        for i in range(cut.at):
-            if i not in cut.lost:
-                self._apply(
-                    self.ops[i], names, data, modes, cut.torn_bytes if i == cut.torn else None
-                )
-        return self._collect(names, data, modes)
-
-    def _bytes(self, data: dict[int, bytearray], inode: int) -> bytearray:
-        found = data.get(inode)
-        if found is None:
-            found = data[inode] = bytearray(self._data.get(inode, (b"", 0))[0])
-        return found
-
-    def _apply(
-        self,
-        op: Op,
-        names: dict[int, dict[str, int]],
-        data: dict[int, bytearray],
-        modes: dict[int, int],
-        torn: int | None,
-    ) -> None:
-        if isinstance(op, Data):
-            target = self._bytes(data, op.inode)
-            piece = op.data if torn is None else op.data[:torn]
-            if len(target) < op.offset:
-                target.extend(bytes(op.offset - len(target)))
-            target[op.offset : op.offset + len(piece)] = piece
-        elif isinstance(op, Size):
-            target = self._bytes(data, op.inode)
-            del target[op.size :]
-            target.extend(bytes(op.size - len(target)))
-        elif isinstance(op, Mode):
-            modes[op.inode] = op.mode
-        elif isinstance(op, Make):
-            names.setdefault(op.folder, {})[op.name] = op.inode
-            if op.is_folder:
-                names.setdefault(op.inode, {})
-        elif isinstance(op, Drop):
-            names.get(op.folder, {}).pop(op.name, None)
-        elif isinstance(op, Move):
-            names.get(op.old_folder, {}).pop(op.old_name, None)
-            names.setdefault(op.folder, {})[op.name] = op.inode
-
-    def _collect(
-        self, names: dict[int, dict[str, int]], data: dict[int, bytearray], modes: dict[int, int]
-    ) -> State:
+        for i in self._naming:
+            if i < cut.at and i not in cut.lost:
+                _rename(self.ops[i], names)
         folders: list[str] = []
-        files: list[tuple[str, bytes, int]] = []
+        files: list[tuple[str, Kept]] = []
         waiting = [(ROOT, "")]
         while waiting:
             folder, path = waiting.pop()
             for name, inode in sorted(names[folder].items()):
-                full = f"{path}{name}"
                 if inode in names:
-                    folders.append(full)
-                    waiting.append((inode, f"{full}/"))
+                    folders.append(f"{path}{name}")
+                    waiting.append((inode, f"{path}{name}/"))
                 elif not name.endswith("-shm"):  # made anew by whoever opens first
-                    kept = data.get(inode)
-                    held = self._data.get(inode, (b"", 0))[0] if kept is None else bytes(kept)
-                    files.append((full, held, modes.get(inode, 0o600)))
-        return State(folders, files)
+                    files.append((f"{path}{name}", self._kept(inode, cut)))
+        return State(tuple(folders), tuple(files))
+
+    def _kept(self, inode: int, cut: Cut) -> Kept:
+        ops = tuple(i for i in self._filling[inode] if i < cut.at and i not in cut.lost)
+        is_torn = cut.torn in ops and cut.torn_bytes is not None
+        return Kept(inode, ops, *((cut.torn, cut.torn_bytes) if is_torn else (None, None)))
+
+    def key(self, state: State) -> bytes:
+        """Equal for equal states, whichever operations they kept."""
+        made = xxh3_128("\0".join(state.folders).encode())
+        for name, kept in state.files:
+            if kept not in self._digests:
+                data, mode = self._filled(kept)
+                self._digests[kept] = xxh3_128(data + f"\0{mode:o}".encode()).digest()
+            made.update(f"{name}\0".encode() + self._digests[kept])
+        return made.digest()
+
+    def tree(self, state: State) -> Tree:
+        """Its files with their bytes and modes."""
+        return Tree(
+            list(state.folders), [(name, *self._filled(kept)) for name, kept in state.files]
+        )
+
+    def _filled(self, kept: Kept) -> tuple[bytes, int]:
+        base, mode = self._data.get(kept.inode, (b"", 0o600))
+        data = bytearray(base)
+        for i in kept.ops:
+            op = self.ops[i]
+            if isinstance(op, Mode):
+                mode = op.mode
+            elif isinstance(op, Size):
+                del data[op.size :]
+                data.extend(bytes(op.size - len(data)))
+            elif isinstance(op, Data):
+                piece = op.data[: kept.torn_bytes] if i == kept.torn else op.data
+                data.extend(bytes(max(0, op.offset - len(data))))
+                data[op.offset : op.offset + len(piece)] = piece
+        return bytes(data), mode
 
     def promises(self, at: int, before: list[str]) -> Promises:
         """What had been said by then."""
         said = [op.line for op in self.ops[:at] if isinstance(op, Say)]
         return Promises(before + said)
+
+
+def _rename(op: Op, names: dict[int, dict[str, int]]) -> None:
+    if isinstance(op, Make):
+        names.setdefault(op.folder, {})[op.name] = op.inode
+        if op.is_folder:
+            names.setdefault(op.inode, {})
+    elif isinstance(op, Drop):
+        names.get(op.folder, {}).pop(op.name, None)
+    elif isinstance(op, Move):
+        names.get(op.old_folder, {}).pop(op.old_name, None)
+        names.setdefault(op.folder, {})[op.name] = op.inode
 
 
 def _run(scenario: str, plan: Plan, deadline: float) -> tuple[int, list[Violation]]:
@@ -246,11 +259,11 @@ def _check_all(
         if plan.enough(violations, deadline):
             break
         state = replay.state(cut)
-        key = (state.key(), spoken[cut.at])
+        key = (replay.key(state), spoken[cut.at])
         if key in seen:
             continue
         seen.add(key)
-        Tree(state.folders, state.files).put(root)
+        replay.tree(state).put(root)
         found = check(root, replay.promises(cut.at, said), power=True)
         violations += [Violation(f"{scenario} {cut.name()}", what) for what in found]
     return len(seen), violations

@@ -16,7 +16,7 @@ def _replay(ops: list[Op]) -> Replay:
 
 
 def _names(replay: Replay, cut: Cut) -> dict[str, bytes]:
-    return {name: data for name, data, _ in replay.state(cut).files}
+    return {name: data for name, data, _ in replay.tree(replay.state(cut)).files}
 
 
 def _file(*, synced: bool, named: bool) -> list[Op]:
