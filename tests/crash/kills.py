@@ -22,7 +22,7 @@ _RECOVERY_KILLS: Final = 5
 """At so many places, spread over all of its calls."""
 _PROCESS_STRIDE: Final = 5
 """Without syncs, death comes before every so many calls."""
-_RECOVERED: Final = ("commit", "delete", "group", "repair", "resume", "reindex-lost")
+_RECOVERED: Final = ("commit", "delete", "group", "repair", "resume", "reindex-lost", "migrate")
 
 
 def case_of(job: dict[str, Any]) -> str:

@@ -210,6 +210,12 @@ _ALL: Final = (
         "create",
     ),
     _mutant(
+        "tables-not-synced",
+        Patch(_CREATE, "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),
+        ("states", "images"),
+        "create",
+    ),
+    _mutant(
         "migration-step-by-step",
         Patch(_MIGRATE, 'connection.exec_driver_sql("BEGIN IMMEDIATE")', "pass"),
         ("kills", "states"),

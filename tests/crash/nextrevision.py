@@ -1,6 +1,6 @@
 """A revision after the last: while there is but one, it gives a migration something to do.
 
-It is the library's newest within `known`, and only there.
+It is the library's newest within `known`, and only there; a new store is not of it.
 """
 
 from __future__ import annotations

@@ -50,7 +50,10 @@ __all__ = ["states"]
 _ALONE: Final = 40
 """So many pending changes are each dropped and kept alone; of more, a sample is."""
 _RANDOM: Final = 440
-"""At most so many subsets of the pending changes are drawn, with one of the changes torn."""
+"""At most so many subsets of the pending changes are drawn, with one of the changes torn.
+
+Fewer would give less than 50,000 states in all, more take longer than three minutes.
+"""
 _SECTOR: Final = 512
 
 
@@ -136,7 +139,7 @@ class Replay:
     """Builds states of one recording.
 
     Most cuts give a state that was seen before, so a state says of its files only which
-    operations they kept; their bytes are built once for each such choice.
+    operations they kept; for its key they are built and hashed once for each such choice.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -176,7 +179,7 @@ class Replay:
 
     def key(self, state: State) -> bytes:
         """Equal for equal states, whichever operations they kept."""
-        made = xxh3_128("\0".join(state.folders).encode())
+        made = xxh3_128("\0".join((*state.folders, "")).encode())
         for name, kept in state.files:
             if kept not in self._digests:
                 data, mode = self._filled(kept)

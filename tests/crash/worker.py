@@ -230,8 +230,10 @@ def _verdicts(status: int, error: str | None) -> list[str]:
 
 
 def _make_one(root: Path) -> None:
-    """Make a store, so that what is imported for it is not imported by every child."""
+    """Make and migrate a store, so that not every child imports what is imported for it."""
     contentdb.open(root).close()
+    with nextrevision.known():
+        contentdb.migrate(root)
     shutil.rmtree(root)
 
 
