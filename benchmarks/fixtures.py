@@ -1,4 +1,4 @@
-"""A store with many rows, made in seconds: through SQL, into a migrated index, without files.
+"""A store with many rows, made in seconds: through SQL, into a new index, without files.
 
 What only the index answers (walks, labels, opening) cannot tell it from a filled store. The
 adds measured on top of it find empty directories: the cost that grows is the index's.

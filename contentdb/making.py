@@ -21,7 +21,7 @@ from contentdb.errors import (
 )
 from contentdb.filesystem import is_network, kind_of
 from contentdb.index import revision
-from contentdb.index.create import create
+from contentdb.index.create import create_tables
 from contentdb.layout import BLOBS, DIRECTORIES, INDEX
 from contentdb.shards import Shards
 
@@ -149,7 +149,7 @@ def make_index(directory: Directory, name: str) -> None:
     if files.stat_name(directory, name) is None:  # closing SQLite's own file drops its locks
         fd = files.open_file(directory, name, os.O_RDWR | os.O_CREAT)
         files.close(fd, directory.child(name))
-    create(directory.child(name))
+    create_tables(directory.child(name))
 
 
 def _sync_parent(path: Path) -> None:

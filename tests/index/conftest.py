@@ -1,4 +1,4 @@
-"""An index made by the migrations."""
+"""An index as a new store has it."""
 
 from __future__ import annotations
 

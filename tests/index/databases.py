@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from contentdb.index.create import create
+from contentdb.index.create import create_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ def make_index(root: Path) -> str:
     """Make an index as the library does."""
     path = root / "index.sqlite"
     path.touch()
-    create(str(path))
+    create_tables(str(path))
     return str(path)
 
 

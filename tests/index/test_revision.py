@@ -22,6 +22,7 @@ from contentdb.index import migrate, revision
 from tests.index.databases import make_index
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from alembic.config import Config
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 
 def scripts(settings: Config) -> ScriptDirectory:
     return ScriptDirectory.from_config(settings)
+
+
+def migrated(root: Path) -> str:
+    """An index made by the migrations alone."""
+    path = root / "index.sqlite"
+    path.touch()
+    migrate.upgrade(str(path))
+    return str(path)
 
 
 def test_the_constants_are_those_of_the_migrations() -> None:
@@ -39,12 +48,15 @@ def test_the_constants_are_those_of_the_migrations() -> None:
 
 
 @pytest.mark.parametrize("name", ["a b", "50%", "%25%(here)s", "what?#", "'q\"", "näive ☃"])
-def test_an_empty_file_becomes_an_index(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("make", [make_index, migrated], ids=["created", "migrated"])
+def test_an_empty_file_becomes_an_index(
+    tmp_path: Path, name: str, make: Callable[[Path], str]
+) -> None:
     folder = tmp_path / name
     folder.mkdir()
     (folder / "index.sqlite").touch()
     assert revision.revision_of(str(folder / "index.sqlite"), str(folder)) is None
-    path = make_index(folder)
+    path = make(folder)
     assert revision.revision_of(path, str(folder)) == revision.HEAD
     migrate.upgrade(path)  # may be repeated
     assert [one.name for one in folder.iterdir()] == ["index.sqlite"]
@@ -56,7 +68,7 @@ def test_the_migrations_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.Mon
     shutil.copytree(shipped, folder)
     monkeypatch.setattr(contentdb.migrations, "__path__", [str(folder)])
     assert scripts(migrate.config()).dir == str(folder)
-    make_index(tmp_path)
+    assert revision.revision_of(migrated(tmp_path), str(tmp_path)) == revision.HEAD
 
 
 def test_the_header_says_what_the_file_is(db: sqlite3.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Every fixed statement fits the migrated schema, and the frequent ones read no table through."""
+"""Every fixed statement fits a new index, and the frequent ones read no table through."""
 
 from __future__ import annotations
 

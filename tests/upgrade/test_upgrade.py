@@ -13,7 +13,7 @@ import pytest
 
 from contentdb.digest import Digest
 from contentdb.errors import NewerStoreError
-from contentdb.index.create import create
+from contentdb.index.create import create_tables
 from contentdb.index.migrate import upgrade
 from contentdb.index.revision import HEAD, REVISIONS, check, revision_of
 from contentdb.index.sqlite import SqliteIndex
@@ -58,13 +58,13 @@ def test_it_becomes_what_is_made_today(tmp_path: Path, revision: str) -> None:
     upgrade(old)
     new = tmp_path / "new.sqlite"
     new.touch()
-    create(str(new))
+    create_tables(str(new))
     assert made(old) == made(str(new))
 
 
 def test_the_migrations_alone_make_the_same(tmp_path: Path) -> None:
     migrated, created = tmp_path / "migrated.sqlite", tmp_path / "created.sqlite"
-    for path, make in (migrated, upgrade), (created, create):
+    for path, make in (migrated, upgrade), (created, create_tables):
         path.touch()
         make(str(path))
     assert made(str(migrated)) == made(str(created))
