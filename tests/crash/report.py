@@ -67,6 +67,9 @@ suite that no longer catches its mutant fails the run.
 - Filesystems other than ext4 and xfs; the enumerated crash states assume only what POSIX and
   every journalling filesystem give: a rename is one step, and what was synced stays.
 - Filesystems on the network are refused by the store unless asked for.
+- A filesystem that has stopped itself over a failed disk may end a process with SIGBUS instead of
+  an error, for SQLite maps its shared memory. What was acknowledged is there once it is mounted
+  again.
 - Bytes of an unfinished ingest that were written less than a sync before a power cut may be lost;
   what is promised of it is that it resumes or can be dropped.
 - Machines other than the one named above; the figures are counts, not rates, and do not depend
