@@ -13,7 +13,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import contentdb
-from tests.crash import nextrevision
 from tests.crash.ledger import Ledger, content, digest_of
 
 if TYPE_CHECKING:
@@ -386,6 +385,8 @@ def _reindex_lost(root: Path, ledger: Ledger) -> None:
 
 
 def _migrate(root: Path, ledger: Ledger) -> None:
+    from tests.crash import nextrevision  # alembic: only where it is used, each cut starts anew
+
     ledger.migrating()
     with nextrevision.known():
         contentdb.migrate(root)
