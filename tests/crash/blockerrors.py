@@ -71,6 +71,7 @@ def _try(
         disks.attached(fuse / "disk") as device,
         disks.mounted(device, place / "mount", case.filesystem) as mount,
     ):
+        rig.keep_writes_whole(device)
         os.sync()
         (fuse / "poison").write_text(f"{case.target} {case.lasting}")
         command = [sys.executable, "-m", "tests.crash.record", case.scenario]

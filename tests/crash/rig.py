@@ -17,7 +17,10 @@ from tests.crash.worker import in_child
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CHECKOUT", "on_fuse", "prepared_image", "require"]
+__all__ = ["CHECKOUT", "keep_writes_whole", "on_fuse", "prepared_image", "require"]
+
+_REQUEST_KIB: Final = "64"
+"""Half of what a `fusedisk` takes at once: a request may begin within a page."""
 
 CHECKOUT: Final = Path(__file__).resolve().parents[2]
 
@@ -54,6 +57,15 @@ def on_fuse(image: Path, place: Path) -> Iterator[Path]:
         if server.poll() is None:
             server.terminate()
         server.wait()
+
+
+def keep_writes_whole(device: str) -> None:
+    """Let each request of a loop device be one write of its file, which fails or succeeds.
+
+    Of one that is split, Linux 6.18 takes the first part's success for the whole: a device that
+    lies about its errors, which no store can help.
+    """
+    Path("/sys/block", Path(device).name, "queue", "max_sectors_kb").write_text(_REQUEST_KIB)
 
 
 def prepared_image(image: Path, filesystem: str, scenario: str, at: Path) -> list[str]:
