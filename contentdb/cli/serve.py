@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _STOP: Final = (signal.SIGINT, signal.SIGTERM)
+_EXPERIMENTS: Final = "-event_engine_listener,tcp_frame_size_tuning"
+"""gRPC's newer listener hands each event from one thread to another, a tenth of a call. A frame
+is looked at once it is there whole, not at each of its pieces: eight ingests take a quarter less.
+"""
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -72,8 +76,7 @@ def serve(  # noqa: PLR0917 - click passes every option by name
     """
     if socket is None and listen is None:
         raise click.UsageError("give --socket PATH, --listen HOST:PORT, or both")
-    # gRPC's newer listener hands each event from one thread to another, which costs a call a tenth.
-    os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
+    os.environ.setdefault("GRPC_EXPERIMENTS", _EXPERIMENTS)
     try:
         from contentdb.server import daemon
         from contentdb.server.guard import SocketError

@@ -34,7 +34,9 @@ def serve(root: Path, socket_path: Path, *more: str) -> subprocess.Popen[str]:
     server = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
     line = server.stderr.readline()
-    assert line == f"serving on {socket_path}\n", line + server.stderr.read()
+    if line != f"serving on {socket_path}\n":
+        server.kill()
+        pytest.fail(line + server.stderr.read())
     return server
 
 

@@ -67,13 +67,19 @@ def test_a_client_with_a_certificate_is_served(address: str, ours: Path) -> None
         assert store.read(info.digest) == b"hello"
 
 
+def serve_tls(root: Path, keys: Path) -> tuple[subprocess.Popen[str], str]:
+    """Start a server as a program; it, and its address."""
+    words = [sys.executable, "-m", "contentdb", "--root", str(root), "serve"]
+    words += ["--listen", "localhost:0", "--tls-key", str(keys / "server.key")]
+    words += ["--tls-cert", str(keys / "server.pem"), "--tls-client-ca", str(keys / "ca.pem")]
+    server = subprocess.Popen(words, stderr=subprocess.PIPE, text=True)
+    assert server.stderr is not None
+    return server, server.stderr.readline().removeprefix("serving on ").strip()
+
+
 def test_the_commands_do_it_too(ours: Path, tmp_path: Path) -> None:
-    serve = [sys.executable, "-m", "contentdb", "--root", str(tmp_path / "store"), "serve"]
-    serve += ["--listen", "localhost:0", "--tls-key", str(ours / "server.key")]
-    serve += ["--tls-cert", str(ours / "server.pem"), "--tls-client-ca", str(ours / "ca.pem")]
-    with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        address = server.stderr.readline().removeprefix("serving on ").strip()
+    server, address = serve_tls(tmp_path / "store", ours)
+    with server:
         words = ["--address", address, "--client-key", str(ours / "client.key")]
         words += ["--client-cert", str(ours / "client.pem"), "--server-ca", str(ours / "ca.pem")]
         told = CliRunner().invoke(command, [*words, "ingest", "-q", "r"], input=b"hello")
