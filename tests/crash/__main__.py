@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 
 from tests.crash.report import Row, write
-from tests.crash.suite import Outcome, Plan, Suite, UnavailableError
+from tests.crash.suite import Outcome, Plan, Suite, UnavailableError, Violation
 from tests.crash.table import suites
 
 
@@ -43,6 +44,9 @@ def _run(suite: Suite, plan: Plan) -> Row:
         outcome = suite.run(plan)
     except UnavailableError as error:
         outcome = Outcome(0, [], f"skipped: {error}")
+    except Exception as error:  # noqa: BLE001 - the other suites go on, and the run fails
+        traceback.print_exc()
+        outcome = Outcome(0, [Violation("", f"the suite itself failed: {error!r}")])
     row = Row(suite.name, suite.title, outcome, time.monotonic() - began)
     print(outcome.line(suite.name), f"in {row.took_s:.0f} s", flush=True)  # noqa: T201 - it is a program
     return row
