@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Final
@@ -16,7 +16,7 @@ from contentdb.errors import (
 )
 from contentdb.oci.download import blob_chunks
 from contentdb.oci.errors import HostileRegistryError, InvalidManifestError, RegistryError
-from contentdb.oci.interrupts import interrupting
+from contentdb.oci.interrupts import interrupting, results_of
 from contentdb.oci.labels import MEDIA_TYPE, merge, source_key
 from contentdb.oci.progress import Event
 from contentdb.oci.roles import Feeding
@@ -76,15 +76,10 @@ class Arrivals:
             interrupting(registry),
         ):
             try:
-                futures = [pool.submit(self._fetch, blob) for blob in blobs]
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-                errors = [f.exception() for f in done if f.exception() is not None]
+                results_of([pool.submit(self._fetch, blob) for blob in blobs])
             except BaseException:
                 self._stop(pool)
                 raise
-            if errors and errors[0] is not None:
-                self._stop(pool)
-                raise errors[0]
 
     def _stop(self, pool: ThreadPoolExecutor) -> None:
         """Let nothing begin, and what is under way end after its piece, to be resumed."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from contentdb.digest import Digest
 from contentdb.errors import InvalidArgumentError
 from contentdb.oci.graph import tree_of
-from contentdb.oci.interrupts import interrupting
+from contentdb.oci.interrupts import interrupting, results_of
 from contentdb.oci.labels import merge, sources
 from contentdb.oci.progress import Event, Listener, silent
 from contentdb.oci.reference import Reference, parse_reference
@@ -105,9 +105,10 @@ class _Push:
             interrupting(self._registry),
         ):
             try:
-                kinds = list(pool.map(self._blob, tree.blobs))
+                kinds = results_of([pool.submit(self._blob, blob) for blob in tree.blobs])
             except BaseException:
                 self._stopped.set()  # no upload goes on that nobody waits for
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
         for node in tree.nodes[:-1]:
             self._registry.put_manifest(
