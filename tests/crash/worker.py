@@ -120,7 +120,7 @@ class Server:
         answer = self._measured(status, said)
         if "again" in job:
             self._aim(job, job["again"])
-            recover = _recover_migrated if job["scenario"] == "migrate" else _recover
+            recover = _recover_migrated if Promises(said).migrating else _recover
             status, more = in_child(lambda _: recover(self._root), self._control.arm)
             answer |= self._measured(status, more)
         self._control.arm(on=False)
