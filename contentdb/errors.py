@@ -30,7 +30,9 @@
      ├─ IndexFailedError                    the database: which one, and its reason
      │   ├─ IndexBusyError
      │   ├─ IndexDamagedError
-     │   └─ CommitUnknownError
+     │   ├─ CommitUnknownError
+     │   ├─ ReentrantCallError
+     │   └─ UnsafeForkError
      └─ StoreError                          the root as a whole
          ├─ StoreNotFoundError              (also LookupError)
          ├─ NotAStoreError
@@ -74,12 +76,14 @@ __all__ = [
     "NotAStoreError",
     "NotFoundError",
     "OffsetOutOfRangeError",
+    "ReentrantCallError",
     "RefLockedError",
     "SizeMismatchError",
     "StorageError",
     "StoreClosedError",
     "StoreError",
     "StoreNotFoundError",
+    "UnsafeForkError",
     "UnsupportedAlgorithmError",
     "UnsupportedFilesystemError",
     "WriterClosedError",
@@ -325,6 +329,28 @@ class IndexDamagedError(IndexFailedError):
 
 class CommitUnknownError(IndexFailedError):
     """A commit failed and could not be read back: it may have happened. No file was removed."""
+
+
+class ReentrantCallError(IndexFailedError):
+    """A signal handler called a write while its thread was inside another one; nothing changed."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            path,
+            "this thread is in the middle of a write already; a signal handler must not write: "
+            "let it set a flag, and write after it has returned",
+        )
+
+
+class UnsafeForkError(IndexFailedError):
+    """This process was forked in a way that SQLite does not survive; it must not use the store."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            path,
+            "this process was forked while a thread of its parent was using the database; "
+            "fork before the store is used, or run a new program and open the store there",
+        )
 
 
 # -- the root --------------------------------------------------------------------------------

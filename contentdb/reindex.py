@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.digest import Digest
 from contentdb.errors import (
     IndexDamagedError,
@@ -72,6 +72,7 @@ def reindex(root: str | os.PathLike[str], *, dry_run: bool = False) -> Reindexed
     Raises:
         StoreError: There is no store, or it is in use while its index must be replaced.
     """
+    forks.check()
     with not_forking:
         return _reindexed(Path(os.path.realpath(root)), dry_run=dry_run)
 

@@ -5,14 +5,16 @@ lock would do for correctness, but its waiters sleep up to 100 ms between looks,
 checkpoint beside two writers corrupts databases on SQLite 3.7.0 to 3.51.2 (the WAL-reset bug,
 https://sqlite.org/wal.html#walresetbug): behind the flock, checkpoints and writers never meet.
 
-Within a process, threads that commit at once share a transaction and its sync: whoever gets
-the turn runs the work of all who wait.
+Within a process, threads that commit at once share a transaction and its sync: the thread that
+gets the turn runs the work of all that wait.
+
+An exception may be raised anywhere, by a handler of a signal. What it finds half done it must not
+leave for later: a write that raises has happened, or never will.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import threading
 from collections import deque
@@ -24,10 +26,13 @@ from contentdb.errors import (
     ContentDBError,
     IndexBusyError,
     IndexFailedError,
+    ReentrantCallError,
+    UnsafeForkError,
 )
 from contentdb.index.checkpoints import Checkpoints
-from contentdb.index.opening import BUSY_S, connect, refusal
+from contentdb.index.opening import BUSY_S, check_safe, connect, end, is_safe, refusal, set_unsafe
 from contentdb.index.readers import Readers
+from contentdb.presence import is_owned, reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -62,6 +67,14 @@ class _Job:
         self.error: BaseException | None = None
 
 
+class _Thread(threading.local):
+    roots: tuple[str, ...] = ()
+    """The stores that this thread is writing to now: it would wait for itself."""
+
+
+_thread = _Thread()
+
+
 class Database:
     """Connections to the index: one for writing, some for reading, none across a fork."""
 
@@ -72,13 +85,14 @@ class Database:
         self._readers = Readers(path)
         self._queue: deque[_Job] = deque()
         """What waits, and what is done already until it comes to the front."""
-        self._turn = threading.Lock()
+        self._turn = threading.RLock()
         self._lock: Directory | None = None
         self._writer: sqlite3.Connection | None = None
         self._synchronous = ""
         self._checkpoints = Checkpoints(path)
         self._closed = False
-        self._pid = os.getpid()
+        self._forked_inside = False
+        """Whether this thread forks from within a write or a read, as a signal's handler may."""
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -125,20 +139,30 @@ class Database:
             rows: About how many rows the work changes.
 
         Raises:
+            ReentrantCallError: A signal's handler called this within a write of its thread.
             IndexBusyError: Another process held the write lock too long; nothing changed.
             NoSpaceError: The disk is full; nothing changed.
             CommitUnknownError: The COMMIT failed and so did reading back.
             IndexFailedError: The database refused; nothing changed.
         """
+        check_safe(self._path)
+        outer = _thread.roots
+        if self._root in outer:
+            raise ReentrantCallError(self._path)
         job = _Job(work, landed, rows, durable=durable and self._durable)
-        self._queue.append(job)
         try:
+            _thread.roots = (*outer, self._root)
+            self._queue.append(job)
             with self._turn:
                 if not job.done:
                     self._run_queue()
         except BaseException:
-            job.done = True  # nobody waits for it any more
+            job.done = True  # no thread begins to run it any more
+            with self._turn:  # and one that was running it has ended
+                pass
             raise
+        finally:
+            _thread.roots = outer
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[no-any-return]  # what this job's work returned
@@ -164,11 +188,22 @@ class Database:
         try:
             self._enter()
             writer = self._attempt(jobs)
-            self._checkpoints.wrote(writer, sum(job.rows for job in jobs))
+            self._fold(writer, sum(job.rows for job in jobs))
         except sqlite3.Error as error:
             raise refusal(self._path, error) from error
         finally:
-            self._leave()
+            try:
+                self._leave()
+            except BaseException:  # out of a handler; all other processes wait for this lock
+                self._leave()
+                raise
+
+    def _fold(self, writer: sqlite3.Connection, rows: int) -> None:
+        try:
+            self._checkpoints.wrote(writer, rows)
+        except BaseException:
+            self._drop_writer()  # its settings may be those of a checkpoint
+            raise
 
     def _attempt(self, jobs: list[_Job]) -> sqlite3.Connection:
         committing = False
@@ -177,6 +212,7 @@ class Database:
             for job in jobs:
                 self._run(job, connection, shared=len(jobs) > 1)
             if connection.in_transaction:
+                check_safe(self._path)  # a signal's handler may have forked here
                 committing = True
                 connection.execute("COMMIT")
             for job in jobs:
@@ -206,7 +242,7 @@ class Database:
     def _end_failed(self, jobs: list[_Job], error: BaseException, *, committing: bool) -> None:
         """Undo a transaction, or find out what it did if its COMMIT had begun."""
         writer = self._writer
-        if not committing and writer is not None and writer.in_transaction:
+        if not committing and writer is not None and writer.in_transaction and is_safe(self._path):
             with contextlib.suppress(sqlite3.Error):
                 writer.execute("ROLLBACK")
         self._drop_writer()
@@ -261,37 +297,52 @@ class Database:
             self._lock.close()  # which frees it as well; what was committed stays so
             self._lock = None
 
-    @contextlib.contextmanager
-    def exclusive(self) -> Iterator[None]:
-        """Keep all other writers out, of every thread and process; for migrations."""
-        with self._turn:
-            self._enter()
-            try:
-                yield
-            finally:
-                self._leave()
-
     # -- connections -----------------------------------------------------------------------------
 
     def _drop_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             with contextlib.suppress(sqlite3.Error):
-                writer.close()
+                end(writer)
 
     def before_fork(self) -> None:
         """Close everything and keep the turn: SQLite's state must not cross a fork."""
+        self._forked_inside = is_owned(self._turn) or self._readers.is_inside
         self._turn.acquire()
-        self._pid = os.getpid()
         self._readers.before_fork()
-        self._close_writer()
+        if not self._forked_inside:
+            self._close_writer()
 
-    def after_fork(self) -> None:
-        """Go on, in the parent and in the child: connections open again when needed."""
-        if os.getpid() != self._pid:
-            self._queue.clear()  # it is for the parent's threads to run these
-        self._readers.after_fork()
-        self._turn.release()
+    def after_fork_in_parent(self) -> None:
+        """Go on; connections open again when they are needed."""
+        self._readers.after_fork_in_parent()
+        if is_owned(self._turn):
+            self._turn.release()
+
+    def look_at_unseen_fork(self) -> None:
+        """In the child of a fork without `before_fork`: was a thread inside SQLite at that moment?
+
+        Then a mutex of SQLite's may be held for ever, and its connections are not to be touched.
+        """
+        inside = is_owned(self._turn) or not self._turn.acquire(blocking=False)
+        if inside or self._readers.is_inside or self._readers.others_inside:
+            set_unsafe(self._path)
+
+    def after_fork_in_child(self) -> UnsafeForkError | None:
+        """Begin anew: the queue is for the parent's threads to run, and so is its lock.
+
+        Gives the error where this process must not use the database.
+        """
+        if self._forked_inside:
+            set_unsafe(self._path)
+        self._queue.clear()
+        reset_after_fork(self._turn)
+        self._readers.after_fork_in_child()
+        self._drop_writer()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()  # this copy alone: the parent may hold the lock
+        return None if is_safe(self._path) else UnsafeForkError(self._path)
 
     def close(self) -> None:
         """Close all connections; a large WAL is folded into the database first.

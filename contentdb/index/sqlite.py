@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from sqlite3 import Connection
 
+    from contentdb.errors import UnsafeForkError
     from contentdb.filters import Filter
     from contentdb.index import Entry, Outcome
 
@@ -293,9 +294,17 @@ class SqliteIndex:
         """Close everything: SQLite's state must not cross a fork."""
         self._database.before_fork()
 
-    def after_fork(self) -> None:
-        """Go on, in the parent and in the child."""
-        self._database.after_fork()
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._database.after_fork_in_parent()
+
+    def look_at_unseen_fork(self) -> None:
+        """Find out whether a thread was inside; see `contentdb.index.connection`."""
+        self._database.look_at_unseen_fork()
+
+    def after_fork_in_child(self) -> UnsafeForkError | None:
+        """Begin anew; gives the error where this process must not use the index."""
+        return self._database.after_fork_in_child()
 
     def close(self) -> None:
         """Free all connections."""

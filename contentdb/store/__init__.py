@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from contentdb import forks
 from contentdb.errors import InvalidArgumentError
 from contentdb.index.opening import not_forking
 from contentdb.layout import DEFAULT_NAMESPACE, check_namespace
@@ -67,5 +68,6 @@ def open_store(
         raise InvalidArgumentError(f"durability is full or process, not {durability!r}")
     check_namespace(namespace)
     durable = durability == "full"
+    forks.check()
     with not_forking:
         return Store(open_parts(root, create=create, namespace=namespace, durable=durable))

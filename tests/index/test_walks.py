@@ -109,7 +109,7 @@ def test_a_walk_goes_on_across_a_fork(index: SqliteIndex) -> None:
     going = index.walk(None, "digest", None, None)
     first = next(going)
     index.before_fork()
-    index.after_fork()
+    index.after_fork_in_parent()
     index.entomb(infos[-1].digest)
     assert [first, *going] == infos
 
