@@ -18,14 +18,13 @@ import contextlib
 import sqlite3
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from contentdb import files
 from contentdb.errors import (
     CommitUnknownError,
     ContentDBError,
     IndexBusyError,
-    IndexFailedError,
     ReentrantCallError,
     UnsafeForkError,
 )
@@ -43,6 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["Database", "connect", "refusal"]
 
 T = TypeVar("T")
+
+_OF_A_JOB: Final = (ContentDBError, sqlite3.Error, OverflowError)
+"""What work itself raises; all else is a handler's, and the matter of the thread it interrupted."""
 
 
 class _Job:
@@ -173,11 +175,14 @@ class Database:
         jobs = [job for job in waiting if not job.done]
         try:
             self._transact(jobs)
-        except Exception as error:  # noqa: BLE001 - every waiting thread gets it
+        except ReentrantCallError:  # a handler's, as is all that is not ours: other threads go on
+            raise
+        except ContentDBError as error:
             for job in jobs:
-                if not job.done:  # else it was committed or read back: it has its own verdict
+                if not job.done:  # else it was committed: what a handler raised is this thread's
                     job.error = job.error or error
                     job.done = True
+            raise
         finally:
             while self._queue and self._queue[0].done:
                 self._queue.popleft()
@@ -187,8 +192,8 @@ class Database:
     def _transact(self, jobs: list[_Job]) -> None:
         try:
             self._enter()
-            writer = self._attempt(jobs)
-            self._fold(writer, sum(job.rows for job in jobs))
+            self._attempt(jobs)
+            self._fold(sum(job.rows for job in jobs))
         except sqlite3.Error as error:
             raise refusal(self._path, error) from error
         finally:
@@ -198,14 +203,19 @@ class Database:
                 self._leave()
                 raise
 
-    def _fold(self, writer: sqlite3.Connection, rows: int) -> None:
+    def _fold(self, rows: int) -> None:
+        """Checkpoint when that is due; where that fails the log stays, and nothing is lost."""
+        if self._writer is None:
+            return
         try:
-            self._checkpoints.wrote(writer, rows)
-        except BaseException:
+            self._checkpoints.wrote(self._writer, rows)
+        except BaseException as error:
             self._drop_writer()  # its settings may be those of a checkpoint
-            raise
+            if not isinstance(error, sqlite3.Error):
+                raise
 
-    def _attempt(self, jobs: list[_Job]) -> sqlite3.Connection:
+    def _attempt(self, jobs: list[_Job]) -> None:
+        """Run jobs in one transaction; each one is done, or an error is raised for all."""
         committing = False
         try:
             connection = self._begin(durable=any(job.durable for job in jobs))
@@ -219,8 +229,8 @@ class Database:
                 job.done = True
         except BaseException as error:
             self._end_failed(jobs, error, committing=committing)
-            raise
-        return connection
+            if not committing or not isinstance(error, sqlite3.Error):
+                raise
 
     def _run(self, job: _Job, connection: sqlite3.Connection, *, shared: bool) -> None:
         job.error = None
@@ -228,7 +238,9 @@ class Database:
             connection.execute("SAVEPOINT job")
         try:
             job.result = job.work(connection)
-        except Exception as error:
+        except ReentrantCallError:
+            raise
+        except _OF_A_JOB as error:
             if not connection.in_transaction:  # the error has undone the work of all
                 raise
             connection.execute("ROLLBACK TO job" if shared else "ROLLBACK")
@@ -255,7 +267,9 @@ class Database:
             with contextlib.closing(connect(self._path, query_only=True)) as connection:
                 for job in jobs:
                     if job.error is None and not job.landed(connection):
-                        job.error = self._lost(cause)
+                        if not isinstance(cause, sqlite3.Error):
+                            continue  # a handler's: other threads run their jobs again
+                        job.error = refusal(self._path, cause)
                     job.done = True
         except BaseException as error:
             for job in jobs:
@@ -265,11 +279,6 @@ class Database:
                     job.done = True
             if not isinstance(error, (sqlite3.Error, ContentDBError)):
                 raise
-
-    def _lost(self, cause: BaseException) -> ContentDBError:
-        if isinstance(cause, sqlite3.Error):
-            return refusal(self._path, cause)
-        return IndexFailedError(self._path, f"the commit failed: {cause}")
 
     def _begin(self, *, durable: bool) -> sqlite3.Connection:
         if self._writer is None:

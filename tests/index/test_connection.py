@@ -433,6 +433,22 @@ def test_a_handler_that_writes_within_a_write_is_refused_at_once(
     assert numbers(database) == [1, 3, 4]
 
 
+@pytest.mark.parametrize("statement", ["COMMIT", "PRAGMA busy_timeout = 0"])
+def test_what_a_handler_raises_reaches_its_own_thread_alone(
+    database: Database, statement: str
+) -> None:
+    """Also an ordinary exception, such as a timeout's, and also behind the commit."""
+    Recorder.put_into(database).fail(statement, TimeoutError("the handler's"))
+    database._checkpoints._rows = 1000
+    waiting = Waiting(database)
+    waiting.run([insert(1), insert(2), insert(3)], lambda _db: False)
+    raised = [result for result in waiting.results.values() if isinstance(result, TimeoutError)]
+    assert len(raised) == 1
+    assert len(waiting.results) == 3
+    others = {result for result in waiting.results.values() if result not in raised}
+    assert others <= set(numbers(database)), waiting.results
+
+
 # -- closing and forking ---------------------------------------------------------------------------
 
 
