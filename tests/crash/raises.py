@@ -57,7 +57,8 @@ def raises(plan: Plan) -> Outcome:
 _VARYING: Final = re.compile(r"sha256:[0-9a-f]{7,}|(?<=/sha256/)[0-9a-f]{2}")
 _WORST: Final = (
     "LOST", "wrong", "deferred", "listed", "neither", "an acknowledged", "HANGS", "died",
-    "the root", "a write transaction", "another process", "ref held", "another exception", "the exception",
+    "the root", "a write transaction", "another process", "ref held", "another exception",
+    "the exception",
 )  # fmt: skip
 
 
