@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["ASIDE", "Aftermath", "descriptors", "finish", "visit"]
+__all__ = ["ASIDE", "IN_HANDLER", "Aftermath", "descriptors", "finish", "visit"]
 
 ASIDE: Final = tuple(range(60, 68))
 """Contents that no act stores."""
-_BEFORE_ALL, _AFTER_READDING, _IN_FORK, _BY_OTHER, _AT_LAST, _AFTER_OTHER = ASIDE[:6]
+_BEFORE_ALL, _AFTER_READDING, _IN_FORK, _BY_OTHER, _AT_LAST, IN_HANDLER = ASIDE[:6]
 
 _SETTLE_S: Final = 0.5
 _AT_ONCE_S: Final = 3.0
@@ -38,12 +38,13 @@ _NUMBERED: Final = re.compile(r"#\d+|\[\d+\]|[0-9a-f]{8,}")
 Seen = dict[str, Any]
 
 
-def descriptors() -> dict[str, int]:
+def descriptors(scene: Scene) -> dict[str, int]:
     """What is open, and how often."""
     found: dict[str, int] = {}
     for fd in os.listdir("/proc/self/fd"):
         with contextlib.suppress(FileNotFoundError):  # that of the listing itself
-            path = _NUMBERED.sub("#", os.readlink(f"/proc/self/fd/{fd}"))
+            path = os.readlink(f"/proc/self/fd/{fd}").replace(str(scene.root), "ROOT")
+            path = _NUMBERED.sub("#", path.replace(str(scene.outside), "OUTSIDE"))
             found[path] = found.get(path, 0) + 1
     return found
 
@@ -91,6 +92,15 @@ class Aftermath:
         except Exception as error:  # noqa: BLE001 - it is the finding
             self.found(f"{phase} failed", f"{type(error).__name__}: {error}"[:300])
 
+    def served_in_handler(self) -> None:
+        """What a handler has stored is there, and goes again, for it is no part of the act."""
+        if self.scene.store is None:
+            return
+        with self.trying("delete what a handler stored"):
+            if self.scene.store.read(digest_of(IN_HANDLER)) != content(IN_HANDLER):
+                self.found("wrong bytes are served", "of a handler")
+            self.scene.store.delete(digest_of(IN_HANDLER))
+
     # -- at once -------------------------------------------------------------------------------
 
     def settle(self, threads: set[threading.Thread]) -> None:
@@ -103,8 +113,12 @@ class Aftermath:
             if self.scene.writer is None or self.scene.writer.closed:
                 self.found("thread left", thread.name)
 
-    def at_once(self, open_before: dict[str, int]) -> Seen:
-        """Look at locks, leftovers and descriptors before anything else is done."""
+    def at_once(self, allowed: dict[str, int] | None) -> Seen:
+        """Look at locks, leftovers and descriptors before anything else is done.
+
+        Args:
+            allowed: What may be open now, in the caches of an open store too; None: anything.
+        """
         seen: Seen = self.ask("look")
         if seen["root_locked"]:
             self.found("the root's lock is held")
@@ -122,13 +136,14 @@ class Aftermath:
                 self.found(f"file left in {name} until the next opening", len(left))
         if set(seen["unknown"]) - set(was["unknown"]):
             self.found("file in ingest/ without a row")
-        if self.scene.store is not None and not self.act.name.startswith("close"):
-            self._check_descriptors("descriptor left", open_before)
+        closing = self.scene.store is None or self.act.name.startswith("close")
+        if allowed is not None and not closing:
+            self._check_descriptors("descriptor left", allowed)
         self._check_done(seen)
         return seen
 
     def _check_descriptors(self, kind: str, before: dict[str, int]) -> None:
-        for path in _more(descriptors(), before):
+        for path in _more(descriptors(self.scene), before):
             shown = path.removesuffix(" (deleted)")
             if shown not in self._left:
                 self._left.add(shown)

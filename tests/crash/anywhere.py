@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     import types
+    from collections.abc import Callable
 
 __all__ = ["Place", "Points", "RaisedError"]
 
@@ -62,10 +63,13 @@ class Points:
 
     Args:
         below: The folder of the code that is meant, with a slash at its end.
+        within: Only code that such code has called is meant: of which folder. Without it, the
+            code below ``below`` itself is.
     """
 
-    def __init__(self, below: str) -> None:
+    def __init__(self, below: str, within: str = "") -> None:
         self._below = below
+        self._within = within
         self._armed = False
         self._names: dict[int, tuple[str, str] | None] = {}
         self._kept: list[types.CodeType] = []
@@ -73,9 +77,15 @@ class Points:
         self._visits: dict[tuple[int, int], int] = {}
         self._alike: dict[int, int] = {}
         self._found: list[_Point] = []
-        self._target: tuple[tuple[str, str], int, int, int] | None = None
+        self._target: tuple[str, str, int, int, int] | None = None
+        self._do: Callable[[], None] | None = None
+        self._again = 0
+        self.tell: Callable[[str, str], None] = lambda *_: None
+        """Called with the instruction, before it is raised there."""
         self.raised: str | None = None
         """The instruction at which it was raised."""
+        self.after = 0
+        """How many points were come to after that."""
         signal.signal(_NOTING, self._handle)
         hop = ctypes.pythonapi["PyErr_SetInterruptEx"]
         hop.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.py_object)
@@ -83,11 +93,22 @@ class Points:
         self._pend = ctypes.pythonapi["PyErr_SetInterruptEx"]
         self._pend.argtypes = (ctypes.c_int,)
 
-    def aim(self, at: str, nth: int) -> None:
-        """Raise at a visit of a place, and record nothing."""
+    def aim(
+        self, at: str, nth: int, *, again: int = 0, do: Callable[[], None] | None = None
+    ) -> None:
+        """Raise at a visit of a place, and record nothing.
+
+        Args:
+            at: Where; see `Place`.
+            nth: Which visit.
+            again: Raise once more at so many points after that; 0 does not.
+            do: What to do in the handler instead of raising.
+        """
+        self._again = again
+        self._do = do
         where, _, offset = at.rpartition("+")
         file, line, function = where.split(":", 2)
-        self._target = ((file, function), int(offset), nth, int(line))
+        self._target = (file, function, int(offset), nth, int(line))
 
     def arm(self) -> None:
         """Begin; the caller's own frames have no points."""
@@ -118,21 +139,43 @@ class Points:
         except KeyError:
             name = self._names[key] = self._name(code)
             self._kept.append(code)
-        if name is not None:
-            offset = frame.f_lasti
-            nth = self._visits[key, offset] = self._visits.get((key, offset), 0) + 1
+        if name is not None and (not self._within or self._is_within(frame)):
+            nth = self._visits[key, frame.f_lasti] = self._visits.get((key, frame.f_lasti), 0) + 1
             if self._target is None:
                 self._note(frame, nth)
-            elif (name, offset, nth) == self._target[:3] and self._target[3] == _line(frame):
-                self._armed = False
-                self.raised = _instruction(code, offset)
+            elif self._is_due(name, frame, nth):
+                if self._do is not None:
+                    self._armed = False
+                    self._do()
+                    return
+                self._pend(_AGAIN)
                 raise RaisedError
         self._pend(_AGAIN)  # the last call: see above
+
+    def _is_due(self, name: tuple[str, str], frame: types.FrameType, nth: int) -> bool:
+        if self.raised is not None:
+            self.after += 1
+            if self.after != self._again:
+                return False
+        elif (*name, frame.f_lasti, nth, _line(frame)) != self._target:
+            return False
+        else:
+            self.raised = _instruction(frame.f_code, frame.f_lasti)
+            self.tell("raised", self.raised)
+        return True
 
     def _name(self, code: types.CodeType) -> tuple[str, str] | None:
         if not code.co_filename.startswith(self._below):
             return None
         return code.co_filename[len(self._below) :], code.co_qualname
+
+    def _is_within(self, frame: types.FrameType) -> bool:
+        above = frame.f_back
+        while above is not None:
+            if above.f_code.co_filename.startswith(self._within):
+                return True
+            above = above.f_back
+        return False
 
     def _note(self, frame: types.FrameType, nth: int) -> None:
         stack = []

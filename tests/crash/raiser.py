@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
@@ -30,11 +31,18 @@ from tests.crash import mutants
 mutants.apply(os.environ.get("CRASH_MUTANT"))  # before anything of contentdb is imported
 
 import contentdb  # noqa: E402
-from tests.crash.acts import ACTS, Act, Scene, data_of, stored  # noqa: E402
-from tests.crash.aftermath import ASIDE, Aftermath, descriptors, finish, visit  # noqa: E402
+from tests.crash.acts import ACTS, Act, Scene, name_of, stored  # noqa: E402
+from tests.crash.aftermath import (  # noqa: E402
+    ASIDE,
+    IN_HANDLER,
+    Aftermath,
+    descriptors,
+    finish,
+    visit,
+)
 from tests.crash.anywhere import Points, RaisedError  # noqa: E402
 from tests.crash.fewshards import keep_few  # noqa: E402
-from tests.crash.ledger import content  # noqa: E402
+from tests.crash.ledger import content, digest_of  # noqa: E402
 from tests.crash.looking import look  # noqa: E402
 from tests.crash.trees import Place as TreePlace  # noqa: E402
 from tests.crash.trees import Tree  # noqa: E402
@@ -47,6 +55,8 @@ __all__ = ["main"]
 _PATIENCE_S: Final = float(os.environ.get("CRASH_PATIENCE", "6"))
 """How long an act and its aftermath may take: a hundred times of what they do."""
 _LIBRARY: Final = os.path.dirname(os.path.abspath(contentdb.__file__)) + "/"
+_PYTHON: Final = os.path.dirname(os.path.abspath(os.__file__)) + "/"
+_AT_ONCE_S: Final = 2.0
 _HUNG: Final = 1
 _UNUSED: Final = {"__main__", "cli", "migrations", "oci", "remote", "server", "testing"}
 """Much of it, which makes every fork dearer."""
@@ -135,8 +145,6 @@ class Server:
         self._outside = place / "outside"
         self._store = TreePlace(self._root)
         self._trees: dict[str, Tree] = {}
-        self._states: dict[str, list[Any]] = {}
-        self._open: dict[str, dict[str, int]] = {}
         self._neighbour: _Neighbour | None = None
 
     def _beside(self) -> _Neighbour:
@@ -172,11 +180,7 @@ class Server:
             path.unlink()
         beside = self._beside()
         child = _Child(act, Scene(self._root, self._outside), beside, job)
-        if "at" in job and act.name not in self._states:
-            self.answer({"scenario": act.name})
-            return self.answer(job)
-        child.states = self._states.get(act.name, [])
-        child.open_after = self._open.get(act.name, {})
+        child.states, child.open_after = job.get("known", ([], {}))
         status, said = _in_child(child.run, self._place / "child")
         answer: Answer = {"found": [], "points": [], "raised": None, "trying": ""}
         for line in said:
@@ -188,11 +192,11 @@ class Server:
         if status:
             answer["found"].append(self._end_of(status, answer["trying"]))
         if "at" not in job:
-            self._states[act.name] = answer.pop("states", [])
-            self._open[act.name] = answer.pop("open", {})
+            answer["known"] = (answer.pop("states", []), answer.pop("open", {}))
         try:
             there = (*act.touched, 900) if act.makes else act.touched
-            answer["found"] += self._beside().ask("finish", touched=there, spoilt=act.spoilt)
+            found = self._beside().ask("finish", touched=there, spoilt=act.spoilt)
+            answer["found"] += [what for what in found if not (status and "orphan" in what)]
         except NeighbourError as error:
             answer["found"].append(str(error))
         answer["found"] = [self._shown(what) for what in answer["found"]]
@@ -223,6 +227,8 @@ class _Child:
         self.states: list[Any] = []
         self.open_after: dict[str, int] = {}
         self._swallowed: list[str] = []
+        self._served = False
+        """Whether a handler's add was acknowledged."""
 
     def run(self) -> None:
         """Run and judge; what is found is said, a line each."""
@@ -230,19 +236,17 @@ class _Child:
         recording = "at" not in self._job
         sys.unraisablehook = lambda told: self._swallowed.append(str(told.err_msg))
         threads = set(threading.enumerate())
-        open_before = descriptors()
+        open_before = descriptors(scene)
         _say("trying", "ready")
         if act.opens:
             scene.store = contentdb.open(scene.root)
         act.ready(scene)
         scene.outside_before = set(os.listdir(scene.outside))
-        open_then = descriptors()
+        open_then = descriptors(scene)
         if recording:
             self.states = [self._beside.ask("look")]
             scene.on_step = lambda: self._note(points)
-        points = Points(_LIBRARY)
-        if not recording:
-            points.aim(self._job["at"], self._job["nth"])
+        points = self._points()
         _say("trying", "the act")
         ended = self._act_once(points)
         judge = Aftermath(act, scene, self.states, self._beside.ask, _say)
@@ -251,9 +255,46 @@ class _Child:
             for place in points.found():
                 _say("points", place)
             _say("states", self.states)
-        _say("raised", points.raised)
+        _say("after", points.after)
         self._judge_end(judge, points, ended)
         self._judge(judge, threads, open_before, open_then, recording=recording)
+
+    def _points(self) -> Points:
+        """The library's own, or with ``of=python`` those of Python's own code that it calls."""
+        job = self._job
+        of_python = job.get("of") == "python"
+        points = Points(_PYTHON, _LIBRARY) if of_python else Points(_LIBRARY)
+        points.tell = _say
+        if "at" in job:
+            do = self._call if job.get("do") == "call" else None
+            points.aim(job["at"], job["nth"], again=job.get("again", 0), do=do)
+        return points
+
+    def _call(self) -> None:
+        """What a handler does that uses the store: it is served, or refused at once."""
+        store = self._scene.store
+        if store is None:
+            return
+        began = time.monotonic()
+        _say("trying", "the store, in a handler")
+
+        def add() -> None:
+            store.add(content(IN_HANDLER))
+
+        for call in (partial(store.read, digest_of(900)), add):
+            try:
+                call()
+            except contentdb.ContentDBError:
+                continue
+            except Exception as error:  # noqa: BLE001 - it is the finding
+                _say(
+                    "found", f"a handler is refused in other words: {type(error).__name__}: {error}"
+                )
+            else:
+                self._served = call is add
+        if time.monotonic() - began > _AT_ONCE_S:
+            _say("found", "a handler waits")
+        _say("trying", "the act")
 
     def _note(self, points: Points) -> None:
         points.disarm()
@@ -279,7 +320,9 @@ class _Child:
         if ended is not None and not isinstance(ended, RaisedError):
             kind = f"{type(ended).__module__}.{type(ended).__qualname__}"
             judge.found("another exception comes out", f"{kind}: {ended}"[:200])
-        elif ended is None and points.raised is not None and not self._swallowed:
+        if self._served:
+            judge.served_in_handler()
+        if ended is None and points.raised and not self._swallowed and "do" not in self._job:
             judge.found("the exception is swallowed")
 
     def _judge(
@@ -295,13 +338,13 @@ class _Child:
         _say("trying", "settling")
         judge.settle(threads)
         if recording:
-            _say("open", descriptors())
-            self.open_after = descriptors()
+            _say("open", descriptors(scene))
+            self.open_after = descriptors(scene)
         allowed = {
             path: max(open_then.get(path, 0), self.open_after.get(path, 0))
             for path in open_then.keys() | self.open_after.keys()
         }
-        seen = judge.at_once(allowed)
+        seen = judge.at_once(None if "do" in self._job else allowed)
         if act.name.startswith("close"):
             with judge.trying("close again"):
                 scene.store.close()
@@ -381,8 +424,7 @@ def _import_all() -> None:
         if name.split(".")[1] not in _UNUSED:
             importlib.import_module(name.removesuffix(".__init__"))
     for number in (*range(-1, 16), *ASIDE, 900, 901, 902):
-        data_of(number)
-    content(990)
+        name_of(number)
 
 
 def main() -> None:

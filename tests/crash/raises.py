@@ -6,50 +6,109 @@
 from __future__ import annotations
 
 import argparse
+import random
 import re
 import time
 from collections import Counter
-from typing import Any, Final
+from math import inf
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.crash.acts import ACTS
 from tests.crash.kills import case_of, job_of
 from tests.crash.pool import Pool
 from tests.crash.suite import FailsUndisturbedError, Outcome, Plan, Violation, chosen
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 __all__ = ["main", "raises"]
 
 _PROGRAM: Final = "tests.crash.raiser"
 
 
-def _points(pool: Pool, scenario: str) -> list[dict[str, Any]]:
-    """All points of an act, found by letting it run once."""
-    clean = pool.ask({"scenario": scenario})
-    if clean["found"]:
-        raise FailsUndisturbedError(f"{scenario}: {clean['found']} {clean.get('traceback', '')}")
-    return [{"scenario": scenario, "at": at, "nth": nth} for at, nth, _ in clean["points"]]
+Job = dict[str, Any]
+
+_KINDS: Final = ("raise", "call", "twice", "python")
+"""A handler raises; it calls the store; it raises once more at a later point; it raises in Python's
+own code that the library has called."""
+_CALL_STRIDE: Final = 3
+"""A handler that uses the store itself is tried at every so many points."""
+
+
+def _clean(pool: Pool, scenarios: Sequence[str], **more: str) -> dict[str, Job]:
+    """Let each act run once, undisturbed: its points, and what is there after each step."""
+    jobs = [{"scenario": name, **more} for name in scenarios]
+    found: dict[str, Job] = {}
+    for job, clean in pool.each(jobs, inf):
+        name = job["scenario"]
+        if clean["found"]:
+            raise FailsUndisturbedError(f"{name}: {clean['found']} {clean.get('traceback', '')}")
+        found[name] = clean
+    return found
+
+
+def _jobs(clean: dict[str, Job], **more: str) -> list[Job]:
+    return [
+        {"scenario": name, "at": at, "nth": nth, **more}
+        for name, one in clean.items()
+        for at, nth, _ in one["points"]
+    ]
 
 
 def raises(plan: Plan) -> Outcome:
     """Run the suite."""
+    return _raises(plan)
+
+
+def _raises(plan: Plan, kinds: Sequence[str] = ("raise", "call")) -> Outcome:
     violations: list[Violation] = []
     tried = missed = 0
     deadline = plan.deadline()
     scenarios = plan.scenarios or tuple(ACTS)
+    if plan.case:
+        scenarios = (plan.case.partition(" ")[0],)
     with Pool(plan.jobs, mutant=plan.mutant, program=_PROGRAM) as pool:
-        if plan.case:
-            cases = [job_of(plan.case)]
-        else:
-            cases = chosen([job for name in scenarios for job in _points(pool, name)], plan)
+        clean = _clean(pool, scenarios)
+        cases = [job_of(plan.case)] if plan.case else chosen(_every(pool, clean, kinds), plan)
         deadline = plan.fair(deadline)
-        for job, answer in pool.each(cases, deadline):
+        known = (job | {"known": clean[job["scenario"]]["known"]} for job in cases)
+        for job, answer in pool.each(known, deadline):
             if plan.enough(violations, deadline):
                 break
             tried += 1
             missed += answer["raised"] is None
+            del job["known"]
             for what in dict.fromkeys(answer["found"]):
                 how = answer["raised"] or "not raised"
                 violations.append(Violation(case_of(job), f"{what} [{how} at {job['at']}]"))
     return Outcome(tried, violations, f"{len(scenarios)} acts; {missed} points not come to")
+
+
+def _every(pool: Pool, clean: dict[str, Job], kinds: Sequence[str]) -> list[Job]:
+    jobs: list[Job] = []
+    if "raise" in kinds:
+        jobs += _jobs(clean)
+    if "call" in kinds:
+        jobs += [job for job in _jobs(clean, do="call") if ACTS[job["scenario"]].opens][
+            ::_CALL_STRIDE
+        ]
+    if "twice" in kinds:
+        jobs += _twice(pool, clean)
+    if "python" in kinds:
+        jobs += _jobs(_clean(pool, tuple(clean), of="python"), of="python")
+    return jobs
+
+
+def _twice(pool: Pool, clean: dict[str, Job]) -> list[Job]:
+    """A second exception, out of what the first one has set going, at a place for each first."""
+    draw = random.Random(1)
+    firsts = [job | {"known": clean[job["scenario"]]["known"]} for job in _jobs(clean)]
+    jobs = []
+    for job, answer in pool.each(firsts, inf):
+        del job["known"]
+        if answer["after"]:
+            jobs.append(job | {"again": draw.randint(1, answer["after"])})
+    return jobs
 
 
 # -- a list for whoever mends it -------------------------------------------------------------------
@@ -123,11 +182,13 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--kind", action="append", choices=_KINDS, help="what handlers do")
     asked = parser.parse_args()
     began = time.monotonic()
-    outcome = raises(
-        Plan(limit=asked.limit, seed=asked.seed, jobs=asked.jobs, scenarios=tuple(asked.scenario))
+    plan = Plan(
+        limit=asked.limit, seed=asked.seed, jobs=asked.jobs, scenarios=tuple(asked.scenario)
     )
+    outcome = _raises(plan, asked.kind or ("raise", "call"))
     print(_listing(outcome, time.monotonic() - began))  # noqa: T201 - it is a program
 
 
