@@ -196,4 +196,4 @@ def _in_child(seen: bool) -> None:  # noqa: ARG001, FBT001 - a hook
     reset_after_fork(_guard)
 
 
-forks.register(before=_guard.acquire, in_parent=_guard.release, in_child=_in_child)
+forks.register(before=lambda: forks.hold(_guard), in_child=_in_child)

@@ -10,16 +10,12 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from contentdb import forks
+
 if TYPE_CHECKING:
     from threading import RLock
 
-__all__ = ["Presence", "is_owned", "reset_after_fork"]
-
-
-def is_owned(lock: RLock) -> bool:
-    """Whether this thread holds the lock."""
-    owned: bool = lock._is_owned()  # type: ignore[attr-defined]  # noqa: SLF001 - as `threading.Condition` asks
-    return owned
+__all__ = ["Presence", "reset_after_fork"]
 
 
 def reset_after_fork(lock: RLock) -> None:
@@ -51,7 +47,7 @@ class Presence:
     def is_inside(self) -> bool:
         """Whether this thread is inside."""
         lock = self._locks.get(threading.get_ident())
-        return lock is not None and is_owned(lock)
+        return lock is not None and bool(lock._is_owned())  # type: ignore[attr-defined]  # noqa: SLF001 - as `threading.Condition` asks
 
     @property
     def others_inside(self) -> bool:
@@ -69,18 +65,10 @@ class Presence:
                 pass
 
     def keep_others_out(self) -> None:
-        """Wait until the other threads have left, and let none in until `let_others_in`."""
-        self._joining.acquire()
+        """Wait until the other threads have left, and let none in until the fork is over."""
+        forks.hold(self._joining)
         for lock in self._others():
-            lock.acquire()
-
-    def let_others_in(self) -> None:
-        """End `keep_others_out`, also one that an exception has cut off."""
-        for lock in self._others():
-            if is_owned(lock):
-                lock.release()
-        if is_owned(self._joining):
-            self._joining.release()
+            forks.hold(lock)
 
     def forget_others(self) -> None:
         """In the child of a fork: the parent's other threads do not exist here."""

@@ -20,7 +20,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.errors import (
     CommitUnknownError,
     ContentDBError,
@@ -31,7 +31,7 @@ from contentdb.errors import (
 from contentdb.index.checkpoints import Checkpoints
 from contentdb.index.opening import BUSY_S, check_safe, connect, end, is_safe, refusal, set_unsafe
 from contentdb.index.readers import Readers
-from contentdb.presence import is_owned, reset_after_fork
+from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -93,8 +93,6 @@ class Database:
         self._synchronous = ""
         self._checkpoints = Checkpoints(path)
         self._closed = False
-        self._forked_inside = False
-        """Whether this thread forks from within a write or a read, as a signal's handler may."""
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -314,27 +312,23 @@ class Database:
             with contextlib.suppress(sqlite3.Error):
                 end(writer)
 
-    def before_fork(self) -> None:
-        """Close everything and keep the turn: SQLite's state must not cross a fork."""
-        self._forked_inside = is_owned(self._turn) or self._readers.is_inside
-        self._turn.acquire()
-        self._readers.before_fork()
-        if not self._forked_inside:
-            self._close_writer()
+    def _is_inside(self) -> bool:
+        """Whether this thread is inside a write or a read, as where a handler forks."""
+        return self._root in _thread.roots or self._readers.is_inside
 
-    def after_fork_in_parent(self) -> None:
-        """Go on; connections open again when they are needed."""
-        self._readers.after_fork_in_parent()
-        if is_owned(self._turn):
-            self._turn.release()
+    def before_fork(self) -> None:
+        """Close everything and hold the turn: SQLite's state must not cross a fork."""
+        forks.hold(self._turn)
+        self._readers.before_fork()
+        if self._root not in _thread.roots:
+            self._close_writer()
 
     def look_at_unseen_fork(self) -> None:
         """In the child of a fork without `before_fork`: was a thread inside SQLite at that moment?
 
         Then a mutex of SQLite's may be held for ever, and its connections are not to be touched.
         """
-        inside = is_owned(self._turn) or not self._turn.acquire(blocking=False)
-        if inside or self._readers.is_inside or self._readers.others_inside:
+        if not self._turn.acquire(blocking=False) or self._readers.others_inside:
             set_unsafe(self._path)
 
     def after_fork_in_child(self) -> UnsafeForkError | None:
@@ -342,7 +336,7 @@ class Database:
 
         Gives the error where this process must not use the database.
         """
-        if self._forked_inside:
+        if self._is_inside():
             set_unsafe(self._path)
         self._queue.clear()
         reset_after_fork(self._turn)

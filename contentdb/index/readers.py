@@ -156,10 +156,6 @@ class Readers:
             stream.drain()
         self._close_idle()
 
-    def after_fork_in_parent(self) -> None:
-        """Let the other threads in again."""
-        self._inside.let_others_in()
-
     def after_fork_in_child(self) -> None:
         """Begin anew, without the parent's threads; what is open has come along unseen."""
         self._inside.forget_others()

@@ -294,10 +294,6 @@ class SqliteIndex:
         """Close everything: SQLite's state must not cross a fork."""
         self._database.before_fork()
 
-    def after_fork_in_parent(self) -> None:
-        """Go on."""
-        self._database.after_fork_in_parent()
-
     def look_at_unseen_fork(self) -> None:
         """Find out whether a thread was inside; see `contentdb.index.connection`."""
         self._database.look_at_unseen_fork()

@@ -159,21 +159,12 @@ class Opened:
 
 
 _open: weakref.WeakSet[Opened] = weakref.WeakSet()
-_held: list[Opened] = []
-"""Stores between the two halves of a fork."""
 
 
 def _before_fork() -> None:
-    not_forking.acquire()
-    _held.extend(_open)
-    for store in _held:
+    forks.hold(not_forking)
+    for store in list(_open):
         store._parts.index.before_fork()  # noqa: SLF001 - a function of this class
-
-
-def _after_fork_in_parent() -> None:
-    while _held:
-        _held.pop()._parts.index.after_fork_in_parent()  # noqa: SLF001 - as above
-    not_forking.release()
 
 
 def _after_fork_in_child(seen: bool) -> None:  # noqa: FBT001 - a hook
@@ -185,8 +176,7 @@ def _after_fork_in_child(seen: bool) -> None:  # noqa: FBT001 - a hook
     for store in stores:
         refusal = store._parts.index.after_fork_in_child()  # noqa: SLF001 - as above
         store._gate.after_fork_in_child(refusal)  # noqa: SLF001
-    _held.clear()
     reset_after_fork(not_forking)
 
 
-forks.register(before=_before_fork, in_parent=_after_fork_in_parent, in_child=_after_fork_in_child)
+forks.register(before=_before_fork, in_child=_after_fork_in_child)

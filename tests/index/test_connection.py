@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.errors import (
     CommitUnknownError,
     ContentDBError,
@@ -484,7 +484,7 @@ def test_nothing_is_open_at_a_fork(database: Database) -> None:
     try:
         assert not descriptors(database._path)
     finally:
-        database.after_fork_in_parent()
+        forks.free()
     database.write(insert(6), always, durable=False)
     assert list(stream) == [2, 3, 4, 5]
     assert numbers(database)[-1] == 6
@@ -500,7 +500,7 @@ def test_a_child_does_not_run_what_waits_in_its_parent(database: Database) -> No
         database.after_fork_in_child()
         database.write(insert(7), always, durable=False)
         os._exit(len(runs))
-    database.after_fork_in_parent()
+    forks.free()
     assert os.waitpid(pid, 0)[1] == 0
     waiting.run([insert(8)])
     assert runs == [1]
@@ -528,7 +528,7 @@ def test_a_childs_commits_outlive_its_parents_close(database: Database) -> None:
         os.read(wait, 1)
         database.write(insert(4), always, durable=True)
         os._exit(0)
-    database.after_fork_in_parent()
+    forks.free()
     os.read(ready, 1)
     assert list(stream) == [2]
     database.close()
