@@ -280,7 +280,11 @@ def _damage_ends_it() -> Iterator[None]:
 
 
 def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
-    columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
+    table_info = f"PRAGMA table_info({table})"
+    there = {row[1] for row in _readable_rows(old, table_info)}  # an older revision has fewer
+    columns = [row[1] for row in new.execute(table_info) if row[1] in there]
+    if not columns:
+        return
     places = ", ".join("?" * len(columns))
     names = ", ".join(f'"{column}"' for column in columns)
     new.execute("BEGIN IMMEDIATE")
