@@ -67,6 +67,8 @@ class IngestRow(NamedTuple):
     updated_ns: int
     holder: str
     held_since_ns: int
+    metadata: str | None = None
+    """A JSON object of texts, or nothing."""
 
 
 class Entry(Protocol):

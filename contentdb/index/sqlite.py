@@ -12,7 +12,16 @@ from contentdb.index.connection import Database
 from contentdb.index.ingests import begin
 from contentdb.index.recording import is_recorded, record
 from contentdb.index.revision import read_revision
-from contentdb.index.rows import find_blob, find_ingest, has_token, key_of, set_labels, state_of
+from contentdb.index.rows import (
+    find_blob,
+    find_ingest,
+    find_labels,
+    has_token,
+    key_of,
+    set_labels,
+    state_of,
+)
+from contentdb.labels import check_total_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,6 +130,10 @@ class SqliteIndex:
             blob = find_blob(connection, values)
             if blob is None or blob.state != State.LIVE:
                 return False
+            chosen = {key: value for key, value in labels.items() if keys is None or key in keys}
+            if chosen and keys is not None:
+                stored = find_labels(connection, values)
+                check_total_labels(stored | chosen, stored)
             values["now"] = max(now_ns, blob.updated_ns + 1)
             stamp(values["now"])
             connection.execute(statements.TOUCH_BLOB, values)
@@ -128,7 +141,6 @@ class SqliteIndex:
                 connection.execute(statements.DROP_LABELS, values)
             for key in keys or ():
                 connection.execute(statements.DROP_LABEL, values | {"key": key})
-            chosen = {key: value for key, value in labels.items() if keys is None or key in keys}
             set_labels(connection, self._key(digest), chosen)
             return True
 

@@ -50,6 +50,7 @@ def test_it_migrates_and_keeps_what_it_holds(tmp_path: Path, revision: str) -> N
         assert ingest is not None
         assert (ingest.total, ingest.expected, ingest.offset) == (7, str(DIGEST), 3)
         assert index.tombstones() == [Digest.of(b"deleted")]
+        assert ingest.metadata == (None if revision == "0001" else '{"etag":"\\"1\\""}')
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
