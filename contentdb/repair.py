@@ -48,12 +48,19 @@ def repair(
         store: The store that the findings are of.
         findings: From `Store.verify`, perhaps chosen among.
         dry_run: Only say what would be done.
+        progress: Called with each as it is done, and durable.
+
+    Returns:
+        What was done, in the order of the findings.
     """
     act = _planned if dry_run else _mend
+    repaired: list[Repaired] = []
     for finding in findings:
-        with store.parts() as parts:  # not while the caller has it: he may close the store
+        with store.parts() as parts:  # not while `progress` is called: it may close the store
             action = act(parts, finding)
-        yield Repaired(finding, action)
+        repaired.append(Repaired(finding, action))
+        progress(repaired[-1])
+    return repaired
 
 
 def _planned(parts: Parts, finding: Finding) -> Action:
