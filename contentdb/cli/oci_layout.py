@@ -58,8 +58,10 @@ def export_oci(
     load_extra()
     from contentdb import oci
 
+    if str(target) == "-":
+        raise click.UsageError("name a directory, or a file that ends in .tar", context)
     if len(tags) > len(digests):
-        raise click.UsageError("there are more tags than digests")
+        raise click.UsageError("there are more tags than digests", context)
     store = open_store(context)
     resolved = [store.resolve(digest) for digest in digests]
     names = dict(zip(resolved, tags, strict=False))
