@@ -10,7 +10,6 @@ import click
 
 from contentdb.cli.options import digests_argument
 from contentdb.cli.progress import bar
-from contentdb.cli.registry_options import load_extra
 from contentdb.cli.session import json_option, open_store, quiet_option
 from contentdb.cli.show import escaped, json_line, line
 
@@ -55,7 +54,6 @@ def export_oci(
 
     An existing directory keeps the images it has. Prints the digests.
     """
-    load_extra()
     from contentdb import oci
 
     if str(target) == "-":
@@ -96,7 +94,6 @@ def import_oci(
 
     Prints a line of digest and name for each; -q the digest alone.
     """
-    load_extra()
     from contentdb import oci
 
     store = open_store(context, create=True)
