@@ -33,12 +33,13 @@
      │   ├─ CommitUnknownError
      │   ├─ ReentrantCallError
      │   └─ UnsafeForkError
-     └─ StoreError                          the root as a whole
-         ├─ StoreNotFoundError              (also LookupError)
-         ├─ NotAStoreError
-         ├─ NewerStoreError
-         ├─ MigrationNeededError
-         └─ UnsupportedFilesystemError
+     ├─ StoreError                          the root as a whole
+     │   ├─ StoreNotFoundError              (also LookupError)
+     │   ├─ NotAStoreError
+     │   ├─ NewerStoreError
+     │   ├─ MigrationNeededError
+     │   └─ UnsupportedFilesystemError
+     └─ MissingExtraError                   (also ImportError)
 
 Each class carries its facts as attributes and says one plain sentence. Errors about an
 argument are also ``ValueError``, those about absence also ``LookupError``.
@@ -71,6 +72,7 @@ __all__ = [
     "InvalidRefError",
     "MalformedDigestError",
     "MigrationNeededError",
+    "MissingExtraError",
     "NewerStoreError",
     "NoSpaceError",
     "NotAStoreError",
@@ -383,3 +385,15 @@ class MigrationNeededError(StoreError):
 
 class UnsupportedFilesystemError(StoreError):
     """The filesystem lacks what the store's promises stand on."""
+
+
+# -- the installation --------------------------------------------------------------------------
+
+
+class MissingExtraError(ContentDBError, ImportError):
+    """What it needs is not installed. Attributes: ``what``, ``extra``."""
+
+    def __init__(self, what: str, extra: str, cause: ImportError) -> None:
+        super().__init__(f"{what} needs the extra: pip install 'contentdb[{extra}]' ({cause})")
+        self.what = what
+        self.extra = extra

@@ -59,6 +59,7 @@ EXAMPLES: list[ContentDBError] = [
     module.NewerStoreError("/root", "reason"),
     module.MigrationNeededError("/root", "reason"),
     module.UnsupportedFilesystemError("/root", "reason"),
+    module.MissingExtraError("what", "extra", ImportError("No module named 'x'")),
 ]
 
 

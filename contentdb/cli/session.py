@@ -115,18 +115,13 @@ def store_of(context: click.Context, *, create: bool = False) -> Store:
     if address is None or context.info_name in _LOCAL:
         return contentdb.open(root_of(context), create=create, namespace=namespace)
     files = [options[name] for name in ("client_key", "client_cert", "server_ca")]
-    try:
-        from contentdb.remote.channel import Credentials
+    from contentdb.remote.channel import Credentials
 
-        remote = contentdb.connect(
-            address,
-            namespace=namespace,
-            credentials=Credentials(*files) if None not in files else None,
-        )
-    except ImportError as error:
-        raise click.ClickException(
-            f"--address needs the extra: pip install 'contentdb[grpc]' ({error})"
-        ) from error
+    remote = contentdb.connect(
+        address,
+        namespace=namespace,
+        credentials=Credentials(*files) if None not in files else None,
+    )
     return cast("Store", remote)  # it plays a store's roles, and what else commands ask for
 
 
