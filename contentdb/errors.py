@@ -36,6 +36,7 @@
          ├─ NotAStoreError
          ├─ NewerStoreError
          ├─ MigrationNeededError
+         ├─ StoreReadOnlyError
          └─ UnsupportedFilesystemError
 
 Each class carries its facts as attributes and says one plain sentence. Errors about an
@@ -80,6 +81,7 @@ __all__ = [
     "StoreClosedError",
     "StoreError",
     "StoreNotFoundError",
+    "StoreReadOnlyError",
     "UnsupportedAlgorithmError",
     "UnsupportedFilesystemError",
     "WriterClosedError",
@@ -353,6 +355,10 @@ class NewerStoreError(StoreError):
 
 class MigrationNeededError(StoreError):
     """The store was made by an older contentdb; ``contentdb migrate`` brings it up to date."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The store was opened with ``mode="r"``, or this process may not write to it."""
 
 
 class UnsupportedFilesystemError(StoreError):

@@ -163,8 +163,8 @@ def _sync_parent(path: Path) -> None:
 def has_index_file(directory: Directory, path: Path) -> bool:
     """Whether there is an index with anything in it; a link or a foreign file is refused."""
     found = files.stat_name(directory, INDEX)
-    if found is not None and not files.is_private_file(found):
-        raise NotAStoreError(str(path), f"its {INDEX} is not a regular file of this user")
+    if found is not None and not files.is_private_file(found, directory):
+        raise NotAStoreError(str(path), f"its {INDEX} is not a regular file of the store's owner")
     return found is not None and found.st_size > 0
 
 

@@ -99,8 +99,10 @@ def _check_index(path: Path) -> None:
             if files.stat_name(directory, BLOBS) is None:
                 raise NotAStoreError(str(path), "it has no blobs, so it is no store")
             raise _NoIndexError
-        if not files.is_private_file(found):
-            raise NotAStoreError(str(path), f"its {INDEX} is not a regular file of this user")
+        if not files.is_private_file(found, directory):
+            raise NotAStoreError(
+                str(path), f"its {INDEX} is not a regular file of the store's owner"
+            )
     finally:
         directory.close()
     try:
@@ -127,7 +129,7 @@ def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
             row = rows.pop(digest, None)
             if row is not None and row[-1] != State.DAMAGED:
                 counts["kept"] += 1
-            elif files.is_private_file(found) and (row or not parts.index.claims(digest)):
+            elif files.is_private_file(found, shard) and (row or not parts.index.claims(digest)):
                 counts[_take(parts, digest, dry_run=dry_run)] += 1
         counts["dropped"] += _drop(parts, [Digest(text) for text in rows], dry_run=dry_run)
     for algorithm, shard_name in unseen:

@@ -49,6 +49,9 @@ def repair(
         findings: From `Store.verify`, perhaps chosen among.
         dry_run: Only say what would be done.
     """
+    with store.parts() as parts:
+        if parts.read_only and not dry_run:
+            parts.refuse_writing()
     act = _planned if dry_run else _mend
     for finding in findings:
         with store.parts() as parts:  # not while the caller has it: he may close the store

@@ -6,7 +6,9 @@ import errno
 import os
 import sqlite3
 import threading
-from typing import Final
+import weakref
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 from contentdb.errors import (
     ContentDBError,
@@ -17,7 +19,19 @@ from contentdb.errors import (
     StorageError,
 )
 
-__all__ = ["BUSY_S", "WAL_BYTES", "connect", "not_forking", "refusal"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = [
+    "BUSY_S",
+    "WAL_BYTES",
+    "alone",
+    "connect",
+    "connect_immutable",
+    "connect_read_only",
+    "not_forking",
+    "refusal",
+]
 
 BUSY_S: Final = 30.0
 """How long to queue for the write lock before giving up with `IndexBusyError`."""
@@ -29,14 +43,17 @@ not_forking = threading.RLock()
 
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-")
 
-_PRAGMAS: Final = (
-    # Labels go with their blob.
-    "PRAGMA foreign_keys = ON",
+_PRAGMAS_OF_ALL: Final = (
     # A planted schema cannot call functions; a damaged page is found when it is read.
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
     # An I/O error becomes an error code, not a SIGBUS.
     "PRAGMA mmap_size = 0",
+)
+_PRAGMAS: Final = (
+    *_PRAGMAS_OF_ALL,
+    # Labels go with their blob.
+    "PRAGMA foreign_keys = ON",
     # Checkpoints are deliberate, see `contentdb.index.connection`.
     "PRAGMA wal_autocheckpoint = 0",
     # The WAL keeps its blocks: overwriting them syncs faster than growing a file, and a
@@ -53,13 +70,7 @@ def connect(path: str, *, query_only: bool = False) -> sqlite3.Connection:
     Transactions are ours: ``isolation_level=None`` keeps the module from beginning any. A
     connection that only reads leaves the file as it is, which may be somebody else's.
     """
-    connection = sqlite3.connect(
-        f"{_uri(path)}?mode=rw",
-        uri=True,
-        timeout=BUSY_S,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+    connection = _connected(path, "mode=rw")
     try:
         for pragma in _PRAGMAS:
             connection.execute(pragma).fetchall()
@@ -71,6 +82,88 @@ def connect(path: str, *, query_only: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def connect_read_only(path: str) -> sqlite3.Connection:
+    """Open a database whose log and shared memory are there, and change none of the three.
+
+    SQLite itself would write to the shared memory (https://sqlite.org/wal.html#readonly), unless
+    it is told not to.
+    """
+    connection = _connected(path, "mode=ro&readonly_shm=1")
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(pragma).fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_immutable(path: str) -> sqlite3.Connection:
+    """Open a database that is one file and stays as it is: no log is looked for, no lock taken.
+
+    Keep writers out while it is open, and this process's other connections too: see `alone`.
+    """
+    connection = sqlite3.connect(
+        f"{_uri(path)}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
+    )
+    try:
+        for pragma in _PRAGMAS_OF_ALL:
+            connection.execute(pragma).fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class _Connection(sqlite3.Connection):
+    """A connection that locks its file, known to `alone` until it is closed."""
+
+    file: tuple[int, int] | None = None
+
+    def close(self) -> None:
+        super().close()
+        _locking.discard(self)
+
+
+_locking: weakref.WeakSet[_Connection] = weakref.WeakSet()
+_apart = threading.RLock()
+
+
+def _connected(path: str, parameters: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{_uri(path)}?{parameters}",
+        uri=True,
+        timeout=BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=_Connection,
+    )
+    with _apart:  # so far it has locked nothing
+        connection.file = _identity(path)
+        _locking.add(connection)
+    return connection
+
+
+@contextmanager
+def alone(path: str) -> Iterator[bool]:
+    """Keep this process's other connections to the file out; False where there are any.
+
+    To close any descriptor of a file drops all fcntl(2) locks that the process has on it
+    (https://sqlite.org/howtocorrupt.html, 2.2), and only connections that lock take care.
+    """
+    with _apart:
+        file = _identity(path)
+        yield all(connection.file != file for connection in list(_locking))
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a path is text here
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _set_wal(connection: sqlite3.Connection, path: str) -> None:

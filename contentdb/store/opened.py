@@ -39,8 +39,9 @@ class Opened:
         self._gate = Gate(parts.root)
         self._writers: weakref.WeakSet[LocalWriter] = weakref.WeakSet()
         self._local = threading.local()
-        with suppress(ContentDBError):  # what cannot be tidied now is tidied another time
-            recover(parts)
+        if not parts.read_only:
+            with suppress(ContentDBError):  # what cannot be tidied now is tidied another time
+                recover(parts)
         _open.add(self)
 
     @property
@@ -57,6 +58,11 @@ class Opened:
     def durability(self) -> Literal["full", "process"]:
         """What an acknowledgement is worth; see `contentdb.open`."""
         return "full" if self._parts.durable else "process"
+
+    @property
+    def mode(self) -> Literal["rw", "r"]:
+        """Whether it was opened to be read only; see `contentdb.open`."""
+        return "r" if self._parts.read_only else "rw"
 
     @contextmanager
     def parts(self) -> Iterator[Parts]:
