@@ -21,7 +21,15 @@ from contentdb.errors import (
 from contentdb.index import State
 from contentdb.index.connection import connect, refusal
 from contentdb.index.opening import not_forking
-from contentdb.layout import BLOBS, DEFAULT_NAMESPACE, INDEX, QUARANTINE, TRASH
+from contentdb.layout import (
+    BLOBS,
+    DEFAULT_NAMESPACE,
+    INDEX,
+    INDEX_REBUILT,
+    QUARANTINE,
+    TRASH,
+    check_root,
+)
 from contentdb.making import check_no_other, make_directories, make_index, open_root
 from contentdb.opening import open_parts, open_tree
 from contentdb.repair import adopt, quarantine
@@ -36,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reindexed", "reindex", "reindex_parts"]
 
-_NEW: Final = f"{INDEX}.new"
+_NEW: Final = INDEX_REBUILT
 _WHOLE: Final = f"{INDEX}.whole"
 """A new index that lacks nothing but its name."""
 
@@ -179,6 +187,7 @@ def _counted(path: Path) -> Reindexed:
 
 def _rebuild(path: Path) -> Reindexed:
     """Make a whole index beside the old one, and put it in its place last of all."""
+    check_root(path, _NEW)
     directory = open_root(path, create=False)
     try:
         names = {entry.name for entry in files.entries(directory)}
