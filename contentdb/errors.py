@@ -38,6 +38,7 @@
      │   ├─ NotAStoreError
      │   ├─ NewerStoreError
      │   ├─ MigrationNeededError
+     │   ├─ StoreReadOnlyError
      │   └─ UnsupportedFilesystemError
      └─ MissingExtraError                   (also ImportError)
 
@@ -85,6 +86,7 @@ __all__ = [
     "StoreClosedError",
     "StoreError",
     "StoreNotFoundError",
+    "StoreReadOnlyError",
     "UnsafeForkError",
     "UnsupportedAlgorithmError",
     "UnsupportedFilesystemError",
@@ -381,6 +383,10 @@ class NewerStoreError(StoreError):
 
 class MigrationNeededError(StoreError):
     """The store was made by an older contentdb; ``contentdb migrate`` brings it up to date."""
+
+
+class StoreReadOnlyError(StoreError):
+    """The store was opened with ``mode="r"``, or this process may not write to it."""
 
 
 class UnsupportedFilesystemError(StoreError):

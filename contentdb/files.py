@@ -104,11 +104,13 @@ def _opened(path: str, flags: int, mode: int, within: int | None) -> Descriptor:
 class Directory:
     """An open directory: children are reached from its descriptor, whatever its path becomes."""
 
-    __slots__ = ("fd", "path")
+    __slots__ = ("fd", "owner", "path")
 
-    def __init__(self, fd: int, path: str) -> None:
+    def __init__(self, fd: int, path: str, owner: int | None = None) -> None:
         self.fd = fd
         self.path = path
+        self.owner = os.geteuid() if owner is None else owner
+        """The user whose files in here are the store's; see `is_private_file`."""
 
     def child(self, name: str) -> str:
         """The path of a child, for messages and for callers; not for opening."""
@@ -125,13 +127,16 @@ class Directory:
 
 
 def open_directory(path: str, *, within: Directory | None = None) -> Directory:
-    """Open a directory by path, or a child of one by name; a symbolic link is refused."""
+    """Open a directory by path, or a child of one by name; a symbolic link is refused.
+
+    A child trusts the files of the user whose files its parent trusts.
+    """
     shown = path if within is None else within.child(path)
     try:
         fd = _opened(path, _DIRECTORY_FLAGS, 0, None if within is None else within.fd)
     except OSError as error:
         raise StorageError.of("open directory", shown, error) from error
-    return Directory(fd, shown)
+    return Directory(fd, shown, None if within is None else within.owner)
 
 
 def make_directory(within: Directory, name: str) -> bool:
@@ -185,9 +190,9 @@ def create_unnamed(within: Directory) -> int | None:
         raise StorageError.of("create a file in", within.path, error) from error
 
 
-def is_private_file(found: os.stat_result) -> bool:
-    """Whether it is a regular file of our own user, the only kind that the store touches."""
-    return found.st_mode & _KIND == stat.S_IFREG and found.st_uid == os.geteuid()
+def is_private_file(found: os.stat_result, within: Directory) -> bool:
+    """Whether it is a regular file of the directory's owner, the only kind that a store touches."""
+    return found.st_mode & _KIND == stat.S_IFREG and found.st_uid == within.owner
 
 
 def read(fd: int, size: int, path: str) -> bytes:
@@ -309,7 +314,7 @@ def make_name_read_only(within: Directory, name: str) -> bool:
     except OSError as error:
         raise StorageError.of("open", within.child(name), error) from error
     try:
-        if not is_private_file(os.fstat(fd)):
+        if not is_private_file(os.fstat(fd), within):
             return False
         os.chmod(f"/proc/self/fd/{fd}", 0o444)  # noqa: PTH101 - no Path in between
     except OSError as error:
@@ -494,12 +499,12 @@ def lock(fd: int, path: str, *, wait: float | bool = False) -> bool:
         raise StorageError.of("lock", path, error) from error
 
 
-def _lock_until(fd: int, deadline: float) -> bool:
+def _lock_until(fd: int, deadline: float, kind: int = fcntl.LOCK_EX) -> bool:
     pause, short, longest = _LOCK_POLL_S
     began = time.monotonic()
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             now = time.monotonic()
             if now >= deadline:
@@ -510,15 +515,12 @@ def _lock_until(fd: int, deadline: float) -> bool:
             return True
 
 
-def lock_shared(fd: int, path: str) -> bool:
-    """Take the shared flock(2) of an open file, and say whether it was got."""
+def lock_shared(fd: int, path: str, *, wait: float = 0) -> bool:
+    """Take the shared flock(2) of an open file, and say whether it was got in so many seconds."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return _lock_until(fd, time.monotonic() + wait, fcntl.LOCK_SH)
     except OSError as error:
         raise StorageError.of("lock", path, error) from error
-    return True
 
 
 def unlock(fd: int) -> bool:

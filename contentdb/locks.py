@@ -113,13 +113,13 @@ def _open(within: Directory, name: str, flags: int) -> int:
             raise StorageError.of("open", within.child(name), error) from error
         _held[int(fd)] = getattr(fd, "__dict__", {})
     try:
-        private = files.is_private_file(files.stat_open(fd, within.child(name)))
+        private = files.is_private_file(files.stat_open(fd, within.child(name)), within)
     except StorageError:
         _close(fd)
         raise
     if not private:
         _close(fd)
-        cause = OSError(0, "it is not a regular file of this user; remove it")
+        cause = OSError(0, "it is not a regular file of the store's owner; remove it")
         raise StorageError("use", within.child(name), cause)
     return fd
 
@@ -148,11 +148,17 @@ def is_current(within: Directory, name: str, fd: int) -> bool:
 
 
 def is_held(within: Directory, name: str) -> bool:
-    """Whether a live process holds the lock now. Looking takes nothing from anybody."""
+    """Whether a live process holds the lock now. Looking takes nothing from anybody.
+
+    Raises:
+        StorageError: This process may not look: it reads the store of another user.
+    """
     try:
         fd = files.open_file(within, name, os.O_RDONLY)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError as error:
+        raise StorageError.of("open", within.child(name), error) from error
     try:
         return not files.lock_shared(fd, within.child(name))
     finally:

@@ -58,6 +58,7 @@ EXAMPLES: list[ContentDBError] = [
     module.NotAStoreError("/root", "reason"),
     module.NewerStoreError("/root", "reason"),
     module.MigrationNeededError("/root", "reason"),
+    module.StoreReadOnlyError("/root", "reason"),
     module.UnsupportedFilesystemError("/root", "reason"),
     module.MissingExtraError("what", "extra", ImportError("No module named 'x'")),
 ]

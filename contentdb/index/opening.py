@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import sqlite3
-import struct
 import threading
-import weakref
 from typing import Final
 
 from contentdb.errors import (
@@ -18,20 +15,17 @@ from contentdb.errors import (
     IndexFailedError,
     NoSpaceError,
     StorageError,
-    UnsafeForkError,
 )
+from contentdb.index import live
 
 __all__ = [
     "BUSY_S",
     "WAL_BYTES",
-    "check_safe",
-    "close_inherited",
     "connect",
-    "end",
-    "is_safe",
+    "connect_immutable",
+    "connect_read_only",
     "not_forking",
     "refusal",
-    "set_unsafe",
 ]
 
 BUSY_S: Final = 30.0
@@ -44,14 +38,17 @@ not_forking = threading.RLock()
 
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-")
 
-_PRAGMAS: Final = (
-    # Labels go with their blob.
-    "PRAGMA foreign_keys = ON",
+_PRAGMAS_OF_ALL: Final = (
     # A planted schema cannot call functions; a damaged page is found when it is read.
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
     # An I/O error becomes an error code, not a SIGBUS.
     "PRAGMA mmap_size = 0",
+)
+_PRAGMAS: Final = (
+    *_PRAGMAS_OF_ALL,
+    # Labels go with their blob.
+    "PRAGMA foreign_keys = ON",
     # Checkpoints are deliberate, see `contentdb.index.connection`.
     "PRAGMA wal_autocheckpoint = 0",
     # The WAL keeps its blocks: overwriting them syncs faster than growing a file, and a
@@ -62,109 +59,14 @@ _PRAGMAS: Final = (
 )
 
 
-class _Connection(sqlite3.Connection):
-    """A connection that weak references can be kept of."""
-
-    path: str
-    file: tuple[int, int]
-    """Device and inode of its database."""
-
-
-_connections: weakref.WeakSet[_Connection] = weakref.WeakSet()
-_unsafe: set[str] = set()
-"""Databases whose connections have crossed a fork in a way that cannot be undone."""
-
-_SHARED_FIRST: Final = 0x4000_0002
-_SHARED_SIZE: Final = 510
-"""The bytes that SQLite locks to read a database; see https://sqlite.org/fileformat2.html and
-`SHARED_FIRST` in its source."""
-
-
-def is_safe(path: str) -> bool:
-    """Whether this process may use the database: no connection crossed a fork while in use."""
-    return path not in _unsafe
-
-
-def check_safe(path: str) -> None:
-    """Raise `UnsafeForkError` unless this process may use the database."""
-    if _unsafe and path in _unsafe:
-        raise UnsafeForkError(path)
-
-
-def set_unsafe(path: str) -> None:
-    """Use the database no more in this process."""
-    _unsafe.add(path)
-
-
-def end(connection: sqlite3.Connection) -> None:
-    """Close a connection; one that must not be touched in this process is kept for ever."""
-    if _unsafe and isinstance(connection, _Connection) and connection.path in _unsafe:
-        import ctypes
-
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # not closed at the exit either
-        return
-    connection.close()
-
-
-def close_inherited() -> None:
-    """Close the connections that came along through a fork that Python did not see.
-
-    SQLite takes the locks of its own process from its memory, and a child inherits the memory
-    without the locks (https://sqlite.org/howtocorrupt.html, 2.6). Once the last connection to a
-    file is closed, that memory is gone, and a new connection takes locks for real. Nothing may be
-    folded into the database or be unlinked by such a close: a lock of an open file description
-    (fcntl(2), F_OFD_SETLKW), which is in the way even of its own process, keeps SQLite from
-    believing that it is the last one.
-    """
-    inherited = list(_connections)
-    if not not_forking.acquire(blocking=False):  # a thread was opening a store
-        _unsafe.update(connection.path for connection in inherited)
-    for path in {connection.path for connection in inherited} - _unsafe:
-        if not _close_all(path, [each for each in inherited if each.path == path]):
-            set_unsafe(path)
-    for connection in inherited:
-        if connection.path in _unsafe:
-            end(connection)
-
-
-def _close_all(path: str, connections: list[_Connection]) -> bool:
-    """Close connections without a checkpoint; False if that is not sure, and none is closed."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        found = os.fstat(fd)
-        if any(connection.file != (found.st_dev, found.st_ino) for connection in connections):
-            return False
-        shared = struct.pack("hhqqi", fcntl.F_RDLCK, os.SEEK_SET, _SHARED_FIRST, _SHARED_SIZE, 0)
-        fcntl.fcntl(fd, fcntl.F_OFD_SETLKW, shared)
-        for connection in connections:
-            connection.close()
-    except OSError:
-        return False
-    finally:
-        os.close(fd)
-    return True
-
-
 def connect(path: str, *, query_only: bool = False) -> sqlite3.Connection:
     """Open an existing database file with every setting in place.
 
     Transactions are ours: ``isolation_level=None`` keeps the module from beginning any. A
     connection that only reads leaves the file as it is, which may be somebody else's.
     """
-    check_safe(path)
-    connection = sqlite3.connect(
-        f"{_uri(path)}?mode=rw",
-        uri=True,
-        timeout=BUSY_S,
-        isolation_level=None,
-        check_same_thread=False,
-        factory=_Connection,
-    )
+    connection = _connected(path, "mode=rw")
     try:
-        _remember(connection, path)
         for pragma in _PRAGMAS:
             connection.execute(pragma).fetchall()
         if query_only:
@@ -177,14 +79,50 @@ def connect(path: str, *, query_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-def _remember(connection: _Connection, path: str) -> None:
+def connect_read_only(path: str) -> sqlite3.Connection:
+    """Open a database whose log and shared memory are there, and change none of the three.
+
+    SQLite itself would write to the shared memory (https://sqlite.org/wal.html#readonly), unless
+    it is told not to.
+    """
+    connection = _connected(path, "mode=ro&readonly_shm=1")
     try:
-        found = os.stat(path)  # noqa: PTH116 - a path is text here
-    except OSError as error:  # renamed away in this moment
-        raise StorageError.of("stat", path, error) from error
-    connection.path = path
-    connection.file = found.st_dev, found.st_ino
-    _connections.add(connection)
+        for pragma in _PRAGMAS:
+            connection.execute(pragma).fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_immutable(path: str) -> sqlite3.Connection:
+    """Open a database that is one file and stays as it is: no log is looked for, no lock taken.
+
+    Keep writers out while it is open, and this process's other connections too: see `alone`.
+    """
+    connection = sqlite3.connect(
+        f"{_uri(path)}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
+    )
+    try:
+        for pragma in _PRAGMAS_OF_ALL:
+            connection.execute(pragma).fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connected(path: str, parameters: str) -> sqlite3.Connection:
+    live.check_safe(path)
+    connection = sqlite3.connect(
+        f"{_uri(path)}?{parameters}",
+        uri=True,
+        timeout=BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=live.Connection,
+    )
+    return live.remember(connection, path)
 
 
 def _set_wal(connection: sqlite3.Connection, path: str) -> None:

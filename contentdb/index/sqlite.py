@@ -36,11 +36,21 @@ __all__ = ["SqliteIndex"]
 _PREFIX_END: Final = "\U0010ffff"
 
 
+def _read_only(path: str, root: str) -> Database:
+    from contentdb.index.readonly import ReadOnlyDatabase  # few stores are opened so
+
+    return ReadOnlyDatabase(path, root)
+
+
 class SqliteIndex:
     """Plays the role `contentdb.index.Index`."""
 
-    def __init__(self, path: str, root: str, *, namespace: str, durable: bool) -> None:
-        self._database = Database(path, root, durable=durable)
+    def __init__(
+        self, path: str, root: str, *, namespace: str, durable: bool, read_only: bool = False
+    ) -> None:
+        self._database = (
+            _read_only(path, root) if read_only else Database(path, root, durable=durable)
+        )
         self._namespace = namespace
         self._root = root
 
