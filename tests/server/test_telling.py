@@ -51,7 +51,7 @@ def test_a_call_that_fails_at_the_door_leaves_its_place(
         raise MemoryError
 
     registry = CollectorRegistry()
-    limits = Limits(client_calls=1)
+    limits = Limits(calls=1)
     with Server(tmp_path / "store", limits=limits, metrics=Prometheus(registry)) as server:
         server.listen_unix(socket_path)
         server.start()
