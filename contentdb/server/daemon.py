@@ -111,7 +111,7 @@ class Server:
             self._namespaces, places, metrics or NoMetrics(), read_only=read_only
         )
         self._server.add_generic_rpc_handlers(
-            (self._service.handler(), self._health.handler(), _version_handler())
+            (*self._service.handlers(), self._health.handler(), _version_handler())
         )
 
     def listen_unix(self, path: Path) -> None:

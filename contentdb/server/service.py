@@ -23,6 +23,7 @@ from contentdb.errors import ContentDBError
 from contentdb.server import changing, reading, writing
 from contentdb.server import content_pb2 as wire
 from contentdb.server.framing import take_apart
+from contentdb.server.messages import OWN_SERVICE
 from contentdb.server.openblobs import OpenBlobs
 from contentdb.server.parsing import parse_request
 from contentdb.server.statuses import ERROR_TRAILER, Refusal, code_of, describe, shortened, text_of
@@ -69,6 +70,7 @@ class _Rpc(NamedTuple):
     """Whether the handler takes the blobs that are open, before the store."""
     parse: Callable[[bytes], Any] | None = None
     """In the place of the request's own."""
+    service: str = SERVICE
 
 
 _UNARY: Final = grpc.unary_unary_rpc_method_handler
@@ -85,6 +87,13 @@ _RPCS: Final = (
     _Rpc("ListStatuses", reading.list_statuses, wire.ListStatusesRequest, _UNARY),
     _Rpc("Write", writing.write, wire.WriteContentRequest, _BOTH, changes=True, parse=take_apart),
     _Rpc("Abort", changing.abort, wire.AbortRequest, _UNARY, changes=True),
+    _Rpc(
+        "StreamStatuses",
+        reading.stream_statuses,
+        wire.ListStatusesRequest,
+        _SERVER,
+        service=OWN_SERVICE,
+    ),
 )
 
 
@@ -104,10 +113,11 @@ class Service:
         """Let go of what calls had open; none may be under way."""
         self._blobs.clear()
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def handlers(self) -> Iterator[grpc.GenericRpcHandler]:
         """What a gRPC server takes."""
-        handlers = {rpc.name: self._method(rpc) for rpc in _RPCS}
-        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+        for service in (SERVICE, OWN_SERVICE):
+            methods = {rpc.name: self._method(rpc) for rpc in _RPCS if rpc.service == service}
+            yield grpc.method_handlers_generic_handler(service, methods)
 
     def _method(self, rpc: _Rpc) -> grpc.RpcMethodHandler[Any, Any]:
         handler = partial(rpc.handler, self._blobs) if rpc.opens else rpc.handler
