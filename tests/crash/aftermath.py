@@ -77,6 +77,7 @@ class Aftermath:
         self.states = states
         self.ask = ask
         self._say = say
+        self.touched = act.touched
         self._left: set[str] = set()
 
     def found(self, kind: str, detail: object = "") -> None:
@@ -92,14 +93,11 @@ class Aftermath:
         except Exception as error:  # noqa: BLE001 - it is the finding
             self.found(f"{phase} failed", f"{type(error).__name__}: {error}"[:300])
 
-    def served_in_handler(self) -> None:
-        """What a handler has stored is there, and goes again, for it is no part of the act."""
-        if self.scene.store is None:
-            return
-        with self.trying("delete what a handler stored"):
-            if self.scene.store.read(digest_of(IN_HANDLER)) != content(IN_HANDLER):
-                self.found("wrong bytes are served", "of a handler")
-            self.scene.store.delete(digest_of(IN_HANDLER))
+    def handled(self, *, served: bool) -> None:
+        """A handler has stored content, or tried to: it is there, or is whatever it is."""
+        self.touched = (*self.act.touched, IN_HANDLER)
+        if served and digest_of(IN_HANDLER) not in self.ask("look")["blobs"]:
+            self.found("an acknowledged add is not there", "that of a handler")
 
     # -- at once -------------------------------------------------------------------------------
 
@@ -152,9 +150,8 @@ class Aftermath:
     def _check_done(self, seen: Seen) -> None:
         """Each blob and each ingest is as before the step that was cut off, or as after one."""
         possible = self.states[self.scene.done :] or self.states[-1:]
-        for digest in {digest for state in possible for digest in state["blobs"]} | set(
-            seen["blobs"]
-        ):
+        digests = {digest for state in possible for digest in state["blobs"]} | set(seen["blobs"])
+        for digest in digests - {digest_of(IN_HANDLER)}:
             now = seen["blobs"].get(digest)
             if now not in [state["blobs"].get(digest) for state in possible]:
                 self.found("neither done nor not done", f"{digest[:14]} is {now}")
@@ -218,7 +215,7 @@ class Aftermath:
             for digest in listed.keys() & there.keys():
                 if listed[digest] != there[digest]:
                     self.found("this process and others tell different labels", digest[:14])
-        for number in self.act.touched:
+        for number in self.touched:
             self._view_one(number, seen)
 
     def _view_one(self, number: int, seen: Seen) -> None:
@@ -269,14 +266,14 @@ class Aftermath:
     def again(self) -> None:
         """Content that is stored now stays, whatever was going on with it."""
         store = self.scene.store
-        for number in self.act.touched:
+        for number in self.touched:
             with self.trying("add again"):
                 if store.add(data_of(number)).digest != name_of(number):
                     self.found("an add tells another digest")
         with self.trying("add"):
             store.add(content(_AFTER_READDING))
         now: Seen = self.ask("look")
-        for number in self.act.touched:
+        for number in self.touched:
             digest = name_of(number)
             if number in self.act.spoilt:
                 continue  # to store is not to verify

@@ -320,8 +320,8 @@ class _Child:
         if ended is not None and not isinstance(ended, RaisedError):
             kind = f"{type(ended).__module__}.{type(ended).__qualname__}"
             judge.found("another exception comes out", f"{kind}: {ended}"[:200])
-        if self._served:
-            judge.served_in_handler()
+        if "do" in self._job:
+            judge.handled(served=self._served)
         if ended is None and points.raised and not self._swallowed and "do" not in self._job:
             judge.found("the exception is swallowed")
 
