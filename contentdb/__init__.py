@@ -17,6 +17,7 @@ from __future__ import annotations
 import typing as _typing
 
 from contentdb.content import (
+    Answers,
     Info,
     Ingester,
     IngestManager,
@@ -79,6 +80,7 @@ if _typing.TYPE_CHECKING:
 __all__ = [
     "AlreadyExistsError",
     "AmbiguousDigestError",
+    "Answers",
     "ClosedError",
     "CommitUnknownError",
     "ContentDBError",
