@@ -10,7 +10,6 @@ No name is ever followed through a symbolic link: directories are opened once, w
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import functools
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = [
+    "Descriptor",
     "Directory",
     "clone",
     "close",
@@ -45,6 +45,7 @@ __all__ = [
     "make_writable",
     "open_directory",
     "open_file",
+    "open_path",
     "read",
     "read_at",
     "read_into",
@@ -79,6 +80,27 @@ _LOCK_PATIENCE: Final = 64
 """Who has waited so many times as long as a pause may take it."""
 
 
+class Descriptor(int):
+    """An open descriptor that closes itself when nothing refers to it any more.
+
+    A signal's handler may raise as soon as open(2) has returned, before any name of Python's holds
+    the number. So the number becomes one of these before code in Python goes on: see `_opened`.
+    """
+
+    is_open = True
+
+    def __del__(self) -> None:
+        """Close what an exception kept from being closed."""
+        if self.is_open:
+            let_go(self)
+
+
+def _opened(path: str, flags: int, mode: int, within: int | None) -> Descriptor:
+    """Open a file, and own its descriptor; all of that happens in code in C, one level deep."""
+    opening = functools.partial(os.open, dir_fd=within)
+    return next(map(Descriptor, map(opening, (path,), (flags,), (mode,))))
+
+
 class Directory:
     """An open directory: children are reached from its descriptor, whatever its path becomes."""
 
@@ -111,7 +133,7 @@ def open_directory(path: str, *, within: Directory | None = None) -> Directory:
     """
     shown = path if within is None else within.child(path)
     try:
-        fd = os.open(path, _DIRECTORY_FLAGS, dir_fd=None if within is None else within.fd)
+        fd = _opened(path, _DIRECTORY_FLAGS, 0, None if within is None else within.fd)
     except OSError as error:
         raise StorageError.of("open directory", shown, error) from error
     return Directory(fd, shown, None if within is None else within.owner)
@@ -146,26 +168,35 @@ def entries(directory: Directory) -> Iterator[os.DirEntry[str]]:
 def open_file(within: Directory, name: str, flags: int, mode: int = 0o600) -> int:
     """Open a child; `FileNotFoundError` and `PermissionError` go to the caller as they are."""
     try:
-        return os.open(name, flags | _FILE_FLAGS, mode, dir_fd=within.fd)
+        return _opened(name, flags | _FILE_FLAGS, mode, within.fd)
     except (FileNotFoundError, PermissionError):
         raise
     except OSError as error:
         raise StorageError.of("open", within.child(name), error) from error
 
 
+def open_path(path: str, flags: int) -> int:
+    """Open a caller's file by its path, links followed; errors go to the caller as they are."""
+    return _opened(path, flags | os.O_CLOEXEC, 0, None)
+
+
 def create_unnamed(within: Directory) -> int | None:
     """Open a new file without a name, which vanishes with its process; None if unsupported."""
     try:
-        return os.open(".", _UNNAMED | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=within.fd)
+        return _opened(".", _UNNAMED | os.O_RDWR | os.O_CLOEXEC, 0o600, within.fd)
     except OSError as error:
         if error.errno in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL}:
             return None
         raise StorageError.of("create a file in", within.path, error) from error
 
 
-def is_private_file(found: os.stat_result, within: Directory) -> bool:
-    """Whether it is a regular file of the directory's owner, the only kind that a store touches."""
-    return found.st_mode & _KIND == stat.S_IFREG and found.st_uid == within.owner
+def is_private_file(found: os.stat_result, within: Directory | None = None) -> bool:
+    """Whether it is a regular file of the directory's owner, the only kind that a store touches.
+
+    Outside of a store, of our own user.
+    """
+    owner = os.geteuid() if within is None else within.owner
+    return found.st_mode & _KIND == stat.S_IFREG and found.st_uid == owner
 
 
 def read(fd: int, size: int, path: str) -> bytes:
@@ -281,7 +312,7 @@ def make_name_read_only(within: Directory, name: str) -> bool:
     A descriptor of O_PATH needs no right to the file and stays with it; see open(2).
     """
     try:
-        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within.fd)
+        fd = _opened(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, within.fd)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -342,16 +373,27 @@ def stat_open(fd: int, path: str) -> os.stat_result:
 
 def let_go(fd: int) -> None:
     """Close a descriptor that nothing hangs on any more, whatever the system says of it."""
-    with contextlib.suppress(OSError):
-        os.close(fd)
+    try:  # noqa: SIM105 - `contextlib.suppress` costs as much as the call
+        _close(fd)
+    except OSError:
+        pass
 
 
 def close(fd: int, path: str) -> None:
     """Close a descriptor. An error means that written bytes may be lost, as with a sync."""
     try:
-        os.close(fd)
+        _close(fd)
     except OSError as error:
         raise DurabilityError("close", path, error) from error
+
+
+def _close(fd: int) -> None:
+    """Close, and let nothing close that number again: it may soon be another file's."""
+    if isinstance(fd, Descriptor):
+        if not fd.is_open:
+            return
+        fd.is_open = False  # from here to the call no handler runs
+    os.close(fd)
 
 
 # -- names -----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from contentdb import files, reserve
+from contentdb import files, forks, reserve
 from contentdb.errors import (
     IndexBusyError,
     NotAStoreError,
@@ -166,6 +166,7 @@ def migrate(root: str | os.PathLike[str]) -> str:
     Raises:
         StoreNotFoundError, NotAStoreError, NewerStoreError: There is nothing to migrate.
     """
+    forks.check()
     with not_forking:
         return _migrated(Path(os.path.realpath(root)))
 

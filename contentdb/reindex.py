@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.digest import Digest
 from contentdb.errors import (
     IndexDamagedError,
@@ -80,6 +80,7 @@ def reindex(root: str | os.PathLike[str], *, dry_run: bool = False) -> Reindexed
     Raises:
         StoreError: There is no store, or it is in use while its index must be replaced.
     """
+    forks.check()
     with not_forking:
         return _reindexed(Path(os.path.realpath(root)), dry_run=dry_run)
 
@@ -290,7 +291,11 @@ def _damage_ends_it() -> Iterator[None]:
 
 
 def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
-    columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
+    table_info = f"PRAGMA table_info({table})"
+    there = {row[1] for row in _readable_rows(old, table_info)}  # an older revision has fewer
+    columns = [row[1] for row in new.execute(table_info) if row[1] in there]
+    if not columns:
+        return
     places = ", ".join("?" * len(columns))
     names = ", ".join(f'"{column}"' for column in columns)
     new.execute("BEGIN IMMEDIATE")

@@ -51,6 +51,8 @@ EXAMPLES: list[ContentDBError] = [
     module.IndexBusyError("/path", "reason"),
     module.IndexDamagedError("/path", "reason"),
     module.CommitUnknownError("/path", "reason"),
+    module.ReentrantCallError("/path"),
+    module.UnsafeForkError("/path"),
     module.StoreError("/root", "reason"),
     module.StoreNotFoundError("/root", "reason"),
     module.NotAStoreError("/root", "reason"),
@@ -58,6 +60,7 @@ EXAMPLES: list[ContentDBError] = [
     module.MigrationNeededError("/root", "reason"),
     module.StoreReadOnlyError("/root", "reason"),
     module.UnsupportedFilesystemError("/root", "reason"),
+    module.MissingExtraError("what", "extra", ImportError("No module named 'x'")),
 ]
 
 

@@ -123,18 +123,13 @@ def store_of(context: click.Context, *, create: bool = False) -> Store:
         reads = context.info_name in _READING and may_only_read(root)
         return contentdb.open(root, create=create, namespace=namespace, mode="r" if reads else "rw")
     files = [options[name] for name in ("client_key", "client_cert", "server_ca")]
-    try:
-        from contentdb.remote.channel import Credentials
+    from contentdb.remote.channel import Credentials
 
-        remote = contentdb.connect(
-            address,
-            namespace=namespace,
-            credentials=Credentials(*files) if None not in files else None,
-        )
-    except ImportError as error:
-        raise click.ClickException(
-            f"--address needs the extra: pip install 'contentdb[grpc]' ({error})"
-        ) from error
+    remote = contentdb.connect(
+        address,
+        namespace=namespace,
+        credentials=Credentials(*files) if None not in files else None,
+    )
     return cast("Store", remote)  # it plays a store's roles, and what else commands ask for
 
 

@@ -36,6 +36,7 @@ from contentdb.index.opening import (
     connect,
     connect_immutable,
     connect_read_only,
+    end,
     refusal,
 )
 from contentdb.index.readers import Readers
@@ -89,13 +90,13 @@ class _Readers(Readers):
 
     def one(self, statement: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - a row of any shape
         """Run a statement that reads and return its first row, or None."""
-        with self._working(), self._chosen(long=False) as connection:
+        with self._inside.mine(), self._chosen(long=False) as connection:
             return connection.execute(statement, values).fetchone()
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Hold one state of the database over several statements; writers wait for its end."""
-        with self._working(), self._chosen(long=False) as connection, _transaction(connection):
+        with self._inside.mine(), self._chosen(long=False) as connection, _transaction(connection):
             yield connection
 
     @contextlib.contextmanager
@@ -128,7 +129,7 @@ class _Readers(Readers):
             try:
                 yield connection
             except BaseException:
-                connection.close()
+                end(connection)
                 raise
             self._give_back(connection)
 
@@ -256,21 +257,21 @@ class _Copy:
     def _take(self, path: str, suffix: str) -> bool:
         """Copy one of the files; False if it is not there."""
         try:
-            source = os.open(path + suffix, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            source = files.open_path(path + suffix, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
             return False
         except OSError as error:
             raise StorageError.of("read", path + suffix, error) from error
-        target = str(self._copied) + suffix
+        name = self._copied.name + suffix
+        folder = files.open_directory(str(self._folder))
         try:
-            out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                files.copy(source, out, target)
-            finally:
-                files.let_go(out)
+            out = files.open_file(folder, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            files.copy(source, out, folder.child(name))
+            files.close(out, folder.child(name))
         except OSError as error:
-            raise StorageError.of("write", target, error) from error
+            raise StorageError.of("write", folder.child(name), error) from error
         finally:
+            folder.close()
             files.let_go(source)
         return True
 

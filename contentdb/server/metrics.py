@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
+from contentdb.errors import MissingExtraError
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
@@ -64,8 +66,15 @@ class Prometheus:
 
 
 def serve_metrics(host: str, port: int) -> Prometheus:
-    """Answer GET /metrics on an address of its own, from now until the process ends."""
-    from prometheus_client import CollectorRegistry, start_http_server
+    """Answer GET /metrics on an address of its own, from now until the process ends.
+
+    Raises:
+        MissingExtraError: The extra ``contentdb[metrics]`` is not installed.
+    """
+    try:
+        from prometheus_client import CollectorRegistry, start_http_server
+    except ImportError as error:
+        raise MissingExtraError("contentdb.server.metrics", "metrics", error) from error
 
     registry = CollectorRegistry()
     metrics = Prometheus(registry)

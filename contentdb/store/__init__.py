@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from contentdb import forks
 from contentdb.errors import CorruptBlobError, InvalidArgumentError
 from contentdb.index.opening import not_forking
 from contentdb.layout import DEFAULT_NAMESPACE, check_namespace
@@ -19,7 +20,7 @@ from contentdb.store.upkeep import Upkeep
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from contentdb.digest import Digest
@@ -65,11 +66,17 @@ class ReadOnlyStore(Store):
     writer = ingest = add = add_many = batch = _refused
     abort = update = delete = _refused
 
-    def sweep(self, *, older_than: float, dry_run: bool = False) -> Iterator[Swept]:
+    def sweep(
+        self,
+        *,
+        older_than: float,
+        dry_run: bool = False,
+        progress: Callable[[Swept], object] = lambda _swept: None,
+    ) -> list[Swept]:
         """Only tell what `Store.sweep` would remove."""
         if not dry_run:
             self._refused()
-        return super().sweep(older_than=older_than, dry_run=dry_run)
+        return super().sweep(older_than=older_than, dry_run=dry_run, progress=progress)
 
     def reindex(self, *, dry_run: bool = False) -> Reindexed:
         """Only count what `Store.reindex` would do."""
@@ -138,6 +145,7 @@ def open_store(
     if mode not in _MODES:
         raise InvalidArgumentError(f"mode is rw or r, not {mode!r}")
     made = ReadOnlyStore if mode == "r" else Store
+    forks.check()
     with not_forking:
         return made(
             open_parts(

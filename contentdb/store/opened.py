@@ -9,12 +9,13 @@ import weakref
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.errors import ContentDBError, CorruptBlobError, NotFoundError
 from contentdb.gate import Gate
 from contentdb.index import State
-from contentdb.index.opening import not_forking
+from contentdb.index.opening import close_inherited, not_forking
 from contentdb.layout import quarantine_name
+from contentdb.presence import reset_after_fork
 from contentdb.recover import recover
 
 if TYPE_CHECKING:
@@ -134,9 +135,8 @@ class Opened:
         Calls of other threads are waited for. Writers are closed: their ingests are kept and
         their refs are free. Readers and walks that were begun go on.
         """
-        if not self._gate.close():
-            return
-        with ExitStack() as rest:  # all of it, whatever fails
+        self._gate.close()
+        with ExitStack() as rest:  # all of it, whatever fails; each may be closed again
             rest.callback(self._parts.close)
             for writer in list(self._writers):
                 rest.callback(writer.close)
@@ -165,28 +165,24 @@ class Opened:
 
 
 _open: weakref.WeakSet[Opened] = weakref.WeakSet()
-_held: list[Opened] = []
-"""Stores between the two halves of a fork."""
 
 
 def _before_fork() -> None:
-    not_forking.acquire()
-    _held.extend(_open)
-    for store in _held:
+    forks.hold(not_forking)
+    for store in list(_open):
         store._parts.index.before_fork()  # noqa: SLF001 - a function of this class
 
 
-def _after_fork(*, in_child: bool) -> None:
-    while _held:
-        store = _held.pop()
-        if in_child:
-            store._gate.after_fork_in_child()  # noqa: SLF001 - as above
-        store._parts.index.after_fork()  # noqa: SLF001
-    not_forking.release()
+def _after_fork_in_child(seen: bool) -> None:  # noqa: FBT001 - a hook
+    stores = list(_open)
+    if not seen:
+        for store in stores:
+            store._parts.index.look_at_unseen_fork()  # noqa: SLF001 - as above
+        close_inherited()
+    for store in stores:
+        refusal = store._parts.index.after_fork_in_child()  # noqa: SLF001 - as above
+        store._gate.after_fork_in_child(refusal)  # noqa: SLF001
+    reset_after_fork(not_forking)
 
 
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=lambda: _after_fork(in_child=False),
-    after_in_child=lambda: _after_fork(in_child=True),
-)
+forks.register(before=_before_fork, in_child=_after_fork_in_child)
