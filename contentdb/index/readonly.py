@@ -44,6 +44,8 @@ from contentdb.index.readers import Readers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from contentdb.place import Place
+
 __all__ = ["ReadOnlyDatabase"]
 
 T = TypeVar("T")
@@ -57,9 +59,9 @@ _ATTEMPTS: Final = 5
 class ReadOnlyDatabase(Database):
     """As `Database`, for a store that was opened for reading."""
 
-    def __init__(self, path: str, root: str) -> None:
-        super().__init__(path, root, durable=False)
-        self._readers = _Readers(path, root)
+    def __init__(self, path: str, root: str, place: Place | None) -> None:
+        super().__init__(path, root, durable=False, place=place)
+        self._readers = _Readers(path, root, self._place)
 
     def write(
         self,
@@ -83,8 +85,8 @@ class ReadOnlyDatabase(Database):
 class _Readers(Readers):
     """Keeps connections that lock; the others are made for each use."""
 
-    def __init__(self, path: str, root: str) -> None:
-        super().__init__(path)
+    def __init__(self, path: str, root: str, place: Place) -> None:
+        super().__init__(path, place)
         self._root = root
         self._copy: tuple[object, _Copy] | None = None
 
@@ -121,6 +123,7 @@ class _Readers(Readers):
             if connection is None:
                 still = ends.enter_context(contextlib.ExitStack())
                 still.enter_context(self._still())
+                self._place.check()
                 connection = self._locking()
                 if connection is None:
                     yield ends.enter_context(self._unlocked(still, long=long))
