@@ -92,7 +92,7 @@ def _open_parent(target: Path) -> files.Directory:
 
 def _check_replaceable(directory: files.Directory, target: Path, advice: str) -> None:
     found = files.stat_name(directory, target.name)
-    if found is None or files.is_private_file(found):
+    if found is None or (stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()):
         return
     number = errno.EEXIST
     if stat.S_ISDIR(found.st_mode):

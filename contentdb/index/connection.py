@@ -29,7 +29,8 @@ from contentdb.errors import (
     UnsafeForkError,
 )
 from contentdb.index.checkpoints import Checkpoints
-from contentdb.index.opening import BUSY_S, check_safe, connect, end, is_safe, refusal, set_unsafe
+from contentdb.index.live import check_safe, end, is_safe, set_unsafe
+from contentdb.index.opening import BUSY_S, connect, refusal
 from contentdb.index.readers import Readers
 from contentdb.place import Place
 from contentdb.presence import reset_after_fork

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from contentdb import forks
 from contentdb.errors import ContentDBError, UnsafeForkError
-from contentdb.index.opening import check_safe, connect, end, refusal
+from contentdb.index.live import check_safe, end
+from contentdb.index.opening import connect, refusal
 from contentdb.presence import Presence
 
 if TYPE_CHECKING:

@@ -30,9 +30,9 @@ from contentdb import files
 from contentdb.errors import IndexBusyError, IndexFailedError, StorageError, StoreReadOnlyError
 from contentdb.filesystem import is_read_only
 from contentdb.index.connection import Database
+from contentdb.index.live import alone
 from contentdb.index.opening import (
     BUSY_S,
-    alone,
     connect,
     connect_immutable,
     connect_read_only,

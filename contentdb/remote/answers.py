@@ -14,7 +14,7 @@ from contentdb.server.statuses import unpack
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["error_of", "told"]
+__all__ = ["error_of", "is_unimplemented", "told"]
 
 _LOCKED: Final = re.compile(r" locked(?: for \S+ \(since [^()]*\))?: unavailable\Z")
 
@@ -48,6 +48,12 @@ def error_of(
     call: Any = error  # whatever is raised is a `grpc.Call` too, which its type does not say
     sent = unpack(call.trailing_metadata() or (), digest=digest, ref=ref)
     return sent or _by_code(call.code(), call.details() or "", digest, ref)
+
+
+def is_unimplemented(error: errors.ContentDBError) -> bool:
+    """Whether the server does not know the rpc that was called."""
+    call: Any = error.__cause__
+    return isinstance(call, grpc.RpcError) and call.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def _by_code(

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 import grpc
 
 from contentdb.errors import InvalidArgumentError, StorageError, StoreClosedError
+from contentdb.server import content_pb2 as wire
 from contentdb.server.addresses import unix_target
 from contentdb.server.content_pb2_grpc import ContentStub
+from contentdb.server.messages import OWN_SERVICE
 from contentdb.server.namespaces import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from contentdb.server import content_pb2 as wire
 
 __all__ = ["Channel", "Credentials", "Stream"]
 
@@ -67,6 +67,13 @@ class Channel:
         self._closed = False
         self._channel = _open(address, credentials)
         self._stub = ContentStub(self._channel)
+        self._stream_statuses: Callable[..., Iterator[wire.ListStatusesResponse]] = (
+            self._channel.unary_stream(
+                f"/{OWN_SERVICE}/StreamStatuses",
+                request_serializer=wire.ListStatusesRequest.SerializeToString,
+                response_deserializer=wire.ListStatusesResponse.FromString,
+            )
+        )
         self._metadata = ((HEADER, namespace),)
 
     def info(self, request: wire.InfoRequest) -> wire.InfoResponse:
@@ -96,6 +103,12 @@ class Channel:
     def list_statuses(self, request: wire.ListStatusesRequest) -> wire.ListStatusesResponse:
         """List ingests."""
         return self._call(self._stub.ListStatuses, request, timeout=_PATIENCE_S)
+
+    def stream_statuses(
+        self, request: wire.ListStatusesRequest
+    ) -> Iterator[wire.ListStatusesResponse]:
+        """List ingests; a server of another kind ends it with `grpc.StatusCode.UNIMPLEMENTED`."""
+        return self._call(self._stream_statuses, request)
 
     def write(
         self, requests: Iterator[wire.WriteContentRequest]

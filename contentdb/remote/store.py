@@ -34,6 +34,7 @@ from contentdb.remote.believing import as_info, as_status, nonsense
 from contentdb.remote.channel import Channel, Credentials
 from contentdb.remote.exporting import save
 from contentdb.remote.ingesting import fill
+from contentdb.remote.listing import list_infos, list_statuses
 from contentdb.remote.reader import RemoteReader
 from contentdb.remote.writer import RemoteWriter
 from contentdb.server import content_pb2 as wire
@@ -244,10 +245,7 @@ class RemoteStore:
 
     def statuses(self, *filters: str) -> Iterator[Status]:
         """Those that any of the filters selects, by ref."""
-        request = wire.ListStatusesRequest(filters=_checked(filters))
-        with told():
-            answer = self._channel.list_statuses(request)
-        return iter(sorted(map(as_status, answer.statuses), key=lambda status: status.ref))
+        return list_statuses(self._channel, wire.ListStatusesRequest(filters=_checked(filters)))
 
     def abort(self, ref: str) -> None:
         """Drop an ingest."""
@@ -306,32 +304,12 @@ class RemoteStore:
             )
         if limit is not None and limit < 0:
             raise InvalidArgumentError(f"a limit is 0 or more, not {limit}")
-        infos = self._list(filters)
+        infos = list_infos(self._channel, wire.ListContentRequest(filters=_checked(filters)))
         if behind is not None:
             infos = (info for info in infos if info.digest > behind)
         if sort != "digest":
             infos = iter(sorted(infos, key=key, reverse=sort.startswith("-")))
         return infos if limit is None else islice(infos, limit)
-
-    def _list(self, filters: Sequence[str]) -> Iterator[Info]:
-        """Begin a listing; its first page is here on return, so that it is as of now."""
-        request = wire.ListContentRequest(filters=_checked(filters))
-        stream = iter(self._channel.list_content(request))
-
-        def page() -> list[Info]:
-            with told():  # a message may be empty without being the last
-                infos = next((one.info for one in stream if one.info), ())
-            return list(map(as_info, infos))
-
-        first = page()
-
-        def pages() -> Iterator[Info]:
-            infos = first
-            while infos:
-                yield from infos
-                infos = page()
-
-        return pages()
 
     def delete(self, digest: str) -> None:
         """Remove a blob."""

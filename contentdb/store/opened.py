@@ -13,7 +13,8 @@ from contentdb import files, forks
 from contentdb.errors import ContentDBError, CorruptBlobError, NotFoundError
 from contentdb.gate import Gate
 from contentdb.index import State
-from contentdb.index.opening import close_inherited, not_forking
+from contentdb.index.live import close_inherited
+from contentdb.index.opening import not_forking
 from contentdb.layout import quarantine_name
 from contentdb.presence import reset_after_fork
 from contentdb.recover import recover
@@ -178,7 +179,7 @@ def _after_fork_in_child(seen: bool) -> None:  # noqa: FBT001 - a hook
     if not seen:
         for store in stores:
             store._parts.index.look_at_unseen_fork()  # noqa: SLF001 - as above
-        close_inherited()
+        close_inherited(opening=not not_forking.acquire(blocking=False))
     for store in stores:
         refusal = store._parts.index.after_fork_in_child()  # noqa: SLF001 - as above
         store._gate.after_fork_in_child(refusal)  # noqa: SLF001
