@@ -33,26 +33,36 @@ if TYPE_CHECKING:
     from contentdb.errors import UnsafeForkError
     from contentdb.filters import Filter
     from contentdb.index import Entry, Outcome
+    from contentdb.place import Place
 
 __all__ = ["SqliteIndex"]
 
 _PREFIX_END: Final = "\U0010ffff"
 
 
-def _read_only(path: str, root: str) -> Database:
+def _read_only(path: str, root: str, place: Place | None) -> Database:
     from contentdb.index.readonly import ReadOnlyDatabase  # few stores are opened so
 
-    return ReadOnlyDatabase(path, root)
+    return ReadOnlyDatabase(path, root, place)
 
 
 class SqliteIndex:
     """Plays the role `contentdb.index.Index`."""
 
     def __init__(
-        self, path: str, root: str, *, namespace: str, durable: bool, read_only: bool = False
+        self,
+        path: str,
+        root: str,
+        *,
+        namespace: str,
+        durable: bool,
+        read_only: bool = False,
+        place: Place | None = None,
     ) -> None:
         self._database = (
-            _read_only(path, root) if read_only else Database(path, root, durable=durable)
+            _read_only(path, root, place)
+            if read_only
+            else Database(path, root, durable=durable, place=place)
         )
         self._namespace = namespace
         self._root = root

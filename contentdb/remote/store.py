@@ -77,6 +77,10 @@ def connect(
     return RemoteStore(address, namespace=namespace, credentials=credentials)
 
 
+def _connected_anew(address: str, namespace: str, credentials: Credentials | None) -> RemoteStore:
+    return connect(address, namespace=namespace, credentials=credentials)
+
+
 class RemoteStore:
     """Provider, Ingester, IngestManager and Manager over containerd's Content API.
 
@@ -89,7 +93,12 @@ class RemoteStore:
     ) -> None:
         self.address = address
         self.namespace = check_namespace(namespace)
+        self._credentials = credentials
         self._channel = Channel(address, namespace, credentials)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled or copied it is another store at the same address, connected anew."""
+        return _connected_anew, (self.address, self.namespace, self._credentials)
 
     # -- Provider
 
