@@ -237,7 +237,7 @@ def _taken_over(
     """
     found = files.stat_open(fd, path)
     there = files.stat_open(parts.ingest.fd, parts.ingest.path)
-    if not files.is_private_file(found) or found.st_dev != there.st_dev:
+    if not files.is_private_file(found, parts.ingest) or found.st_dev != there.st_dev:
         return None
     files.make_read_only(fd, path)
     try:

@@ -106,6 +106,14 @@ class Info(tuple[str, int, int, int, "Mapping[str, str] | None"]):
         labels = self[4]
         return _NO_LABELS if labels is None else MappingProxyType(dict(labels))
 
+    @property
+    def new(self) -> bool:
+        """Whether the call that returned this stored content that was not there.
+
+        False on every Info of another call. It takes no part in comparing.
+        """
+        return False
+
     def __getnewargs__(self) -> tuple[str, int, int, int, Mapping[str, str] | None]:
         """Pickle and copy as the five values."""
         return (self[0], self[1], self[2], self[3], self[4])
@@ -114,7 +122,24 @@ class Info(tuple[str, int, int, int, "Mapping[str, str] | None"]):
         """Show what a person asks first."""
         labels = f", labels={dict(self.labels)}" if self[4] else ""
         created = f"{self.created_at:%Y-%m-%dT%H:%M:%SZ}"
-        return f"Info({self[0]}, size={self[1]}, created_at={created}{labels})"
+        new = ", new=True" if self.new else ""
+        return f"Info({self[0]}, size={self[1]}, created_at={created}{labels}{new})"
+
+
+class NewInfo(Info):
+    """The Info that a call returns for content that it stored, and that was not there."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, info: Info) -> Self:
+        """Make it from what any other call would return; the two are equal."""
+        return tuple.__new__(cls, info)
+
+    @property
+    def new(self) -> bool:
+        """Always."""
+        return True
 
 
 class Status(NamedTuple):

@@ -9,9 +9,11 @@ from contentdb.errors import InvalidFieldError, InvalidLabelError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["check_labels", "keys_of_fields"]
+__all__ = ["check_labels", "check_total_labels", "keys_of_fields"]
 
 _LABEL_BYTES: Final = 4096
+_TOTAL_BYTES: Final = 1 << 20
+"""Of all labels of one blob: what one Info may weigh, in memory and in a message."""
 _PREFIX: Final = "labels."
 
 
@@ -19,7 +21,8 @@ def check_labels(labels: Mapping[Any, Any]) -> dict[str, str]:
     """Copy the labels, or raise `InvalidLabelError`.
 
     Key and value are text without NUL, together at most 4096 bytes of UTF-8; the key is not
-    empty. A label with an empty value is no label and is left out, as in containerd.
+    empty. All of them together have at most 1 MiB. A label with an empty value is no label and is
+    left out, as in containerd.
     """
     for key, value in labels.items():
         if not isinstance(key, str) or not isinstance(value, str):
@@ -36,7 +39,33 @@ def check_labels(labels: Mapping[Any, Any]) -> dict[str, str]:
             raise InvalidLabelError(
                 key, f"key and value have {length} bytes together; {_LABEL_BYTES} is the most"
             )
-    return {key: value for key, value in labels.items() if value}
+    kept = {key: value for key, value in labels.items() if value}
+    check_total_labels(kept)
+    return kept
+
+
+def check_total_labels(labels: Mapping[str, str], stored: Mapping[str, str] | None = None) -> None:
+    """Raise `InvalidLabelError` if one blob cannot have all these labels: 1 MiB is the most.
+
+    Labels that were ``stored`` before there was such a limit may be taken away one by one.
+
+    Args:
+        labels: All labels as they would be, each of them checked already.
+        stored: All labels as they are.
+    """
+    if len(labels) <= _TOTAL_BYTES // _LABEL_BYTES:
+        return  # so few cannot weigh more
+    total = _weigh(labels)
+    if total > _TOTAL_BYTES and total > _weigh(stored or {}):
+        largest = max(labels, key=lambda key: len(key) + len(labels[key]))
+        raise InvalidLabelError(
+            largest,
+            f"all labels of the blob would have {total} bytes together; {_TOTAL_BYTES} is the most",
+        )
+
+
+def _weigh(labels: Mapping[str, str]) -> int:
+    return sum(len(key.encode()) + len(value.encode()) for key, value in labels.items())
 
 
 def keys_of_fields(fields: Sequence[str]) -> frozenset[str] | None:

@@ -11,7 +11,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files
-from contentdb.content import Info
+from contentdb.content import Info, NewInfo
 from contentdb.errors import CorruptBlobError, StorageError
 from contentdb.index import Outcome, State
 
@@ -34,10 +34,10 @@ _VOUCHED: Final = frozenset({State.LIVE})
 class Candidate:
     """What is to become a blob, or has just become one; plays `contentdb.index.Entry`."""
 
-    __slots__ = ("checksum", "digest", "labels", "now_ns", "only_if", "ref", "shards", "size",
-                 "token")  # fmt: skip
+    __slots__ = ("checksum", "digest", "keep_labels", "labels", "now_ns", "only_if", "ref",
+                 "shards", "size", "token")  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is what a row is made of
         self,
         shards: Shards,
         digest: Digest,
@@ -47,7 +47,10 @@ class Candidate:
         now_ns: int,
         ref: str | None = None,
         token: str | None = None,
+        *,
+        keep_labels: bool = False,
     ) -> None:
+        """With ``keep_labels`` a blob that is stored already keeps its labels as they are."""
         self.shards = shards
         self.digest = digest
         self.size = size
@@ -56,6 +59,7 @@ class Candidate:
         self.now_ns = now_ns
         self.ref = ref
         self.token = token
+        self.keep_labels = keep_labels
         self.only_if: frozenset[int | None] | None = None
 
     def present(self) -> bool:
@@ -115,12 +119,15 @@ def looked_up(parts: Parts, digest: Digest) -> Info | None:
 
 
 def settled(parts: Parts, candidate: Candidate, outcome: Outcome) -> Info:
-    """The Info of a blob after its recording: a new one is known without asking for it."""
+    """The Info of a blob after its recording: a new one is known without asking for it.
+
+    A healed blob is not new: it has the labels and the time of creation that it had.
+    """
     info = candidate.info()
     if outcome is not Outcome.CREATED:
         return stored(parts, candidate.digest) or info
     parts.known.put(info)
-    return info
+    return NewInfo.of(info)
 
 
 def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> Outcome:

@@ -13,7 +13,7 @@ from contentdb.publish import Candidate
 from contentdb.verify import why_damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from contentdb.digest import Digest
     from contentdb.parts import HasParts, Parts
@@ -35,9 +35,13 @@ class Repaired(NamedTuple):
 
 
 def repair(
-    store: HasParts, findings: Iterable[Finding], *, dry_run: bool = False
-) -> Iterator[Repaired]:
-    """Mend each finding as it comes, looking again first; durable when yielded.
+    store: HasParts,
+    findings: Iterable[Finding],
+    *,
+    dry_run: bool = False,
+    progress: Callable[[Repaired], object] = lambda _repaired: None,
+) -> list[Repaired]:
+    """Mend each finding as it comes, looking again first; durable when it returns.
 
     An orphan that matches its name gets a row, or its row is served again; one that does not
     goes to ``quarantine/``, as does a corrupt blob, whose row is marked: it is served no more
@@ -48,12 +52,22 @@ def repair(
         store: The store that the findings are of.
         findings: From `Store.verify`, perhaps chosen among.
         dry_run: Only say what would be done.
+        progress: Called with each as it is done, and durable.
+
+    Returns:
+        What was done, in the order of the findings.
     """
+    with store.parts() as parts:
+        if parts.read_only and not dry_run:
+            parts.refuse_writing()
     act = _planned if dry_run else _mend
+    repaired: list[Repaired] = []
     for finding in findings:
-        with store.parts() as parts:  # not while the caller has it: he may close the store
+        with store.parts() as parts:  # not while `progress` is called: it may close the store
             action = act(parts, finding)
-        yield Repaired(finding, action)
+        repaired.append(Repaired(finding, action))
+        progress(repaired[-1])
+    return repaired
 
 
 def _planned(parts: Parts, finding: Finding) -> Action:

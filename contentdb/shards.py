@@ -117,14 +117,14 @@ class Shards:
                 raise
             raise CorruptBlobError(digest, within.child(name), str(error)) from error
         try:
-            private = files.is_private_file(files.stat_open(fd, within.child(name)))
+            private = files.is_private_file(files.stat_open(fd, within.child(name)), within)
         except StorageError:
             files.let_go(fd)
             raise
         if not private:  # a device may have no end
             files.let_go(fd)
             raise CorruptBlobError(
-                digest, within.child(name), "it is not a regular file of this user"
+                digest, within.child(name), "it is not a regular file of the store's owner"
             )
         return fd
 
@@ -165,7 +165,7 @@ class Shards:
                 raise
             return None
         found = files.stat_name(within, f"{digest[7:9]}/{digest[7:]}")
-        return found if found is not None and files.is_private_file(found) else None
+        return found if found is not None and files.is_private_file(found, within) else None
 
     def stamp(self, digest: Digest, moment_ns: int) -> None:
         """Set a blob's time of modification, if its file is there; see `contentdb.known`."""

@@ -39,7 +39,7 @@ def open_source(source: os.PathLike[str]) -> int:
     path = os.fspath(source)
     try:
         # a FIFO without a writer must not hang us
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = files.open_path(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise StorageError.of("open", path, error) from error
     except ValueError as error:  # a NUL in the path

@@ -101,7 +101,11 @@ def _leftovers(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept
     ]
     for name in dead + strange:
         found = files.stat_name(parts.ingest, name)
-        if found is None or found.st_mtime_ns > before_ns or not files.is_private_file(found):
+        if (
+            found is None
+            or found.st_mtime_ns > before_ns
+            or not files.is_private_file(found, parts.ingest)
+        ):
             continue
         remove = remove_temporary if name.startswith(TEMPORARY) else _remove_unheld
         if dry_run or remove(parts, name):
@@ -145,7 +149,11 @@ def _to_trash(parts: Parts, digest: Digest) -> bool:
 def _trash(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
     for entry in files.entries(parts.trash):
         found = files.stat_name(parts.trash, entry.name)
-        if found is None or found.st_ctime_ns > before_ns or not files.is_private_file(found):
+        if (
+            found is None
+            or found.st_ctime_ns > before_ns
+            or not files.is_private_file(found, parts.trash)
+        ):
             continue
         if dry_run or files.unlink(parts.trash, entry.name):
             yield Swept("trash", entry.name, parts.trash.child(entry.name), found.st_size)

@@ -101,8 +101,8 @@ def _shard(
         row = rows.pop(digest, None)
         if row is None:
             yield from _without_row(parts, digest, path)
-        elif not files.is_private_file(found):
-            yield Finding("corrupt", digest, path, "it is not a regular file of this user")
+        elif not files.is_private_file(found, shard):
+            yield Finding("corrupt", digest, path, "it is not a regular file of the store's owner")
         else:
             yield from _with_row(parts, digest, path, found, row, quick=quick)
     yield from _missing(parts, rows)

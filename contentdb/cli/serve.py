@@ -88,13 +88,8 @@ def serve(  # noqa: PLR0917 - click passes every option by name
     if socket is None and listen is None:
         raise click.UsageError("give --socket PATH, --listen HOST:PORT, or both")
     os.environ.setdefault("GRPC_EXPERIMENTS", _EXPERIMENTS)
-    try:
-        from contentdb.server import daemon
-        from contentdb.server.guard import SocketError
-    except ImportError as error:
-        raise click.ClickException(
-            f"serving needs the extra: pip install 'contentdb[grpc]' ({error})"
-        ) from error
+    from contentdb.server import daemon
+    from contentdb.server.guard import SocketError
     from contentdb.server.limits import Limits
     from contentdb.server.logs import log_to_stderr
 
@@ -158,10 +153,6 @@ def _metrics(text: str) -> Metrics:
     address = _address("--metrics", text)
     try:
         return serve_metrics(address.host, address.port)
-    except ImportError as error:
-        raise click.ClickException(
-            f"--metrics needs the extra: pip install 'contentdb[metrics]' ({error})"
-        ) from error
     except OSError as error:
         raise click.ClickException(f"cannot listen on {text}: {error.strerror or error}") from error
 

@@ -63,6 +63,11 @@ _REMOTE = (
 _LOCAL = frozenset({"init", "migrate", "repair", "sweep", "verify"})
 """Commands that open the store and need more of it than its contract's roles."""
 
+_READING = frozenset({
+    "active", "cat", "du", "export", "export-oci", "info", "ls", "path", "push", "verify",
+})  # fmt: skip
+"""Commands that need no right to write to the store."""
+
 
 def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give the group its options for a store that is elsewhere."""
@@ -108,25 +113,23 @@ def _address_of(context: click.Context) -> str | None:
 def store_of(context: click.Context, *, create: bool = False) -> Store:
     """Open the store that the command line names; the caller closes it."""
     import contentdb
+    from contentdb.opening import may_only_read
 
     options = context.find_root().params
     namespace = options["namespace"]
     address = _address_of(context)
     if address is None or context.info_name in _LOCAL:
-        return contentdb.open(root_of(context), create=create, namespace=namespace)
+        root = root_of(context)
+        reads = context.info_name in _READING and may_only_read(root)
+        return contentdb.open(root, create=create, namespace=namespace, mode="r" if reads else "rw")
     files = [options[name] for name in ("client_key", "client_cert", "server_ca")]
-    try:
-        from contentdb.remote.channel import Credentials
+    from contentdb.remote.channel import Credentials
 
-        remote = contentdb.connect(
-            address,
-            namespace=namespace,
-            credentials=Credentials(*files) if None not in files else None,
-        )
-    except ImportError as error:
-        raise click.ClickException(
-            f"--address needs the extra: pip install 'contentdb[grpc]' ({error})"
-        ) from error
+    remote = contentdb.connect(
+        address,
+        namespace=namespace,
+        credentials=Credentials(*files) if None not in files else None,
+    )
     return cast("Store", remote)  # it plays a store's roles, and what else commands ask for
 
 

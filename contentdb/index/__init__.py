@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from contentdb.content import Info, Usage
     from contentdb.digest import Digest
+    from contentdb.errors import ContentDBError
     from contentdb.filters import Filter
 
 __all__ = ["Blob", "Entry", "Index", "IngestRow", "Outcome", "State"]
@@ -67,6 +68,8 @@ class IngestRow(NamedTuple):
     updated_ns: int
     holder: str
     held_since_ns: int
+    metadata: str | None = None
+    """A JSON object of texts, or nothing."""
 
 
 class Entry(Protocol):
@@ -228,5 +231,6 @@ class Index(Protocol):
         ...
 
     def before_fork(self) -> None: ...
-    def after_fork(self) -> None: ...
+    def look_at_unseen_fork(self) -> None: ...
+    def after_fork_in_child(self) -> ContentDBError | None: ...
     def close(self) -> None: ...

@@ -38,6 +38,7 @@ def begin(connection: Connection, namespace: str, row: IngestRow, *, redeclare: 
             "offset": merged.offset,
             "holder": merged.holder,
             "now": row.started_ns,
+            "metadata": merged.metadata,
         },
     )
     return merged

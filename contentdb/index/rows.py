@@ -10,7 +10,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from sqlite3 import Connection
 
-__all__ = ["find_blob", "find_ingest", "has_token", "key_of", "set_labels", "state_of"]
+__all__ = [
+    "find_blob",
+    "find_ingest",
+    "find_labels",
+    "has_token",
+    "key_of",
+    "set_labels",
+    "state_of",
+]
 
 
 def key_of(namespace: str, digest: str) -> dict[str, Any]:
@@ -28,6 +36,11 @@ def state_of(connection: Connection, key: dict[str, Any]) -> int | None:
     """The state of a row, or None if there is none."""
     blob = find_blob(connection, key)
     return None if blob is None else blob.state
+
+
+def find_labels(connection: Connection, key: dict[str, Any]) -> dict[str, str]:
+    """All labels of a blob."""
+    return dict(connection.execute(statements.FIND_LABELS, key).fetchall())
 
 
 def set_labels(connection: Connection, key: dict[str, Any], labels: Mapping[str, str]) -> None:

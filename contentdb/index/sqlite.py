@@ -12,12 +12,22 @@ from contentdb.index.connection import Database
 from contentdb.index.ingests import begin
 from contentdb.index.recording import is_recorded, record
 from contentdb.index.revision import read_revision
-from contentdb.index.rows import find_blob, find_ingest, has_token, key_of, set_labels, state_of
+from contentdb.index.rows import (
+    find_blob,
+    find_ingest,
+    find_labels,
+    has_token,
+    key_of,
+    set_labels,
+    state_of,
+)
+from contentdb.labels import check_total_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from sqlite3 import Connection
 
+    from contentdb.errors import UnsafeForkError
     from contentdb.filters import Filter
     from contentdb.index import Entry, Outcome
 
@@ -26,11 +36,21 @@ __all__ = ["SqliteIndex"]
 _PREFIX_END: Final = "\U0010ffff"
 
 
+def _read_only(path: str, root: str) -> Database:
+    from contentdb.index.readonly import ReadOnlyDatabase  # few stores are opened so
+
+    return ReadOnlyDatabase(path, root)
+
+
 class SqliteIndex:
     """Plays the role `contentdb.index.Index`."""
 
-    def __init__(self, path: str, root: str, *, namespace: str, durable: bool) -> None:
-        self._database = Database(path, root, durable=durable)
+    def __init__(
+        self, path: str, root: str, *, namespace: str, durable: bool, read_only: bool = False
+    ) -> None:
+        self._database = (
+            _read_only(path, root) if read_only else Database(path, root, durable=durable)
+        )
         self._namespace = namespace
         self._root = root
 
@@ -121,6 +141,10 @@ class SqliteIndex:
             blob = find_blob(connection, values)
             if blob is None or blob.state != State.LIVE:
                 return False
+            chosen = {key: value for key, value in labels.items() if keys is None or key in keys}
+            if chosen and keys is not None:
+                stored = find_labels(connection, values)
+                check_total_labels(stored | chosen, stored)
             values["now"] = max(now_ns, blob.updated_ns + 1)
             stamp(values["now"])
             connection.execute(statements.TOUCH_BLOB, values)
@@ -128,7 +152,6 @@ class SqliteIndex:
                 connection.execute(statements.DROP_LABELS, values)
             for key in keys or ():
                 connection.execute(statements.DROP_LABEL, values | {"key": key})
-            chosen = {key: value for key, value in labels.items() if keys is None or key in keys}
             set_labels(connection, self._key(digest), chosen)
             return True
 
@@ -293,9 +316,13 @@ class SqliteIndex:
         """Close everything: SQLite's state must not cross a fork."""
         self._database.before_fork()
 
-    def after_fork(self) -> None:
-        """Go on, in the parent and in the child."""
-        self._database.after_fork()
+    def look_at_unseen_fork(self) -> None:
+        """Find out whether a thread was inside; see `contentdb.index.connection`."""
+        self._database.look_at_unseen_fork()
+
+    def after_fork_in_child(self) -> UnsafeForkError | None:
+        """Begin anew; gives the error where this process must not use the index."""
+        return self._database.after_fork_in_child()
 
     def close(self) -> None:
         """Free all connections."""

@@ -120,22 +120,25 @@ DELETE FROM labels WHERE namespace = :namespace AND digest = :digest
 # -- ingests -----------------------------------------------------------------------------------
 
 FIND_INGEST: Final = """
-SELECT ref, name, token, total, expected, "offset", started_at, updated_at, holder, held_since
+SELECT ref, name, token, total, expected, "offset", started_at, updated_at, holder, held_since,
+       metadata
 FROM ingests WHERE namespace = :namespace AND ref = :ref
 """
 
 ALL_INGESTS: Final = """
-SELECT ref, name, token, total, expected, "offset", started_at, updated_at, holder, held_since
+SELECT ref, name, token, total, expected, "offset", started_at, updated_at, holder, held_since,
+       metadata
 FROM ingests WHERE namespace = :namespace ORDER BY ref
 """
 
 BEGIN_INGEST: Final = """
 INSERT INTO ingests (namespace, ref, name, token, total, expected, "offset",
-                     started_at, updated_at, holder, held_since)
-VALUES (:namespace, :ref, :name, :token, :total, :expected, :offset, :now, :now, :holder, :now)
+                     started_at, updated_at, holder, held_since, metadata)
+VALUES (:namespace, :ref, :name, :token, :total, :expected, :offset,
+        :now, :now, :holder, :now, :metadata)
 ON CONFLICT (namespace, ref) DO UPDATE SET
     token = excluded.token, total = excluded.total, expected = excluded.expected,
-    holder = excluded.holder, held_since = excluded.held_since
+    holder = excluded.holder, held_since = excluded.held_since, metadata = excluded.metadata
 """
 
 INGEST_OF_NAME: Final = """

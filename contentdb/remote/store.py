@@ -109,7 +109,7 @@ class RemoteStore:
     def export(self, digest: str, path: str | PathLike[str], *, link: str = "copy") -> Path:
         """Write a blob to a path here, verified, whole or not at all; gives the path.
 
-        It replaces what is there. Not synced. Every ``link`` becomes a copy.
+        It replaces what a store at hand would replace. Not synced. Every ``link`` becomes a copy.
         """
         _check_link(link)
         with self.open(digest) as reader:

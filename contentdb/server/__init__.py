@@ -22,3 +22,13 @@
 
 The `.proto` files hold the facts of the wire; the code beside them is made by ``make proto``.
 """
+
+from importlib import import_module
+
+from contentdb.errors import MissingExtraError
+
+try:
+    for _name in ("google.protobuf", "grpc", "grpc_health"):
+        import_module(_name)
+except ImportError as error:
+    raise MissingExtraError("contentdb.server", "grpc", error) from error

@@ -12,6 +12,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 
 import contentdb
+from contentdb.opening import may_only_read
 from contentdb.server import version_pb2
 from contentdb.server.addresses import Address, unix_target
 from contentdb.server.certificates import check_authority, check_pair
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from contentdb.store import Durability, Store
+    from contentdb.store import Durability, Mode, Store
 
 __all__ = ["ListenError", "Server", "Tls"]
 
@@ -88,10 +89,11 @@ class Server:
         metrics: Metrics | None = None,
     ) -> None:
         limits = limits or Limits()
+        mode: Mode = "r" if read_only and may_only_read(root) else "rw"
 
         def open_store(namespace: str) -> Store:
             return contentdb.open(
-                root, create=not read_only, durability=durability, namespace=namespace
+                root, create=not read_only, durability=durability, namespace=namespace, mode=mode
             )
 
         open_store(default_namespace or "default").close()  # a bad root is told now, not to clients

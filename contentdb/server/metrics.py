@@ -8,6 +8,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
+from contentdb.errors import MissingExtraError
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
@@ -73,8 +75,15 @@ class Prometheus:
 
 
 def serve_metrics(host: str, port: int) -> Prometheus:
-    """Answer GET /metrics on an address of its own, from now until the process ends."""
-    from prometheus_client import CollectorRegistry, make_wsgi_app
+    """Answer GET /metrics on an address of its own, from now until the process ends.
+
+    Raises:
+        MissingExtraError: The extra ``contentdb[metrics]`` is not installed.
+    """
+    try:
+        from prometheus_client import CollectorRegistry, make_wsgi_app
+    except ImportError as error:
+        raise MissingExtraError("contentdb.server.metrics", "metrics", error) from error
 
     registry = CollectorRegistry()
     metrics = Prometheus(registry)

@@ -77,7 +77,8 @@ class Managing(Opened):
 
         Raises:
             NotFoundError: There is no such blob.
-            InvalidLabelError: Key and value have more than 4096 bytes together.
+            InvalidLabelError: Key and value have more than 4096 bytes together, or all labels of
+                the blob more than 1 MiB.
             InvalidFieldError: A field is not ``labels`` or one of them; nothing changes.
         """
         wanted = Digest(digest)

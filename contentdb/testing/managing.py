@@ -171,6 +171,24 @@ class ManagingRules(Rules):
                 store.update(before.digest, {"k": value + "x"}, fields=["labels.k"])
             assert store.info(before.digest) == kept
 
+    def test_all_labels_of_a_blob_have_a_limit(self, store: ContentStore) -> None:
+        """4.3: all labels of a blob have 1 MiB together at most, however they got there."""
+        most = {f"k{number:03d}": "v" * 4092 for number in range(256)}
+        before = store.add(b"content")
+        with pytest.raises(InvalidLabelError, match="1048576"):
+            store.update(before.digest, most | {"x": "y"})
+        assert store.info(before.digest) == before
+        kept = store.update(before.digest, most)
+        assert dict(kept.labels) == most
+        with pytest.raises(InvalidLabelError, match="1048576"):
+            store.update(before.digest, {"x": "y"}, fields=["labels.x"])
+        assert store.info(before.digest) == kept
+        other = most | {"k000": "w" * 4091}
+        assert dict(store.update(before.digest, other, fields=["labels.k000"]).labels) == other
+        with pytest.raises(InvalidLabelError, match="1048576"):
+            store.add(b"other", labels=most | {"x": "y"})
+        assert not store.exists(Digest.of(b"other"))
+
     def test_labels_are_any_text(self, store: ContentStore) -> None:
         """4.3: labels come back as they were given."""
         labels = {"io.example/kind": "layer", "ключ": "значение", "a b": "line\nbreak",

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 import contentdb as library
 from contentdb import errors
 from contentdb.cli.app import COMMANDS, contentdb
-from contentdb.cli.failures import Terminated, exit_code_of
+from contentdb.cli.failures import exit_code_of
+from contentdb.cli.stopping import Terminated
 from tests.cli.shell import PROGRAM, call, only_line, run, stored
 
 HEAVY = ("sqlalchemy", "alembic", "rich", "grpc", "urllib3", "asyncio", "re2")

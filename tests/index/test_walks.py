@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contentdb import forks
 from contentdb.digest import Digest
 from contentdb.errors import InvalidFieldError
 from contentdb.filters import parse
@@ -109,7 +110,7 @@ def test_a_walk_goes_on_across_a_fork(index: SqliteIndex) -> None:
     going = index.walk(None, "digest", None, None)
     first = next(going)
     index.before_fork()
-    index.after_fork()
+    forks.free()
     index.entomb(infos[-1].digest)
     assert [first, *going] == infos
 

@@ -176,7 +176,7 @@ def test_metrics_without_their_extra_say_so(
 ) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     told = refused(tmp_path / "store", "--metrics", "localhost:0")
-    assert "--metrics needs the extra: pip install 'contentdb[metrics]'" in told
+    assert "needs the extra: pip install 'contentdb[metrics]'" in told
 
 
 def test_metrics_listen_on_ipv6() -> None:
