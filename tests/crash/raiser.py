@@ -375,9 +375,13 @@ class _Child:
                 return
             seen = judge.look()
         judge.sources()
+        if act.urgent:
+            judge.go_on()
+            seen = judge.look()
         judge.view(seen)
         judge.nothing_later(seen)
-        judge.go_on()
+        if not act.urgent:
+            judge.go_on()
         if act.refs:
             judge.others()
             judge.fork()
