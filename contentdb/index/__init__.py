@@ -180,8 +180,8 @@ class Index(Protocol):
         """Call ``act`` under the write lock if nothing claims the blob; whether it acted."""
         ...
 
-    def tombstones(self) -> list[Digest]:
-        """Deletions that were begun and not ended."""
+    def tombstones(self) -> Iterator[Digest]:
+        """Deletions that were begun and not ended; the caller may end them as they come."""
         ...
 
     def shortened(self, prefix: str) -> list[Digest]:
@@ -225,16 +225,19 @@ class Index(Protocol):
         """One row."""
         ...
 
-    def ingests(self) -> list[IngestRow]:
-        """All rows, by ref."""
+    def ingests(self) -> Iterator[IngestRow]:
+        """All rows, by ref, read in pages; the caller may end ingests as they come.
+
+        What begins or ends meanwhile may be among them or not.
+        """
         ...
 
     def ingest_of(self, name: str) -> tuple[str, str] | None:
         """Namespace and ref of the ingest whose file has that name."""
         ...
 
-    def ingest_names(self) -> set[str]:
-        """The names of all ingests' files, of every namespace."""
+    def ingests_named(self, names: Sequence[str]) -> set[str]:
+        """Those of some hundred names that an ingest's file has, of any namespace."""
         ...
 
     # -- itself

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["SqliteIndex"]
 
+_PAGE_ROWS: Final = 250
+"""Of tombstones and ingests: an ingest may weigh some kilobytes."""
 _PREFIX_END: Final = "\U0010ffff"
 
 
@@ -105,10 +107,20 @@ class SqliteIndex:
         """Count in one query."""
         return Usage._make(self._database.one(statements.USAGE, {"namespace": self._namespace}))
 
-    def tombstones(self) -> list[Digest]:
+    def tombstones(self) -> Iterator[Digest]:
         """Deletions that were begun and not ended."""
-        rows = self._database.all(statements.TOMBSTONES, {"namespace": self._namespace})
-        return [Digest(digest) for (digest,) in rows]
+        for (digest,) in self._paged(statements.TOMBSTONES):
+            yield Digest(digest)
+
+    def _paged(self, statement: str) -> Iterator[Any]:
+        """All rows of a statement that goes by the text in its first column, in short looks.
+
+        No snapshot is held: rows may go and come while the caller works, and the log is folded.
+        """
+        values = {"namespace": self._namespace, "after": "", "limit": _PAGE_ROWS}
+        while rows := self._database.all(statement, values):
+            yield from rows
+            values["after"] = rows[-1][0]
 
     def claims(self, digest: Digest) -> bool:
         """Whether any namespace has a row of the blob, or an ingest that expects it."""
@@ -306,19 +318,20 @@ class SqliteIndex:
         row = self._database.one(statements.FIND_INGEST, values)
         return None if row is None else IngestRow._make(row)
 
-    def ingests(self) -> list[IngestRow]:
-        """All rows, by ref."""
-        rows = self._database.all(statements.ALL_INGESTS, {"namespace": self._namespace})
-        return [IngestRow._make(row) for row in rows]
+    def ingests(self) -> Iterator[IngestRow]:
+        """All rows, by ref; what begins or ends meanwhile may be among them or not."""
+        return map(IngestRow._make, self._paged(statements.INGESTS))
 
     def ingest_of(self, name: str) -> tuple[str, str] | None:
         """Namespace and ref of the ingest whose file has that name."""
         row: tuple[str, str] | None = self._database.one(statements.INGEST_OF_NAME, {"name": name})
         return row
 
-    def ingest_names(self) -> set[str]:
-        """The names of all ingests' files, of every namespace."""
-        return {name for (name,) in self._database.all(statements.INGEST_NAMES, {})}
+    def ingests_named(self, names: Sequence[str]) -> set[str]:
+        """Those of the names that an ingest's file has, of any namespace."""
+        with self._database.snapshot() as connection:
+            rows = connection.execute(statements.ingests_named(len(names)), names).fetchall()
+        return {name for (name,) in rows}
 
     # -- itself ------------------------------------------------------------------------------------
 

@@ -75,7 +75,9 @@ LIMIT 1
 """
 
 TOMBSTONES: Final = """
-SELECT digest FROM blobs WHERE namespace = :namespace AND state = 1 ORDER BY digest
+SELECT digest FROM blobs
+WHERE namespace = :namespace AND state = 1 AND digest > :after
+ORDER BY digest LIMIT :limit
 """
 
 SHORTENED: Final = """
@@ -133,10 +135,11 @@ SELECT ref, name, token, total, expected, "offset", started_at, updated_at, hold
 FROM ingests WHERE namespace = :namespace AND ref = :ref
 """
 
-ALL_INGESTS: Final = """
+INGESTS: Final = """
 SELECT ref, name, token, total, expected, "offset", started_at, updated_at, holder, held_since,
        metadata
-FROM ingests WHERE namespace = :namespace ORDER BY ref
+FROM ingests WHERE namespace = :namespace AND ref > :after
+ORDER BY ref LIMIT :limit
 """
 
 BEGIN_INGEST: Final = """
@@ -153,10 +156,6 @@ INGEST_OF_NAME: Final = """
 SELECT namespace, ref FROM ingests WHERE name = :name
 """
 
-INGEST_NAMES: Final = """
-SELECT name FROM ingests
-"""
-
 PAUSE_INGEST: Final = """
 UPDATE ingests SET "offset" = :offset, updated_at = :now
 WHERE namespace = :namespace AND ref = :ref AND token = :token
@@ -169,6 +168,14 @@ DELETE FROM ingests WHERE namespace = :namespace AND ref = :ref AND token = :tok
 EXPECTED_BY_INGEST: Final = """
 SELECT 1 FROM ingests WHERE expected = :digest LIMIT 1
 """
+
+
+def ingests_named(count: int) -> str:
+    """Select which of so many names are those of an ingest's file, in any namespace."""
+    return f"""
+SELECT name FROM ingests WHERE name IN ({_places(count)})
+"""  # noqa: S608 - marks alone
+
 
 # -- the whole ---------------------------------------------------------------------------------
 

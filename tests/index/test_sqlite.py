@@ -160,9 +160,9 @@ def test_deleting_takes_the_labels_then_the_file_and_the_row(index: SqliteIndex)
     assert index.entomb(ONE)
     assert not index.entomb(ONE)
     assert (state(index, ONE), labels(index, ONE)) == (State.TOMBSTONE, {})
-    assert index.tombstones() == [ONE]
+    assert list(index.tombstones()) == [ONE]
     assert index.bury(ONE, lambda: taken.append(2))
-    assert (taken, index.blob(ONE), index.tombstones()) == ([2], None, [])
+    assert (taken, index.blob(ONE), list(index.tombstones())) == ([2], None, [])
 
 
 def test_a_file_that_another_namespace_has_stays(index: SqliteIndex, other: SqliteIndex) -> None:
@@ -246,7 +246,7 @@ def test_an_ingest_is_taken_over_where_it_stood(index: SqliteIndex) -> None:
     merged = index.begin(newer, redeclare=False)
     assert merged == newer._replace(offset=5, started_ns=10, updated_ns=20)
     assert index.ingest("r") == merged
-    assert index.ingests() == [merged]
+    assert list(index.ingests()) == [merged]
     assert index.begin(ROW, redeclare=False).total == 9
 
 
