@@ -24,6 +24,7 @@ from contentdb.content import (
     Manager,
     Provider,
     Reader,
+    SortOrder,
     Status,
     Usage,
     Writer,
@@ -75,6 +76,7 @@ from contentdb.sweep import Swept
 from contentdb.verify import Finding
 
 if _typing.TYPE_CHECKING:
+    from contentdb import filters
     from contentdb.remote import RemoteStore, connect
 
 __all__ = [
@@ -118,6 +120,7 @@ __all__ = [
     "RemoteStore",
     "Repaired",
     "SizeMismatchError",
+    "SortOrder",
     "Status",
     "StorageError",
     "Store",
@@ -132,6 +135,7 @@ __all__ = [
     "WriterClosedError",
     "__version__",
     "connect",
+    "filters",
     "migrate",
     "open",
     "reindex",
@@ -142,7 +146,11 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> object:
-    """Bring in what needs the extra ``contentdb[grpc]`` when it is asked for."""
+    """Bring in when it is asked for what takes its time, or needs the extra ``contentdb[grpc]``."""
+    if name == "filters":
+        import importlib
+
+        return importlib.import_module("contentdb.filters")
     if name not in {"RemoteStore", "connect"}:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from contentdb import remote
