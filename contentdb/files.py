@@ -190,9 +190,13 @@ def create_unnamed(within: Directory) -> int | None:
         raise StorageError.of("create a file in", within.path, error) from error
 
 
-def is_private_file(found: os.stat_result, within: Directory) -> bool:
-    """Whether it is a regular file of the directory's owner, the only kind that a store touches."""
-    return found.st_mode & _KIND == stat.S_IFREG and found.st_uid == within.owner
+def is_private_file(found: os.stat_result, within: Directory | None = None) -> bool:
+    """Whether it is a regular file of the directory's owner, the only kind that a store touches.
+
+    Outside of a store, of our own user.
+    """
+    owner = os.geteuid() if within is None else within.owner
+    return found.st_mode & _KIND == stat.S_IFREG and found.st_uid == owner
 
 
 def read(fd: int, size: int, path: str) -> bytes:

@@ -30,6 +30,7 @@ from contentdb.layout import (
 )
 from contentdb.making import MAKING_S, MISSING, has_index_file, make, open_root
 from contentdb.parts import Parts
+from contentdb.place import Place
 from contentdb.shards import Shards
 from contentdb.sharing import Sharing
 
@@ -141,8 +142,14 @@ def _open_whole(
     """Open a store that is whole and of this library's revision; None if there is none yet."""
     if not has_index_file(directory, path):
         return None
+    place = _place_of(path, directory, INDEX)
     index = SqliteIndex(
-        str(path / INDEX), str(path), namespace=namespace, durable=durable, read_only=read_only
+        str(path / INDEX),
+        str(path),
+        namespace=namespace,
+        durable=durable,
+        read_only=read_only,
+        place=place,
     )
     try:
         name = index.revision()
@@ -151,7 +158,7 @@ def _open_whole(
             return None
         revision.check(name, str(path))
         return _with_tree(
-            path, directory, index, namespace=namespace, durable=durable, read_only=read_only
+            path, directory, index, place, namespace=namespace, durable=durable, read_only=read_only
         )
     except BaseException:
         index.close()
@@ -196,14 +203,26 @@ def open_tree(
     path: Path, root: Directory, index_name: str, *, namespace: str, durable: bool
 ) -> Parts:
     """Open the directories of a store, and the index of that name."""
-    index = SqliteIndex(str(path / index_name), str(path), namespace=namespace, durable=durable)
-    return _with_tree(path, root, index, namespace=namespace, durable=durable)
+    place = _place_of(path, root, index_name)
+    index = SqliteIndex(
+        str(path / index_name), str(path), namespace=namespace, durable=durable, place=place
+    )
+    return _with_tree(path, root, index, place, namespace=namespace, durable=durable)
+
+
+def _place_of(path: Path, root: Directory, index_name: str) -> Place:
+    place = Place(str(path))
+    place.watch(str(path), files.stat_open(root.fd, root.path))
+    if (found := files.stat_name(root, index_name)) is not None:
+        place.watch(root.child(index_name), found)
+    return place
 
 
 def _with_tree(
     path: Path,
     root: Directory,
     index: SqliteIndex,
+    place: Place,
     *,
     namespace: str,
     durable: bool,
@@ -214,6 +233,7 @@ def _with_tree(
         for name in DIRECTORIES:
             opened[name] = _open_child(root, name, read_only=read_only)
         _check_one_filesystem(path, [root, *opened.values()])
+        place.watch(root.child(BLOBS), files.stat_open(opened[BLOBS].fd, opened[BLOBS].path))
         if not read_only or files.stat_name(root, TRASH) is not None:
             _share(path, opened[TRASH])
         several = namespace != DEFAULT_NAMESPACE

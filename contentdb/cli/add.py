@@ -44,7 +44,7 @@ def add(
 ) -> None:
     """Store each file, and print its digest and name; -q the digest alone. - is standard input.
 
-    A file whose content is stored already is success, and the blob keeps the labels it has.
+    A file whose content is stored already is success; the labels given are set on it too.
     """
     if "-" in files and link == "move":
         raise click.UsageError("standard input cannot be moved; name a file", context)

@@ -42,7 +42,18 @@ class Store(Providing, Ingesting, Managing, Upkeep):
     One store may be shared by many threads, many processes may have one root open, and after a
     fork both sides may go on using it: only the writers stay with the parent. Every method
     raises `StoreClosedError` once it was closed.
+
+    Pickled or copied it is another store at the same root, opened anew where it arrives, with the
+    same options; nothing is made there if the root is gone.
     """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        with self._gate:  # what is closed has no copies
+            return _opened_anew, (self.root, self.durability, self.namespace, self.mode)
+
+
+def _opened_anew(root: Path, durability: Durability, namespace: str, mode: Mode) -> Store:
+    return open_store(root, create=False, durability=durability, namespace=namespace, mode=mode)
 
 
 class ReadOnlyStore(Store):
