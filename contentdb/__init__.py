@@ -21,6 +21,7 @@ import types as _types
 TYPE_CHECKING = False  # to import `typing` takes ten times as long as all of this
 if TYPE_CHECKING:
     from contentdb.content import (
+        Answers,
         Info,
         Ingester,
         IngestManager,
@@ -86,6 +87,7 @@ del TYPE_CHECKING
 __all__ = [
     "AlreadyExistsError",
     "AmbiguousDigestError",
+    "Answers",
     "ClosedError",
     "CommitUnknownError",
     "ContentDBError",
@@ -151,6 +153,7 @@ __version__ = "0.1.0"
 
 
 _MODULES = {
+    "Answers": "content",
     "Digest": "digest",
     "Finding": "verify",
     "Info": "content",

@@ -6,6 +6,7 @@ import errno
 import os
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -23,10 +24,11 @@ from contentdb.recover import TEMPORARY
 from contentdb.sources import open_source, reading_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from contentdb.content import Info
     from contentdb.files import Directory
+    from contentdb.labels import Labelling
     from contentdb.parts import Parts
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "add_stream",
     "candidate_of",
     "check_link",
+    "stored_with",
 ]
 
 Link = Literal["reflink", "hardlink", "copy", "move"]
@@ -101,10 +104,26 @@ class Temporary:
 
 
 def candidate_of(
-    parts: Parts, digest: Digest, size: int, checksum: int, labels: Mapping[str, str]
+    parts: Parts, digest: Digest, size: int, checksum: int, labels: Labelling
 ) -> Candidate:
     """Describe content that was hashed just now."""
-    return Candidate(parts.shards, digest, size, checksum, labels, time.time_ns())
+    made = Candidate(parts.shards, digest, size, checksum, labels.new, time.time_ns())
+    made.labelling = labels
+    return made
+
+
+def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
+    """Look up what need not be stored again, and set the labels that it lacks; durable.
+
+    None as well where it is deleted meanwhile: then it is stored again, and labelled so.
+    """
+    info = stored(parts, digest)
+    if info is None or labels.stored.items() <= info.labels.items():
+        return info
+    stamp = partial(parts.shards.stamp, digest)
+    if not parts.index.merge_labels(digest, labels.stored, time.time_ns(), stamp):
+        return None
+    return stored(parts, digest)
 
 
 def check_digest(actual: Digest, expected: Digest | None) -> None:
@@ -114,12 +133,12 @@ def check_digest(actual: Digest, expected: Digest | None) -> None:
 
 
 def add_bytes(
-    parts: Parts, data: bytes | memoryview, expected: Digest | None, labels: Mapping[str, str]
+    parts: Parts, data: bytes | memoryview, expected: Digest | None, labels: Labelling
 ) -> Info:
     """Store bytes; hashed first, so that content that is there costs no write."""
     digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)
     check_digest(digest, expected)
-    if (known := stored(parts, digest)) is not None:
+    if (known := stored_with(parts, digest, labels)) is not None:
         return known
     with closing(Temporary(parts)) as file:
         files.write_all(file.fd, data, file.path)
@@ -131,12 +150,12 @@ def add_stream(
     parts: Parts,
     fill: Callable[[memoryview], int],
     expected: Digest | None,
-    labels: Mapping[str, str],
+    labels: Labelling,
 ) -> Info:
     """Store what a stream gives, up to its end."""
     with closing(Temporary(parts)) as file:
         candidate = _taken_in(parts, file, fill, expected, labels)
-        return stored(parts, candidate.digest) or _finish(parts, file, candidate)
+        return stored_with(parts, candidate.digest, labels) or _finish(parts, file, candidate)
 
 
 def _taken_in(
@@ -144,7 +163,7 @@ def _taken_in(
     file: Temporary,
     fill: Callable[[memoryview], int],
     expected: Digest | None,
-    labels: Mapping[str, str],
+    labels: Labelling,
 ) -> Candidate:
     algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
     with closing(Sink(file.fd, file.path, algorithm, durable=parts.durable)) as sink:
@@ -173,7 +192,7 @@ def add_path(
     parts: Parts,
     source: os.PathLike[str],
     expected: Digest | None,
-    labels: Mapping[str, str],
+    labels: Labelling,
     link: Link,
 ) -> Info:
     """Store a file: its blocks or the file itself are taken over where the filesystem allows."""
@@ -207,19 +226,17 @@ def _check_outside(parts: Parts, path: str) -> None:
         raise InvalidArgumentError(f"{path} is the store's own file; copy it, if you mean that")
 
 
-def _cloned(
-    parts: Parts, fd: int, expected: Digest | None, labels: Mapping[str, str]
-) -> Info | None:
+def _cloned(parts: Parts, fd: int, expected: Digest | None, labels: Labelling) -> Info | None:
     """Share the source's blocks (reflink); None where that cannot be."""
     with closing(Temporary(parts)) as file:
         if not files.clone(fd, file.fd):
             return None
         candidate = _hashed(parts, file.fd, file.path, expected, labels)
-        return stored(parts, candidate.digest) or _finish(parts, file, candidate)
+        return stored_with(parts, candidate.digest, labels) or _finish(parts, file, candidate)
 
 
 def _hashed(
-    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Mapping[str, str]
+    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Labelling
 ) -> Candidate:
     algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
     with closing(Sink(fd, path, algorithm, durable=False)) as sink:
@@ -229,7 +246,7 @@ def _hashed(
 
 
 def _taken_over(
-    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Mapping[str, str]
+    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Labelling
 ) -> Info | None:
     """Make the source's own file the blob's, read-only from before it is hashed.
 
@@ -242,7 +259,7 @@ def _taken_over(
     files.make_read_only(fd, path)
     try:
         candidate = _hashed(parts, fd, path, expected, labels)
-        if (known := stored(parts, candidate.digest)) is not None:
+        if (known := stored_with(parts, candidate.digest, labels)) is not None:
             return known
         if parts.durable:
             files.sync(fd, path)

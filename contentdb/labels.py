@@ -2,19 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from contentdb.errors import InvalidFieldError, InvalidLabelError
+from contentdb.errors import InvalidArgumentError, InvalidFieldError, InvalidLabelError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-__all__ = ["check_labels", "check_total_labels", "keys_of_fields"]
+__all__ = ["Labelling", "check_labels", "check_total_labels", "keys_of_fields", "labelling"]
 
 _LABEL_BYTES: Final = 4096
 _TOTAL_BYTES: Final = 1 << 20
 """Of all labels of one blob: what one Info may weigh, in memory and in a message."""
 _PREFIX: Final = "labels."
+
+
+class Labelling(NamedTuple):
+    """The labels that a call sets: on content that is new, and on content that is stored."""
+
+    new: Mapping[str, str]
+    stored: Mapping[str, str]
+
+    def then(self, later: Labelling) -> Labelling:
+        """What comes of two calls with the same content, of which this was the first.
+
+        Raises:
+            InvalidLabelError: They are too many together.
+        """
+        if not later.stored:
+            return self
+        new = {**self.new, **later.stored}
+        check_total_labels(new)
+        return Labelling(new, {**self.stored, **later.stored})
+
+
+_NONE: Final = Labelling({}, {})
+
+
+def labelling(labels: Mapping[str, str] | None, *, keep_labels: bool = False) -> Labelling:
+    """Check the labels of a call; with ``keep_labels`` stored content keeps those that it has."""
+    if labels is None:
+        return _NONE
+    kept = check_labels(labels)
+    return Labelling(kept, {} if keep_labels else kept)
 
 
 def check_labels(labels: Mapping[Any, Any]) -> dict[str, str]:
@@ -24,9 +55,15 @@ def check_labels(labels: Mapping[Any, Any]) -> dict[str, str]:
     empty. All of them together have at most 1 MiB. A label with an empty value is no label and is
     left out, as in containerd.
     """
+    if not isinstance(labels, Mapping):
+        raise InvalidArgumentError(
+            f'labels is a mapping of text to text, such as {{"kind": "layer"}}, not {labels!r:.80}'
+        )
     for key, value in labels.items():
-        if not isinstance(key, str) or not isinstance(value, str):
-            raise InvalidLabelError(str(key), "key and value must both be text")
+        for what, given in (("key", key), ("value", value)):
+            if not isinstance(given, str):
+                kind = type(given).__name__
+                raise InvalidLabelError(str(key), f"its {what} is of type {kind}; give text")
         if not key:
             raise InvalidLabelError(key, "the key is empty")
         if "\0" in key or "\0" in value:

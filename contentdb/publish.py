@@ -14,6 +14,7 @@ from contentdb import files
 from contentdb.content import Info, NewInfo
 from contentdb.errors import CorruptBlobError, StorageError
 from contentdb.index import Outcome, State
+from contentdb.labels import Labelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +35,7 @@ _VOUCHED: Final = frozenset({State.LIVE})
 class Candidate:
     """What is to become a blob, or has just become one; plays `contentdb.index.Entry`."""
 
-    __slots__ = ("checksum", "digest", "keep_labels", "labels", "now_ns", "only_if", "ref",
+    __slots__ = ("checksum", "digest", "labelling", "now_ns", "only_if", "ref",
                  "shards", "size", "token")  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - it is what a row is made of
@@ -55,20 +56,27 @@ class Candidate:
         self.digest = digest
         self.size = size
         self.checksum = checksum
-        self.labels = labels
+        self.labelling = Labelling(labels, {} if keep_labels else labels)
         self.now_ns = now_ns
         self.ref = ref
         self.token = token
-        self.keep_labels = keep_labels
         self.only_if: frozenset[int | None] | None = None
 
     def present(self) -> bool:
         """Whether the blob's file still has its name and size: one stat."""
         return self.shards.size(self.digest) == self.size
 
+    def stamp(self, moment_ns: int) -> None:
+        """Set the time of the blob's file; see `contentdb.known`."""
+        self.shards.stamp(self.digest, moment_ns)
+
+    def label(self, later: Labelling) -> None:
+        """Let another call with the same content set its labels too."""
+        self.labelling = self.labelling.then(later)
+
     def info(self) -> Info:
         """The Info of a blob that was made by recording this."""
-        labels = dict(self.labels) if self.labels else None
+        labels = dict(self.labelling.new) or None
         return Info(self.digest, self.size, self.now_ns, self.now_ns, labels)
 
 

@@ -43,7 +43,7 @@ def add(
 ) -> None:
     """Store each file, and print its digest and name; -q the digest alone.
 
-    A file whose content is stored already is success, and the blob keeps the labels it has.
+    A file whose content is stored already is success; the labels given are set on it too.
     """
     store = open_store(context, create=True)
 

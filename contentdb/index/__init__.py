@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.errors import ContentDBError
     from contentdb.filters import Filter
+    from contentdb.labels import Labelling
 
 __all__ = ["Blob", "Entry", "Index", "IngestRow", "Outcome", "State"]
 
@@ -36,7 +37,7 @@ class Outcome(Enum):
     HEALED = "healed"
     """The row of a damaged blob is live again, as old as it was, with its labels."""
     EXISTS = "exists"
-    """A live row was there already and was left as it is."""
+    """A live row was there already; it has its labels set, if it lacked any."""
     GONE = "gone"
     """The blob's file, or the row relied on, had been deleted meanwhile: name it again and
     record it again."""
@@ -78,15 +79,21 @@ class Entry(Protocol):
     digest: Digest
     size: int
     checksum: int
-    labels: Mapping[str, str]
     now_ns: int
     ref: str | None
     token: str | None
     only_if: frozenset[int | None] | None
     """States of its row that it relies on, None among them for no row; None: any will do."""
 
+    @property
+    def labelling(self) -> Labelling: ...
+
     def present(self) -> bool:
         """Whether the blob's file still has its name and size: one stat."""
+        ...
+
+    def stamp(self, moment_ns: int, /) -> object:
+        """Set the file's time, under the write lock, before its row's time of update changes."""
         ...
 
 
@@ -122,6 +129,15 @@ class Index(Protocol):
 
         ``stamp`` is called under the write lock, before the row changes, with its new time of
         update: ``now_ns``, or later if the old one is.
+        """
+        ...
+
+    def merge_labels(
+        self, digest: Digest, labels: Mapping[str, str], now_ns: int, stamp: Callable[[int], object]
+    ) -> bool:
+        """Durable: set labels, and leave the others; False if there is no live blob.
+
+        Where it has them already nothing changes; else ``stamp`` is called as above.
         """
         ...
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from contentdb.index import Outcome, State, statements
-from contentdb.index.rows import has_token, key_of, set_labels, state_of
+from contentdb.index.rows import (
+    has_labels,
+    has_token,
+    key_of,
+    may_lack,
+    merge_labels,
+    set_labels,
+    state_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,8 +32,11 @@ def record(connection: Connection, namespace: str, entries: Sequence[Entry]) -> 
 
 
 def is_recorded(connection: Connection, namespace: str, entry: Entry) -> bool:
-    """Whether the entry's blob is live, and the ingest that it ended is gone."""
-    if state_of(connection, key_of(namespace, entry.digest)) != State.LIVE:
+    """Whether the entry's blob is live and labelled, and the ingest that it ended is gone."""
+    key = key_of(namespace, entry.digest)
+    if state_of(connection, key) != State.LIVE:
+        return False
+    if not has_labels(connection, key, entry.labelling.stored):
         return False
     return entry.token is None or not _is_ours(connection, namespace, entry)
 
@@ -36,8 +47,14 @@ def _record(connection: Connection, namespace: str, entry: Entry) -> Outcome:
     if not entry.present() or not _is_as_relied_on(connection, namespace, entry):
         return Outcome.GONE
     outcome = _insert(connection, namespace, entry)
-    if entry.labels and outcome is not Outcome.EXISTS:
-        set_labels(connection, key_of(namespace, entry.digest), entry.labels)
+    key = key_of(namespace, entry.digest)
+    labels = entry.labelling
+    if outcome is Outcome.CREATED:
+        set_labels(connection, key, labels.new)
+    elif outcome is Outcome.EXISTS:
+        merge_labels(connection, key, labels.stored, entry.now_ns, entry.stamp)
+    elif may_lack(connection, key, labels.stored):  # its row has a new time of update already
+        set_labels(connection, key, labels.stored)
     if entry.token is not None:
         ingest = {"namespace": namespace, "ref": entry.ref, "token": entry.token}
         connection.execute(statements.END_INGEST, ingest)
@@ -71,8 +88,8 @@ def _insert_all(
     if not all_new:
         return None
     for entry in entries:
-        if entry.labels:
-            set_labels(connection, key_of(namespace, entry.digest), entry.labels)
+        if labels := entry.labelling.new:
+            set_labels(connection, key_of(namespace, entry.digest), labels)
     return [Outcome.CREATED] * len(rows)
 
 

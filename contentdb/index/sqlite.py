@@ -16,10 +16,13 @@ from contentdb.index.rows import (
     find_blob,
     find_ingest,
     find_labels,
+    has_labels,
     has_token,
     key_of,
+    merge_labels,
     set_labels,
     state_of,
+    touch,
 )
 from contentdb.labels import check_total_labels
 
@@ -145,31 +148,44 @@ class SqliteIndex:
         stamp: Callable[[int], object] = lambda _now_ns: None,
     ) -> bool:
         """Replace all labels, or those of the keys, durably; False if there is no live blob."""
-        values = self._key(digest) | {"now": now_ns}
+        values = self._key(digest)
+        moved_ns = now_ns
 
         def work(connection: Connection) -> bool:
-            blob = find_blob(connection, values)
-            if blob is None or blob.state != State.LIVE:
+            nonlocal moved_ns
+            if state_of(connection, values) != State.LIVE:
                 return False
             chosen = {key: value for key, value in labels.items() if keys is None or key in keys}
             if chosen and keys is not None:
                 stored = find_labels(connection, values)
                 check_total_labels(stored | chosen, stored)
-            values["now"] = max(now_ns, blob.updated_ns + 1)
-            stamp(values["now"])
-            connection.execute(statements.TOUCH_BLOB, values)
+            moved_ns = touch(connection, values, now_ns, stamp)
             if keys is None:
                 connection.execute(statements.DROP_LABELS, values)
             for key in keys or ():
                 connection.execute(statements.DROP_LABEL, values | {"key": key})
-            set_labels(connection, self._key(digest), chosen)
+            set_labels(connection, values, chosen)
             return True
 
         def landed(connection: Connection) -> bool:
             blob = find_blob(connection, values)
-            return blob is not None and blob.updated_ns == values["now"]
+            return blob is not None and blob.updated_ns == moved_ns
 
         return self._database.write(work, landed, durable=True)
+
+    def merge_labels(
+        self, digest: Digest, labels: Mapping[str, str], now_ns: int, stamp: Callable[[int], object]
+    ) -> bool:
+        """Set labels, and leave the others, durably; False if there is no live blob."""
+        key = self._key(digest)
+
+        def work(connection: Connection) -> bool:
+            if state_of(connection, key) != State.LIVE:
+                return False
+            merge_labels(connection, key, labels, now_ns, stamp)
+            return True
+
+        return self._database.write(work, lambda db: has_labels(db, key, labels), durable=True)
 
     def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
         """Keep the row but serve it no more, if its file can be taken away."""

@@ -102,6 +102,14 @@ WHERE namespace = :namespace AND digest >= :first AND digest < :behind
 ORDER BY digest
 """
 
+
+def labels_of(count: int) -> str:
+    """Select the labels of so many blobs; the values are the namespace and the digests."""
+    return f"""
+SELECT digest, key, value FROM labels WHERE namespace = ? AND digest IN ({_places(count)})
+"""  # noqa: S608 - marks alone
+
+
 # -- labels ------------------------------------------------------------------------------------
 
 SET_LABEL: Final = """
@@ -173,3 +181,7 @@ FROM (SELECT count(*) AS blobs, coalesce(sum(size), 0) AS bytes
 """
 
 REVISION: Final = "SELECT version_num FROM alembic_version"
+
+
+def _places(count: int) -> str:
+    return ", ".join("?" * count)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentdb.content import Info
 from contentdb.digest import Digest
 from contentdb.errors import (
     ContentDBError,
@@ -18,6 +17,7 @@ from contentdb.testing.subject import Rules
 from contentdb.testing.threads import together
 
 if TYPE_CHECKING:
+    from contentdb.content import Info
     from contentdb.testing.subject import ContentStore
 
 __all__ = ["ManagingRules"]
@@ -36,8 +36,8 @@ SORTS = [
 
 def fill(store: ContentStore, count: int) -> list[Info]:
     """Store `count` blobs and give them in digest order."""
-    added = list(store.add_many(b"blob %d" % number for number in range(count)))
-    return sorted((one for one in added if isinstance(one, Info)), key=lambda info: info.digest)
+    added = store.add_many(b"blob %d" % number for number in range(count))
+    return sorted(added, key=lambda info: info.digest)
 
 
 class ManagingRules(Rules):

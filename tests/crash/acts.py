@@ -52,6 +52,8 @@ class Scene:
         self.root = root
         self.outside = outside
         self.outside_before: set[str] = set()
+        self.address = root.with_name("socket")
+        """Where a server is, for a `remote` act."""
         self.store = store
         self.writer: Any = None
         self.reader: Any = None
@@ -94,6 +96,8 @@ class Act(NamedTuple):
     """Contents that `prepare` has damaged."""
     makes: bool = True
     """Whether `prepare` begins with a store of three blobs."""
+    remote: bool = False
+    """Whether another process serves the store, and this one is its client."""
 
 
 def _stored(scene: Scene) -> None:
@@ -386,11 +390,20 @@ def _walk_dropped(scene: Scene) -> None:
 
 
 def _read(scene: Scene) -> None:
-    store = scene.store
-    store.read(digest_of(900))
-    with store.open(digest_of(901)) as reader:
+    scene.store.read(digest_of(900))
+    with scene.store.open(digest_of(901)) as reader:
         reader.read()
-    store.path(digest_of(901))
+    scene.did()
+
+
+def _path(scene: Scene) -> None:
+    scene.store.path(digest_of(901))
+    scene.did()
+
+
+def _connect(scene: Scene) -> None:
+    scene.store = contentdb.connect(str(scene.address))
+    scene.store.exists(digest_of(900))
     scene.did()
 
 
@@ -592,6 +605,7 @@ _EVERY: Final = (
     Act("walk-sorted", partial(_walk, sort="-size")),
     Act("walk-dropped", _walk_dropped),
     Act("read", _read),
+    Act("path", _path),
     Act("ask", _ask_blob),
     Act("read-on", _read_on, ready=_opened, then=_read_rest),
     *(
@@ -610,7 +624,24 @@ _EVERY: Final = (
     Act("reindex-lost", _reindex_lost, prepare=_lost, opens=False),
 )  # fmt: skip
 
-ACTS: Final = {act.name: act for act in _EVERY}
+_OVER_A_SOCKET: Final = (
+    "close", "begin", "begin-held", "resume", "write", "write-large", "truncate", "ask-writer",
+    "commit", "commit-wrong", "commit-again", "close-writer", "ingest", "ingest-resumed",
+    "ingest-again", "ingest-found", "add", "add-again", "add-large", "add-copy", "add-many",
+    "add-many-dropped", "delete-two", "delete-many", "update", "walk", "walk-filter",
+    "walk-sorted", "walk-dropped", "read", "ask", "read-on", "export-copy", "statuses", "abort",
+)  # fmt: skip
+
+_REMOTE: Final = (
+    Act("remote-connect", _connect, opens=False, remote=True),
+    *(
+        act._replace(name=f"remote-{act.name}", remote=True)
+        for act in _EVERY
+        if act.name in _OVER_A_SOCKET
+    ),
+)
+
+ACTS: Final = {act.name: act for act in (*_EVERY, *_REMOTE)}
 
 
 def stored(scene: Scene) -> None:

@@ -44,6 +44,7 @@ from tests.crash.anywhere import Points, RaisedError  # noqa: E402
 from tests.crash.fewshards import keep_few  # noqa: E402
 from tests.crash.ledger import content, digest_of  # noqa: E402
 from tests.crash.looking import look  # noqa: E402
+from tests.crash.served import Served  # noqa: E402
 from tests.crash.trees import Place as TreePlace  # noqa: E402
 from tests.crash.trees import Tree  # noqa: E402
 
@@ -181,7 +182,10 @@ class Server:
         beside = self._beside()
         child = _Child(act, Scene(self._root, self._outside), beside, job)
         child.states, child.open_after = job.get("known", ([], {}))
+        served = self._serve() if act.remote else None
         status, said = _in_child(child.run, self._place / "child")
+        if served is not None:
+            served.kill()
         answer: Answer = {"found": [], "points": [], "raised": None, "trying": ""}
         for line in said:
             word, value = json.loads(line)
@@ -201,6 +205,13 @@ class Server:
             answer["found"].append(str(error))
         answer["found"] = [self._shown(what) for what in answer["found"]]
         return answer
+
+    def _serve(self) -> Served:
+        if "contentdb.remote" not in sys.modules:
+            importlib.import_module("contentdb.remote")
+            importlib.import_module("contentdb.server.daemon")
+            gc.freeze()
+        return Served(self._root, self._root.with_name("socket"))
 
     def _shown(self, text: str) -> str:
         return text.replace(str(self._root), "ROOT").replace(str(self._outside), "OUTSIDE")
@@ -238,14 +249,17 @@ class _Child:
         threads = set(threading.enumerate())
         open_before = descriptors(scene)
         _say("trying", "ready")
-        if act.opens:
+        if act.opens and act.remote:
+            scene.store = contentdb.connect(str(scene.address))
+        elif act.opens:
             scene.store = contentdb.open(scene.root)
         act.ready(scene)
         scene.outside_before = set(os.listdir(scene.outside))
         open_then = descriptors(scene)
         if recording:
-            self.states = [self._beside.ask("look")]
-            scene.on_step = lambda: self._note(points)
+            judge = Aftermath(act, scene, [], self._beside.ask, _say)
+            self.states = [judge.look()]
+            scene.on_step = lambda: self._note(points, judge)
         points = self._points()
         _say("trying", "the act")
         ended = self._act_once(points)
@@ -296,9 +310,9 @@ class _Child:
             _say("found", "a handler waits")
         _say("trying", "the act")
 
-    def _note(self, points: Points) -> None:
+    def _note(self, points: Points, judge: Aftermath) -> None:
         points.disarm()
-        self.states.append(self._beside.ask("look"))
+        self.states.append(judge.look())
         points.arm()
 
     def _act_once(self, points: Points) -> BaseException | None:
@@ -320,8 +334,8 @@ class _Child:
         if ended is not None and not isinstance(ended, RaisedError):
             kind = f"{type(ended).__module__}.{type(ended).__qualname__}"
             judge.found("another exception comes out", f"{kind}: {ended}"[:200])
-        if self._served:
-            judge.served_in_handler()
+        if "do" in self._job:
+            judge.handled(served=self._served)
         if ended is None and points.raised and not self._swallowed and "do" not in self._job:
             judge.found("the exception is swallowed")
 
@@ -345,7 +359,7 @@ class _Child:
             for path in open_then.keys() | self.open_after.keys()
         }
         seen = judge.at_once(None if "do" in self._job else allowed)
-        if act.name.startswith("close"):
+        if act.run is ACTS["close"].run:
             with judge.trying("close again"):
                 scene.store.close()
             scene.store = None
@@ -359,7 +373,7 @@ class _Child:
             judge.open_again(open_before)
             if scene.store is None:
                 return
-            seen = judge.ask("look")
+            seen = judge.look()
         judge.sources()
         judge.view(seen)
         judge.nothing_later(seen)

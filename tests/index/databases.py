@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from contentdb.index.create import create_tables
+from contentdb.labels import Labelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,6 +41,12 @@ class Record:
     token: str | None = None
     only_if: frozenset[int | None] | None = None
     present: Callable[[], bool] = lambda: True
+    stamp: Callable[[int], object] = lambda _moment_ns: None
+
+    @property
+    def labelling(self) -> Labelling:
+        """The labels, whether it is new or not."""
+        return Labelling(self.labels, self.labels)
 
 
 class Recorder(sqlite3.Connection):

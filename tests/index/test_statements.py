@@ -65,6 +65,12 @@ def test_it_goes_by_a_key(db: sqlite3.Connection, name: str, search: str) -> Non
     assert not [step for step in steps if "TEMP B-TREE" in step]
 
 
+def test_labels_of_several_blobs_go_by_a_key(db: sqlite3.Connection) -> None:
+    statement = f"EXPLAIN QUERY PLAN {statements.labels_of(1000)}"
+    steps = [row[3] for row in db.execute(statement, [""] * 1001)]
+    assert steps == ["SEARCH labels USING PRIMARY KEY (namespace=? AND digest=?)"]
+
+
 def test_no_fixed_statement_needs_sqlalchemy(path: str, tmp_path: Path) -> None:
     """It takes 0.4 s to import: looking up, storing, walking and deleting do without."""
     script = """
