@@ -146,7 +146,6 @@ __all__ = [
     "WriterClosedError",
     "__version__",
     "connect",
-    "filters",
     "migrate",
     "open",
     "reindex",
