@@ -41,6 +41,9 @@ class Record:
     only_if: frozenset[int | None] | None = None
     present: Callable[[], bool] = lambda: True
 
+    def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:
+        """There is no file."""
+
 
 class Recorder(sqlite3.Connection):
     """A real connection that notes what it is told, and fails once at a statement."""
