@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from contentdb.content import Usage
+    from contentdb.repair import Repaired
     from contentdb.verify import Finding
 
 __all__ = ["reindex", "repair", "verify"]
@@ -84,13 +85,15 @@ def repair(context: click.Context, quick: bool, dry_run: bool, as_json: bool, qu
     """Verify, and mend what is found: adopt, quarantine, mark missing, make read-only."""
     import contentdb
 
+    def tell(done: Repaired) -> None:
+        if as_json:
+            json_line(_record(done.finding) | {"action": done.action, "done": not dry_run})
+        elif not quiet:
+            line(f"{_text(done.finding)}: {'would be ' if dry_run else ''}{done.action}")
+
     store = open_store(context)
     with _bar(store.usage(), quiet=quiet):
-        for done in contentdb.repair(store, store.verify(quick=quick), dry_run=dry_run):
-            if as_json:
-                json_line(_record(done.finding) | {"action": done.action, "done": not dry_run})
-            elif not quiet:
-                line(f"{_text(done.finding)}: {'would be ' if dry_run else ''}{done.action}")
+        contentdb.repair(store, store.verify(quick=quick), dry_run=dry_run, progress=tell)
 
 
 @click.command(short_help="Rebuild the index from the files.")

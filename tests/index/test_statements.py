@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-ALL = {name: text for name, text in vars(statements).items() if name.isupper()}
+ALL = {name: text for name, text in vars(statements).items() if name.isupper() and name[0] != "_"}
 
 # They read the ingests, which are few: those in flight. They are asked when sweeping.
 READ_INGESTS = {"INGEST_NAMES"}
