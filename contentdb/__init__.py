@@ -20,7 +20,7 @@ import types as _types
 
 TYPE_CHECKING = False  # to import `typing` takes ten times as long as all of this
 if TYPE_CHECKING:
-    from contentdb import filters
+    from contentdb import filters as filters
     from contentdb.content import (
         Answers,
         Info,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -87,8 +86,8 @@ class Managing(Opened):
         keys = None if fields is None else keys_of_fields(fields)
         with self._gate:
             self._row(wanted)
-            stamp = partial(self._parts.shards.stamp, wanted)  # see `contentdb.known`
-            if not self._parts.index.update_labels(wanted, kept, keys, time.time_ns(), stamp):
+            of_file = self._parts.shards.time(wanted)  # see `contentdb.known`
+            if not self._parts.index.update_labels(wanted, kept, keys, time.time_ns(), of_file):
                 self._row(wanted)
                 raise NotFoundError(digest=wanted)
             return self._parts.index.info(wanted, self._row(wanted))
@@ -132,8 +131,7 @@ class Managing(Opened):
         wanted = Digest(digest)
         with self._gate:
             make_room(str(self.root))
-            stamp = partial(self._parts.shards.stamp, wanted, time.time_ns())
-            if not self._parts.index.entomb(wanted, stamp):
+            if not self._parts.index.entomb(wanted, self._parts.shards.time(wanted)):
                 raise NotFoundError(digest=wanted)
             finish_delete(self._parts, wanted)
 
