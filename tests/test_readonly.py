@@ -14,7 +14,7 @@ import pytest
 import contentdb
 from contentdb import Digest, files, forks
 from contentdb.filesystem import is_read_only
-from contentdb.index import opening, walks
+from contentdb.index import live, opening, walks
 from contentdb.opening import may_only_read
 from tests.cli.shell import call, run
 from tests.fixtures import Child
@@ -338,13 +338,13 @@ def test_a_store_open_for_writing_keeps_its_locks_where_the_process_reads_it_too
 def test_this_process_opens_no_index_that_it_has_locked_without_locks(root: Path) -> None:
     """The index is alone in the process only while no other connection to it is open."""
     path = str(root / "index.sqlite")
-    with opening.alone(path) as alone:
+    with live.alone(path) as alone:
         assert alone
     connection = opening.connect(path)
-    with opening.alone(path) as alone:
+    with live.alone(path) as alone:
         assert not alone
     connection.close()
-    with opening.alone(path) as alone:
+    with live.alone(path) as alone:
         assert alone
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -12,7 +12,7 @@ from contentdb.cli.session import json_option, open_store, quiet_option
 from contentdb.cli.show import age, info_record, json_line, labels_text, line, size, table
 
 if TYPE_CHECKING:
-    from contentdb.content import Info
+    from contentdb.content import Info, SortOrder
 
 __all__ = ["du", "ls"]
 
@@ -42,7 +42,7 @@ def ls(
     quiet: bool,
 ) -> None:
     """List the blobs: digest, size, age and labels; -q digests alone."""
-    found = open_store(context).walk(*filters, sort=sort, limit=limit)
+    found = open_store(context).walk(*filters, sort=cast("SortOrder", sort), limit=limit)
     if as_json:
         for info in found:
             json_line(info_record(info))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -86,10 +87,11 @@ def complete_ref(context: click.Context, parameter: click.Parameter, incomplete:
     del parameter
     try:
         with store_of(context) as store:
-            refs = [status.ref for status in store.statuses()]
+            refs = (status.ref for status in store.statuses())
+            shown = (ref for ref in refs if ref.startswith(incomplete) and ref.isprintable())
+            return list(islice(shown, _MOST_SHOWN))
     except (ContentDBError, click.ClickException):
         return []
-    return [ref for ref in refs if ref.startswith(incomplete) and ref.isprintable()][:_MOST_SHOWN]
 
 
 digest_argument = click.argument("digest", shell_complete=_complete_digest)

@@ -30,13 +30,12 @@ from contentdb import files
 from contentdb.errors import IndexBusyError, IndexFailedError, StorageError, StoreReadOnlyError
 from contentdb.filesystem import is_read_only
 from contentdb.index.connection import Database
-from contentdb.index.live import alone
+from contentdb.index.live import alone, end
 from contentdb.index.opening import (
     BUSY_S,
     connect,
     connect_immutable,
     connect_read_only,
-    end,
     refusal,
 )
 from contentdb.index.readers import Readers
