@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from contentdb import files, locks
+from contentdb.claiming import claim
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
 from contentdb.errors import (
     DigestMismatchError,
@@ -118,7 +119,9 @@ def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
     None as well where it is deleted meanwhile: then it is stored again, and labelled so.
     """
     info = stored(parts, digest)
-    if info is None or labels.stored.items() <= info.labels.items():
+    if info is None:
+        return claim(parts, digest, labels) if parts.shares else None
+    if labels.stored.items() <= info.labels.items():
         return info
     stamp = partial(parts.shards.stamp, digest)
     if not parts.index.merge_labels(digest, labels.stored, time.time_ns(), stamp):

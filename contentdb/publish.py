@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from contentdb.parts import Parts
     from contentdb.shards import Shards
 
-__all__ = ["Candidate", "give_name", "link_or_replace", "looked_up", "publish", "settled", "stored"]
+__all__ = [
+    "Candidate",
+    "give_name",
+    "link_or_replace",
+    "looked_up",
+    "publish",
+    "put_on_disk",
+    "settled",
+    "stored",
+]
 
 _ATTEMPTS: Final = 100
 """Deletes of one digest that a commit of it outlasts."""
@@ -92,9 +101,16 @@ def _secure(parts: Parts, digest: Digest, info: Info) -> None:
     """Put a blob on disk that may have come without a sync: its bytes, its name, its row."""
     if parts.known.is_secured(info):
         return
+    if put_on_disk(parts, digest):
+        parts.index.harden(digest)
+        parts.known.secured(info)
+
+
+def put_on_disk(parts: Parts, digest: Digest) -> bool:
+    """Sync a blob's bytes, and its name; False if it was deleted in this moment."""
     fd = parts.shards.open(digest)
-    if fd is None:  # deleted in this moment
-        return
+    if fd is None:
+        return False
     try:
         files.sync(fd, digest)
     finally:
@@ -104,8 +120,7 @@ def _secure(parts: Parts, digest: Digest, info: Info) -> None:
         files.sync_directory(shard)
     finally:
         shard.close()
-    parts.index.harden(digest)
-    parts.known.secured(info)
+    return True
 
 
 def looked_up(parts: Parts, digest: Digest) -> Info | None:

@@ -110,6 +110,11 @@ class SqliteIndex:
         rows = self._database.all(statements.TOMBSTONES, {"namespace": self._namespace})
         return [Digest(digest) for (digest,) in rows]
 
+    def elsewhere(self, digest: Digest) -> Blob | None:
+        """The live row that another namespace updated last."""
+        row = self._database.one(statements.FIND_ELSEWHERE, self._key(digest))
+        return None if row is None else Blob._make(row)
+
     def claims(self, digest: Digest) -> bool:
         """Whether any namespace has a row of the blob, or an ingest that expects it."""
         with self._database.snapshot() as connection:

@@ -62,17 +62,26 @@ DELETE FROM blobs WHERE namespace = :namespace AND digest = :digest
 """
 
 # Namespaces are found by skipping from one to the next along the primary key.
-OTHER_NAMESPACE_HAS: Final = """
+_namespaces: Final = """
 WITH RECURSIVE known (namespace) AS (
     SELECT min(namespace) FROM blobs
     UNION ALL
     SELECT (SELECT min(b.namespace) FROM blobs AS b WHERE b.namespace > known.namespace)
     FROM known WHERE known.namespace IS NOT NULL
 )
+"""
+OTHER_NAMESPACE_HAS: Final = f"""{_namespaces}
 SELECT 1 FROM known JOIN blobs ON blobs.namespace = known.namespace AND blobs.digest = :digest
 WHERE known.namespace <> :namespace AND blobs.state <> 1
 LIMIT 1
-"""
+"""  # noqa: S608 - our own text
+
+FIND_ELSEWHERE: Final = f"""{_namespaces}
+SELECT size, checksum, created_at, updated_at, state
+FROM known JOIN blobs ON blobs.namespace = known.namespace AND blobs.digest = :digest
+WHERE known.namespace <> :namespace AND blobs.state = 0
+ORDER BY updated_at DESC LIMIT 1
+"""  # noqa: S608 - our own text
 
 TOMBSTONES: Final = """
 SELECT digest FROM blobs WHERE namespace = :namespace AND state = 1 ORDER BY digest
