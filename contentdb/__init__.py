@@ -20,6 +20,7 @@ import types as _types
 
 TYPE_CHECKING = False  # to import `typing` takes ten times as long as all of this
 if TYPE_CHECKING:
+    from contentdb import filters as filters
     from contentdb.content import (
         Answers,
         Info,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         Manager,
         Provider,
         Reader,
+        SortOrder,
         Status,
         Usage,
         Writer,
@@ -127,6 +129,7 @@ __all__ = [
     "RemoteStore",
     "Repaired",
     "SizeMismatchError",
+    "SortOrder",
     "Status",
     "StorageError",
     "Store",
@@ -165,6 +168,7 @@ _MODULES = {
     "Reindexed": "reindex",
     "RemoteStore": "remote",
     "Repaired": "repair",
+    "SortOrder": "content",
     "Status": "content",
     "Store": "store",
     "Swept": "sweep",

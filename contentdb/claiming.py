@@ -10,8 +10,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from contentdb.damage import sync_blob
 from contentdb.index import Outcome
-from contentdb.publish import Candidate, put_on_disk, settled
+from contentdb.publish import Candidate, settled
 
 if TYPE_CHECKING:
     from contentdb.content import Info
@@ -26,8 +27,7 @@ __all__ = ["claim", "claim_as", "elsewhere"]
 def elsewhere(parts: Parts, digest: Digest) -> Blob | None:
     """The row that another namespace has of a blob, if its file is as that row says.
 
-    Where the file was modified at another time it is read, against the row's checksum: the row
-    of a third namespace may have been updated since, or the file is damaged.
+    A file of which no row has the time is read, against the row's checksum.
     """
     if not parts.shares:
         return None
@@ -35,11 +35,10 @@ def elsewhere(parts: Parts, digest: Digest) -> Blob | None:
     row = None if found is None else parts.index.elsewhere(digest)
     if found is None or row is None or row.size != found.st_size:
         return None
-    if found.st_mtime_ns != row.updated_ns and not parts.shards.holds(
+    whole = parts.index.vouches(digest, found.st_mtime_ns) or parts.shards.holds(
         digest, row.size, row.checksum
-    ):
-        return None
-    return row
+    )
+    return row if whole else None
 
 
 def claim(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
@@ -60,6 +59,6 @@ def claim_as(parts: Parts, made: Candidate) -> Outcome:
     whether any other namespace has one, and only if the file is still there.
     """
     if parts.durable and parts.sharing.unsynced:
-        put_on_disk(parts, made.digest)
+        sync_blob(parts, made.digest)
     (outcome,) = parts.index.record([made])
     return outcome

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, Self, TypeVar, overload
 
 from contentdb.digest import Digest
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
     from types import TracebackType
-    from typing import BinaryIO, Literal
+    from typing import BinaryIO
 
     from typing_extensions import Buffer
 
@@ -38,12 +38,18 @@ __all__ = [
     "Manager",
     "Provider",
     "Reader",
+    "SortOrder",
     "Status",
     "Usage",
     "Writer",
 ]
 
 T_co = TypeVar("T_co", covariant=True)
+
+SortOrder = Literal[
+    "digest", "-digest", "size", "-size", "created_at", "-created_at", "updated_at", "-updated_at"
+]
+"""Of a walk; ``-`` is for descending."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -379,14 +385,15 @@ class Manager(Protocol):
     def walk(
         self,
         *filters: str,
-        sort: str = "digest",
+        labels: Mapping[str, str] | None = None,
+        sort: SortOrder = "digest",
         after: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Info]:
         """Stream those that any of the filters selects, as of the start of the walk.
 
-        ``sort`` is ``digest``, ``size``, ``created_at`` or ``updated_at``, with ``-`` before it
-        for descending; ``after`` pages: it starts behind that digest, in digest order.
+        Of these, ``labels`` selects those that have all of them. ``after`` pages: it starts
+        behind that digest, in digest order.
         """
         ...
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from contentdb import files, forks
+from contentdb.damage import quarantine, why_damaged
 from contentdb.digest import Digest
 from contentdb.errors import (
     IndexDamagedError,
@@ -32,9 +33,9 @@ from contentdb.layout import (
 from contentdb.making import check_no_other, make_directories, make_index, open_root
 from contentdb.opening import open_parts, open_tree
 from contentdb.parts import Options
-from contentdb.repair import adopt, quarantine
+from contentdb.repair import adopt
 from contentdb.shards import Shards
-from contentdb.verify import rows_of_shard, shards_with_rows, why_damaged
+from contentdb.verify import rows_of_shard, shards_with_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,8 +154,7 @@ def _take(parts: Parts, digest: Digest, *, dry_run: bool) -> str:
         return "adopted" if why_damaged(parts.shards, digest) is None else "quarantined"
     if adopt(parts, digest):
         return "adopted"
-    quarantine(parts, digest)
-    return "quarantined"
+    return "quarantined" if quarantine(parts, digest) else "kept"  # it has its row by now
 
 
 def _drop(parts: Parts, digests: list[Digest], *, dry_run: bool) -> int:

@@ -65,7 +65,7 @@ def merge_labels(
     key: dict[str, Any],
     labels: Mapping[str, str],
     now_ns: int,
-    stamp: Callable[[int], object],
+    stamp: Callable[[Blob, int], object],
 ) -> None:
     """Set labels on a live blob, in place of those of the same name, unless it has them all."""
     if may_lack(connection, key, labels):
@@ -85,12 +85,14 @@ def may_lack(connection: Connection, key: dict[str, Any], labels: Mapping[str, s
 
 
 def touch(
-    connection: Connection, key: dict[str, Any], now_ns: int, stamp: Callable[[int], object]
+    connection: Connection, key: dict[str, Any], now_ns: int, stamp: Callable[[Blob, int], object]
 ) -> int:
-    """Move a live blob's time of update, that of its file first; gives the time."""
+    """Move a blob's time of update, after ``stamp`` has moved that of its file; gives the time."""
     blob = find_blob(connection, key)
-    moved_ns = now_ns if blob is None else max(now_ns, blob.updated_ns + 1)
-    stamp(moved_ns)
+    if blob is None:
+        return now_ns
+    moved_ns = max(now_ns, blob.updated_ns + 1)
+    stamp(blob, moved_ns)
     connection.execute(statements.TOUCH_BLOB, key | {"now": moved_ns})
     return moved_ns
 

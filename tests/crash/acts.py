@@ -11,6 +11,8 @@ import inspect
 import io
 import os
 import sqlite3
+import threading
+from collections import deque
 from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -29,6 +31,7 @@ LARGE: Final = bound_for("00", b"a large piece that is hashed beside the writing
 """Two pieces of it are hashed in a thread of their own."""
 LARGE_DIGEST: Final = "sha256:" + sha256(LARGE).hexdigest()
 _HALF: Final = 300_000
+_PATIENCE_S: Final = 3.0
 
 
 def data_of(number: int) -> bytes:
@@ -57,6 +60,8 @@ class Scene:
         self.store = store
         self.writer: Any = None
         self.reader: Any = None
+        self.threads: list[threading.Thread] = []
+        """Those of the scene itself."""
         self.done = 0
         """How many steps of the act have returned."""
         self.faults: list[str] = []
@@ -96,6 +101,8 @@ class Act(NamedTuple):
     """Contents that `prepare` has damaged."""
     makes: bool = True
     """Whether `prepare` begins with a store of three blobs."""
+    urgent: bool = False
+    """Whether `then` comes before anything else is written."""
     remote: bool = False
     """Whether another process serves the store, and this one is its client."""
 
@@ -376,6 +383,56 @@ def _update(scene: Scene) -> None:
     scene.did()
 
 
+class _Queue(deque[Any]):
+    """A queue of writers whose one thread falls asleep between queueing and taking its turn."""
+
+    def __init__(self, sleeper: str) -> None:
+        super().__init__()
+        self.sleeper = sleeper
+        self.queued = threading.Event()
+        self.awake = threading.Event()
+
+    def append(self, job: Any) -> None:  # noqa: ANN401 - the index's own
+        super().append(job)
+        if threading.current_thread().name == self.sleeper:
+            self.queued.set()
+            self.awake.wait()
+
+
+def _other_queued(scene: Scene) -> None:
+    """Another thread's job waits for the turn, and is for the act's thread to run."""
+    _used(scene)
+    queue = _Queue("other")
+    scene.store._parts.index._database._queue = queue
+    fault = "the other thread has no answer"
+    scene.faults.append(fault)
+
+    def update() -> None:
+        try:
+            scene.store.update(digest_of(901), {"by": "another"})
+        except contentdb.ContentDBError as error:
+            scene.faults[0] = f"the other thread is refused: {error}"
+        else:
+            scene.faults.remove(fault)
+
+    thread = threading.Thread(target=update, name="other", daemon=True)
+    scene.threads.append(thread)
+    thread.start()
+    queue.queued.wait()
+
+
+def _let_other_go_on(scene: Scene) -> None:
+    scene.store._parts.index._database._queue.awake.set()
+    scene.threads[0].join(_PATIENCE_S)
+    if scene.store.info(digest_of(901)).labels != {"by": "another"} and not scene.faults:
+        scene.faults.append("the other thread's change is acknowledged and not there")
+
+
+def _update_both(scene: Scene) -> None:
+    scene.store.update(digest_of(900), {"by": "this"})
+    scene.did()
+
+
 def _walk(scene: Scene, *filters: str, sort: str = "digest") -> None:
     if not list(scene.store.walk(*filters, sort=sort)):
         scene.faults.append("nothing is listed")
@@ -600,6 +657,7 @@ _EVERY: Final = (
         else []
     ),
     Act("update", _update, touched=(900,)),
+    Act("update-both", _update_both, ready=_other_queued, then=_let_other_go_on, urgent=True),
     Act("walk", _walk),
     Act("walk-filter", lambda scene: _walk(scene, "labels.number==900,size>1", "digest~=sha")),
     Act("walk-sorted", partial(_walk, sort="-size")),

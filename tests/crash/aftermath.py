@@ -109,11 +109,14 @@ class Aftermath:
         if self.act.remote and self.scene.store is not None:
             return  # a channel has threads until it is closed
         deadline = time.monotonic() + _SETTLE_S
-        while (left := set(threading.enumerate()) - threads) and time.monotonic() < deadline:
+        while (left := self._threads() - threads) and time.monotonic() < deadline:
             time.sleep(0.002)
         for thread in left:
             if self.scene.writer is None or self.scene.writer.closed:
                 self.found("thread left", thread.name)
+
+    def _threads(self) -> set[threading.Thread]:
+        return set(threading.enumerate()) - set(self.scene.threads)
 
     def look(self) -> Seen:
         """What another process sees; a server may first have to end what its client left."""

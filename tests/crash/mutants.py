@@ -138,7 +138,7 @@ _ALL: Final = (
                 "        (outcome,) = parts.index.record([candidate])\n"
                 "        give_name(parts, candidate, link)\n",
             ),
-            Patch(_RECORDING, "if not entry.present() or", "if"),
+            Patch(_RECORDING, "if not entry.present() or not _is", "if not _is"),
         ),
         ("kills", "states", "cuts"),
         *_COMMITS,
@@ -272,7 +272,7 @@ _ALL: Final = (
     ),
     _mutant(
         "row-without-a-look",
-        Patch(_RECORDING, "if not entry.present() or", "if"),
+        Patch(_RECORDING, "if not entry.present() or not _is", "if not _is"),
         ("probes",),
         "a_group_meets_a_delete",
     ),

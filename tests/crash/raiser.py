@@ -199,6 +199,7 @@ class Server:
             answer["known"] = (answer.pop("states", []), answer.pop("open", {}))
         try:
             there = (*act.touched, 900) if act.makes else act.touched
+            there = () if status else there  # its judge did not come to storing them
             found = self._beside().ask("finish", touched=there, spoilt=act.spoilt)
             answer["found"] += [what for what in found if not (status and "orphan" in what)]
         except NeighbourError as error:
@@ -375,9 +376,13 @@ class _Child:
                 return
             seen = judge.look()
         judge.sources()
+        if act.urgent:
+            judge.go_on()
+            seen = judge.look()
         judge.view(seen)
         judge.nothing_later(seen)
-        judge.go_on()
+        if not act.urgent:
+            judge.go_on()
         if act.refs:
             judge.others()
             judge.fork()

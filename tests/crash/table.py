@@ -17,7 +17,7 @@ from tests.crash.images import images
 from tests.crash.kills import kills
 from tests.crash.mutation import mutation
 from tests.crash.probing import probing
-from tests.crash.raises import raises
+from tests.crash.raises import SHARE, raises
 from tests.crash.states import states
 from tests.crash.suite import Plan, Suite
 
@@ -65,8 +65,9 @@ _OWN: Final = (
     Suite(
         "raises",
         raises,
-        "An exception is raised at every point where CPython runs a signal handler",
-        share=Plan(limit=400, seconds=20),
+        "An exception is raised at every point where CPython runs a signal handler, or the "
+        "handler calls the store",
+        share=Plan(limit=400, seconds=20, scenarios=SHARE),
         whole=Plan(),
     ),
     Suite(

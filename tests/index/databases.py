@@ -41,12 +41,17 @@ class Record:
     token: str | None = None
     only_if: frozenset[int | None] | None = None
     present: Callable[[], bool] = lambda: True
-    stamp: Callable[[int], object] = lambda _moment_ns: None
+    stamped: Callable[[int], object] = lambda _moment_ns: None
+    """Told the time that its file gets."""
 
     @property
     def labelling(self) -> Labelling:
         """The labels, whether it is new or not."""
         return Labelling(self.labels, self.labels)
+
+    def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:  # noqa: ARG002 - of the role
+        """There is no file."""
+        self.stamped(moment_ns)
 
 
 class Recorder(sqlite3.Connection):

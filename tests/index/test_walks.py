@@ -169,7 +169,7 @@ def test_labels_are_asked_for_once_a_page(
 
     monkeypatch.setattr(readers, "connect", traced)
     index.before_fork()  # which closes the connections there are
-    index.after_fork()
+    forks.free()
     assert len(walk(index, *filters, sort=sort)) == count
     of_labels = [text for text in asked if text.lstrip().startswith("SELECT digest, key, value")]
     assert len(of_labels) == -(-count // 1000)

@@ -286,7 +286,7 @@ class StoreMachine(RuleBasedStateMachine):
         sort=st.sampled_from(["size", "-size", "created_at", "-updated_at"]),
         limit=st.integers(0, 4),
     )
-    def walk_in_order(self, sort: str, limit: int) -> None:
+    def walk_in_order(self, sort: contentdb.SortOrder, limit: int) -> None:
         found = list(self.store.walk(sort=sort, limit=limit))
         assert len(found) == min(limit, len(self.blobs))
         if sort.endswith("size"):

@@ -65,7 +65,7 @@ class _Entry:
         """There are no files here."""
         return True
 
-    def stamp(self, moment_ns: int) -> None:
+    def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:
         """As above."""
 
 
