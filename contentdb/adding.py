@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from contentdb import files, locks
+from contentdb.claiming import claim
 from contentdb.damage import quarantine, why_damaged
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
 from contentdb.errors import (
@@ -121,7 +122,9 @@ def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
     None as well where it is deleted meanwhile: then it is stored again, and labelled so.
     """
     info = stored(parts, digest)
-    if info is None or labels.stored.items() <= info.labels.items():
+    if info is None:
+        return claim(parts, digest, labels) if parts.shares else None
+    if labels.stored.items() <= info.labels.items():
         return info
     of_file = parts.shards.time(digest)
     if not parts.index.merge_labels(digest, labels.stored, time.time_ns(), of_file):

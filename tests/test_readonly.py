@@ -352,7 +352,7 @@ def test_this_process_opens_no_index_that_it_has_locked_without_locks(root: Path
 
 READING = {
     "close", "durability", "exists", "export", "info", "mode", "namespace", "open", "parts",
-    "path", "read", "resolve", "root", "status", "statuses", "usage", "verify", "walk",
+    "path", "read", "resolve", "root", "sharing", "status", "statuses", "usage", "verify", "walk",
 }  # fmt: skip
 CHANGING: dict[str, Callable[[Any], object]] = {
     "abort": lambda store: store.abort("under way"),

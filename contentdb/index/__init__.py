@@ -210,6 +210,10 @@ class Index(Protocol):
         """Durable: forget rows whose files are gone; how many. It is asked under the lock."""
         ...
 
+    def elsewhere(self, digest: Digest) -> Blob | None:
+        """The row of a live blob that another namespace has, if any does."""
+        ...
+
     def claims(self, digest: Digest) -> bool:
         """Whether any namespace has a row of the blob, or an ingest that expects it."""
         ...

@@ -123,6 +123,11 @@ class SqliteIndex:
             yield from rows
             values["after"] = rows[-1][0]
 
+    def elsewhere(self, digest: Digest) -> Blob | None:
+        """The live row of another namespace."""
+        row = self._database.one(statements.FIND_ELSEWHERE, self._key(digest))
+        return None if row is None else Blob._make(row)
+
     def claims(self, digest: Digest) -> bool:
         """Whether any namespace has a row of the blob, or an ingest that expects it."""
         with self._database.snapshot() as connection:

@@ -86,6 +86,14 @@ WHERE known.namespace <> :namespace AND blobs.state <> 1
 LIMIT 1
 """  # noqa: S608 - our own text
 
+FIND_ELSEWHERE: Final = f"""
+{_EVERY_NAMESPACE}
+SELECT size, checksum, created_at, updated_at, state
+FROM known JOIN blobs ON blobs.namespace = known.namespace AND blobs.digest = :digest
+WHERE known.namespace <> :namespace AND blobs.state = 0
+LIMIT 1
+"""  # noqa: S608 - our own text
+
 OTHER_NAMESPACE_LIVE: Final = f"""
 {_EVERY_NAMESPACE}
 SELECT updated_at FROM known

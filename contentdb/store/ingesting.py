@@ -13,6 +13,7 @@ from contentdb.add_many import AddIterator, each_asked
 from contentdb.batch import Batch
 from contentdb.beginning import begin, check_total
 from contentdb.bulk import add_many
+from contentdb.claiming import claim
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
@@ -21,12 +22,13 @@ from contentdb.errors import (
     RefLockedError,
     SizeMismatchError,
 )
-from contentdb.labels import check_labels, labelling
+from contentdb.labels import Labelling, check_labels, labelling
 from contentdb.layout import check_ref
 from contentdb.pipeline import pump
 from contentdb.publish import stored
 from contentdb.sources import bytes_of, reading, skip_to
 from contentdb.store.active import Active
+from contentdb.unsent import UnsentWriter
 from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
@@ -92,7 +94,8 @@ class Ingesting(Active):
                         wait=slice_s,
                         redeclare=redeclare,
                     )
-                    made = LocalWriter(self._parts, self._gate, row, fd, size, lambda: self._batch)
+                    kind = UnsentWriter if self._parts.shares else LocalWriter
+                    made = kind(self._parts, self._gate, row, fd, size, lambda: self._batch)
                     self._writers.add(made)
                     return made
             except RefLockedError:
@@ -133,6 +136,8 @@ class Ingesting(Active):
         check_total(total)
         kept = check_labels(labels or {})
         fill = reading(source)
+        if expected is not None and (info := self._claimed(ref, Digest(expected), kept)):
+            return info
         try:
             writer = self.writer(ref, total=total, expected=expected, wait=wait)
         except AlreadyExistsError as error:
@@ -143,6 +148,16 @@ class Ingesting(Active):
                 return writer.commit(labels=kept)
             except AlreadyExistsError as error:
                 return self._stored_meanwhile(ref, error)
+
+    def _claimed(self, ref: str, digest: Digest, labels: Mapping[str, str]) -> Info | None:
+        """Make what another namespace holds this one's, and drop what this ref had of it."""
+        with self._gate:
+            if not self._parts.shares or stored(self._parts, digest) is not None:
+                return None
+            info = claim(self._parts, digest, Labelling(labels, labels))
+        if info is not None:
+            self._stored_meanwhile(ref, AlreadyExistsError(digest))
+        return info
 
     def _stored_meanwhile(self, ref: str, error: AlreadyExistsError) -> Info:
         """The content came in by another way: what this ref had of it is of no use."""
