@@ -35,7 +35,7 @@ class Known:
     def __init__(self) -> None:
         self._infos: dict[str, Info] = {}
         self._secured: dict[str, int] = {}
-        """Times of creation by digest, of what this process put on disk."""
+        """Times of update by digest, of what this process put on disk."""
 
     def get(self, digest: str, found: os.stat_result) -> Info | None:
         """Recall an Info if the file, as it is now, vouches for it."""
@@ -55,13 +55,13 @@ class Known:
         self._infos[info[0]] = info
 
     def secured(self, info: Info) -> None:
-        """Remember that a blob is on disk, whoever stored it."""
+        """Remember that a blob and its labels are on disk, whoever stored them."""
         _bounded(self._secured)
-        self._secured[info.digest] = info.created_ns
+        self._secured[info.digest] = info.updated_ns
 
     def is_secured(self, info: Info) -> bool:
-        """Whether this very blob, not one deleted since, was put on disk."""
-        return self._secured.get(info.digest) == info.created_ns
+        """Whether this very blob, not deleted or labelled since, was put on disk."""
+        return self._secured.get(info.digest) == info.updated_ns
 
 
 def _weigh(labels: Mapping[str, str]) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
+from contentdb.errors import StoreReadOnlyError
 from contentdb.known import Known
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ __all__ = ["HasParts", "Parts"]
 class Parts:
     """The index, the open directories, and how durable an acknowledgement is."""
 
-    __slots__ = ("durable", "index", "ingest", "known", "namespace", "quarantine", "root", "shards",
-                 "sharing", "trash")  # fmt: skip
+    __slots__ = ("durable", "index", "ingest", "known", "namespace", "quarantine", "read_only",
+                 "root", "shards", "sharing", "trash")  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - it is the list of what there is
         self,
@@ -30,6 +31,7 @@ class Parts:
         *,
         namespace: str,
         durable: bool,
+        read_only: bool,
         index: Index,
         sharing: Sharing,
         shards: Shards,
@@ -40,6 +42,7 @@ class Parts:
         self.root = root
         self.namespace = namespace
         self.durable = durable
+        self.read_only = read_only
         self.index = index
         self.sharing = sharing
         self.known = Known()
@@ -47,6 +50,10 @@ class Parts:
         self.ingest = ingest
         self.trash = trash
         self.quarantine = quarantine
+
+    def refuse_writing(self) -> NoReturn:
+        """Say why a store that was opened for reading is not changed."""
+        raise StoreReadOnlyError(str(self.root), "it was opened for reading, with mode='r'")
 
     def close(self) -> None:
         """Free all that is open."""

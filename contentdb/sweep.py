@@ -98,7 +98,11 @@ def _leftovers(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept
     dead = sorted(dead_temporaries(parts), reverse=True)  # a group's lock goes last
     for name in chain(dead, _strange(parts)):
         found = files.stat_name(parts.ingest, name)
-        if found is None or found.st_mtime_ns > before_ns or not files.is_private_file(found):
+        if (
+            found is None
+            or found.st_mtime_ns > before_ns
+            or not files.is_private_file(found, parts.ingest)
+        ):
             continue
         remove = remove_temporary if name.startswith(TEMPORARY) else _remove_unheld
         if dry_run or remove(parts, name):
@@ -151,7 +155,11 @@ def _to_trash(parts: Parts, digest: Digest) -> bool:
 def _trash(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
     for entry in files.entries(parts.trash):
         found = files.stat_name(parts.trash, entry.name)
-        if found is None or found.st_ctime_ns > before_ns or not files.is_private_file(found):
+        if (
+            found is None
+            or found.st_ctime_ns > before_ns
+            or not files.is_private_file(found, parts.trash)
+        ):
             continue
         if dry_run or files.unlink(parts.trash, entry.name):
             yield Swept("trash", entry.name, parts.trash.child(entry.name), found.st_size)

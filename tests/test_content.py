@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contentdb.content import Info, Status, Usage
+from contentdb.content import Info, NewInfo, Status, Usage
 from contentdb.digest import Digest
 
 DIGEST = Digest.of(b"content")
@@ -23,6 +23,18 @@ def test_info_is_a_value() -> None:
     for other in (pickle.loads(pickle.dumps(info)), copy.copy(info), copy.deepcopy(info)):  # noqa: S301
         assert other == info
         assert type(other) is Info
+
+
+def test_an_info_says_whether_its_call_stored_something_new() -> None:
+    """3.10, 3.12: it is told, survives pickle and copy, and takes no part in comparing."""
+    info = Info(DIGEST, 7, NS, NS + 1, {"k": "v"})
+    new = NewInfo.of(info)
+    assert (info.new, new.new) == (False, True)
+    assert new == info
+    assert hash(NewInfo(DIGEST, 7, NS, NS)) == hash(Info(DIGEST, 7, NS, NS))
+    assert repr(new) == f"{repr(info)[:-1]}, new=True)"
+    for other in (pickle.loads(pickle.dumps(new)), copy.copy(new), copy.deepcopy(new)):  # noqa: S301
+        assert (other, other.new) == (info, True)
 
 
 def test_no_labels_are_no_labels() -> None:

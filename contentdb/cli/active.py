@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from contentdb.cli.options import LIMIT, Seconds, refs_argument
+from contentdb.cli.options import LIMIT, Seconds, filters_option, refs_argument
 from contentdb.cli.session import dry_run_option, each, json_option, open_store, quiet_option
 from contentdb.cli.show import (
     age,
@@ -47,7 +47,7 @@ _SORTS = {"ref": "ref", "offset": "offset", "started_at": "started_ns", "updated
 @click.option(
     "--interval", type=Seconds(0.05), default=0.5, show_default=True, help="Between two looks."
 )
-@click.option("--filter", "filters", metavar="FILTER", multiple=True, help="Any of these.")
+@filters_option
 @click.option(
     "--sort",
     type=click.Choice([sign + name for name in _SORTS for sign in ("", "-")]),

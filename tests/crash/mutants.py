@@ -138,7 +138,7 @@ _ALL: Final = (
                 "        (outcome,) = parts.index.record([candidate])\n"
                 "        give_name(parts, candidate, link)\n",
             ),
-            Patch(_RECORDING, "if not entry.present() or", "if"),
+            Patch(_RECORDING, "if not entry.present() or not _is", "if not _is"),
         ),
         ("kills", "states", "cuts"),
         *_COMMITS,
@@ -252,7 +252,7 @@ _ALL: Final = (
     _mutant(
         "no-lock",
         (
-            Patch(_FILES, "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass"),
+            Patch(_FILES, "fcntl.flock(fd, kind | fcntl.LOCK_NB)", "pass"),
             Patch(_FILES, "            fcntl.flock(fd, fcntl.LOCK_EX)\n", ""),
         ),
         ("probes",),
@@ -272,7 +272,7 @@ _ALL: Final = (
     ),
     _mutant(
         "row-without-a-look",
-        Patch(_RECORDING, "if not entry.present() or", "if"),
+        Patch(_RECORDING, "if not entry.present() or not _is", "if not _is"),
         ("probes",),
         "a_group_meets_a_delete",
     ),
@@ -389,6 +389,47 @@ _ALL: Final = (
         Patch(_RECORDING, "connection.execute(statements.END_INGEST, ingest)", "del ingest"),
         ("probes",),
         "a_commit_ends_its_ingest",
+    ),
+    # -- what a handler's exception, or its call, must not leave
+    _mutant(
+        "job-queued-before-the-try",
+        Patch(
+            _DATABASE,
+            "        try:\n"
+            "            _thread.roots = (*outer, self._root)\n"
+            "            self._queue.append(job)\n",
+            "        self._queue.append(job)\n"
+            "        try:\n"
+            "            _thread.roots = (*outer, self._root)\n",
+        ),
+        ("raises",),
+        "update",
+    ),
+    _mutant(
+        "lock-of-the-root-kept",
+        Patch(
+            _DATABASE,
+            "                self._leave()\n                raise\n",
+            "                raise\n",
+        ),
+        ("raises",),
+        "update",
+    ),
+    _mutant(
+        "descriptor-without-an-owner",
+        Patch(
+            _FILES,
+            "return next(map(Descriptor, map(opening, (path,), (flags,), (mode,))))",
+            "return Descriptor(opening(path, flags, mode))",
+        ),
+        ("raises",),
+        "read",
+    ),
+    _mutant(
+        "handler-writes-within-a-write",
+        Patch(_DATABASE, "        if self._root in outer:\n", "        if not self._root:\n"),
+        ("raises",),
+        "update",
     ),
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-ALL = {name: text for name, text in vars(statements).items() if name.isupper()}
+ALL = {name: text for name, text in vars(statements).items() if name.isupper() and name[0] != "_"}
 
 # What goes through all rows of a namespace or of an index, and why it may: never under the write
 # lock. A range that the last row of a page begins, or a limit ends, is no scan.

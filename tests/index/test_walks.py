@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contentdb import forks
 from contentdb.digest import Digest
 from contentdb.errors import InvalidFieldError
 from contentdb.filters import parse
@@ -112,7 +113,7 @@ def test_a_walk_goes_on_across_a_fork(index: SqliteIndex) -> None:
     going = index.walk(None, "digest", None, None)
     first = next(going)
     index.before_fork()
-    index.after_fork()
+    forks.free()
     index.entomb(infos[-1].digest)
     assert [first, *going] == infos
 
@@ -168,7 +169,7 @@ def test_labels_are_asked_for_once_a_page(
 
     monkeypatch.setattr(readers, "connect", traced)
     index.before_fork()  # which closes the connections there are
-    index.after_fork()
+    forks.free()
     assert len(walk(index, *filters, sort=sort)) == count
     of_labels = [text for text in asked if text.lstrip().startswith("SELECT digest, key, value")]
     assert len(of_labels) == -(-count // 1000)
