@@ -20,13 +20,18 @@ import types as _types
 
 TYPE_CHECKING = False  # to import `typing` takes ten times as long as all of this
 if TYPE_CHECKING:
+    from contentdb import content as content
+    from contentdb import errors as errors
+    from contentdb import filters as filters
     from contentdb.content import (
+        Answers,
         Info,
         Ingester,
         IngestManager,
         Manager,
         Provider,
         Reader,
+        SortOrder,
         Status,
         Usage,
         Writer,
@@ -81,11 +86,11 @@ if TYPE_CHECKING:
     from contentdb.store import open_store as open  # noqa: A004 - `contentdb.open`, like `gzip.open`
     from contentdb.sweep import Swept
     from contentdb.verify import Finding
-del TYPE_CHECKING
 
 __all__ = [
     "AlreadyExistsError",
     "AmbiguousDigestError",
+    "Answers",
     "ClosedError",
     "CommitUnknownError",
     "ContentDBError",
@@ -125,6 +130,7 @@ __all__ = [
     "RemoteStore",
     "Repaired",
     "SizeMismatchError",
+    "SortOrder",
     "Status",
     "StorageError",
     "Store",
@@ -151,6 +157,7 @@ __version__ = "0.1.0"
 
 
 _MODULES = {
+    "Answers": "content",
     "Digest": "digest",
     "Finding": "verify",
     "Info": "content",
@@ -162,6 +169,7 @@ _MODULES = {
     "Reindexed": "reindex",
     "RemoteStore": "remote",
     "Repaired": "repair",
+    "SortOrder": "content",
     "Status": "content",
     "Store": "store",
     "Swept": "sweep",
@@ -176,8 +184,8 @@ _MODULES = {
 """Where a name comes from, but for errors, which are in `contentdb.errors`."""
 
 
-def __getattr__(name: str) -> object:
-    """Import what is asked for; a part of the package, too, since `import contentdb` gave it."""
+def _load(name: str) -> object:
+    """Import what is asked for; the modules that documents speak of, too."""
     from importlib import import_module
 
     if name in {"content", "errors", "filters"}:
@@ -188,6 +196,10 @@ def __getattr__(name: str) -> object:
     found: object = getattr(module, "open_store" if name == "open" else name)
     globals()[name] = found
     return found
+
+
+if not TYPE_CHECKING:  # type checkers read the names above, and tell of a misspelt one
+    __getattr__ = _load
 
 
 def __dir__() -> list[str]:
@@ -202,7 +214,7 @@ class _Function:
 
     def __get__(self, package: object, _owner: type) -> object:
         found = vars(package)
-        return found[self._name] if self._name in found else __getattr__(self._name)
+        return found[self._name] if self._name in found else _load(self._name)
 
     def __set__(self, package: object, value: object) -> None:
         if not isinstance(value, _types.ModuleType):
@@ -220,3 +232,4 @@ class _Package(_types.ModuleType):
 
 
 _sys.modules[__name__].__class__ = _Package
+del TYPE_CHECKING

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from contentdb.bulk import write_into
-from contentdb.content import Info
+from contentdb.adding import stored_with
+from contentdb.content import Info, NewInfo
 from contentdb.errors import AlreadyExistsError, ContentDBError
 from contentdb.group import Group
-from contentdb.publish import link_or_replace, stored
+from contentdb.joining import write_into
+from contentdb.publish import link_or_replace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from contentdb.digest import Digest
     from contentdb.files import Directory
+    from contentdb.labels import Labelling
     from contentdb.parts import Parts
     from contentdb.publish import Candidate
 
@@ -76,10 +76,18 @@ class Batch:
         item = self._group.known(digest)
         return None if item is None else item.candidate.info()
 
-    def add(self, source: object, expected: str | None, labels: Mapping[str, str]) -> Info:
+    def stored(self, candidate: Candidate) -> Info | None:
+        """Set the labels of a candidate whose content is stored, or in this batch; None if not."""
+        item = self._group.known(candidate.digest)
+        if item is None:
+            return stored_with(self._parts, candidate.digest, candidate.labelling)
+        item.candidate.label(candidate.labelling)
+        return item.candidate.info()
+
+    def add(self, source: object, expected: str | None, labels: Labelling) -> Info:
         """Take a source in; what is told of it is what it will be when the block ends."""
-        slot = write_into(self._group, self._parts, source, expected, labels)
-        info = slot if isinstance(slot, Info) else slot.candidate.info()  # type: ignore[union-attr]  # a bad source raises
+        told = write_into(self._group, self._parts, source, expected, labels)
+        info = told if isinstance(told, Info) else told.expected_answer()
         self._flush_when_full()
         return info
 
@@ -87,14 +95,13 @@ class Batch:
         """Take the commit of a writer in.
 
         Raises:
-            AlreadyExistsError: The content is stored, or in this batch.
+            AlreadyExistsError: The content is stored, or in this batch; it has its labels set.
         """
-        digest = candidate.digest
-        if self._group.known(digest) or stored(self._parts, digest) is not None:
-            raise AlreadyExistsError(digest)
+        if self.stored(candidate) is not None:
+            raise AlreadyExistsError(candidate.digest)
         self._group.join(_Commit(writer, self._parts, candidate))
         self._flush_when_full()
-        return candidate.info()
+        return NewInfo.of(candidate.info())
 
     def holds(self, ref: str) -> bool:
         """Whether an ingest of that ref waits for the block's end, locked."""

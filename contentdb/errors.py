@@ -50,6 +50,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import Self, TypeVar
 
 __all__ = [
     "AlreadyExistsError",
@@ -104,14 +105,25 @@ def _shown(text: str) -> str:
 class ContentDBError(Exception):
     """Root of every error that contentdb raises on purpose."""
 
+    source_index: int | None = None
+    """Which source of `add_many` it is about, counted from 0; None for any other call's."""
+
+    def at_source(self, index: int, source: str) -> Self:
+        """Make the error that `add_many` raises of this one: of its class, naming the place."""
+        message = f"sources[{index}] ({source}): {self}"
+        facts = self.__dict__ | {"source_index": index}
+        made: Self = _restored(type(self), (message,), facts)
+        return made
+
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as message and facts, so that an error crosses a process pool whole."""
         return (_restored, (type(self), self.args, self.__dict__))
 
 
-def _restored(
-    kind: type[ContentDBError], args: tuple[object, ...], facts: dict[str, object]
-) -> ContentDBError:
+E = TypeVar("E", bound=ContentDBError)
+
+
+def _restored(kind: type[E], args: tuple[object, ...], facts: dict[str, object]) -> E:
     error = kind.__new__(kind)
     error.args = args
     error.__dict__.update(facts)

@@ -14,6 +14,7 @@ import errno
 import fcntl
 import functools
 import os
+import signal
 import stat
 import time
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = [
+    "LINK_REFUSED",
     "Descriptor",
     "Directory",
     "clone",
@@ -33,6 +35,7 @@ __all__ = [
     "copy",
     "create_unnamed",
     "entries",
+    "has_writer",
     "is_private_file",
     "let_go",
     "link",
@@ -72,6 +75,8 @@ _UNNAMED: Final = getattr(os, "O_TMPFILE", 0)
 _KIND: Final = 0o170000  # of a file, in its mode; see inode(7)
 _FICLONE: Final = 0x40049409  # linux/fs.h
 _SYNC_FILE_RANGE_WRITE: Final = 2  # linux/fs.h
+LINK_REFUSED: Final = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP})
+"""A file cannot have one name more; its bytes can be copied."""
 _LOCK_POLL_S: Final = (0.0002, 0.001, 0.005)
 """Pause between two looks at a held lock: the first, the longest of who came just now, and the
 longest. Where writers queue a long pause starves; where one waits for a download a short one
@@ -190,9 +195,13 @@ def create_unnamed(within: Directory) -> int | None:
         raise StorageError.of("create a file in", within.path, error) from error
 
 
-def is_private_file(found: os.stat_result, within: Directory) -> bool:
-    """Whether it is a regular file of the directory's owner, the only kind that a store touches."""
-    return found.st_mode & _KIND == stat.S_IFREG and found.st_uid == within.owner
+def is_private_file(found: os.stat_result, within: Directory | None = None) -> bool:
+    """Whether it is a regular file of the directory's owner, the only kind that a store touches.
+
+    Outside of a store, of our own user.
+    """
+    owner = os.geteuid() if within is None else within.owner
+    return found.st_mode & _KIND == stat.S_IFREG and found.st_uid == owner
 
 
 def read(fd: int, size: int, path: str) -> bytes:
@@ -287,6 +296,22 @@ def truncate(fd: int, size: int, path: str) -> None:
         os.lseek(fd, size, os.SEEK_SET)
     except OSError as error:
         raise StorageError.of("truncate", path, error) from error
+
+
+def has_writer(fd: int) -> bool:
+    """Whether a file that is open for reading alone is open for writing elsewhere, or mapped so.
+
+    The kernel gives a lease for reading only where it is not; see F_SETLEASE of fcntl(2). It tells
+    the holder of a lease by a signal of an opening for writing: by one that is ignored unless
+    asked for, not by SIGIO, which ends a process. False where there are no leases.
+    """
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return False
 
 
 def make_read_only(fd: int, path: str) -> None:

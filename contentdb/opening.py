@@ -29,7 +29,8 @@ from contentdb.layout import (
     TRASH,
 )
 from contentdb.making import MAKING_S, MISSING, has_index_file, make, open_root
-from contentdb.parts import Parts
+from contentdb.parts import Options, Parts
+from contentdb.place import Place
 from contentdb.shards import Shards
 from contentdb.sharing import Sharing
 
@@ -39,18 +40,11 @@ if TYPE_CHECKING:
 __all__ = ["may_only_read", "migrate", "open_parts", "open_tree"]
 
 
-def open_parts(
-    root: str | os.PathLike[str],
-    *,
-    create: bool,
-    namespace: str,
-    durable: bool,
-    read_only: bool = False,
-) -> Parts:
+def open_parts(root: str | os.PathLike[str], options: Options, *, create: bool) -> Parts:
     """Open a store, made first if it is missing and ``create`` allows.
 
-    With ``read_only`` nothing is made or changed, and no writer is kept out for longer than a
-    look-up takes.
+    If it is to be read only, nothing is made or changed, and no writer is kept out for longer
+    than a look-up takes.
 
     Raises:
         StoreNotFoundError: There is none, and none is to be made.
@@ -59,20 +53,20 @@ def open_parts(
         StorageError, IndexFailedError: It cannot be used; the message says why and what to do.
     """
     path = Path(os.path.realpath(root))
-    if read_only:
-        return _open_to_read(path, namespace=namespace)
+    if options.read_only:
+        return _open_to_read(path, options)
     directory = open_root(path, create=create)
     try:
         _check_owner(directory, path)
         reserve.make_room(str(path))
-        parts = _open_whole(directory, path, namespace=namespace, durable=durable)
+        parts = _open_whole(directory, path, options)
         if parts is None:
             make(directory, path, create=create)
-            parts = open_tree(path, directory, INDEX, namespace=namespace, durable=durable)
+            parts = open_tree(path, directory, INDEX, options)
         try:
             reserve.keep(directory)
-            several = namespace != DEFAULT_NAMESPACE
-            parts.sharing.announce(directory, several=several, unsynced=not durable)
+            several = options.namespace != DEFAULT_NAMESPACE
+            parts.sharing.announce(directory, several=several, unsynced=not options.durable)
         except BaseException:
             parts.close()
             raise
@@ -81,12 +75,12 @@ def open_parts(
     return parts
 
 
-def _open_to_read(path: Path, *, namespace: str) -> Parts:
+def _open_to_read(path: Path, options: Options) -> Parts:
     directory = open_root(path, create=False)
     try:
         directory.owner = files.stat_open(directory.fd, directory.path).st_uid
         _check_no_other_writes(directory, path)
-        parts = _open_whole(directory, path, namespace=namespace, durable=False, read_only=True)
+        parts = _open_whole(directory, path, options)
     finally:
         directory.close()
     if parts is None:
@@ -135,24 +129,19 @@ def _check_no_other_writes(directory: Directory, path: Path) -> None:
         )
 
 
-def _open_whole(
-    directory: Directory, path: Path, *, namespace: str, durable: bool, read_only: bool = False
-) -> Parts | None:
+def _open_whole(directory: Directory, path: Path, options: Options) -> Parts | None:
     """Open a store that is whole and of this library's revision; None if there is none yet."""
     if not has_index_file(directory, path):
         return None
-    index = SqliteIndex(
-        str(path / INDEX), str(path), namespace=namespace, durable=durable, read_only=read_only
-    )
+    place = _place_of(path, directory, INDEX)
+    index = _index(path, INDEX, options, place)
     try:
         name = index.revision()
         if name is None:
             index.close()
             return None
         revision.check(name, str(path))
-        return _with_tree(
-            path, directory, index, namespace=namespace, durable=durable, read_only=read_only
-        )
+        return _with_tree(path, directory, index, place, options)
     except BaseException:
         index.close()
         raise
@@ -192,31 +181,44 @@ def _migrated(path: Path) -> str:
     return revision.HEAD
 
 
-def open_tree(
-    path: Path, root: Directory, index_name: str, *, namespace: str, durable: bool
-) -> Parts:
+def open_tree(path: Path, root: Directory, index_name: str, options: Options) -> Parts:
     """Open the directories of a store, and the index of that name."""
-    index = SqliteIndex(str(path / index_name), str(path), namespace=namespace, durable=durable)
-    return _with_tree(path, root, index, namespace=namespace, durable=durable)
+    place = _place_of(path, root, index_name)
+    return _with_tree(path, root, _index(path, index_name, options, place), place, options)
+
+
+def _index(path: Path, name: str, options: Options, place: Place) -> SqliteIndex:
+    return SqliteIndex(
+        str(path / name),
+        str(path),
+        namespace=options.namespace,
+        durable=options.durable,
+        read_only=options.read_only,
+        place=place,
+    )
+
+
+def _place_of(path: Path, root: Directory, index_name: str) -> Place:
+    place = Place(str(path))
+    place.watch(str(path), files.stat_open(root.fd, root.path))
+    if (found := files.stat_name(root, index_name)) is not None:
+        place.watch(root.child(index_name), found)
+    return place
 
 
 def _with_tree(
-    path: Path,
-    root: Directory,
-    index: SqliteIndex,
-    *,
-    namespace: str,
-    durable: bool,
-    read_only: bool = False,
+    path: Path, root: Directory, index: SqliteIndex, place: Place, options: Options
 ) -> Parts:
+    read_only = options.read_only
     opened: dict[str, Directory] = {}
     try:
         for name in DIRECTORIES:
             opened[name] = _open_child(root, name, read_only=read_only)
         _check_one_filesystem(path, [root, *opened.values()])
+        place.watch(root.child(BLOBS), files.stat_open(opened[BLOBS].fd, opened[BLOBS].path))
         if not read_only or files.stat_name(root, TRASH) is not None:
             _share(path, opened[TRASH])
-        several = namespace != DEFAULT_NAMESPACE
+        several = options.namespace != DEFAULT_NAMESPACE
         sharing = Sharing(root, read_only=read_only, several=several)
     except BaseException:
         for directory in opened.values():
@@ -224,9 +226,7 @@ def _with_tree(
         raise
     return Parts(
         path,
-        namespace=namespace,
-        durable=durable,
-        read_only=read_only,
+        options,
         sharing=sharing,
         index=index,
         shards=Shards(opened[BLOBS]),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from contentdb import files, forks
+from contentdb.damage import quarantine, why_damaged
 from contentdb.digest import Digest
 from contentdb.errors import (
     IndexDamagedError,
@@ -23,7 +24,6 @@ from contentdb.index.connection import connect, refusal
 from contentdb.index.opening import not_forking
 from contentdb.layout import (
     BLOBS,
-    DEFAULT_NAMESPACE,
     INDEX,
     INDEX_REBUILT,
     QUARANTINE,
@@ -32,9 +32,10 @@ from contentdb.layout import (
 )
 from contentdb.making import check_no_other, make_directories, make_index, open_root
 from contentdb.opening import open_parts, open_tree
-from contentdb.repair import adopt, quarantine
+from contentdb.parts import Options
+from contentdb.repair import adopt
 from contentdb.shards import Shards
-from contentdb.verify import rows_of_shard, shards_with_rows, why_damaged
+from contentdb.verify import rows_of_shard, shards_with_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,7 +89,7 @@ def reindex(root: str | os.PathLike[str], *, dry_run: bool = False) -> Reindexed
 def _reindexed(path: Path, *, dry_run: bool) -> Reindexed:
     try:
         _check_index(path)
-        parts = open_parts(path, create=False, namespace=DEFAULT_NAMESPACE, durable=True)
+        parts = open_parts(path, Options(), create=False)
     except (IndexDamagedError, _NoIndexError):
         return _counted(path) if dry_run else _rebuild(path)
     with closing(parts):
@@ -153,8 +154,7 @@ def _take(parts: Parts, digest: Digest, *, dry_run: bool) -> str:
         return "adopted" if why_damaged(parts.shards, digest) is None else "quarantined"
     if adopt(parts, digest):
         return "adopted"
-    quarantine(parts, digest)
-    return "quarantined"
+    return "quarantined" if quarantine(parts, digest) else "kept"  # it has its row by now
 
 
 def _drop(parts: Parts, digests: list[Digest], *, dry_run: bool) -> int:
@@ -206,9 +206,7 @@ def _rebuild(path: Path) -> Reindexed:
             files.unlock(alone.fd)
         finally:
             alone.close()
-        with closing(
-            open_tree(path, directory, _NEW, namespace=DEFAULT_NAMESPACE, durable=True)
-        ) as parts:
+        with closing(open_tree(path, directory, _NEW, Options())) as parts:
             counts = reindex_parts(parts)
         _fold(path / _NEW)
         _replace(directory)

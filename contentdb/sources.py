@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import xxhash
 
 from contentdb import files
-from contentdb.errors import InvalidArgumentError, SizeMismatchError, StorageError
+from contentdb.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    SizeMismatchError,
+    StorageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +27,11 @@ if TYPE_CHECKING:
 
     Source = Buffer | BinaryIO | os.PathLike[str]
 
-__all__ = ["bytes_of", "open_source", "reading", "skip_to"]
+__all__ = ["bytes_of", "check_unchanged", "open_source", "reading", "reading_file", "skip_to"]
+
+_PIECE_BYTES: Final = 1 << 20
+_TICK_NS: Final = 20_000_000
+"""Longer than the kernel's clock takes from one time of a file to the next, 10 ms at most."""
 
 
 def bytes_of(source: object) -> bytes | memoryview | None:
@@ -63,6 +76,8 @@ def reading(source: Any) -> Callable[[memoryview], int]:  # noqa: ANN401 - by wh
         InvalidArgumentError: The object cannot be read from.
     """
     readinto = getattr(source, "readinto", None)
+    if isinstance(source, io.BufferedReader | io.FileIO):
+        return _reading_open_file(source)
     if readinto is not None:
         return lambda buffer: _counted(readinto(buffer))
     read = getattr(source, "read", None)
@@ -82,6 +97,23 @@ def reading(source: Any) -> Callable[[memoryview], int]:  # noqa: ANN401 - by wh
     return fill
 
 
+def _reading_open_file(source: io.BufferedReader | io.FileIO) -> Callable[[memoryview], int]:
+    """As `reading`; a regular file that changes from now until its end is an error."""
+    raw = source.raw if isinstance(source, io.BufferedReader) else source
+    if not isinstance(raw, io.FileIO):
+        return lambda buffer: _counted(source.readinto(buffer))
+    fd, path = raw.fileno(), str(raw.name)
+    found = files.stat_open(fd, path)
+
+    def fill(buffer: memoryview) -> int:
+        count = _counted(source.readinto(buffer))
+        if not count and stat.S_ISREG(found.st_mode) and not raw.writable():
+            check_unchanged(fd, found, path)
+        return count
+
+    return fill
+
+
 def _counted(count: int | None) -> int:
     if count is None:
         raise BlockingIOError(errno.EAGAIN, "the source has nothing yet; give one that blocks")
@@ -89,8 +121,45 @@ def _counted(count: int | None) -> int:
 
 
 def reading_file(fd: int, path: str) -> Callable[[memoryview], int]:
-    """The same for an open file."""
-    return lambda buffer: files.read_into(fd, buffer, path)
+    """The same for a file that was opened just now; one that changes until its end is an error."""
+    found = files.stat_open(fd, path)
+    # A file's times move by the clock's ticks: a second write within one leaves no trace of itself.
+    is_fresh = abs(time.time_ns() - found.st_ctime_ns) < _TICK_NS
+    running = xxhash.xxh3_64() if is_fresh else None
+
+    def fill(buffer: memoryview) -> int:
+        count = files.read_into(fd, buffer, path)
+        if running is not None:
+            running.update(buffer[:count])
+        if not count:
+            if running is not None and _checksum(fd, path) != running.intdigest():
+                raise _changed(path)
+            check_unchanged(fd, found, path)
+        return count
+
+    return fill
+
+
+def _checksum(fd: int, path: str) -> int:
+    running = xxhash.xxh3_64()
+    at = 0
+    while piece := files.read_at(fd, _PIECE_BYTES, at, path):
+        running.update(piece)
+        at += len(piece)
+    return running.intdigest()
+
+
+def check_unchanged(fd: int, found: os.stat_result, path: str) -> None:
+    """Raise `FailedPreconditionError` if a file is not as it was: its copy may be torn."""
+    now = files.stat_open(fd, path)
+    if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (
+        found.st_size, found.st_mtime_ns, found.st_ctime_ns,
+    ):  # fmt: skip
+        raise _changed(path)
+
+
+def _changed(path: str) -> FailedPreconditionError:
+    return FailedPreconditionError(f"{path} changed while it was read; nothing is stored of it")
 
 
 def skip_to(source: Any, offset: int, fill: Callable[[memoryview], int]) -> None:  # noqa: ANN401 - as above

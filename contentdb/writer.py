@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from contentdb.beginning import check_total, forget_beyond, ref_locked
 from contentdb.content import Status
@@ -322,6 +322,13 @@ class LocalWriter:
                 self._parts.index.pause(row.ref, row.token, self.offset, self._updated_ns)
         finally:
             self._file.release()
+
+    def __reduce__(self) -> NoReturn:
+        """Stay in this process: it is the one that holds the ref."""
+        raise TypeError(
+            f"the writer of ref {self._row.ref!r:.80} cannot be pickled or copied; "
+            "close it, and open the ref again from a store that was"
+        )
 
     def __enter__(self) -> Self:
         """Close at the end of the block."""

@@ -231,7 +231,7 @@ def test_a_child_that_ends_its_parents_add_many_takes_nothing_away(store: Store)
     answers = store.add_many([b"a", b"b", b"c", b"d"])
     next(answers)
     in_child(answers.close)
-    assert len([answer for answer in answers if not isinstance(answer, ContentDBError)]) == 3
+    assert len(list(answers)) == 3
     assert list(store.verify()) == []
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import contentdb
-from contentdb import Digest, files
+from contentdb import Digest, files, forks
 from contentdb.filesystem import is_read_only
-from contentdb.index import opening, walks
+from contentdb.index import live, opening, walks
 from contentdb.opening import may_only_read
 from tests.cli.shell import call, run
 from tests.fixtures import Child
@@ -127,7 +127,7 @@ def read_all(root: Path) -> None:
         assert not store.status("under way").held
         assert store.usage().blobs == len(WORDS)
         assert list(store.verify()) == []
-        assert list(store.sweep(older_than=3600, dry_run=True)) == []
+        assert store.sweep(older_than=3600, dry_run=True) == []
         assert store.reindex(dry_run=True).kept == len(WORDS)
         with pytest.raises(contentdb.NotFoundError):
             store.info(Digest.of(b"absent"))
@@ -293,7 +293,7 @@ def test_each_commit_of_a_writer_is_seen_whenever_it_comes_and_goes(
 def forget_connections(store: contentdb.Store) -> None:
     """As a fork does: the next look-up sees what lies there now."""
     store._parts.index.before_fork()
-    store._parts.index.after_fork()
+    forks.free()
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -338,13 +338,13 @@ def test_a_store_open_for_writing_keeps_its_locks_where_the_process_reads_it_too
 def test_this_process_opens_no_index_that_it_has_locked_without_locks(root: Path) -> None:
     """The index is alone in the process only while no other connection to it is open."""
     path = str(root / "index.sqlite")
-    with opening.alone(path) as alone:
+    with live.alone(path) as alone:
         assert alone
     connection = opening.connect(path)
-    with opening.alone(path) as alone:
+    with live.alone(path) as alone:
         assert not alone
     connection.close()
-    with opening.alone(path) as alone:
+    with live.alone(path) as alone:
         assert alone
 
 
@@ -352,7 +352,7 @@ def test_this_process_opens_no_index_that_it_has_locked_without_locks(root: Path
 
 READING = {
     "close", "durability", "exists", "export", "info", "mode", "namespace", "open", "parts",
-    "path", "read", "resolve", "root", "status", "statuses", "usage", "verify", "walk",
+    "path", "read", "resolve", "root", "sharing", "status", "statuses", "usage", "verify", "walk",
 }  # fmt: skip
 CHANGING: dict[str, Callable[[Any], object]] = {
     "abort": lambda store: store.abort("under way"),
@@ -392,8 +392,8 @@ def test_repair_is_refused_before_it_touches_anything(root: Path) -> None:
         store.path(FIRST).chmod(0o600)
         findings = list(store.verify())
         with pytest.raises(contentdb.StoreReadOnlyError):
-            list(contentdb.repair(store, findings))
-        planned = list(contentdb.repair(store, findings, dry_run=True))
+            contentdb.repair(store, findings)
+        planned = contentdb.repair(store, findings, dry_run=True)
         assert [done.action for done in planned] == ["made read-only"]
         assert stat.S_IMODE(store.path(FIRST).stat().st_mode) == 0o600
 

@@ -55,7 +55,7 @@ def _bar(size: int, digest: str, *, quiet: bool) -> AbstractContextManager[None]
     return nullcontext() if quiet else bar(size, what=shortened(digest))
 
 
-@click.command()
+@click.command(short_help="Write a blob to a file, or to standard output.")
 @digest_argument
 @click.argument("path", type=click.Path())
 @click.option(

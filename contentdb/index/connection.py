@@ -32,6 +32,7 @@ from contentdb.index.checkpoints import Checkpoints
 from contentdb.index.live import check_safe, end, is_safe, set_unsafe
 from contentdb.index.opening import BUSY_S, connect, refusal
 from contentdb.index.readers import Readers
+from contentdb.place import Place
 from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
@@ -81,11 +82,12 @@ _thread = _Thread()
 class Database:
     """Connections to the index: one for writing, some for reading, none across a fork."""
 
-    def __init__(self, path: str, root: str, *, durable: bool) -> None:
+    def __init__(self, path: str, root: str, *, durable: bool, place: Place | None = None) -> None:
         self._path = path
         self._root = root
         self._durable = durable
-        self._readers = Readers(path)
+        self._place = place or Place(root)
+        self._readers = Readers(path, self._place)
         self._queue: deque[_Job] = deque()
         """What waits, and what is done already until it comes to the front."""
         self._turn = threading.RLock()
@@ -191,6 +193,7 @@ class Database:
     def _transact(self, jobs: list[_Job]) -> None:
         try:
             self._enter()
+            self._check_place()
             self._attempt(jobs)
             self._fold(sum(job.rows for job in jobs))
         except sqlite3.Error as error:
@@ -296,9 +299,23 @@ class Database:
 
     def _enter(self) -> None:
         if self._lock is None:
+            self._place.check()
             self._lock = files.open_directory(self._root)
         if not files.lock(self._lock.fd, self._root, wait=BUSY_S):
             raise IndexBusyError(self._path, f"held for over {BUSY_S:.0f} s by another process")
+
+    def _check_place(self) -> None:
+        try:
+            self._place.check()
+        except ContentDBError:
+            self._leave()
+            self._drop_lock()  # it may be that of another root
+            raise
+
+    def _drop_lock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
 
     def _leave(self) -> None:
         if self._lock is not None and not files.unlock(self._lock.fd):
@@ -343,9 +360,7 @@ class Database:
         reset_after_fork(self._turn)
         self._readers.after_fork_in_child()
         self._drop_writer()
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.close()  # this copy alone: the parent may hold the lock
+        self._drop_lock()  # this copy alone: the parent may hold the lock
         return None if is_safe(self._path) else UnsafeForkError(self._path)
 
     def close(self) -> None:
@@ -368,6 +383,4 @@ class Database:
 
     def _close_writer(self) -> None:
         self._drop_writer()
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            lock.close()
+        self._drop_lock()

@@ -56,6 +56,8 @@ _PRAGMAS: Final = (
     f"PRAGMA journal_size_limit = {WAL_BYTES}",
     # 16 MiB of page cache hold the inner pages of tens of millions of rows.
     "PRAGMA cache_size = -16384",
+    # Sorting a million rows goes on in a file, whatever this SQLite was built to do.
+    "PRAGMA temp_store = FILE",
 )
 
 

@@ -22,6 +22,8 @@ from contentdb.presence import Presence
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
+    from contentdb.place import Place
+
 __all__ = ["Readers"]
 
 T = TypeVar("T")
@@ -30,8 +32,9 @@ T = TypeVar("T")
 class Readers:
     """All that reads the database, and its peace before a fork."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, place: Place) -> None:
         self._path = path
+        self._place = place
         self._idle: list[sqlite3.Connection] = []
         self._inside = Presence()
         """The threads that may be inside SQLite."""
@@ -116,9 +119,16 @@ class Readers:
         except IndexError:
             pass
         try:
-            return connect(self._path, query_only=True)
+            connection = connect(self._path, query_only=True)
         except sqlite3.Error as error:
+            self._place.check()  # there may be no such file any more
             raise refusal(self._path, error) from error
+        try:
+            self._place.check()
+        except BaseException:
+            end(connection)
+            raise
+        return connection
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
         check_safe(self._path)  # a signal's handler may have forked while this thread was reading

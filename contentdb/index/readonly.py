@@ -30,7 +30,7 @@ from contentdb import files
 from contentdb.errors import IndexBusyError, IndexFailedError, StorageError, StoreReadOnlyError
 from contentdb.filesystem import is_read_only
 from contentdb.index.connection import Database
-from contentdb.index.live import alone
+from contentdb.index.live import alone, end
 from contentdb.index.opening import (
     BUSY_S,
     connect,
@@ -42,6 +42,8 @@ from contentdb.index.readers import Readers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from contentdb.place import Place
 
 __all__ = ["ReadOnlyDatabase"]
 
@@ -56,9 +58,9 @@ _ATTEMPTS: Final = 5
 class ReadOnlyDatabase(Database):
     """As `Database`, for a store that was opened for reading."""
 
-    def __init__(self, path: str, root: str) -> None:
-        super().__init__(path, root, durable=False)
-        self._readers = _Readers(path, root)
+    def __init__(self, path: str, root: str, place: Place | None) -> None:
+        super().__init__(path, root, durable=False, place=place)
+        self._readers = _Readers(path, root, self._place)
 
     def write(
         self,
@@ -82,8 +84,8 @@ class ReadOnlyDatabase(Database):
 class _Readers(Readers):
     """Keeps connections that lock; the others are made for each use."""
 
-    def __init__(self, path: str, root: str) -> None:
-        super().__init__(path)
+    def __init__(self, path: str, root: str, place: Place) -> None:
+        super().__init__(path, place)
         self._root = root
         self._copy: tuple[object, _Copy] | None = None
 
@@ -120,6 +122,7 @@ class _Readers(Readers):
             if connection is None:
                 still = ends.enter_context(contextlib.ExitStack())
                 still.enter_context(self._still())
+                self._place.check()
                 connection = self._locking()
                 if connection is None:
                     yield ends.enter_context(self._unlocked(still, long=long))
@@ -128,7 +131,7 @@ class _Readers(Readers):
             try:
                 yield connection
             except BaseException:
-                connection.close()
+                end(connection)
                 raise
             self._give_back(connection)
 
@@ -256,21 +259,21 @@ class _Copy:
     def _take(self, path: str, suffix: str) -> bool:
         """Copy one of the files; False if it is not there."""
         try:
-            source = os.open(path + suffix, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            source = files.open_path(path + suffix, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
             return False
         except OSError as error:
             raise StorageError.of("read", path + suffix, error) from error
-        target = str(self._copied) + suffix
+        name = self._copied.name + suffix
+        folder = files.open_directory(str(self._folder))
         try:
-            out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                files.copy(source, out, target)
-            finally:
-                files.let_go(out)
+            out = files.open_file(folder, name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            files.copy(source, out, folder.child(name))
+            files.close(out, folder.child(name))
         except OSError as error:
-            raise StorageError.of("write", target, error) from error
+            raise StorageError.of("write", folder.child(name), error) from error
         finally:
+            folder.close()
             files.let_go(source)
         return True
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 import grpc
 
 from contentdb.errors import InvalidArgumentError, StorageError, StoreClosedError
+from contentdb.remote.answers import error_of
+from contentdb.remote.handshake import tls_failure
 from contentdb.server import content_pb2 as wire
 from contentdb.server.addresses import unix_target
+from contentdb.server.certificates import check_authority, check_pair
 from contentdb.server.content_pb2_grpc import ContentStub
 from contentdb.server.messages import OWN_SERVICE
 from contentdb.server.namespaces import HEADER
@@ -60,10 +64,14 @@ class Credentials(NamedTuple):
 
 
 class Channel:
-    """One connection to a content service, shared by threads."""
+    """One connection to a content service, shared by threads.
+
+    A call, and waiting for the answers of a stream, may raise `grpc.RpcError`; see `told`.
+    """
 
     def __init__(self, address: str, namespace: str, credentials: Credentials | None) -> None:
         self._address = address
+        self._credentials = credentials
         self._closed = False
         self._channel = _open(address, credentials)
         self._stub = ContentStub(self._channel)
@@ -120,6 +128,17 @@ class Channel:
         """Drop an ingest."""
         self._call(self._stub.Abort, request, timeout=_PATIENCE_S)
 
+    @contextmanager
+    def told(self, *, digest: str = "", ref: str | None = None) -> Iterator[None]:
+        """Raise what a call in the block ends with as an error of the library."""
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise error_of(error, digest=digest, ref=ref, why=self._tls_failure) from error
+
+    def _tls_failure(self) -> str | None:
+        return self._credentials and tls_failure(self._address, self._credentials)
+
     def close(self) -> None:
         """Disconnect; twice is harmless."""
         self._closed = True
@@ -157,6 +176,11 @@ def _open(address: str, credentials: Credentials | None) -> grpc.Channel:
         private_key=_read(credentials.key),
         certificate_chain=_read(credentials.certificate),
     )
+    try:
+        check_authority(credentials.authority)
+        check_pair(credentials.certificate, credentials.key)
+    except ValueError as error:
+        raise InvalidArgumentError(str(error)) from error
     return grpc.secure_channel(address, chain, options)
 
 

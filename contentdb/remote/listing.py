@@ -6,7 +6,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 from contentdb.errors import StoreError
-from contentdb.remote.answers import is_unimplemented, told
+from contentdb.remote.answers import is_unimplemented
 from contentdb.remote.believing import as_info, as_status
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Record = TypeVar("Record")
 
 def list_infos(channel: Channel, request: wire.ListContentRequest) -> Iterator[Info]:
     """List blobs. The first message is here on return, so that the listing is as of now."""
-    return _flat(_begun(map(_infos_of, channel.list_content(request))))
+    return _flat(channel, map(_infos_of, channel.list_content(request)))
 
 
 def list_statuses(channel: Channel, request: wire.ListStatusesRequest) -> Iterator[Status]:
@@ -32,11 +32,11 @@ def list_statuses(channel: Channel, request: wire.ListStatusesRequest) -> Iterat
     containerd's rpc answers with all of them in one message, in any order.
     """
     try:
-        return _flat(_begun(map(_statuses_of, channel.stream_statuses(request))))
+        return _flat(channel, map(_statuses_of, channel.stream_statuses(request)))
     except StoreError as error:
         if not is_unimplemented(error):
             raise
-    with told():
+    with channel.told():
         answer = channel.list_statuses(request)
     return iter(sorted(_statuses_of(answer), key=lambda status: status.ref))
 
@@ -49,17 +49,11 @@ def _statuses_of(message: wire.ListStatusesResponse) -> list[Status]:
     return list(map(as_status, message.statuses))
 
 
-def _begun(messages: Iterator[list[Record]]) -> Iterator[list[Record]]:
-    """Wait for the first message, so that what is wrong is told now."""
-    with told():
-        first = next(messages, None)
-    return iter(()) if first is None else chain((first,), messages)
+def _flat(channel: Channel, messages: Iterator[list[Record]]) -> Iterator[Record]:
+    """Wait for the first message, so that what is wrong is told now; the others come as needed."""
 
+    def following() -> list[Record] | None:
+        with channel.told():
+            return next(messages, None)
 
-def _flat(messages: Iterator[list[Record]]) -> Iterator[Record]:
-    while True:
-        with told():
-            records = next(messages, None)
-        if records is None:
-            return
-        yield from records
+    return chain.from_iterable(chain((following() or (),), iter(following, None)))

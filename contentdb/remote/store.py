@@ -29,7 +29,6 @@ from contentdb.errors import (
 )
 from contentdb.labels import check_labels, keys_of_fields
 from contentdb.layout import DEFAULT_NAMESPACE, check_namespace, check_ref
-from contentdb.remote.answers import told
 from contentdb.remote.believing import as_info, as_status, nonsense
 from contentdb.remote.channel import Channel, Credentials
 from contentdb.remote.exporting import save
@@ -77,6 +76,10 @@ def connect(
     return RemoteStore(address, namespace=namespace, credentials=credentials)
 
 
+def _connected_anew(address: str, namespace: str, credentials: Credentials | None) -> RemoteStore:
+    return connect(address, namespace=namespace, credentials=credentials)
+
+
 class RemoteStore:
     """Provider, Ingester, IngestManager and Manager over containerd's Content API.
 
@@ -89,7 +92,12 @@ class RemoteStore:
     ) -> None:
         self.address = address
         self.namespace = check_namespace(namespace)
+        self._credentials = credentials
         self._channel = Channel(address, namespace, credentials)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled or copied it is another store at the same address, connected anew."""
+        return _connected_anew, (self.address, self.namespace, self._credentials)
 
     # -- Provider
 
@@ -230,7 +238,7 @@ class RemoteStore:
 
     def status(self, ref: str) -> Status:
         """One ingest. A containerd does not tell whether it is held: False."""
-        with told(ref=check_ref(ref)):
+        with self._channel.told(ref=check_ref(ref)):
             answer = self._channel.status(wire.StatusRequest(ref=ref))
         return as_status(answer.status, asked=ref)
 
@@ -240,7 +248,7 @@ class RemoteStore:
 
     def abort(self, ref: str) -> None:
         """Drop an ingest."""
-        with told(ref=check_ref(ref)):
+        with self._channel.told(ref=check_ref(ref)):
             self._channel.abort(wire.AbortRequest(ref=ref))
 
     # -- Manager
@@ -248,7 +256,7 @@ class RemoteStore:
     def info(self, digest: str) -> Info:
         """What is known of a blob."""
         digest = Digest(digest)
-        with told(digest=digest):
+        with self._channel.told(digest=digest):
             answer = self._channel.info(wire.InfoRequest(digest=digest))
         return as_info(answer.info, asked=digest)
 
@@ -273,7 +281,7 @@ class RemoteStore:
             info=wire.Info(digest=digest, labels=check_labels(labels)),
             update_mask=None if fields is None else FieldMask(paths=fields),
         )
-        with told(digest=digest):
+        with self._channel.told(digest=digest):
             answer = self._channel.update(request)
         return as_info(answer.info, asked=digest)
 
@@ -305,7 +313,7 @@ class RemoteStore:
     def delete(self, digest: str) -> None:
         """Remove a blob."""
         digest = Digest(digest)
-        with told(digest=digest):
+        with self._channel.told(digest=digest):
             self._channel.delete(wire.DeleteContentRequest(digest=digest))
 
     # -- beyond the roles

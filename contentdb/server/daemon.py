@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import ssl
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from time import monotonic
@@ -16,6 +15,7 @@ import contentdb
 from contentdb.opening import may_only_read
 from contentdb.server import version_pb2
 from contentdb.server.addresses import Address, unix_target
+from contentdb.server.certificates import check_authority, check_pair
 from contentdb.server.guard import SocketGuard
 from contentdb.server.health import Health
 from contentdb.server.limits import Limits, Places
@@ -192,18 +192,11 @@ def _done_by(deadline: float, act: Callable[[], object]) -> bool:
 
 
 def _credentials(address: str, tls: Tls) -> grpc.ServerCredentials:
-    """Try the files with OpenSSL, since gRPC would not tell them from an address in use."""
     try:
-        trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        trial.load_cert_chain(tls.certificate, tls.key, password="")
-    except OSError as error:
-        files = f"the certificate {tls.certificate} with the key {tls.key}"
-        raise ListenError(address, f"cannot use {files}: {error}") from error
-    try:
-        trial.load_verify_locations(tls.client_authority)
-    except OSError as error:
-        reason = f"cannot use the certificates {tls.client_authority}: {error}"
-        raise ListenError(address, reason) from error
+        check_pair(tls.certificate, tls.key)
+        check_authority(tls.client_authority)
+    except ValueError as error:
+        raise ListenError(address, str(error)) from error
     return grpc.ssl_server_credentials(
         [(tls.key.read_bytes(), tls.certificate.read_bytes())],
         root_certificates=tls.client_authority.read_bytes(),

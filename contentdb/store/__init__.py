@@ -13,6 +13,7 @@ from contentdb.errors import CorruptBlobError, InvalidArgumentError
 from contentdb.index.opening import not_forking
 from contentdb.layout import DEFAULT_NAMESPACE, check_namespace
 from contentdb.opening import open_parts
+from contentdb.parts import Options
 from contentdb.store.ingesting import Ingesting
 from contentdb.store.managing import Managing
 from contentdb.store.providing import Providing
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from contentdb.reindex import Reindexed
     from contentdb.sweep import Swept
 
-__all__ = ["Durability", "Mode", "ReadOnlyStore", "Store", "open_store"]
+__all__ = ["Durability", "Mode", "ReadOnlyStore", "SharingPolicy", "Store", "open_store"]
 
 Durability = Literal["full", "process"]
 _DURABILITIES = ("full", "process")
 Mode = Literal["rw", "r"]
 _MODES = ("rw", "r")
+SharingPolicy = Literal["isolated", "shared"]
+_SHARING_POLICIES = ("isolated", "shared")
 
 
 class Store(Providing, Ingesting, Managing, Upkeep):
@@ -42,7 +45,23 @@ class Store(Providing, Ingesting, Managing, Upkeep):
     One store may be shared by many threads, many processes may have one root open, and after a
     fork both sides may go on using it: only the writers stay with the parent. Every method
     raises `StoreClosedError` once it was closed.
+
+    Pickled or copied it is another store at the same root, opened anew where it arrives, with the
+    same options; nothing is made there if the root is gone.
     """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        with self._gate:  # what is closed has no copies
+            options = (self.durability, self.namespace, self.mode, self.sharing)
+            return _opened_anew, (self.root, *options)
+
+
+def _opened_anew(
+    root: Path, durability: Durability, namespace: str, mode: Mode, sharing: SharingPolicy
+) -> Store:
+    return open_store(
+        root, create=False, durability=durability, namespace=namespace, mode=mode, sharing=sharing
+    )
 
 
 class ReadOnlyStore(Store):
@@ -102,6 +121,7 @@ def open_store(
     durability: Durability = "full",
     namespace: str = DEFAULT_NAMESPACE,
     mode: Mode = "rw",
+    sharing: SharingPolicy = "isolated",
 ) -> Store:
     """Open the store at a directory, made first if need be.
 
@@ -118,6 +138,9 @@ def open_store(
         mode: With ``"r"`` nothing is made or changed, not even a lock file: for a store on a
             read-only mount, in a snapshot, or of another user who lets this one read. What
             would change it raises `StoreReadOnlyError`.
+        sharing: With ``"shared"``, content that another namespace holds is stored here by its
+            digest alone, without being read or sent: whoever may use a namespace can find out
+            what others hold, and get it. With ``"isolated"`` the bytes must be at hand.
 
     Raises:
         StoreNotFoundError: There is no store, and ``create`` is false.
@@ -133,15 +156,10 @@ def open_store(
     check_namespace(namespace)
     if mode not in _MODES:
         raise InvalidArgumentError(f"mode is rw or r, not {mode!r}")
-    made = ReadOnlyStore if mode == "r" else Store
+    if sharing not in _SHARING_POLICIES:
+        raise InvalidArgumentError(f"sharing is isolated or shared, not {sharing!r}")
+    options = Options(namespace, durability == "full", mode == "r", sharing == "shared")
+    made = ReadOnlyStore if options.read_only else Store
     forks.check()
     with not_forking:
-        return made(
-            open_parts(
-                root,
-                create=create,
-                namespace=namespace,
-                durable=durability == "full",
-                read_only=mode == "r",
-            )
-        )
+        return made(open_parts(root, options, create=create))

@@ -6,12 +6,14 @@ import math
 import os
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from contentdb import adding
+from contentdb.add_many import AddIterator, each_asked
 from contentdb.batch import Batch
 from contentdb.beginning import begin, check_total
 from contentdb.bulk import add_many
+from contentdb.claiming import claim
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
@@ -20,16 +22,17 @@ from contentdb.errors import (
     RefLockedError,
     SizeMismatchError,
 )
-from contentdb.labels import check_labels
+from contentdb.labels import Labelling, check_labels, labelling
 from contentdb.layout import check_ref
 from contentdb.pipeline import pump
 from contentdb.publish import stored
 from contentdb.sources import bytes_of, reading, skip_to
 from contentdb.store.active import Active
+from contentdb.unsent import UnsentWriter
 from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import BinaryIO
 
     from typing_extensions import Buffer
@@ -91,7 +94,8 @@ class Ingesting(Active):
                         wait=slice_s,
                         redeclare=redeclare,
                     )
-                    made = LocalWriter(self._parts, self._gate, row, fd, size, lambda: self._batch)
+                    kind = UnsentWriter if self._parts.shares else LocalWriter
+                    made = kind(self._parts, self._gate, row, fd, size, lambda: self._batch)
                     self._writers.add(made)
                     return made
             except RefLockedError:
@@ -132,6 +136,8 @@ class Ingesting(Active):
         check_total(total)
         kept = check_labels(labels or {})
         fill = reading(source)
+        if expected is not None and (info := self._claimed(ref, Digest(expected), kept)):
+            return info
         try:
             writer = self.writer(ref, total=total, expected=expected, wait=wait)
         except AlreadyExistsError as error:
@@ -142,6 +148,16 @@ class Ingesting(Active):
                 return writer.commit(labels=kept)
             except AlreadyExistsError as error:
                 return self._stored_meanwhile(ref, error)
+
+    def _claimed(self, ref: str, digest: Digest, labels: Mapping[str, str]) -> Info | None:
+        """Make what another namespace holds this one's, and drop what this ref had of it."""
+        with self._gate:
+            if not self._parts.shares or stored(self._parts, digest) is not None:
+                return None
+            info = claim(self._parts, digest, Labelling(labels, labels))
+        if info is not None:
+            self._stored_meanwhile(ref, AlreadyExistsError(digest))
+        return info
 
     def _stored_meanwhile(self, ref: str, error: AlreadyExistsError) -> Info:
         """The content came in by another way: what this ref had of it is of no use."""
@@ -167,31 +183,35 @@ class Ingesting(Active):
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
         link: Link = "copy",
+        keep_labels: bool = False,
     ) -> Info:
         """Store content without a ref; durable when it returns, and may be repeated.
 
-        Content that is stored already is success, and costs no write.
+        Content that is stored already is success, and costs no write; ``Info.new`` tells which
+        it was.
 
         Args:
             source: Bytes, a binary stream, or the path of a regular file.
             expected: Digest; when it is stored, the source is not read.
-            labels: For a blob that is new; one that is stored keeps its own.
+            labels: Set on the blob, each in place of the one of its name.
             link: How a path's bytes get in. ``reflink`` shares its blocks; ``hardlink`` makes the
                 file itself the blob, read-only from then on; ``move`` also takes its name
                 away. Each becomes a copy where the filesystem cannot.
+            keep_labels: Leave the labels of content that is stored already as they are.
 
         Raises:
             DigestMismatchError: The content is not what was expected; nothing is stored.
             StorageError: The source or the disk failed; nothing is stored.
         """
-        kept = check_labels(labels) if labels else {}
+        kept = labelling(labels, keep_labels=keep_labels)
         wanted = None if expected is None else Digest(expected)
         adding.check_link(link)
         with self._gate:
-            if wanted is not None and (known := stored(self._parts, wanted)) is not None:
-                if link == "move" and isinstance(source, os.PathLike):
-                    return adding.add_path(self._parts, source, wanted, kept, link)
-                return known
+            moving = link == "move" and isinstance(source, os.PathLike)
+            if wanted is not None and not moving:
+                known = adding.stored_with(self._parts, wanted, kept)
+                if known is not None:
+                    return known
             batch = self._batch
             if batch is not None and link == "copy":
                 return batch.add(source, wanted, kept)
@@ -202,29 +222,65 @@ class Ingesting(Active):
                 return adding.add_path(self._parts, source, wanted, kept, link)
             return adding.add_stream(self._parts, reading(source), wanted, kept)
 
+    @overload
     def add_many(
         self,
         sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
         *,
         expected: Iterable[str | None] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Generator[Info | ContentDBError]:
-        """Store many sources, sharing the cost of durability; durable when yielded.
+        labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        keep_labels: bool = False,
+        errors: Literal["raise"] = "raise",
+    ) -> AddIterator[Info]: ...
+    @overload
+    def add_many(
+        self,
+        sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
+        *,
+        expected: Iterable[str | None] | None = None,
+        labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        keep_labels: bool = False,
+        errors: Literal["yield"],
+    ) -> AddIterator[Info | ContentDBError]: ...
+    def add_many(
+        self,
+        sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
+        *,
+        expected: Iterable[str | None] | None = None,
+        labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        keep_labels: bool = False,
+        errors: Literal["raise", "yield"] = "raise",
+    ) -> AddIterator[Any]:
+        """Store many sources as they are iterated, sharing the cost of durability.
 
-        An answer comes for each source, in order: its `Info`, or the error that concerns it
-        alone. Memory is bounded, and a slow source does not hold back those before it.
+        An `Info` comes for each source, in order, durable when it is yielded. Memory is
+        bounded, and a slow source does not hold back those before it. Nothing is stored before
+        the first answer is asked for; a `ResourceWarning` tells of an iterator that was dropped
+        before its end.
 
         Args:
             sources: Bytes, binary streams, or paths of regular files.
             expected: As many digests, or None, each for its source.
-            labels: For blobs that are new.
+            labels: Set on the blobs, as by `add`: a mapping for all, or as many mappings, or
+                None, each for its source.
+            keep_labels: Leave the labels of content that is stored already as they are.
+            errors: With ``"raise"`` the first bad source ends it: those before it are stored and
+                yielded, then its error is raised, naming its place (``source_index``). With
+                ``"yield"`` the error comes in the place of its `Info` and spoils no other.
 
         Raises:
-            InvalidArgumentError: ``expected`` has fewer or more items than ``sources``.
+            InvalidArgumentError: ``expected`` or ``labels`` has fewer or more items than
+                ``sources``, or something is no list; from the iterator, where that shows there.
         """
-        kept = check_labels(labels or {})
+        if errors not in {"raise", "yield"}:
+            raise InvalidArgumentError(f"errors is raise or yield, not {errors!r}")
+        asked = each_asked(sources, expected, labels, keep_labels=keep_labels)
         with self._gate:
-            return add_many(self._parts, self._gate, sources, expected, kept)
+            raising = errors == "raise"
+            steps = add_many(
+                self._parts, self._gate, asked, keep_labels=keep_labels, raising=raising
+            )
+            return AddIterator(steps, sources)
 
     @contextmanager
     def batch(self) -> Iterator[Self]:

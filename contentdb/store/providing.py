@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contentdb import exporting, files
+from contentdb.damage import read_again
 from contentdb.digest import Digest
+from contentdb.moments import BEING_DELETED_NS
 from contentdb.reader import BlobReader, read_whole
 from contentdb.store.opened import Opened
 
@@ -64,8 +66,9 @@ class Providing(Opened):
         wanted = Digest(digest)
         with self._gate:
             self._check_namespace_has(wanted)
-            while self._parts.shards.size(wanted) is None:
+            while (found := self._parts.shards.stat(wanted)) is None:
                 self._missed(wanted)
+            self._check_not_deleted(wanted, found)
             return Path(self._parts.shards.path(wanted))
 
     def export(
@@ -93,9 +96,25 @@ class Providing(Opened):
         digest = Digest(text)
         with self._gate:
             self._check_namespace_has(digest)
-            while (fd := self._parts.shards.open(digest)) is None:
+            while (opened := self._parts.shards.open_found(digest)) is None:
                 self._missed(digest)
+            fd, found = opened
+            try:
+                self._check_not_deleted(digest, found)
+            except BaseException:
+                files.let_go(fd)
+                raise
         return fd, digest
+
+    def _check_not_deleted(self, digest: Digest, found: os.stat_result) -> None:
+        """Ask the index where the file's time says that a deletion was begun.
+
+        One that was not recorded has left that time behind: the file's bytes say whether it may
+        have its row's again.
+        """
+        if found.st_mtime_ns == BEING_DELETED_NS:
+            self._row(digest)
+            read_again(self._parts, digest)
 
     def _check_namespace_has(self, digest: Digest) -> None:
         """With several namespaces over the files, a name is no promise to all of them."""

@@ -138,7 +138,7 @@ _ALL: Final = (
                 "        (outcome,) = parts.index.record([candidate])\n"
                 "        give_name(parts, candidate, link)\n",
             ),
-            Patch(_RECORDING, "if not entry.present() or", "if"),
+            Patch(_RECORDING, "if not entry.present() or not _is", "if not _is"),
         ),
         ("kills", "states", "cuts"),
         *_COMMITS,
@@ -157,7 +157,7 @@ _ALL: Final = (
     ),
     _mutant(
         "neglect-not-announced",
-        Patch(_OPENING, "unsynced=not durable)", "unsynced=False)"),
+        Patch(_OPENING, "unsynced=not options.durable)", "unsynced=False)"),
         ("states", "cuts"),
         "neglect",
     ),
@@ -184,9 +184,9 @@ _ALL: Final = (
         (
             Patch(
                 _REINDEX,
-                "        with closing(\n            open_tree(path, directory, _NEW,",
+                "        with closing(open_tree(path, directory, _NEW,",
                 "        _fold(path / _NEW)\n        _replace(directory)\n"
-                "        with closing(\n            open_tree(path, directory, INDEX,",
+                "        with closing(open_tree(path, directory, INDEX,",
             ),
             Patch(
                 _REINDEX,
@@ -272,7 +272,7 @@ _ALL: Final = (
     ),
     _mutant(
         "row-without-a-look",
-        Patch(_RECORDING, "if not entry.present() or", "if"),
+        Patch(_RECORDING, "if not entry.present() or not _is", "if not _is"),
         ("probes",),
         "a_group_meets_a_delete",
     ),

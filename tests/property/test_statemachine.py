@@ -77,16 +77,23 @@ class StoreMachine(RuleBasedStateMachine):
         digest = Digest.of(data, algorithm)
         source = data if kind == "bytes" else io.BytesIO(data)
         info = self.store.add(source, expected=digest, labels=given)
-        new = (data, {key: value for key, value in given.items() if value})
-        self.blobs.setdefault(digest, new)
-        assert (info.digest, info.size) == (digest, len(data))
+        assert (info.digest, info.size, info.new) == (digest, len(data), digest not in self.blobs)
+        self.label(digest, data, given)
+        assert dict(info.labels) == self.blobs[digest][1]
 
-    @rule(many=st.lists(contents, max_size=6))
-    def add_many(self, many: list[bytes]) -> None:
-        infos = list(self.store.add_many(iter(many)))
-        assert [getattr(info, "digest", info) for info in infos] == [Digest.of(one) for one in many]
-        for data in many:
-            self.blobs.setdefault(Digest.of(data), (data, {}))
+    def label(self, digest: str, data: bytes, given: dict[str, str]) -> None:
+        """Note content that came in, and its labels beside those that it had."""
+        _, have = self.blobs.get(digest, (data, {}))
+        new = {key: value for key, value in given.items() if value}
+        self.blobs[digest] = (data, have | new)
+
+    @rule(many=st.lists(st.tuples(contents, labels), max_size=6))
+    def add_many(self, many: list[tuple[bytes, dict[str, str]]]) -> None:
+        each_labels = [given for _, given in many]
+        infos = list(self.store.add_many((data for data, _ in many), labels=each_labels))
+        assert [info.digest for info in infos] == [Digest.of(data) for data, _ in many]
+        for data, given in many:
+            self.label(Digest.of(data), data, given)
 
     @rule(many=st.lists(contents, max_size=5), ends=st.sampled_from(["well", "with an error"]))
     def batch(self, many: list[bytes], ends: str) -> None:
@@ -118,8 +125,7 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             info = self.store.ingest(ref, io.BytesIO(data), labels=given)
             assert (info.digest, info.size) == (Digest.of(whole), len(whole))
-            new = (whole, {key: value for key, value in given.items() if value})
-            self.blobs.setdefault(info.digest, new)
+            self.label(info.digest, whole, given)
             self.ingests.pop(ref, None)
 
     @rule(data=contents)
@@ -198,6 +204,7 @@ class StoreMachine(RuleBasedStateMachine):
         elif digest in self.blobs:
             with pytest.raises(contentdb.AlreadyExistsError):
                 writer.commit(size=size, labels=given)
+            self.label(digest, data, given)
             del self.ingests[ref]
         else:
             assert writer.commit(size=size, labels=given).digest == digest
@@ -279,7 +286,7 @@ class StoreMachine(RuleBasedStateMachine):
         sort=st.sampled_from(["size", "-size", "created_at", "-updated_at"]),
         limit=st.integers(0, 4),
     )
-    def walk_in_order(self, sort: str, limit: int) -> None:
+    def walk_in_order(self, sort: contentdb.SortOrder, limit: int) -> None:
         found = list(self.store.walk(sort=sort, limit=limit))
         assert len(found) == min(limit, len(self.blobs))
         if sort.endswith("size"):
