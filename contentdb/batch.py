@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb.bulk import write_into
-from contentdb.content import Info
-from contentdb.errors import AlreadyExistsError, ContentDBError
+from contentdb.content import Info, NewInfo
+from contentdb.errors import ContentDBError
 from contentdb.group import Group
 from contentdb.publish import link_or_replace, stored
 
@@ -83,18 +83,16 @@ class Batch:
         self._flush_when_full()
         return info
 
-    def join(self, writer: Committing, candidate: Candidate) -> Info:
-        """Take the commit of a writer in.
+    def stored(self, candidate: Candidate) -> Info | None:
+        """The Info of content that is stored, or in this batch."""
+        known = self._group.known(candidate.digest)
+        return known.candidate.info() if known else stored(self._parts, candidate.digest)
 
-        Raises:
-            AlreadyExistsError: The content is stored, or in this batch.
-        """
-        digest = candidate.digest
-        if self._group.known(digest) or stored(self._parts, digest) is not None:
-            raise AlreadyExistsError(digest)
+    def join(self, writer: Committing, candidate: Candidate) -> Info:
+        """Take the commit of a writer in, of content that is not `stored`."""
         self._group.join(_Commit(writer, self._parts, candidate))
         self._flush_when_full()
-        return candidate.info()
+        return NewInfo.of(candidate.info())
 
     def holds(self, ref: str) -> bool:
         """Whether an ingest of that ref waits for the block's end, locked."""
