@@ -10,20 +10,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from contentdb import files, locks
+from contentdb.claiming import claim
+from contentdb.damage import quarantine, why_damaged
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
 from contentdb.errors import (
+    CorruptBlobError,
     DigestMismatchError,
-    FailedPreconditionError,
     InvalidArgumentError,
     StorageError,
 )
+from contentdb.labels import Labelling, labelling
 from contentdb.pipeline import Sink, pump
 from contentdb.publish import Candidate, publish, settled, stored
 from contentdb.recover import TEMPORARY
-from contentdb.sources import open_source, reading_file
+from contentdb.sources import check_unchanged, open_source, reading_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from contentdb.content import Info
     from contentdb.files import Directory
@@ -38,10 +41,14 @@ __all__ = [
     "add_stream",
     "candidate_of",
     "check_link",
+    "stored_with",
 ]
 
 Link = Literal["reflink", "hardlink", "copy", "move"]
 LINKS: Final = ("reflink", "hardlink", "copy", "move")
+
+_HEALINGS: Final = 3
+"""A blob that is damaged again and again has a disk that fails."""
 
 
 class Temporary:
@@ -101,10 +108,28 @@ class Temporary:
 
 
 def candidate_of(
-    parts: Parts, digest: Digest, size: int, checksum: int, labels: Mapping[str, str]
+    parts: Parts, digest: Digest, size: int, checksum: int, labels: Labelling
 ) -> Candidate:
     """Describe content that was hashed just now."""
-    return Candidate(parts.shards, digest, size, checksum, labels, time.time_ns())
+    made = Candidate(parts.shards, digest, size, checksum, labels.new, time.time_ns())
+    made.labelling = labels
+    return made
+
+
+def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
+    """Look up what need not be stored again, and set the labels that it lacks; durable.
+
+    None as well where it is deleted meanwhile: then it is stored again, and labelled so.
+    """
+    info = stored(parts, digest)
+    if info is None:
+        return claim(parts, digest, labels) if parts.shares else None
+    if labels.stored.items() <= info.labels.items():
+        return info
+    of_file = parts.shards.time(digest)
+    if not parts.index.merge_labels(digest, labels.stored, time.time_ns(), of_file):
+        return None
+    return stored(parts, digest)
 
 
 def check_digest(actual: Digest, expected: Digest | None) -> None:
@@ -114,12 +139,12 @@ def check_digest(actual: Digest, expected: Digest | None) -> None:
 
 
 def add_bytes(
-    parts: Parts, data: bytes | memoryview, expected: Digest | None, labels: Mapping[str, str]
+    parts: Parts, data: bytes | memoryview, expected: Digest | None, labels: Labelling
 ) -> Info:
     """Store bytes; hashed first, so that content that is there costs no write."""
     digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)
     check_digest(digest, expected)
-    if (known := stored(parts, digest)) is not None:
+    if (known := stored_with(parts, digest, labels)) is not None:
         return known
     with closing(Temporary(parts)) as file:
         files.write_all(file.fd, data, file.path)
@@ -131,12 +156,12 @@ def add_stream(
     parts: Parts,
     fill: Callable[[memoryview], int],
     expected: Digest | None,
-    labels: Mapping[str, str],
+    labels: Labelling,
 ) -> Info:
     """Store what a stream gives, up to its end."""
     with closing(Temporary(parts)) as file:
         candidate = _taken_in(parts, file, fill, expected, labels)
-        return stored(parts, candidate.digest) or _finish(parts, file, candidate)
+        return stored_with(parts, candidate.digest, labels) or _finish(parts, file, candidate)
 
 
 def _taken_in(
@@ -144,7 +169,7 @@ def _taken_in(
     file: Temporary,
     fill: Callable[[memoryview], int],
     expected: Digest | None,
-    labels: Mapping[str, str],
+    labels: Labelling,
 ) -> Candidate:
     algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
     with closing(Sink(file.fd, file.path, algorithm, durable=parts.durable)) as sink:
@@ -173,7 +198,7 @@ def add_path(
     parts: Parts,
     source: os.PathLike[str],
     expected: Digest | None,
-    labels: Mapping[str, str],
+    labels: Labelling,
     link: Link,
 ) -> Info:
     """Store a file: its blocks or the file itself are taken over where the filesystem allows."""
@@ -189,6 +214,7 @@ def add_path(
             os.lseek(fd, 0, os.SEEK_SET)
             info = add_stream(parts, reading_file(fd, os.fspath(source)), expected, labels)
         if link == "move":
+            _check_stored(parts, fd, os.fspath(source), Digest(info.digest))
             _remove(fd, os.fspath(source))
         return info
     finally:
@@ -207,19 +233,17 @@ def _check_outside(parts: Parts, path: str) -> None:
         raise InvalidArgumentError(f"{path} is the store's own file; copy it, if you mean that")
 
 
-def _cloned(
-    parts: Parts, fd: int, expected: Digest | None, labels: Mapping[str, str]
-) -> Info | None:
+def _cloned(parts: Parts, fd: int, expected: Digest | None, labels: Labelling) -> Info | None:
     """Share the source's blocks (reflink); None where that cannot be."""
     with closing(Temporary(parts)) as file:
         if not files.clone(fd, file.fd):
             return None
         candidate = _hashed(parts, file.fd, file.path, expected, labels)
-        return stored(parts, candidate.digest) or _finish(parts, file, candidate)
+        return stored_with(parts, candidate.digest, labels) or _finish(parts, file, candidate)
 
 
 def _hashed(
-    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Mapping[str, str]
+    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Labelling
 ) -> Candidate:
     algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
     with closing(Sink(fd, path, algorithm, durable=False)) as sink:
@@ -229,35 +253,62 @@ def _hashed(
 
 
 def _taken_over(
-    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Mapping[str, str]
+    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Labelling
 ) -> Info | None:
     """Make the source's own file the blob's, read-only from before it is hashed.
 
-    None where it cannot be: on another filesystem, or the file of another user.
+    None where it cannot be: on another filesystem, the file of another user, one that has all
+    the links that it may have, or one that is open for writing and would be written to as a blob.
     """
     found = files.stat_open(fd, path)
     there = files.stat_open(parts.ingest.fd, parts.ingest.path)
     if not files.is_private_file(found) or found.st_dev != there.st_dev:
         return None
     files.make_read_only(fd, path)
+    if files.has_writer(fd):
+        files.set_mode(fd, found.st_mode & 0o7777, path)
+        return None
+    # Its own time may be that of a blob deleted since, of which a process remembers the Info.
+    now_ns = time.time_ns() & ~1
+    files.stamp(fd, now_ns, path)
+    stamped = files.stat_open(fd, path)
     try:
         candidate = _hashed(parts, fd, path, expected, labels)
-        if (known := stored(parts, candidate.digest)) is not None:
+        candidate.now_ns = candidate.whole_ns = now_ns
+        if (known := stored_with(parts, candidate.digest, labels)) is not None:
             return known
         if parts.durable:
             files.sync(fd, path)
-        _check_unchanged(fd, found, path)
+        check_unchanged(fd, stamped, path)
         return _published(parts, candidate, lambda to, name: files.link_unnamed(fd, to, name))
+    except StorageError as error:
+        if error.errno not in files.LINK_REFUSED:
+            raise
+        return None
     finally:
-        if files.stat_open(fd, path).st_nlink <= found.st_nlink:  # it has not become a blob
+        now = files.stat_open(fd, path)
+        if now.st_nlink <= found.st_nlink:  # it has not become a blob
             files.set_mode(fd, found.st_mode & 0o7777, path)
+            if now.st_mtime_ns == stamped.st_mtime_ns:
+                files.stamp(fd, found.st_mtime_ns, path)
 
 
-def _check_unchanged(fd: int, found: os.stat_result, path: str) -> None:
-    """Refuse a file that somebody went on writing to while it was hashed: it would be the blob."""
-    now = files.stat_open(fd, path)
-    if (now.st_size, now.st_mtime_ns) != (found.st_size, found.st_mtime_ns):
-        raise FailedPreconditionError(f"{path} was written to while it was read; nothing is stored")
+def _check_stored(parts: Parts, fd: int, path: str, digest: Digest) -> None:
+    """Read the stored blob before its source goes, and heal it from there.
+
+    Decay moves no time, so nothing less would do: this may be the last good copy.
+    """
+    for _ in range(_HEALINGS):
+        found = parts.shards.stat(digest)
+        is_source = found is not None and os.path.samestat(found, files.stat_open(fd, path))
+        if is_source or why_damaged(parts.shards, digest) is None:
+            return
+        quarantine(parts, digest)
+        os.lseek(fd, 0, os.SEEK_SET)
+        add_stream(parts, reading_file(fd, path), digest, labelling(None))
+    raise CorruptBlobError(
+        digest, parts.shards.path(digest), f"it cannot be healed; {path} is kept"
+    )
 
 
 def _remove(fd: int, path: str) -> None:

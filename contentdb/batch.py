@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from contentdb.bulk import write_into
+from contentdb.adding import stored_with
 from contentdb.content import Info, NewInfo
 from contentdb.errors import ContentDBError
 from contentdb.group import Group
-from contentdb.publish import link_or_replace, stored
+from contentdb.joining import write_into
+from contentdb.publish import link_or_replace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentdb.digest import Digest
     from contentdb.files import Directory
+    from contentdb.labels import Labelling
     from contentdb.parts import Parts
     from contentdb.publish import Candidate
 
@@ -71,22 +70,20 @@ class Batch:
         """Whether it was begun in this process: the child of a fork has no part in it."""
         return self._group.is_ours
 
-    def known(self, digest: Digest) -> Info | None:
-        """What is told of content that waits for the block's end."""
-        item = self._group.known(digest)
-        return None if item is None else item.candidate.info()
+    def stored(self, candidate: Candidate) -> Info | None:
+        """Set the labels of a candidate whose content is stored, or in this batch; None if not."""
+        item = self._group.known(candidate.digest)
+        if item is None:
+            return stored_with(self._parts, candidate.digest, candidate.labelling)
+        item.candidate.label(candidate.labelling)
+        return item.candidate.info()
 
-    def add(self, source: object, expected: str | None, labels: Mapping[str, str]) -> Info:
+    def add(self, source: object, expected: str | None, labels: Labelling) -> Info:
         """Take a source in; what is told of it is what it will be when the block ends."""
-        slot = write_into(self._group, self._parts, source, expected, labels)
-        info = slot if isinstance(slot, Info) else slot.candidate.info()  # type: ignore[union-attr]  # a bad source raises
+        told = write_into(self._group, self._parts, source, expected, labels)
+        info = told if isinstance(told, Info) else told.expected_answer()
         self._flush_when_full()
         return info
-
-    def stored(self, candidate: Candidate) -> Info | None:
-        """The Info of content that is stored, or in this batch."""
-        known = self._group.known(candidate.digest)
-        return known.candidate.info() if known else stored(self._parts, candidate.digest)
 
     def join(self, writer: Committing, candidate: Candidate) -> Info:
         """Take the commit of a writer in, of content that is not `stored`."""

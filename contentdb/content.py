@@ -12,14 +12,15 @@ store. `contentdb.Store` plays all of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, Self, TypeVar, overload
 
 from contentdb.digest import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
     from pathlib import Path
     from types import TracebackType
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from contentdb.errors import ContentDBError
 
 __all__ = [
+    "Answers",
     "Info",
     "IngestManager",
     "Ingester",
@@ -39,10 +41,18 @@ __all__ = [
     "Provider",
     "Readable",
     "Reader",
+    "SortOrder",
     "Status",
     "Usage",
     "Writer",
 ]
+
+T_co = TypeVar("T_co", covariant=True)
+
+SortOrder = Literal[
+    "digest", "-digest", "size", "-size", "created_at", "-created_at", "updated_at", "-updated_at"
+]
+"""Of a walk; ``-`` is for descending."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -139,6 +149,10 @@ class NewInfo(Info):
     def of(cls, info: Info) -> Self:
         """Make it from what any other call would return; the two are equal."""
         return tuple.__new__(cls, info)
+
+    def known(self) -> Info:
+        """Make of it what any other call would return."""
+        return tuple.__new__(Info, self)
 
     @property
     def new(self) -> bool:
@@ -297,6 +311,17 @@ class Provider(Protocol):
         ...
 
 
+class Answers(Iterator[T_co], Protocol[T_co]):
+    """What `Ingester.add_many` gives for its sources, in their order; it stores as it goes.
+
+    Dropped before its end it gives a `ResourceWarning`: what it did not reach is not stored.
+    """
+
+    def close(self) -> None:
+        """End it on purpose; what was yielded stays."""
+        ...
+
+
 class Ingester(Protocol):
     """Bytes in: under a ref, resumable, or in one go."""
 
@@ -341,19 +366,42 @@ class Ingester(Protocol):
         *,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
+        keep_labels: bool = False,
     ) -> Info:
-        """Store content without a ref, whether it was there already or not."""
+        """Store content without a ref, whether it was there already or not.
+
+        Labels are set on stored content too, by key, unless ``keep_labels``.
+        """
         ...
 
+    @overload
+    def add_many(  # noqa: D418 - a protocol has nothing else to document
+        self,
+        sources: Iterable[Buffer | BinaryIO | PathLike[str]],
+        *,
+        expected: Iterable[str | None] | None = None,
+        labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        keep_labels: bool = False,
+        errors: Literal["raise"] = "raise",
+    ) -> Answers[Info]:
+        """Store many as it is iterated, sharing the cost of durability.
+
+        An Info comes for each source, in order, durable when it is yielded. The first bad source
+        raises once those before it are stored and yielded; with ``errors="yield"`` its error
+        comes in the place of its Info.
+        """
+        ...
+
+    @overload
     def add_many(
         self,
         sources: Iterable[Buffer | BinaryIO | PathLike[str]],
         *,
         expected: Iterable[str | None] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Iterator[Info | ContentDBError]:
-        """Store many, sharing the cost of durability. What has been yielded is durable."""
-        ...
+        labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        keep_labels: bool = False,
+        errors: Literal["yield"],
+    ) -> Answers[Info | ContentDBError]: ...
 
 
 class IngestManager(Protocol):
@@ -392,14 +440,15 @@ class Manager(Protocol):
     def walk(
         self,
         *filters: str,
-        sort: str = "digest",
+        labels: Mapping[str, str] | None = None,
+        sort: SortOrder = "digest",
         after: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Info]:
         """Stream those that any of the filters selects, as of the start of the walk.
 
-        ``sort`` is ``digest``, ``size``, ``created_at`` or ``updated_at``, with ``-`` before it
-        for descending; ``after`` pages: it starts behind that digest, in digest order.
+        Of these, ``labels`` selects those that have all of them. ``after`` pages: it starts
+        behind that digest, in digest order.
         """
         ...
 

@@ -10,11 +10,11 @@ No name is ever followed through a symbolic link: directories are opened once, w
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import functools
 import os
+import signal
 import stat
 import time
 from typing import TYPE_CHECKING, Final
@@ -27,12 +27,15 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = [
+    "LINK_REFUSED",
+    "Descriptor",
     "Directory",
     "clone",
     "close",
     "copy",
     "create_unnamed",
     "entries",
+    "has_writer",
     "is_private_file",
     "let_go",
     "link",
@@ -45,6 +48,7 @@ __all__ = [
     "make_writable",
     "open_directory",
     "open_file",
+    "open_path",
     "read",
     "read_at",
     "read_into",
@@ -71,6 +75,8 @@ _UNNAMED: Final = getattr(os, "O_TMPFILE", 0)
 _KIND: Final = 0o170000  # of a file, in its mode; see inode(7)
 _FICLONE: Final = 0x40049409  # linux/fs.h
 _SYNC_FILE_RANGE_WRITE: Final = 2  # linux/fs.h
+LINK_REFUSED: Final = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP})
+"""A file cannot have one name more; its bytes can be copied."""
 _LOCK_POLL_S: Final = (0.0002, 0.001, 0.005)
 """Pause between two looks at a held lock: the first, the longest of who came just now, and the
 longest. Where writers queue a long pause starves; where one waits for a download a short one
@@ -79,14 +85,37 @@ _LOCK_PATIENCE: Final = 64
 """Who has waited so many times as long as a pause may take it."""
 
 
+class Descriptor(int):
+    """An open descriptor that closes itself when nothing refers to it any more.
+
+    A signal's handler may raise as soon as open(2) has returned, before any name of Python's holds
+    the number. So the number becomes one of these before code in Python goes on: see `_opened`.
+    """
+
+    is_open = True
+
+    def __del__(self) -> None:
+        """Close what an exception kept from being closed."""
+        if self.is_open:
+            let_go(self)
+
+
+def _opened(path: str, flags: int, mode: int, within: int | None) -> Descriptor:
+    """Open a file, and own its descriptor; all of that happens in code in C, one level deep."""
+    opening = functools.partial(os.open, dir_fd=within)
+    return next(map(Descriptor, map(opening, (path,), (flags,), (mode,))))
+
+
 class Directory:
     """An open directory: children are reached from its descriptor, whatever its path becomes."""
 
-    __slots__ = ("fd", "path")
+    __slots__ = ("fd", "owner", "path")
 
-    def __init__(self, fd: int, path: str) -> None:
+    def __init__(self, fd: int, path: str, owner: int | None = None) -> None:
         self.fd = fd
         self.path = path
+        self.owner = os.geteuid() if owner is None else owner
+        """The user whose files in here are the store's; see `is_private_file`."""
 
     def child(self, name: str) -> str:
         """The path of a child, for messages and for callers; not for opening."""
@@ -103,13 +132,16 @@ class Directory:
 
 
 def open_directory(path: str, *, within: Directory | None = None) -> Directory:
-    """Open a directory by path, or a child of one by name; a symbolic link is refused."""
+    """Open a directory by path, or a child of one by name; a symbolic link is refused.
+
+    A child trusts the files of the user whose files its parent trusts.
+    """
     shown = path if within is None else within.child(path)
     try:
-        fd = os.open(path, _DIRECTORY_FLAGS, dir_fd=None if within is None else within.fd)
+        fd = _opened(path, _DIRECTORY_FLAGS, 0, None if within is None else within.fd)
     except OSError as error:
         raise StorageError.of("open directory", shown, error) from error
-    return Directory(fd, shown)
+    return Directory(fd, shown, None if within is None else within.owner)
 
 
 def make_directory(within: Directory, name: str) -> bool:
@@ -141,26 +173,35 @@ def entries(directory: Directory) -> Iterator[os.DirEntry[str]]:
 def open_file(within: Directory, name: str, flags: int, mode: int = 0o600) -> int:
     """Open a child; `FileNotFoundError` and `PermissionError` go to the caller as they are."""
     try:
-        return os.open(name, flags | _FILE_FLAGS, mode, dir_fd=within.fd)
+        return _opened(name, flags | _FILE_FLAGS, mode, within.fd)
     except (FileNotFoundError, PermissionError):
         raise
     except OSError as error:
         raise StorageError.of("open", within.child(name), error) from error
 
 
+def open_path(path: str, flags: int) -> int:
+    """Open a caller's file by its path, links followed; errors go to the caller as they are."""
+    return _opened(path, flags | os.O_CLOEXEC, 0, None)
+
+
 def create_unnamed(within: Directory) -> int | None:
     """Open a new file without a name, which vanishes with its process; None if unsupported."""
     try:
-        return os.open(".", _UNNAMED | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=within.fd)
+        return _opened(".", _UNNAMED | os.O_RDWR | os.O_CLOEXEC, 0o600, within.fd)
     except OSError as error:
         if error.errno in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL}:
             return None
         raise StorageError.of("create a file in", within.path, error) from error
 
 
-def is_private_file(found: os.stat_result) -> bool:
-    """Whether it is a regular file of our own user, the only kind that the store touches."""
-    return found.st_mode & _KIND == stat.S_IFREG and found.st_uid == os.geteuid()
+def is_private_file(found: os.stat_result, within: Directory | None = None) -> bool:
+    """Whether it is a regular file of the directory's owner, the only kind that a store touches.
+
+    Outside of a store, of our own user.
+    """
+    owner = os.geteuid() if within is None else within.owner
+    return found.st_mode & _KIND == stat.S_IFREG and found.st_uid == owner
 
 
 def read(fd: int, size: int, path: str) -> bytes:
@@ -257,6 +298,22 @@ def truncate(fd: int, size: int, path: str) -> None:
         raise StorageError.of("truncate", path, error) from error
 
 
+def has_writer(fd: int) -> bool:
+    """Whether a file that is open for reading alone is open for writing elsewhere, or mapped so.
+
+    The kernel gives a lease for reading only where it is not; see F_SETLEASE of fcntl(2). It tells
+    the holder of a lease by a signal of an opening for writing: by one that is ignored unless
+    asked for, not by SIGIO, which ends a process. False where there are no leases.
+    """
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    return False
+
+
 def make_read_only(fd: int, path: str) -> None:
     """Give the file the mode of a blob: 0444."""
     set_mode(fd, 0o444, path)
@@ -276,13 +333,13 @@ def make_name_read_only(within: Directory, name: str) -> bool:
     A descriptor of O_PATH needs no right to the file and stays with it; see open(2).
     """
     try:
-        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within.fd)
+        fd = _opened(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, within.fd)
     except FileNotFoundError:
         return False
     except OSError as error:
         raise StorageError.of("open", within.child(name), error) from error
     try:
-        if not is_private_file(os.fstat(fd)):
+        if not is_private_file(os.fstat(fd), within):
             return False
         os.chmod(f"/proc/self/fd/{fd}", 0o444)  # noqa: PTH101 - no Path in between
     except OSError as error:
@@ -337,16 +394,27 @@ def stat_open(fd: int, path: str) -> os.stat_result:
 
 def let_go(fd: int) -> None:
     """Close a descriptor that nothing hangs on any more, whatever the system says of it."""
-    with contextlib.suppress(OSError):
-        os.close(fd)
+    try:  # noqa: SIM105 - `contextlib.suppress` costs as much as the call
+        _close(fd)
+    except OSError:
+        pass
 
 
 def close(fd: int, path: str) -> None:
     """Close a descriptor. An error means that written bytes may be lost, as with a sync."""
     try:
-        os.close(fd)
+        _close(fd)
     except OSError as error:
         raise DurabilityError("close", path, error) from error
+
+
+def _close(fd: int) -> None:
+    """Close, and let nothing close that number again: it may soon be another file's."""
+    if isinstance(fd, Descriptor):
+        if not fd.is_open:
+            return
+        fd.is_open = False  # from here to the call no handler runs
+    os.close(fd)
 
 
 # -- names -----------------------------------------------------------------------------------
@@ -456,12 +524,12 @@ def lock(fd: int, path: str, *, wait: float | bool = False) -> bool:
         raise StorageError.of("lock", path, error) from error
 
 
-def _lock_until(fd: int, deadline: float) -> bool:
+def _lock_until(fd: int, deadline: float, kind: int = fcntl.LOCK_EX) -> bool:
     pause, short, longest = _LOCK_POLL_S
     began = time.monotonic()
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             now = time.monotonic()
             if now >= deadline:
@@ -472,15 +540,12 @@ def _lock_until(fd: int, deadline: float) -> bool:
             return True
 
 
-def lock_shared(fd: int, path: str) -> bool:
-    """Take the shared flock(2) of an open file, and say whether it was got."""
+def lock_shared(fd: int, path: str, *, wait: float = 0) -> bool:
+    """Take the shared flock(2) of an open file, and say whether it was got in so many seconds."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return _lock_until(fd, time.monotonic() + wait, fcntl.LOCK_SH)
     except OSError as error:
         raise StorageError.of("lock", path, error) from error
-    return True
 
 
 def unlock(fd: int) -> bool:

@@ -11,7 +11,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb import files, locks
-from contentdb.errors import ContentDBError, CorruptBlobError, RefLockedError, StorageError
+from contentdb.errors import (
+    ContentDBError,
+    CorruptBlobError,
+    InvalidLabelError,
+    RefLockedError,
+    StorageError,
+)
 from contentdb.index import Outcome
 from contentdb.layout import shard_name
 from contentdb.publish import link_or_replace, settled
@@ -250,11 +256,28 @@ class Group:
     def record(self) -> None:
         """Give every item that has its name a row, and its result."""
         entries = [item.candidate for item in self._named]
-        for item, outcome in zip(self._named, self._parts.index.record(entries), strict=True):
-            try:
-                item.result = self._result(item, outcome)
-            except ContentDBError as error:
-                item.result = error
+        try:
+            outcomes = self._parts.index.record(entries)
+        except InvalidLabelError:  # with those that one of them has, they are too many
+            for item in self._named:
+                self._record_alone(item)
+            return
+        for item, outcome in zip(self._named, outcomes, strict=True):
+            self._settle(item, outcome)
+
+    def _record_alone(self, item: Item) -> None:
+        try:
+            (outcome,) = self._parts.index.record([item.candidate])
+        except ContentDBError as error:
+            item.result = error
+        else:
+            self._settle(item, outcome)
+
+    def _settle(self, item: Item, outcome: Outcome) -> None:
+        try:
+            item.result = self._result(item, outcome)
+        except ContentDBError as error:
+            item.result = error
 
     def _result(self, item: Item, outcome: Outcome) -> Info:
         if outcome is Outcome.GONE:

@@ -19,8 +19,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.errors import StorageError
+from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
     from contentdb.files import Directory
@@ -40,7 +41,9 @@ __all__ = [
 _PROBE_S: Final = 0.02
 """How long a lock may seem taken by one who only looks whether it is, or removes a dead file."""
 
-_held: set[int] = set()
+_held: dict[int, dict[str, object]] = {}
+"""Open descriptors by number, with the attributes of each `files.Descriptor`, not itself: what
+nothing else refers to closes itself, and the lock is free."""
 _guard = threading.RLock()  # a writer that is collected may let go in the midst of another call
 """Between the opening of a descriptor and its entry into `_held` there is no fork."""
 
@@ -108,15 +111,15 @@ def _open(within: Directory, name: str, flags: int) -> int:
             fd = _open_or_read(within, name, flags)
         except OSError as error:
             raise StorageError.of("open", within.child(name), error) from error
-        _held.add(fd)
+        _held[int(fd)] = getattr(fd, "__dict__", {})
     try:
-        private = files.is_private_file(files.stat_open(fd, within.child(name)))
+        private = files.is_private_file(files.stat_open(fd, within.child(name)), within)
     except StorageError:
         _close(fd)
         raise
     if not private:
         _close(fd)
-        cause = OSError(0, "it is not a regular file of this user; remove it")
+        cause = OSError(0, "it is not a regular file of the store's owner; remove it")
         raise StorageError("use", within.child(name), cause)
     return fd
 
@@ -145,11 +148,17 @@ def is_current(within: Directory, name: str, fd: int) -> bool:
 
 
 def is_held(within: Directory, name: str) -> bool:
-    """Whether a live process holds the lock now. Looking takes nothing from anybody."""
+    """Whether a live process holds the lock now. Looking takes nothing from anybody.
+
+    Raises:
+        StorageError: This process may not look: it reads the store of another user.
+    """
     try:
         fd = files.open_file(within, name, os.O_RDONLY)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError as error:
+        raise StorageError.of("open", within.child(name), error) from error
     try:
         return not files.lock_shared(fd, within.child(name))
     finally:
@@ -166,8 +175,8 @@ def release(fd: int) -> None:
 
 def _close(fd: int) -> None:
     with _guard:
-        _held.discard(fd)
-        files.let_go(fd)
+        files.let_go(fd)  # first: where an exception comes in between, it may be tried again
+        _held.pop(fd, None)
 
 
 @functools.cache
@@ -184,11 +193,13 @@ def holder() -> str:
     return f"process {os.getpid()} on {os.uname().nodename}"
 
 
-def _in_child() -> None:
-    for fd in _held:
-        files.let_go(fd)
+def _in_child(seen: bool) -> None:  # noqa: ARG001, FBT001 - a hook
+    for fd, attributes in _held.items():
+        if attributes.get("is_open", True):
+            attributes["is_open"] = False
+            files.let_go(fd)
     _held.clear()
-    _guard.release()
+    reset_after_fork(_guard)
 
 
-os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_in_child)
+forks.register(before=lambda: forks.hold(_guard), in_child=_in_child)

@@ -22,7 +22,7 @@ from contentdb.errors import (
 from contentdb.filesystem import is_network, kind_of
 from contentdb.index import revision
 from contentdb.index.create import create_tables
-from contentdb.layout import BLOBS, DIRECTORIES, INDEX
+from contentdb.layout import BLOBS, DIRECTORIES, INDEX, INDEX_REBUILT, check_root
 from contentdb.shards import Shards
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def open_root(path: Path, *, create: bool) -> Directory:
         is_there, is_folder = path.exists(), path.is_dir()
     except OSError as error:
         raise StorageError.of("stat", path, error) from error
+    check_root(path, INDEX if is_there else INDEX_REBUILT)
     if is_there and not is_folder:
         raise NotAStoreError(str(path), "it is a file, not a directory; name another root")
     if not is_there:
@@ -89,6 +90,7 @@ def make(directory: Directory, path: Path, *, create: bool) -> None:
         _check_empty(directory, path, create=create)
         if not create:
             raise StoreNotFoundError(str(path), MISSING)
+        check_root(path, INDEX_REBUILT)
         if is_network(kind := kind_of(path)):
             raise UnsupportedFilesystemError(
                 str(path),
@@ -163,8 +165,8 @@ def _sync_parent(path: Path) -> None:
 def has_index_file(directory: Directory, path: Path) -> bool:
     """Whether there is an index with anything in it; a link or a foreign file is refused."""
     found = files.stat_name(directory, INDEX)
-    if found is not None and not files.is_private_file(found):
-        raise NotAStoreError(str(path), f"its {INDEX} is not a regular file of this user")
+    if found is not None and not files.is_private_file(found, directory):
+        raise NotAStoreError(str(path), f"its {INDEX} is not a regular file of the store's owner")
     return found is not None and found.st_size > 0
 
 

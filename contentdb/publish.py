@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Final
 
 from contentdb import files
 from contentdb.content import Info, NewInfo
+from contentdb.damage import read_again, sync_blob
 from contentdb.errors import CorruptBlobError, StorageError
 from contentdb.index import Outcome, State
+from contentdb.labels import Labelling
+from contentdb.moments import is_time_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +26,15 @@ if TYPE_CHECKING:
     from contentdb.parts import Parts
     from contentdb.shards import Shards
 
-__all__ = ["Candidate", "give_name", "link_or_replace", "looked_up", "publish", "settled", "stored"]
+__all__ = [
+    "Candidate",
+    "give_name",
+    "link_or_replace",
+    "looked_up",
+    "publish",
+    "settled",
+    "stored",
+]
 
 _ATTEMPTS: Final = 100
 """Deletes of one digest that a commit of it outlasts."""
@@ -34,8 +45,8 @@ _VOUCHED: Final = frozenset({State.LIVE})
 class Candidate:
     """What is to become a blob, or has just become one; plays `contentdb.index.Entry`."""
 
-    __slots__ = ("checksum", "digest", "keep_labels", "labels", "now_ns", "only_if", "ref",
-                 "shards", "size", "token")  # fmt: skip
+    __slots__ = ("checksum", "digest", "labelling", "now_ns", "only_if", "ref",
+                 "seen_ns", "shards", "size", "token", "whole_ns")  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - it is what a row is made of
         self,
@@ -55,47 +66,66 @@ class Candidate:
         self.digest = digest
         self.size = size
         self.checksum = checksum
-        self.labels = labels
-        self.now_ns = now_ns
+        self.labelling = Labelling(labels, {} if keep_labels else labels)
+        self.now_ns = now_ns & ~1  # see `contentdb.index.recording`
         self.ref = ref
         self.token = token
-        self.keep_labels = keep_labels
         self.only_if: frozenset[int | None] | None = None
+        self.whole_ns = self.now_ns
+        """Time of modification of the file that is known to be whole: ours, or one in its place."""
+        self.seen_ns: int | None = None
 
     def present(self) -> bool:
         """Whether the blob's file still has its name and size: one stat."""
-        return self.shards.size(self.digest) == self.size
+        found = self.shards.stat(self.digest)
+        self.seen_ns = None if found is None else found.st_mtime_ns
+        return found is not None and found.st_size == self.size
+
+    def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:
+        """Let the file's time vouch for it, unless it is one that nothing is known of."""
+        seen_ns = self.seen_ns
+        if seen_ns is None or is_time_of(seen_ns, moment_ns):
+            return
+        if seen_ns in {self.whole_ns, instead_of_ns}:
+            self.shards.stamp(self.digest, moment_ns)
+
+    def label(self, later: Labelling) -> None:
+        """Let another call with the same content set its labels too."""
+        self.labelling = self.labelling.then(later)
 
     def info(self) -> Info:
         """The Info of a blob that was made by recording this."""
-        labels = dict(self.labels) if self.labels else None
+        labels = dict(self.labelling.new) or None
         return Info(self.digest, self.size, self.now_ns, self.now_ns, labels)
 
 
 def stored(parts: Parts, digest: Digest) -> Info | None:
-    """Look up what need not be stored again: as `looked_up`, and as durable as the store is."""
-    info = looked_up(parts, digest)
-    if info is not None and parts.durable and parts.sharing.unsynced:
+    """Look up what need not be stored again: whole, and as durable as the store is.
+
+    That it is whole its file's time says. Where it does not, as after a copy or a change of the
+    file by hand, the file is read.
+    """
+    found = parts.shards.stat(digest)
+    if found is None:
+        return None
+    info = parts.known.get(digest, found) or _look_up(parts, digest, found)
+    if info is None or not (_is_vouched_for(parts, info, found) or read_again(parts, digest)):
+        return None
+    if parts.durable and parts.sharing.unsynced:
         _secure(parts, digest, info)
     return info
 
 
+def _is_vouched_for(parts: Parts, info: Info, found: os.stat_result) -> bool:
+    if is_time_of(found.st_mtime_ns, info[3]):  # by place: a property costs a tenth of a look-up
+        return True
+    return parts.sharing.several and parts.index.vouches(info.digest, found.st_mtime_ns)
+
+
 def _secure(parts: Parts, digest: Digest, info: Info) -> None:
     """Put a blob on disk that may have come without a sync: its bytes, its name, its row."""
-    if parts.known.is_secured(info):
+    if parts.known.is_secured(info) or not sync_blob(parts, digest):
         return
-    fd = parts.shards.open(digest)
-    if fd is None:  # deleted in this moment
-        return
-    try:
-        files.sync(fd, digest)
-    finally:
-        files.let_go(fd)
-    shard = parts.shards.shard(digest)
-    try:
-        files.sync_directory(shard)
-    finally:
-        shard.close()
     parts.index.harden(digest)
     parts.known.secured(info)
 
@@ -108,8 +138,10 @@ def looked_up(parts: Parts, digest: Digest) -> Info | None:
     found = parts.shards.stat(digest)
     if found is None:
         return None
-    if (known := parts.known.get(digest, found)) is not None:
-        return known
+    return parts.known.get(digest, found) or _look_up(parts, digest, found)
+
+
+def _look_up(parts: Parts, digest: Digest, found: os.stat_result) -> Info | None:
     row = parts.index.blob(digest)
     if row is None or row.state != State.LIVE or row.size != found.st_size:
         return None
@@ -173,6 +205,7 @@ def link_or_replace(
 ) -> None:
     """Give the file its name in its open shard, over a damaged file that has it."""
     candidate.only_if = None
+    candidate.whole_ns = candidate.now_ns
     if not link(shard, candidate.digest.encoded) and not _is_whole(parts, candidate):
         _replace(parts, shard, candidate.digest.encoded, link)
 
@@ -180,17 +213,23 @@ def link_or_replace(
 def _is_whole(parts: Parts, candidate: Candidate) -> bool:
     """Whether the file that has the name already holds the same content, and safely.
 
-    Where a row vouches for it, its size is enough, as long as that row stays. Otherwise it is
-    read, and synced: whoever made it may have been about to.
+    Where a row vouches for it, its size and time are enough, as long as that row stays. Otherwise
+    it is read, and synced: whoever made it may have been about to.
     """
     shards = parts.shards
-    if not candidate.present():
+    if not candidate.present() or candidate.seen_ns is None:
         return False
+    candidate.whole_ns = candidate.seen_ns
     row = parts.index.blob(candidate.digest)
-    if row is not None and row.state == State.LIVE:
+    if (
+        row is not None
+        and row.state == State.LIVE
+        and is_time_of(candidate.seen_ns, row.updated_ns)
+    ):
         candidate.only_if = _VOUCHED
         return True
     if not shards.holds(candidate.digest, candidate.size, candidate.checksum):
+        candidate.whole_ns = candidate.now_ns  # ours takes its place
         return False
     if parts.durable and (fd := shards.open(candidate.digest)) is not None:
         try:

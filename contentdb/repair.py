@@ -6,23 +6,24 @@ import time
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from contentdb import files
+from contentdb.damage import quarantine, sync_shard, why_damaged
 from contentdb.digest import Hasher
-from contentdb.index import Outcome, State
-from contentdb.layout import quarantine_name
+from contentdb.moments import BEING_DELETED_NS
 from contentdb.publish import Candidate
-from contentdb.verify import why_damaged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    import os
+    from collections.abc import Callable, Iterable
 
     from contentdb.digest import Digest
     from contentdb.parts import HasParts, Parts
     from contentdb.verify import Finding
 
-__all__ = ["Repaired", "adopt", "quarantine", "repair"]
+__all__ = ["Repaired", "adopt", "repair"]
 
 _PIECE_BYTES: Final = 1 << 20
-_NOT_BEING_DELETED: Final = frozenset({None, State.LIVE, State.DAMAGED})
+_CLOCK_STEP_NS: Final = 1_000_000_000
+"""A file's time of change is read from a clock that ticks more slowly than that of its stamp."""
 
 Action = Literal["adopted", "quarantined", "marked as missing", "made read-only", "left alone"]
 
@@ -35,9 +36,13 @@ class Repaired(NamedTuple):
 
 
 def repair(
-    store: HasParts, findings: Iterable[Finding], *, dry_run: bool = False
-) -> Iterator[Repaired]:
-    """Mend each finding as it comes, looking again first; durable when yielded.
+    store: HasParts,
+    findings: Iterable[Finding],
+    *,
+    dry_run: bool = False,
+    progress: Callable[[Repaired], object] = lambda _done: None,
+) -> list[Repaired]:
+    """Mend each finding as it comes, looking again first. Durable when it returns.
 
     An orphan that matches its name gets a row, or its row is served again; one that does not
     goes to ``quarantine/``, as does a corrupt blob, whose row is marked: it is served no more
@@ -48,12 +53,25 @@ def repair(
         store: The store that the findings are of.
         findings: From `Store.verify`, perhaps chosen among.
         dry_run: Only say what would be done.
+        progress: Called with each as it is done, and durable.
+
+    Returns:
+        What was done, in the order of the findings.
     """
+    with store.parts() as parts:
+        if parts.read_only and not dry_run:
+            parts.refuse_writing()
+    with store.parts() as parts:
+        if parts.read_only and not dry_run:
+            parts.refuse_writing()
     act = _planned if dry_run else _mend
+    repaired: list[Repaired] = []
     for finding in findings:
-        with store.parts() as parts:  # not while the caller has it: he may close the store
+        with store.parts() as parts:  # not while `progress` is called: it may close the store
             action = act(parts, finding)
-        yield Repaired(finding, action)
+        repaired.append(Repaired(finding, action))
+        progress(repaired[-1])
+    return repaired
 
 
 def _planned(parts: Parts, finding: Finding) -> Action:
@@ -91,7 +109,11 @@ def _set_mode(parts: Parts, digest: Digest) -> Action:
 
 
 def adopt(parts: Parts, digest: Digest) -> bool:
-    """Give a file without a row its row, if its bytes match its name; durable."""
+    """Give a file without a row its row, if its bytes match its name; durable.
+
+    The row is made as of the file's time, by which a commit that is about to record this very
+    file knows it: see `contentdb.index.recording`. False if the file does not match.
+    """
     fd = parts.shards.open(digest)
     if fd is None:
         return False
@@ -106,46 +128,17 @@ def adopt(parts: Parts, digest: Digest) -> bool:
         files.sync(fd, digest)
     finally:
         files.let_go(fd)
-    _sync_shard(parts, digest)
-    born_ns = min(found.st_mtime_ns, time.time_ns())
-    made = Candidate(parts.shards, digest, found.st_size, hasher.checksum, {}, born_ns)
-    made.only_if = _NOT_BEING_DELETED
-    (outcome,) = parts.index.record([made])
-    return outcome is not Outcome.GONE
+    sync_shard(parts, digest)
+    made = Candidate(parts.shards, digest, found.st_size, hasher.checksum, {}, _born_ns(found))
+    made.whole_ns = found.st_mtime_ns
+    return parts.index.adopt(made)
 
 
-def quarantine(parts: Parts, digest: Digest) -> bool:
-    """Take a damaged file out of the blobs and mark its row, if it is still damaged; durable."""
-    found = _identity(parts, digest)
-    if found is None or why_damaged(parts.shards, digest) is None:
-        return False
-    name = quarantine_name(digest)
+def _born_ns(found: os.stat_result) -> int:
+    """The moment of the commit that stamped the file: even, and not after its time of change.
 
-    def take_away() -> bool:
-        """Not a file that healed it meanwhile."""
-        return _identity(parts, digest) == found and parts.shards.move(
-            digest, parts.quarantine, name
-        )
-
-    moved = parts.index.mark_damaged(digest, take_away)
-    if moved:
-        _sync_shard(parts, digest)
-        files.sync_directory(parts.quarantine)
-    return moved
-
-
-def _identity(parts: Parts, digest: Digest) -> tuple[int, int] | None:
-    shard = parts.shards.shard(digest)
-    try:
-        found = files.stat_name(shard, digest.encoded)
-    finally:
-        shard.close()
-    return None if found is None else (found.st_ino, found.st_ctime_ns)
-
-
-def _sync_shard(parts: Parts, digest: Digest) -> None:
-    shard = parts.shards.shard(digest)
-    try:
-        files.sync_directory(shard)
-    finally:
-        shard.close()
+    Where it was adopted before, and that was cut off, its time is one nanosecond less.
+    """
+    of_file_ns = found.st_mtime_ns + (found.st_mtime_ns & 1)
+    is_stamp = 0 < of_file_ns <= found.st_ctime_ns + _CLOCK_STEP_NS
+    return of_file_ns if is_stamp and of_file_ns != BEING_DELETED_NS else time.time_ns()

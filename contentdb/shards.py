@@ -103,6 +103,11 @@ class Shards:
         Raises:
             CorruptBlobError: Something else than a file of ours has the blob's name.
         """
+        opened = self.open_found(digest)
+        return None if opened is None else opened[0]
+
+    def open_found(self, digest: Digest) -> tuple[int, os.stat_result] | None:
+        """Open a blob's file like `open`, and tell what was found when looking at it."""
         within, name = self._within(digest)
         if within is None:
             return None
@@ -117,16 +122,16 @@ class Shards:
                 raise
             raise CorruptBlobError(digest, within.child(name), str(error)) from error
         try:
-            private = files.is_private_file(files.stat_open(fd, within.child(name)))
+            found = files.stat_open(fd, within.child(name))
         except StorageError:
             files.let_go(fd)
             raise
-        if not private:  # a device may have no end
+        if not files.is_private_file(found, within):  # a device may have no end
             files.let_go(fd)
             raise CorruptBlobError(
-                digest, within.child(name), "it is not a regular file of this user"
+                digest, within.child(name), "it is not a regular file of the store's owner"
             )
-        return fd
+        return fd, found
 
     def _within(self, digest: Digest) -> tuple[Directory | None, str]:
         """Where to find a blob's file and by which name; None where no such blob can be.
@@ -165,7 +170,7 @@ class Shards:
                 raise
             return None
         found = files.stat_name(within, f"{digest[7:9]}/{digest[7:]}")
-        return found if found is not None and files.is_private_file(found) else None
+        return found if found is not None and files.is_private_file(found, within) else None
 
     def stamp(self, digest: Digest, moment_ns: int) -> None:
         """Set a blob's time of modification, if its file is there; see `contentdb.known`."""
@@ -181,6 +186,10 @@ class Shards:
         except OSError as error:
             if error.errno not in {errno.ENOENT, *_PLANTED}:
                 raise StorageError.of("set the time of", within.child(name), error) from error
+
+    def time(self, digest: Digest) -> _FileTime:
+        """The time of modification of a blob's file, to be found and set."""
+        return _FileTime(self, digest)
 
     def holds(self, digest: Digest, size: int, checksum: int) -> bool:
         """Whether the file is there and its bytes have that size and XXH3-64 checksum."""
@@ -246,6 +255,23 @@ class Shards:
                 yield self._blobs.child(entry.name)
             elif entry.name in ALGORITHMS:
                 yield from _stray_shards(self._algorithm(entry.name))
+
+
+class _FileTime:
+    """Plays `contentdb.index.FileTime`."""
+
+    __slots__ = ("_digest", "_shards")
+
+    def __init__(self, shards: Shards, digest: Digest) -> None:
+        self._shards = shards
+        self._digest = digest
+
+    def find(self) -> int | None:
+        found = self._shards.stat(self._digest)
+        return None if found is None else found.st_mtime_ns
+
+    def set(self, moment_ns: int) -> None:
+        self._shards.stamp(self._digest, moment_ns)
 
 
 def _children(shard: Directory) -> Iterator[tuple[str, os.stat_result]]:

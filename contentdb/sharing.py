@@ -28,6 +28,7 @@ __all__ = ["Sharing"]
 _SEVERAL: Final = 0
 _UNSYNCED: Final = 1
 _SIZE: Final = 2
+_BOTH: Final = b"\1\1"
 
 
 class Sharing:
@@ -35,19 +36,13 @@ class Sharing:
 
     __slots__ = ("_bytes",)
 
-    def __init__(self, root: Directory) -> None:
-        """Map them; the file is made if it is missing, and then says no twice."""
-        fd = _opened(root, os.O_CREAT)
-        path = root.child(SHARED)
-        try:
-            # It is made longer, not anew: another process may announce something.
-            if files.stat_open(fd, path).st_size < _SIZE:
-                files.truncate(fd, _SIZE, path)
-                files.sync(fd, path)
-                files.sync_directory(root)
-            self._bytes = _mapped(fd, root)
-        finally:
-            files.let_go(fd)
+    def __init__(self, root: Directory, *, read_only: bool = False, several: bool = False) -> None:
+        """Map them; the file is made if it is missing, and then says no twice.
+
+        With ``read_only`` nothing is made: where the file is missing, both may be so. ``several``
+        says that this process is in another namespace, which it may not announce then.
+        """
+        self._bytes = _to_read(root, several=several) if read_only else _to_change(root)
 
     @property
     def several(self) -> bool:
@@ -77,7 +72,37 @@ class Sharing:
 
     def close(self) -> None:
         """Unmap them."""
-        self._bytes.close()
+        if isinstance(self._bytes, mmap.mmap):
+            self._bytes.close()
+
+
+def _to_change(root: Directory) -> mmap.mmap:
+    fd = _opened(root, os.O_CREAT)
+    path = root.child(SHARED)
+    try:
+        # It is made longer, not anew: another process may announce something.
+        if files.stat_open(fd, path).st_size < _SIZE:
+            files.truncate(fd, _SIZE, path)
+            files.sync(fd, path)
+            files.sync_directory(root)
+        return _mapped(fd, root, mmap.PROT_READ | mmap.PROT_WRITE)
+    finally:
+        files.let_go(fd)
+
+
+def _to_read(root: Directory, *, several: bool) -> mmap.mmap | bytes:
+    try:
+        fd = files.open_file(root, SHARED, os.O_RDONLY)
+    except FileNotFoundError:
+        return _BOTH
+    except OSError as error:
+        raise StorageError.of("open", root.child(SHARED), error) from error
+    try:
+        if several or files.stat_open(fd, root.child(SHARED)).st_size < _SIZE:
+            return _BOTH
+        return _mapped(fd, root, mmap.PROT_READ)
+    finally:
+        files.let_go(fd)
 
 
 def _opened(root: Directory, flags: int = 0) -> int:
@@ -87,8 +112,8 @@ def _opened(root: Directory, flags: int = 0) -> int:
         raise StorageError.of("open", root.child(SHARED), error) from error
 
 
-def _mapped(fd: int, root: Directory) -> mmap.mmap:
+def _mapped(fd: int, root: Directory, access: int) -> mmap.mmap:
     try:
-        return mmap.mmap(fd, _SIZE)
+        return mmap.mmap(fd, _SIZE, prot=access)
     except OSError as error:
         raise StorageError.of("map", root.child(SHARED), error) from error

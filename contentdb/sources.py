@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
-from typing import TYPE_CHECKING, Any, Protocol
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import xxhash
 
 from contentdb import files
-from contentdb.errors import InvalidArgumentError, StorageError
+from contentdb.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    StorageError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +28,20 @@ if TYPE_CHECKING:
     Fill = Callable[[memoryview], int]
     """Fills a buffer as far as it likes and gives the bytes; 0 at the end."""
 
-__all__ = ["Origin", "bytes_of", "bytes_read", "open_source", "origin_of", "reading"]
+__all__ = [
+    "Origin",
+    "bytes_of",
+    "bytes_read",
+    "check_unchanged",
+    "open_source",
+    "origin_of",
+    "reading",
+    "reading_file",
+]
+
+_PIECE_BYTES: Final = 1 << 20
+_TICK_NS: Final = 20_000_000
+"""Longer than the kernel's clock takes from one time of a file to the next, 10 ms at most."""
 
 
 def bytes_of(source: object) -> bytes | memoryview | None:
@@ -41,7 +62,7 @@ def open_source(source: os.PathLike[str]) -> int:
     path = os.fspath(source)
     try:
         # a FIFO without a writer must not hang us
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = files.open_path(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise StorageError.of("open", path, error) from error
     except ValueError as error:  # a NUL in the path
@@ -65,6 +86,8 @@ def reading(source: Any) -> Fill:  # noqa: ANN401 - by what it can do
         InvalidArgumentError: The object cannot be read from.
     """
     readinto = getattr(source, "readinto", None)
+    if isinstance(source, io.BufferedReader | io.FileIO):
+        return _reading_open_file(source)
     if readinto is not None:
         return lambda buffer: _counted(readinto(buffer), buffer)
     read = getattr(source, "read", None)
@@ -77,6 +100,23 @@ def reading(source: Any) -> Fill:  # noqa: ANN401 - by what it can do
         data = bytes_read(read(len(buffer)))
         count = _counted(len(data), buffer)
         buffer[:count] = data
+        return count
+
+    return fill
+
+
+def _reading_open_file(source: io.BufferedReader | io.FileIO) -> Fill:
+    """As `reading`; a regular file that changes from now until its end is an error."""
+    raw = source.raw if isinstance(source, io.BufferedReader) else source
+    if not isinstance(raw, io.FileIO):
+        return lambda buffer: _counted(source.readinto(buffer), buffer)
+    fd, path = raw.fileno(), str(raw.name)
+    found = files.stat_open(fd, path)
+
+    def fill(buffer: memoryview) -> int:
+        count = _counted(source.readinto(buffer), buffer)
+        if not count and stat.S_ISREG(found.st_mode) and not raw.writable():
+            check_unchanged(fd, found, path)
         return count
 
     return fill
@@ -114,8 +154,45 @@ def _nothing_yet() -> BlockingIOError:
 
 
 def reading_file(fd: int, path: str) -> Fill:
-    """The same for an open file."""
-    return lambda buffer: files.read_into(fd, buffer, path)
+    """The same for a file that was opened just now; one that changes until its end is an error."""
+    found = files.stat_open(fd, path)
+    # A file's times move by the clock's ticks: a second write within one leaves no trace of itself.
+    is_fresh = abs(time.time_ns() - found.st_ctime_ns) < _TICK_NS
+    running = xxhash.xxh3_64() if is_fresh else None
+
+    def fill(buffer: memoryview) -> int:
+        count = files.read_into(fd, buffer, path)
+        if running is not None:
+            running.update(buffer[:count])
+        if not count:
+            if running is not None and _checksum(fd, path) != running.intdigest():
+                raise _changed(path)
+            check_unchanged(fd, found, path)
+        return count
+
+    return fill
+
+
+def _checksum(fd: int, path: str) -> int:
+    running = xxhash.xxh3_64()
+    at = 0
+    while piece := files.read_at(fd, _PIECE_BYTES, at, path):
+        running.update(piece)
+        at += len(piece)
+    return running.intdigest()
+
+
+def check_unchanged(fd: int, found: os.stat_result, path: str) -> None:
+    """Raise `FailedPreconditionError` if a file is not as it was: its copy may be torn."""
+    now = files.stat_open(fd, path)
+    if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (
+        found.st_size, found.st_mtime_ns, found.st_ctime_ns,
+    ):  # fmt: skip
+        raise _changed(path)
+
+
+def _changed(path: str) -> FailedPreconditionError:
+    return FailedPreconditionError(f"{path} changed while it was read; nothing is stored of it")
 
 
 class Origin(Protocol):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from contentdb import files
-from contentdb.digest import ALGORITHMS, Digest, new_hash
-from contentdb.errors import ContentDBError, InvalidDigestError, StorageError
+from contentdb.damage import damage_of, why_damaged
+from contentdb.digest import ALGORITHMS, Digest
+from contentdb.errors import ContentDBError, InvalidDigestError
 from contentdb.index import State
 from contentdb.layout import INDEX, SHARDS
-from contentdb.reader import MISMATCH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,11 +23,9 @@ if TYPE_CHECKING:
     Rows = dict[str, tuple[int, int, int]]
     """Size, checksum and state by digest."""
 
-__all__ = ["Finding", "rows_of_shard", "shards_with_rows", "verify", "why_damaged"]
+__all__ = ["Finding", "rows_of_shard", "shards_with_rows", "verify"]
 
-_PIECE_BYTES: Final = 1 << 20
 _BLOB_MODE: Final = 0o444
-_OF_THIS_PROCESS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class Finding(NamedTuple):
@@ -101,8 +98,8 @@ def _shard(
         row = rows.pop(digest, None)
         if row is None:
             yield from _without_row(parts, digest, path)
-        elif not files.is_private_file(found):
-            yield Finding("corrupt", digest, path, "it is not a regular file of this user")
+        elif not files.is_private_file(found, shard):
+            yield Finding("corrupt", digest, path, "it is not a regular file of the store's owner")
         else:
             yield from _with_row(parts, digest, path, found, row, quick=quick)
     yield from _missing(parts, rows)
@@ -157,7 +154,7 @@ def _why_unlike(shards: Shards, digest: Digest, size: int, checksum: int) -> str
     try:
         intact = shards.holds(digest, size, checksum)
     except ContentDBError as error:
-        return _damage(error)
+        return damage_of(error)
     return None if intact else "its bytes do not match its checksum"
 
 
@@ -165,29 +162,3 @@ def _is_still_so(parts: Parts, digest: Digest, found: os.stat_result) -> bool:
     """Whether the file that was read is the blob's still: it may be healed or deleted by now."""
     now = parts.shards.stat(digest)
     return now is not None and os.path.samestat(now, found) and parts.index.claims(digest)
-
-
-def _damage(error: ContentDBError) -> str:
-    """What a file's refusal says of it; raises what says something of this process alone."""
-    if isinstance(error, StorageError) and error.errno in _OF_THIS_PROCESS:
-        raise error
-    return str(error)
-
-
-def why_damaged(shards: Shards, digest: Digest) -> str | None:
-    """Read a blob's file against its digest: what is wrong, or None."""
-    try:
-        fd = shards.open(digest)
-    except ContentDBError as error:
-        return _damage(error)
-    if fd is None:
-        return "it is gone"
-    try:
-        running = new_hash(digest.algorithm)
-        while piece := files.read(fd, _PIECE_BYTES, digest):
-            running.update(piece)
-    except ContentDBError as error:
-        return _damage(error)
-    finally:
-        files.let_go(fd)
-    return None if running.hexdigest() == digest.encoded else MISMATCH

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
 from contentdb.beginning import check_total, ref_locked
 from contentdb.content import Status
@@ -341,10 +341,17 @@ class LocalWriter(io.RawIOBase):
         try:
             self._intake.close()
             if self._file.changed:
-                row, updated_ns = self._intake.row, self._intake.updated_ns
-                self._parts.index.pause(row.ref, row.token, self.offset, updated_ns)
+                row, intake = self._intake.row, self._intake
+                self._parts.index.pause(row.ref, row.token, intake.offset, intake.updated_ns)
         finally:
             self._file.release()
+
+    def __reduce__(self) -> NoReturn:
+        """Stay in this process: it is the one that holds the ref."""
+        raise TypeError(
+            f"the writer of ref {self.ref!r:.80} cannot be pickled or copied; "
+            "close it, and open the ref again from a store that was"
+        )
 
     def __enter__(self) -> Self:
         """Close at the end of the block."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,6 +12,7 @@ import contentdb
 from contentdb import CorruptBlobError, Digest, Info, NotFoundError
 from contentdb.index.sqlite import SqliteIndex
 from contentdb.known import Known
+from contentdb.layout import blob_path
 from tests.fixtures import Child
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def test_a_blobs_file_has_the_time_of_its_row(store: Store) -> None:
     with store.writer("r") as writer:
         writer.write(b"committed")
         digests.append(writer.commit().digest)
-    digests += [info.digest for info in store.add_many([b"one", b"two"]) if isinstance(info, Info)]
+    digests += [info.digest for info in store.add_many([b"one", b"two"])]
     store.update(digests[0], {"k": "v"})
     for digest in digests:
         assert store.path(digest).stat().st_mtime_ns == store.info(digest).updated_ns
@@ -90,7 +92,7 @@ def test_a_deletion_that_was_begun_is_known(
     assert second.exists(digest)
     monkeypatch.setattr("contentdb.store.managing.finish_delete", lambda *_: None)
     store.delete(digest)
-    assert store.path(digest).exists()
+    assert blob_path(store.root, digest).exists()
     for one in (store, second):
         assert not one.exists(digest)
         with pytest.raises(NotFoundError):
@@ -123,6 +125,20 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert [known.get(digest, found) is not None for digest in digests] == [
         False, False, True, True, True,
     ]  # fmt: skip
+
+
+def test_what_says_very_much_is_not_remembered(tmp_path: Path) -> None:
+    """Sixteen thousand blobs with a megabyte of labels each would fill any memory."""
+    (tmp_path / "file").write_bytes(b"")
+    os.utime(tmp_path / "file", ns=(7, 7))
+    found = (tmp_path / "file").stat()
+    known = Known()
+    few = Info(Digest.of(b""), 0, 7, 7, {"k": "v" * 1000, "l": "v"})
+    known.put(few)
+    assert known.get(few.digest, found) == few
+    for labels in ({"k": "v" * 4000}, {str(number): "v" for number in range(8)}):
+        known.put(Info(few.digest, 0, 7, 7, labels))
+        assert known.get(few.digest, found) is None
 
 
 def test_two_updates_at_once_leave_nothing_stale(
@@ -159,3 +175,21 @@ def test_a_file_whose_time_cannot_be_set_changes_nothing(
         with pytest.raises(contentdb.StorageError, match="set the time"):
             store.update(info.digest, {"k": "new"})
     assert store.info(info.digest) == second.info(info.digest) == info
+
+
+@pytest.mark.parametrize("link", ["hardlink", "move", "copy"])
+def test_a_copy_with_its_times_brings_nothing_of_a_deleted_blob_back(
+    store: Store,
+    second: Store,
+    tmp_path: Path,
+    link: Any,  # noqa: ANN401
+) -> None:
+    """The other process still remembers an Info, by the time that the copy has as well."""
+    info = store.add(b"content", labels={"of": "the deleted"})
+    assert second.info(info.digest) == info
+    shutil.copy2(store.path(info.digest), tmp_path / "copy")
+    (tmp_path / "copy").chmod(0o644)
+    store.delete(info.digest)
+    again = store.add(tmp_path / "copy", labels={"of": "the new"}, link=link)
+    assert second.info(info.digest) == again
+    assert dict(again.labels) == {"of": "the new"}

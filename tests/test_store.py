@@ -277,10 +277,27 @@ def test_a_store_can_be_closed_in_the_midst_of_a_repair(root: Path) -> None:
     with contentdb.open(root) as store:
         for number in range(2):
             store.path(store.add(b"%d" % number).digest).chmod(0o644)
-        for _ in contentdb.repair(store, list(store.verify())):
-            break
+        with pytest.raises(contentdb.StoreClosedError):
+            contentdb.repair(store, list(store.verify()), progress=lambda _done: store.close())
     with contentdb.open(root) as store:
         assert len(list(store.verify())) == 1
+
+
+def test_repair_and_sweep_have_acted_when_they_return(store: Store) -> None:
+    """An act that waits for its answer to be looked at is one that a careless caller leaves out."""
+    store.path(store.add(b"content").digest).chmod(0o644)
+    store.writer("abandoned").close()
+    told: list[object] = []
+    planned = contentdb.repair(store, store.verify(), dry_run=True)
+    repaired = contentdb.repair(store, store.verify(), progress=told.append)
+    assert [done.action for done in planned] == ["made read-only"]
+    assert told == repaired == planned
+    assert list(store.verify()) == []
+    planned_sweep = store.sweep(older_than=0, dry_run=True)
+    swept = store.sweep(older_than=0, progress=told.append)
+    assert told[1:] == swept == planned_sweep
+    assert [one.name for one in swept] == ["abandoned"]
+    assert list(store.statuses()) == []
 
 
 def test_the_names_of_new_parents_are_synced(

@@ -191,14 +191,6 @@ def test_export_names_what_it_cannot_write(store: Store, tmp_path: Path) -> None
         store.export(digest, tmp_path / "nowhere" / "target", link="copy")
 
 
-def test_export_replaces_files_alone(store: Store, tmp_path: Path) -> None:
-    digest = store.add(b"content").digest
-    os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(StorageError, match="no regular file"):
-        store.export(digest, tmp_path / "fifo")
-    assert (tmp_path / "fifo").is_fifo()
-
-
 def test_ingest_of_a_real_file(store: Store, tmp_path: Path) -> None:
     """A file with a descriptor goes in whole, and resumes."""
     content = os.urandom(5_000_000)

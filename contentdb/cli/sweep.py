@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import click
 
 from contentdb.cli.progress import bar
 from contentdb.cli.session import dry_run_option, json_option, open_store, quiet_option
 from contentdb.cli.show import escaped, json_line, line, size
+
+if TYPE_CHECKING:
+    from contentdb.sweep import Swept
 
 __all__ = ["sweep"]
 
@@ -29,14 +33,17 @@ def sweep(
         seconds = age_ns(older_than) / 1e9
     except ValueError as error:
         raise click.BadParameter(str(error), context, param_hint="--older-than") from error
+
+    def tell(swept: Swept) -> None:
+        if as_json:
+            record = {"kind": swept.kind, "name": swept.name, "path": str(swept.path)}
+            json_line(record | {"size": swept.size, "removed": not dry_run})
+        elif quiet:
+            line(escaped(swept.name))
+        else:
+            verb = "would remove" if dry_run else "removed"
+            line(f"{verb} {swept.kind} {escaped(swept.name)} ({size(swept.size)})")
+
     store = open_store(context)
     with nullcontext() if quiet else bar(None, what="sweeping"):
-        for swept in store.sweep(older_than=seconds, dry_run=dry_run):
-            if as_json:
-                record = {"kind": swept.kind, "name": swept.name, "path": str(swept.path)}
-                json_line(record | {"size": swept.size, "removed": not dry_run})
-            elif quiet:
-                line(escaped(swept.name))
-            else:
-                verb = "would remove" if dry_run else "removed"
-                line(f"{verb} {swept.kind} {escaped(swept.name)} ({size(swept.size)})")
+        store.sweep(older_than=seconds, dry_run=dry_run, progress=tell)

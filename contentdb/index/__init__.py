@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
     from contentdb.content import Info, Usage
     from contentdb.digest import Digest
+    from contentdb.errors import ContentDBError
     from contentdb.filters import Filter
+    from contentdb.labels import Labelling
 
-__all__ = ["Blob", "Entry", "Index", "IngestRow", "Outcome", "State", "Takeover"]
+__all__ = ["Blob", "Entry", "FileTime", "Index", "IngestRow", "Outcome", "State", "Takeover"]
 
 
 class State:
@@ -35,7 +37,7 @@ class Outcome(Enum):
     HEALED = "healed"
     """The row of a damaged blob is live again, as old as it was, with its labels."""
     EXISTS = "exists"
-    """A live row was there already and was left as it is."""
+    """A live row was there already; it has its labels set, if it lacked any."""
     GONE = "gone"
     """The blob's file, or the row relied on, had been deleted meanwhile: name it again and
     record it again."""
@@ -91,15 +93,37 @@ class Entry(Protocol):
     digest: Digest
     size: int
     checksum: int
-    labels: Mapping[str, str]
     now_ns: int
+    """Even, so that `Index.adopt` can tell of a row that it is no commit's."""
     ref: str | None
     token: str | None
     only_if: frozenset[int | None] | None
     """States of its row that it relies on, None among them for no row; None: any will do."""
 
+    @property
+    def labelling(self) -> Labelling: ...
+
     def present(self) -> bool:
         """Whether the blob's file still has its name and size: one stat."""
+        ...
+
+    def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:
+        """Give the file that `present` saw the time of its row, if it is known to be whole.
+
+        It is so by what its maker knows, or by having the time that the row had before.
+        """
+        ...
+
+
+class FileTime(Protocol):
+    """The time of modification of a blob's file; see `contentdb.moments`."""
+
+    def find(self) -> int | None:
+        """Nanoseconds since the epoch; None where there is no file."""
+        ...
+
+    def set(self, moment_ns: int) -> None:
+        """Set it, if there is a file."""
         ...
 
 
@@ -123,19 +147,49 @@ class Index(Protocol):
         """Durable: insert blobs and end their ingests, in one transaction."""
         ...
 
+    def adopt(self, entry: Entry) -> bool:
+        """Durable: a row for a file without one, or whose row says that it was damaged.
+
+        ``entry.now_ns`` is the file's time of modification: by it a commit that has named this
+        file and not recorded it yet knows the row for its own. False if there is nothing to
+        adopt any more, or something claims the blob.
+        """
+        ...
+
     def update_labels(
         self,
         digest: Digest,
         labels: Mapping[str, str],
         keys: frozenset[str] | None,
         now_ns: int,
-        stamp: Callable[[int], object] = lambda _now_ns: None,
+        time: FileTime | None = None,
     ) -> bool:
         """Durable: replace all labels, or those of the keys; False if there is no live blob.
 
-        ``stamp`` is called under the write lock, before the row changes, with its new time of
-        update: ``now_ns``, or later if the old one is.
+        Under the write lock, before the row changes, the file gets its new time of update:
+        ``now_ns``, or later if the old one is. A file whose time did not vouch for it keeps it.
         """
+        ...
+
+    def merge_labels(
+        self,
+        digest: Digest,
+        labels: Mapping[str, str],
+        now_ns: int,
+        time: FileTime | None = None,
+    ) -> bool:
+        """Durable: set labels, and leave the others; False if there is no live blob.
+
+        Where it has them already nothing changes; else the file gets its time as above.
+        """
+        ...
+
+    def restamp(self, digest: Digest, time: FileTime, is_whole: Callable[[], bool]) -> None:
+        """Give the file the time of its live row, if under the write lock it is still whole."""
+        ...
+
+    def vouches(self, digest: Digest, found_ns: int) -> bool:
+        """Whether the time of the blob's file is that of a live row, of whatever namespace."""
         ...
 
     def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
@@ -150,10 +204,11 @@ class Index(Protocol):
         """Durable: what was recorded of the blob, and all before it, without durability."""
         ...
 
-    def entomb(self, digest: Digest, stamp: Callable[[], object] = lambda: None) -> bool:
+    def entomb(self, digest: Digest, time: FileTime | None = None) -> bool:
         """Durable: the first half of a deletion; False if there is no blob.
 
-        ``stamp`` is called under the write lock, before the row changes.
+        Under the write lock, before the row changes, the file gets a time that says so, or that
+        of another namespace's row.
         """
         ...
 
@@ -169,6 +224,10 @@ class Index(Protocol):
         """Durable: forget rows whose files are gone; how many. It is asked under the lock."""
         ...
 
+    def elsewhere(self, digest: Digest) -> Blob | None:
+        """The row of a live blob that another namespace has, if any does."""
+        ...
+
     def claims(self, digest: Digest) -> bool:
         """Whether any namespace has a row of the blob, or an ingest that expects it."""
         ...
@@ -177,8 +236,8 @@ class Index(Protocol):
         """Call ``act`` under the write lock if nothing claims the blob; whether it acted."""
         ...
 
-    def tombstones(self) -> list[Digest]:
-        """Deletions that were begun and not ended."""
+    def tombstones(self) -> Iterator[Digest]:
+        """Deletions that were begun and not ended; the caller may end them as they come."""
         ...
 
     def shortened(self, prefix: str) -> list[Digest]:
@@ -221,16 +280,19 @@ class Index(Protocol):
         """One row."""
         ...
 
-    def ingests(self) -> list[IngestRow]:
-        """All rows, by ref."""
+    def ingests(self) -> Iterator[IngestRow]:
+        """All rows, by ref, read in pages; the caller may end ingests as they come.
+
+        What begins or ends meanwhile may be among them or not.
+        """
         ...
 
     def ingest_of(self, name: str) -> tuple[str, str] | None:
         """Namespace and ref of the ingest whose file has that name."""
         ...
 
-    def ingest_names(self) -> set[str]:
-        """The names of all ingests' files, of every namespace."""
+    def ingests_named(self, names: Sequence[str]) -> set[str]:
+        """Those of some hundred names that an ingest's file has, of any namespace."""
         ...
 
     # -- itself
@@ -243,5 +305,6 @@ class Index(Protocol):
         ...
 
     def before_fork(self) -> None: ...
-    def after_fork(self) -> None: ...
+    def look_at_unseen_fork(self) -> None: ...
+    def after_fork_in_child(self) -> ContentDBError | None: ...
     def close(self) -> None: ...

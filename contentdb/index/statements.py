@@ -25,6 +25,14 @@ VALUES (:namespace, :digest, :size, :checksum, :now, :now, 0)
 ON CONFLICT (namespace, digest) DO NOTHING
 """
 
+OWN_BLOB: Final = """
+UPDATE blobs SET
+    created_at = CASE created_at WHEN :now - 1 THEN :now ELSE created_at END,
+    updated_at = CASE WHEN updated_at < :now THEN :now ELSE updated_at + 1 END
+WHERE namespace = :namespace AND digest = :digest AND state = 0
+RETURNING updated_at
+"""
+
 # A tombstone is revived as a new blob; a damaged row is healed and stays as old as it was.
 REVIVE_BLOB: Final = """
 UPDATE blobs SET
@@ -62,20 +70,52 @@ DELETE FROM blobs WHERE namespace = :namespace AND digest = :digest
 """
 
 # Namespaces are found by skipping from one to the next along the primary key.
-OTHER_NAMESPACE_HAS: Final = """
+_EVERY_NAMESPACE: Final = """
 WITH RECURSIVE known (namespace) AS (
     SELECT min(namespace) FROM blobs
     UNION ALL
     SELECT (SELECT min(b.namespace) FROM blobs AS b WHERE b.namespace > known.namespace)
     FROM known WHERE known.namespace IS NOT NULL
 )
+"""
+
+OTHER_NAMESPACE_HAS: Final = f"""
+{_EVERY_NAMESPACE}
 SELECT 1 FROM known JOIN blobs ON blobs.namespace = known.namespace AND blobs.digest = :digest
 WHERE known.namespace <> :namespace AND blobs.state <> 1
 LIMIT 1
-"""
+"""  # noqa: S608 - our own text
+
+FIND_ELSEWHERE: Final = f"""
+{_EVERY_NAMESPACE}
+SELECT size, checksum, created_at, updated_at, state
+FROM known JOIN blobs ON blobs.namespace = known.namespace AND blobs.digest = :digest
+WHERE known.namespace <> :namespace AND blobs.state = 0
+LIMIT 1
+"""  # noqa: S608 - our own text
+
+OTHER_NAMESPACE_LIVE: Final = f"""
+{_EVERY_NAMESPACE}
+SELECT updated_at FROM known
+JOIN blobs ON blobs.namespace = known.namespace AND blobs.digest = :digest
+WHERE known.namespace <> :namespace AND blobs.state = 0
+LIMIT 1
+"""  # noqa: S608 - our own text
+
+# Some filesystems keep whole seconds: see `contentdb.moments`.
+VOUCHES: Final = f"""
+{_EVERY_NAMESPACE}
+SELECT 1 FROM known
+JOIN blobs ON blobs.namespace = known.namespace AND blobs.digest = :digest
+WHERE blobs.state = 0
+AND :found IN (blobs.updated_at, blobs.updated_at - blobs.updated_at % 1000000000)
+LIMIT 1
+"""  # noqa: S608 - our own text
 
 TOMBSTONES: Final = """
-SELECT digest FROM blobs WHERE namespace = :namespace AND state = 1 ORDER BY digest
+SELECT digest FROM blobs
+WHERE namespace = :namespace AND state = 1 AND digest > :after
+ORDER BY digest LIMIT :limit
 """
 
 SHORTENED: Final = """
@@ -102,6 +142,14 @@ WHERE namespace = :namespace AND digest >= :first AND digest < :behind
 ORDER BY digest
 """
 
+
+def labels_of(count: int) -> str:
+    """Select the labels of so many blobs; the values are the namespace and the digests."""
+    return f"""
+SELECT digest, key, value FROM labels WHERE namespace = ? AND digest IN ({_places(count)})
+"""  # noqa: S608 - marks alone
+
+
 # -- labels ------------------------------------------------------------------------------------
 
 SET_LABEL: Final = """
@@ -125,10 +173,11 @@ SELECT ref, name, token, total, expected, "offset", started_at, updated_at, hold
 FROM ingests WHERE namespace = :namespace AND ref = :ref
 """
 
-ALL_INGESTS: Final = """
+INGESTS: Final = """
 SELECT ref, name, token, total, expected, "offset", started_at, updated_at, holder, held_since,
        metadata
-FROM ingests WHERE namespace = :namespace ORDER BY ref
+FROM ingests WHERE namespace = :namespace AND ref > :after
+ORDER BY ref LIMIT :limit
 """
 
 BEGIN_INGEST: Final = """
@@ -146,10 +195,6 @@ INGEST_OF_NAME: Final = """
 SELECT namespace, ref FROM ingests WHERE name = :name
 """
 
-INGEST_NAMES: Final = """
-SELECT name FROM ingests
-"""
-
 PAUSE_INGEST: Final = """
 UPDATE ingests SET "offset" = :offset, updated_at = :now
 WHERE namespace = :namespace AND ref = :ref AND token = :token
@@ -163,6 +208,14 @@ EXPECTED_BY_INGEST: Final = """
 SELECT 1 FROM ingests WHERE expected = :digest LIMIT 1
 """
 
+
+def ingests_named(count: int) -> str:
+    """Select which of so many names are those of an ingest's file, in any namespace."""
+    return f"""
+SELECT name FROM ingests WHERE name IN ({_places(count)})
+"""  # noqa: S608 - marks alone
+
+
 # -- the whole ---------------------------------------------------------------------------------
 
 USAGE: Final = """
@@ -174,3 +227,7 @@ FROM (SELECT count(*) AS blobs, coalesce(sum(size), 0) AS bytes
 """
 
 REVISION: Final = "SELECT version_num FROM alembic_version"
+
+
+def _places(count: int) -> str:
+    return ", ".join("?" * count)

@@ -56,6 +56,7 @@ _FACTS: Final[dict[type[errors.ContentDBError], dict[str, type | UnionType]]] = 
     errors.StorageError: {"action": str, "path": str, "errno": int | None},
     errors.IndexFailedError: {"path": str, "reason": str},
     errors.StoreError: {"root": str, "reason": str},
+    errors.MissingExtraError: {"what": str, "extra": str},
 }
 """The attributes of each class, beside those of its parents."""
 

@@ -6,12 +6,14 @@ import math
 import os
 import time
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from contentdb import adding
+from contentdb.add_many import AddIterator, each_asked
 from contentdb.batch import Batch
 from contentdb.beginning import begin, declare
 from contentdb.bulk import add_many
+from contentdb.claiming import claim
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
@@ -20,16 +22,17 @@ from contentdb.errors import (
     RefLockedError,
 )
 from contentdb.index import Takeover
-from contentdb.labels import check_labels
+from contentdb.labels import Labelling, labelling
 from contentdb.layout import check_ref
 from contentdb.publish import stored
 from contentdb.resuming import take_in
 from contentdb.sources import bytes_of, origin_of, reading
 from contentdb.store.active import Active
+from contentdb.unsent import UnsentWriter
 from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import BinaryIO
 
     from typing_extensions import Buffer
@@ -83,10 +86,17 @@ class Ingesting(Active):
         """
         takeover = Takeover.REPLACE if redeclare else Takeover.AGREE
         declared = declare(total, expected, metadata)
-        return self._writer(ref, declared, takeover if resume else Takeover.ANEW, wait=wait)
+        kind = UnsentWriter if self._parts.shares else LocalWriter
+        return self._writer(kind, ref, declared, takeover if resume else Takeover.ANEW, wait=wait)
 
     def _writer(
-        self, ref: str, declared: Declared, takeover: Takeover, *, wait: float | bool
+        self,
+        kind: type[LocalWriter],
+        ref: str,
+        declared: Declared,
+        takeover: Takeover,
+        *,
+        wait: float | bool,
     ) -> LocalWriter:
         batch = self._batch
         if batch is not None and batch.holds(ref):
@@ -99,7 +109,7 @@ class Ingesting(Active):
             try:
                 with self._gate:  # for a while only: it may be this store's end that frees the ref
                     row, fd, size = begin(self._parts, ref, declared, takeover, wait=slice_s)
-                    made = LocalWriter(self._parts, self._gate, row, fd, size, lambda: self._batch)
+                    made = kind(self._parts, self._gate, row, fd, size, lambda: self._batch)
                     self._writers.add(made)
                     return made
             except RefLockedError:
@@ -149,32 +159,46 @@ class Ingesting(Active):
         """
         check_ref(ref)
         declared = declare(total, expected, metadata)
-        kept = check_labels(labels or {})
+        kept = labelling(labels, keep_labels=keep_labels)
         with closing(origin_of(source)) as origin:
-            try:
-                writer = self._writer(ref, declared, Takeover.PREFER, wait=wait)
-            except AlreadyExistsError as error:
-                return self._stored_meanwhile(ref, error)
-            with writer:
-                take_in(writer, origin, declared, progress)
-                return writer.commit(labels=kept, keep_labels=keep_labels)
+            if declared.expected is not None and (
+                info := self._claimed(ref, declared.expected, kept)
+            ):
+                return info
+            while True:
+                try:
+                    writer = self._writer(LocalWriter, ref, declared, Takeover.PREFER, wait=wait)
+                except AlreadyExistsError as error:
+                    if info := self._stored_meanwhile(ref, Digest(error.digest), kept):
+                        return info
+                    continue  # it was deleted again in this very moment
+                with writer:
+                    take_in(writer, origin, declared, progress)
+                    return writer.commit(labels=kept.new, keep_labels=keep_labels)
 
-    def _stored_meanwhile(self, ref: str, error: AlreadyExistsError) -> Info:
-        """The content came in by another way: what this ref had of it is of no use."""
-        digest = Digest(error.digest)
+    def _claimed(self, ref: str, digest: Digest, labels: Labelling) -> Info | None:
+        """Make what another namespace holds this one's, and drop what this ref had of it."""
+        with self._gate:
+            if not self._parts.shares or stored(self._parts, digest) is not None:
+                return None
+            info = claim(self._parts, digest, labels)
+        if info is not None:
+            self._drop_part_of(ref, digest)
+        return info
+
+    def _stored_meanwhile(self, ref: str, digest: Digest, labels: Labelling) -> Info | None:
+        """The content is there without this ref; None if it was deleted in this very moment."""
+        self._drop_part_of(ref, digest)
+        with self._gate:
+            return adding.stored_with(self._parts, digest, labels)
+
+    def _drop_part_of(self, ref: str, digest: Digest) -> None:
+        """Drop an ingest of content that is stored; one of other content stays."""
         with self._gate:
             row = self._parts.index.ingest(ref)
-        if row is not None and row.expected in {None, digest}:  # else it is of something else
+        if row is not None and row.expected in {None, digest}:
             with suppress(NotFoundError, RefLockedError):
                 self.abort(ref)
-        batch = self._batch
-        with self._gate:
-            info = stored(self._parts, digest)
-        if info is None and batch is not None:
-            info = batch.known(digest)
-        if info is None:  # it was deleted again in this very moment
-            raise error
-        return info
 
     def add(
         self,
@@ -183,31 +207,35 @@ class Ingesting(Active):
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
         link: Link = "copy",
+        keep_labels: bool = False,
     ) -> Info:
         """Store content without a ref; durable when it returns, and may be repeated.
 
-        Content that is stored already is success, and costs no write.
+        Content that is stored already is success, and costs no write; ``Info.new`` tells which
+        it was.
 
         Args:
             source: Bytes, a binary stream, or the path of a regular file.
             expected: Digest; when it is stored, the source is not read.
-            labels: For a blob that is new; one that is stored keeps its own.
+            labels: Set on the blob, each in place of the one of its name.
             link: How a path's bytes get in. ``reflink`` shares its blocks; ``hardlink`` makes the
                 file itself the blob, read-only from then on; ``move`` also takes its name
                 away. Each becomes a copy where the filesystem cannot.
+            keep_labels: Leave the labels of content that is stored already as they are.
 
         Raises:
             DigestMismatchError: The content is not what was expected; nothing is stored.
             StorageError: The source or the disk failed; nothing is stored.
         """
-        kept = check_labels(labels) if labels else {}
+        kept = labelling(labels, keep_labels=keep_labels)
         wanted = None if expected is None else Digest(expected)
         adding.check_link(link)
         with self._gate:
-            if wanted is not None and (known := stored(self._parts, wanted)) is not None:
-                if link == "move" and isinstance(source, os.PathLike):
-                    return adding.add_path(self._parts, source, wanted, kept, link)
-                return known
+            moving = link == "move" and isinstance(source, os.PathLike)
+            if wanted is not None and not moving:
+                known = adding.stored_with(self._parts, wanted, kept)
+                if known is not None:
+                    return known
             batch = self._batch
             if batch is not None and link == "copy":
                 return batch.add(source, wanted, kept)
@@ -218,29 +246,65 @@ class Ingesting(Active):
                 return adding.add_path(self._parts, source, wanted, kept, link)
             return adding.add_stream(self._parts, reading(source), wanted, kept)
 
+    @overload
     def add_many(
         self,
         sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
         *,
         expected: Iterable[str | None] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Generator[Info | ContentDBError]:
-        """Store many sources, sharing the cost of durability; durable when yielded.
+        labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        keep_labels: bool = False,
+        errors: Literal["raise"] = "raise",
+    ) -> AddIterator[Info]: ...
+    @overload
+    def add_many(
+        self,
+        sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
+        *,
+        expected: Iterable[str | None] | None = None,
+        labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        keep_labels: bool = False,
+        errors: Literal["yield"],
+    ) -> AddIterator[Info | ContentDBError]: ...
+    def add_many(
+        self,
+        sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
+        *,
+        expected: Iterable[str | None] | None = None,
+        labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        keep_labels: bool = False,
+        errors: Literal["raise", "yield"] = "raise",
+    ) -> AddIterator[Any]:
+        """Store many sources as they are iterated, sharing the cost of durability.
 
-        An answer comes for each source, in order: its `Info`, or the error that concerns it
-        alone. Memory is bounded, and a slow source does not hold back those before it.
+        An `Info` comes for each source, in order, durable when it is yielded. Memory is
+        bounded, and a slow source does not hold back those before it. Nothing is stored before
+        the first answer is asked for; a `ResourceWarning` tells of an iterator that was dropped
+        before its end.
 
         Args:
             sources: Bytes, binary streams, or paths of regular files.
             expected: As many digests, or None, each for its source.
-            labels: For blobs that are new.
+            labels: Set on the blobs, as by `add`: a mapping for all, or as many mappings, or
+                None, each for its source.
+            keep_labels: Leave the labels of content that is stored already as they are.
+            errors: With ``"raise"`` the first bad source ends it: those before it are stored and
+                yielded, then its error is raised, naming its place (``source_index``). With
+                ``"yield"`` the error comes in the place of its `Info` and spoils no other.
 
         Raises:
-            InvalidArgumentError: ``expected`` has fewer or more items than ``sources``.
+            InvalidArgumentError: ``expected`` or ``labels`` has fewer or more items than
+                ``sources``, or something is no list; from the iterator, where that shows there.
         """
-        kept = check_labels(labels or {})
+        if errors not in {"raise", "yield"}:
+            raise InvalidArgumentError(f"errors is raise or yield, not {errors!r}")
+        asked = each_asked(sources, expected, labels, keep_labels=keep_labels)
         with self._gate:
-            return add_many(self._parts, self._gate, sources, expected, kept)
+            raising = errors == "raise"
+            steps = add_many(
+                self._parts, self._gate, asked, keep_labels=keep_labels, raising=raising
+            )
+            return AddIterator(steps, sources)
 
     @contextmanager
     def batch(self) -> Iterator[Self]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from contentdb.digest import Digest
-from contentdb.errors import InvalidArgumentError, InvalidDigestError, NotFoundError
+from contentdb.errors import InvalidDigestError, NotFoundError
 from contentdb.index import State
 from contentdb.labels import check_labels, keys_of_fields
 from contentdb.publish import looked_up
@@ -16,11 +15,12 @@ from contentdb.recover import finish_delete
 from contentdb.reserve import make_room
 from contentdb.shortening import beginnings, only_one
 from contentdb.store.opened import Opened
+from contentdb.walking import check_walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from contentdb.content import Info, Usage
+    from contentdb.content import Info, SortOrder, Usage
 
 __all__ = ["Managing"]
 
@@ -86,8 +86,8 @@ class Managing(Opened):
         keys = None if fields is None else keys_of_fields(fields)
         with self._gate:
             self._row(wanted)
-            stamp = partial(self._parts.shards.stamp, wanted)  # see `contentdb.known`
-            if not self._parts.index.update_labels(wanted, kept, keys, time.time_ns(), stamp):
+            of_file = self._parts.shards.time(wanted)  # see `contentdb.known`
+            if not self._parts.index.update_labels(wanted, kept, keys, time.time_ns(), of_file):
                 self._row(wanted)
                 raise NotFoundError(digest=wanted)
             return self._parts.index.info(wanted, self._row(wanted))
@@ -95,7 +95,8 @@ class Managing(Opened):
     def walk(
         self,
         *filters: str,
-        sort: str = "digest",
+        labels: Mapping[str, str] | None = None,
+        sort: SortOrder = "digest",
         after: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Info]:
@@ -107,6 +108,7 @@ class Managing(Opened):
 
         Args:
             *filters: See `contentdb.filters`.
+            labels: Those that a blob has all of, each with that value; beside the filters.
             sort: ``digest``, ``size``, ``created_at`` or ``updated_at``; ``-`` before it descends.
             after: Begin behind this digest; in digest order only.
             limit: At most so many.
@@ -114,21 +116,11 @@ class Managing(Opened):
         Raises:
             InvalidFilterError: A filter does not parse.
             InvalidFieldError: There is no such order.
+            InvalidLabelError: There can be no such label.
         """
-        chosen = None
-        if any(filters):
-            from contentdb.filters import parse  # 2 ms that most commands need not spend
-
-            chosen = parse(*filters)
-        behind = None if after is None else Digest(after)
-        if behind is not None and sort != "digest":
-            raise InvalidArgumentError(
-                f"after pages in digest order; leave it out to sort by {sort!r:.80}"
-            )
-        if limit is not None and not 0 <= limit < 1 << 63:
-            raise InvalidArgumentError(f"a limit is 0 or more and less than 2**63, not {limit}")
+        asked = check_walk(filters, labels, sort, after, limit)
         with self._gate:
-            return self._parts.index.walk(chosen, sort, behind, limit)
+            return self._parts.index.walk(asked.chosen, asked.sort, asked.after, asked.limit)
 
     def delete(self, digest: str) -> None:
         """Remove a blob, its row and its file, damaged or not. Durable when it returns.
@@ -139,8 +131,7 @@ class Managing(Opened):
         wanted = Digest(digest)
         with self._gate:
             make_room(str(self.root))
-            stamp = partial(self._parts.shards.stamp, wanted, time.time_ns())
-            if not self._parts.index.entomb(wanted, stamp):
+            if not self._parts.index.entomb(wanted, self._parts.shards.time(wanted)):
                 raise NotFoundError(digest=wanted)
             finish_delete(self._parts, wanted)
 

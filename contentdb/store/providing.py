@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contentdb import exporting, files
+from contentdb.damage import read_again
 from contentdb.digest import Digest
+from contentdb.moments import BEING_DELETED_NS
 from contentdb.reader import BlobReader, read_whole
 from contentdb.store.opened import Opened
 
@@ -64,8 +66,9 @@ class Providing(Opened):
         wanted = Digest(digest)
         with self._gate:
             self._check_namespace_has(wanted)
-            while self._parts.shards.size(wanted) is None:
+            while (found := self._parts.shards.stat(wanted)) is None:
                 self._missed(wanted)
+            self._check_not_deleted(wanted, found)
             return Path(self._parts.shards.path(wanted))
 
     def export(
@@ -73,7 +76,8 @@ class Providing(Opened):
     ) -> Path:
         """Write a blob to a path of the caller's, verified, whole or not at all; gives the path.
 
-        It replaces what is there. Not synced.
+        Of what is there, only a regular file of this process's user is replaced, never a link or a
+        device, and nothing is written into a store. Not synced.
 
         Args:
             digest: Which.
@@ -83,7 +87,7 @@ class Providing(Opened):
 
         Raises:
             NotFoundError, CorruptBlobError: As `read`.
-            StorageError: The target cannot be written.
+            StorageError: The target cannot be written, or is not to be replaced.
         """
         fd, wanted = self._opened(digest)
         return exporting.export(fd, wanted, Path(path), link, self._damaged)
@@ -92,9 +96,25 @@ class Providing(Opened):
         digest = Digest(text)
         with self._gate:
             self._check_namespace_has(digest)
-            while (fd := self._parts.shards.open(digest)) is None:
+            while (opened := self._parts.shards.open_found(digest)) is None:
                 self._missed(digest)
+            fd, found = opened
+            try:
+                self._check_not_deleted(digest, found)
+            except BaseException:
+                files.let_go(fd)
+                raise
         return fd, digest
+
+    def _check_not_deleted(self, digest: Digest, found: os.stat_result) -> None:
+        """Ask the index where the file's time says that a deletion was begun.
+
+        One that was not recorded has left that time behind: the file's bytes say whether it may
+        have its row's again.
+        """
+        if found.st_mtime_ns == BEING_DELETED_NS:
+            self._row(digest)
+            read_again(self._parts, digest)
 
     def _check_namespace_has(self, digest: Digest) -> None:
         """With several namespaces over the files, a name is no promise to all of them."""

@@ -8,7 +8,7 @@ from contentdb.reserve import make_room
 from contentdb.store.opened import Opened
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from contentdb.reindex import Reindexed
     from contentdb.sweep import Swept
@@ -35,20 +35,33 @@ class Upkeep(Opened):
 
         return self._inside(verify(self._parts, quick=quick))
 
-    def sweep(self, *, older_than: float, dry_run: bool = False) -> Iterator[Swept]:
-        """Remove what was abandoned, and tell each thing as it goes.
+    def sweep(
+        self,
+        *,
+        older_than: float,
+        dry_run: bool = False,
+        progress: Callable[[Swept], object] = lambda _swept: None,
+    ) -> list[Swept]:
+        """Remove what was abandoned, and say what that was.
 
         That is: ingests that no writer holds, files that no row and no ingest knows, leftovers
-        of dead processes, and the trash. Safe beside any other use of the store.
+        of dead processes, and the trash. Safe beside any other use of the store: a file of the
+        last minute may be of a commit in flight, and stays while another has the store open.
 
         Args:
             older_than: Only what has not moved for so many seconds.
             dry_run: Only tell.
+            progress: Called with each thing as it goes.
         """
         from contentdb.sweep import sweep
 
-        make_room(str(self.root))
-        return self._inside(sweep(self._parts, older_than_s=older_than, dry_run=dry_run))
+        if not dry_run:
+            make_room(str(self.root))
+        swept = []
+        for one in self._inside(sweep(self._parts, older_than_s=older_than, dry_run=dry_run)):
+            swept.append(one)
+            progress(one)
+        return swept
 
     def reindex(self, *, dry_run: bool = False) -> Reindexed:
         """Bring the index in line with the files: they are the truth. Durable; may be repeated.

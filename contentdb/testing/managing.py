@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
-from contentdb.content import Info
+from contentdb.content import SortOrder
 from contentdb.digest import Digest
 from contentdb.errors import (
     ContentDBError,
+    InvalidArgumentError,
     InvalidFieldError,
     InvalidLabelError,
     NotFoundError,
@@ -18,26 +19,18 @@ from contentdb.testing.subject import Rules
 from contentdb.testing.threads import together
 
 if TYPE_CHECKING:
+    from contentdb.content import Info
     from contentdb.testing.subject import ContentStore
 
 __all__ = ["ManagingRules"]
 
-SORTS = [
-    "digest",
-    "-digest",
-    "size",
-    "-size",
-    "created_at",
-    "-created_at",
-    "updated_at",
-    "-updated_at",
-]
+SORTS: tuple[SortOrder, ...] = get_args(SortOrder)
 
 
 def fill(store: ContentStore, count: int) -> list[Info]:
     """Store `count` blobs and give them in digest order."""
-    added = list(store.add_many(b"blob %d" % number for number in range(count)))
-    return sorted((one for one in added if isinstance(one, Info)), key=lambda info: info.digest)
+    added = store.add_many(b"blob %d" % number for number in range(count))
+    return sorted(added, key=lambda info: info.digest)
 
 
 class ManagingRules(Rules):
@@ -56,7 +49,7 @@ class ManagingRules(Rules):
         assert found == [store.info(info.digest) for info in found]
 
     @pytest.mark.parametrize("sort", SORTS)
-    def test_walk_sorts(self, store: ContentStore, sort: str) -> None:
+    def test_walk_sorts(self, store: ContentStore, sort: SortOrder) -> None:
         """4.2: sorted by digest, size or times, upwards or downwards."""
         digests = [store.add(b"x" * (number * 7 % 10)).digest for number in range(10)]
         for digest in (digests[4], digests[1], digests[7]):
@@ -71,7 +64,7 @@ class ManagingRules(Rules):
         """4.2: an unknown sort is refused, also by an empty store."""
         for sort in ("name", "", "--size", "labels.k", "size; DROP TABLE blobs"):
             with pytest.raises(InvalidFieldError):
-                list(store.walk(sort=sort))
+                list(store.walk(sort=sort))  # type: ignore[arg-type]
 
     def test_walk_by_pages(self, store: ContentStore) -> None:
         """4.2: `after` and `limit` page through all, each blob once."""
@@ -157,6 +150,25 @@ class ManagingRules(Rules):
         before = store.add(b"content", labels={"a": "1"})
         with pytest.raises(InvalidFieldError):
             store.update(before.digest, {"a": "2"}, fields=["labels.a", field])
+        assert store.info(before.digest) == before
+
+    def test_update_refuses_bad_types(self, store: ContentStore) -> None:
+        """B, 4.3: labels that are no mapping and fields that are no list of texts are refused."""
+        before = store.add(b"content", labels={"a": "1"})
+        for labels in ([("a", "2")], "a=2", ["a"], None, 5):
+            with pytest.raises(InvalidArgumentError, match="labels is a mapping"):
+                store.update(before.digest, labels)  # type: ignore[arg-type]
+            if labels is not None:
+                with pytest.raises(InvalidArgumentError, match="labels is a mapping"):
+                    store.add(b"content", labels=labels)  # type: ignore[arg-type]
+        for pair in ({"n": 1}, {"b": True}, {"n": None}, {1: "n"}, {"k": b"v"}):
+            with pytest.raises(InvalidLabelError, match="give text"):
+                store.update(before.digest, pair)  # type: ignore[arg-type]
+            with pytest.raises(InvalidLabelError, match="give text"):
+                store.add(b"content", labels=pair)  # type: ignore[arg-type]
+        for fields in ("labels.a", 5, b"labels.a", iter(["labels.a"]), [5], [None], [b"labels.a"]):
+            with pytest.raises(InvalidFieldError):
+                store.update(before.digest, {"a": "2"}, fields=fields)  # type: ignore[arg-type]
         assert store.info(before.digest) == before
 
     def test_labels_have_a_limit(self, store: ContentStore) -> None:

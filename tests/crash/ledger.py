@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Ledger", "Promises", "content", "digest_of"]
+__all__ = ["Ledger", "Promises", "bound_for", "content", "digest_of"]
 
 _SIZES: Final = (9_000, 100, 0, 70_001, 4_096, 1)
 _SHARDS: Final = ("00", "41", "e3", "7f", "a8", "2e")
@@ -34,13 +34,13 @@ def content(number: int) -> bytes:
     size = _SIZES[kind]
     line = f"content {number:06d} of the crash tests\n".encode()
     if size > len(line):
-        return _bound_for(_SHARDS[kind], (line * (size // len(line) + 1))[: size - _NONCE_CHARS])
+        return bound_for(_SHARDS[kind], (line * (size // len(line) + 1))[: size - _NONCE_CHARS])
     if number < len(_SIZES):
         return line[:size]
-    return _bound_for(_SHARDS[kind], f"{number:06d}".encode())
+    return bound_for(_SHARDS[kind], f"{number:06d}".encode())
 
 
-def _bound_for(shard: str, start: bytes) -> bytes:
+def bound_for(shard: str, start: bytes) -> bytes:
     """End the bytes so that their digest is in the shard."""
     begun = sha256(start)
     for nonce in range(10**_NONCE_CHARS):

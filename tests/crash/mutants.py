@@ -140,7 +140,7 @@ _ALL: Final = (
                 "        (outcome,) = parts.index.record([candidate])\n"
                 "        give_name(parts, candidate, link)\n",
             ),
-            Patch(_RECORDING, "if not entry.present() or", "if"),
+            Patch(_RECORDING, "if not entry.present() or not _is", "if not _is"),
         ),
         ("kills", "states", "cuts"),
         *_COMMITS,
@@ -174,7 +174,7 @@ _ALL: Final = (
     ),
     _mutant(
         "neglect-not-announced",
-        Patch(_OPENING, "unsynced=not durable)", "unsynced=False)"),
+        Patch(_OPENING, "unsynced=not options.durable)", "unsynced=False)"),
         ("states", "cuts"),
         "neglect",
     ),
@@ -201,9 +201,9 @@ _ALL: Final = (
         (
             Patch(
                 _REINDEX,
-                "        with closing(\n            open_tree(path, directory, _NEW,",
+                "        with closing(open_tree(path, directory, _NEW,",
                 "        _fold(path / _NEW)\n        _replace(directory)\n"
-                "        with closing(\n            open_tree(path, directory, INDEX,",
+                "        with closing(open_tree(path, directory, INDEX,",
             ),
             Patch(
                 _REINDEX,
@@ -269,7 +269,7 @@ _ALL: Final = (
     _mutant(
         "no-lock",
         (
-            Patch(_FILES, "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass"),
+            Patch(_FILES, "fcntl.flock(fd, kind | fcntl.LOCK_NB)", "pass"),
             Patch(_FILES, "            fcntl.flock(fd, fcntl.LOCK_EX)\n", ""),
         ),
         ("probes",),
@@ -289,7 +289,7 @@ _ALL: Final = (
     ),
     _mutant(
         "row-without-a-look",
-        Patch(_RECORDING, "if not entry.present() or", "if"),
+        Patch(_RECORDING, "if not entry.present() or not _is", "if not _is"),
         ("probes",),
         "a_group_meets_a_delete",
     ),
@@ -418,6 +418,47 @@ _ALL: Final = (
         Patch(_RECORDING, "connection.execute(statements.END_INGEST, ingest)", "del ingest"),
         ("probes",),
         "a_commit_ends_its_ingest",
+    ),
+    # -- what a handler's exception, or its call, must not leave
+    _mutant(
+        "job-queued-before-the-try",
+        Patch(
+            _DATABASE,
+            "        try:\n"
+            "            _thread.roots = (*outer, self._root)\n"
+            "            self._queue.append(job)\n",
+            "        self._queue.append(job)\n"
+            "        try:\n"
+            "            _thread.roots = (*outer, self._root)\n",
+        ),
+        ("raises",),
+        "update",
+    ),
+    _mutant(
+        "lock-of-the-root-kept",
+        Patch(
+            _DATABASE,
+            "                self._leave()\n                raise\n",
+            "                raise\n",
+        ),
+        ("raises",),
+        "update",
+    ),
+    _mutant(
+        "descriptor-without-an-owner",
+        Patch(
+            _FILES,
+            "return next(map(Descriptor, map(opening, (path,), (flags,), (mode,))))",
+            "return Descriptor(opening(path, flags, mode))",
+        ),
+        ("raises",),
+        "read",
+    ),
+    _mutant(
+        "handler-writes-within-a-write",
+        Patch(_DATABASE, "        if self._root in outer:\n", "        if not self._root:\n"),
+        ("raises",),
+        "update",
     ),
 )  # fmt: skip
 

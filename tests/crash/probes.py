@@ -252,7 +252,7 @@ def a_group_meets_a_delete(root: Path) -> None:
     with contentdb.open(root) as store:
         with _before("record", lambda: _swept(root)):
             results = list(store.add_many([content(0)]))
-        _must([info.digest for info in results] == [digest_of(0)], f"a sweep fails it: {results}")  # type: ignore[union-attr]
+        _must([info.digest for info in results] == [digest_of(0)], f"a sweep fails it: {results}")
         _must(store.read(digest_of(0)) == content(0), "a row without its file")
 
 

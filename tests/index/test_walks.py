@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import re
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
 
+from contentdb import forks
 from contentdb.digest import Digest
 from contentdb.errors import InvalidFieldError
 from contentdb.filters import parse
-from contentdb.index import queries
+from contentdb.index import queries, readers
+from contentdb.index.opening import connect
 from contentdb.index.sqlite import SqliteIndex
 from tests.index.databases import Record
 
@@ -109,9 +113,66 @@ def test_a_walk_goes_on_across_a_fork(index: SqliteIndex) -> None:
     going = index.walk(None, "digest", None, None)
     first = next(going)
     index.before_fork()
-    index.after_fork()
+    forks.free()
     index.entomb(infos[-1].digest)
     assert [first, *going] == infos
+
+
+@pytest.mark.parametrize("filters", [(), ("size>=0",)])
+@pytest.mark.parametrize("sort", ["digest", "-size"])
+def test_a_page_is_bounded_by_the_weight_of_its_labels(
+    index: SqliteIndex, filters: tuple[str, ...], sort: str
+) -> None:
+    """200 blobs with 100 KB of labels each, and some with none, never are in memory together."""
+    heavy = {f"k{number:02d}": "v" * 4000 for number in range(25)}
+    digests = sorted(Digest.of(b"%d" % number) for number in range(220))
+    for number, digest in enumerate(digests):
+        index.record([Record(digest, size=number, labels=heavy if number % 11 else {})])
+    expected = digests if sort == "digest" else digests[::-1]
+    gc.collect()
+    tracemalloc.start()
+    try:
+        going = index.walk(parse(*filters) if filters else None, sort, None, None)
+        for number, info in enumerate(going):
+            assert info.digest == expected[number]
+            assert info.labels == ({} if info.size % 11 == 0 else heavy)
+        assert number == 219
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6 << 20
+
+
+def test_one_blob_may_weigh_more_than_a_page(index: SqliteIndex) -> None:
+    """An older release took labels without end; such a blob has a page of its own."""
+    labels = {f"k{number:04d}": "v" * 4000 for number in range(1000)}
+    for number in range(3):
+        index.record([Record(Digest.of(b"%d" % number), labels=labels)])
+    assert [info.labels for info in walk(index)] == [labels] * 3
+    assert [info.labels for info in walk(index, sort="-size")] == [labels] * 3
+
+
+@pytest.mark.parametrize(
+    ("filters", "sort"), [((), "digest"), ((), "-size"), (("labels.k",), "digest")]
+)
+def test_labels_are_asked_for_once_a_page(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch, filters: tuple[str, ...], sort: str
+) -> None:
+    """And not once a blob: an order or a filter of a million asked a million times."""
+    count = len(fill(index, MANY)[:: 3 if filters else 1])
+    asked: list[str] = []
+
+    def traced(path: str, *, query_only: bool = False) -> sqlite3.Connection:
+        connection = connect(path, query_only=query_only)
+        connection.set_trace_callback(asked.append)
+        return connection
+
+    monkeypatch.setattr(readers, "connect", traced)
+    index.before_fork()  # which closes the connections there are
+    forks.free()
+    assert len(walk(index, *filters, sort=sort)) == count
+    of_labels = [text for text in asked if text.lstrip().startswith("SELECT digest, key, value")]
+    assert len(of_labels) == -(-count // 1000)
 
 
 def test_an_unknown_order_is_refused(index: SqliteIndex) -> None:

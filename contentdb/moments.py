@@ -1,0 +1,26 @@
+"""What the time of modification of a blob's file says.
+
+It is the time of update of a live row: then the file is as it was when it was known to be whole,
+since whatever writes to a file moves its time. It is `BEING_DELETED_NS`: then only the index can
+tell whether there is a blob. It is any other: then only the bytes can tell whether it is whole.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["BEING_DELETED_NS", "is_time_of"]
+
+_SECOND_NS: Final = 1_000_000_000
+
+BEING_DELETED_NS: Final = 7_777_777 * _SECOND_NS
+"""Set before the row becomes a tombstone. In 1970, when nothing was stored; in whole seconds,
+which every filesystem keeps."""
+
+
+def is_time_of(found_ns: int, moment_ns: int) -> bool:
+    """Whether a file that was given a moment may show this time.
+
+    ext4 with inodes of 128 bytes keeps whole seconds.
+    """
+    return found_ns == moment_ns or found_ns == moment_ns - moment_ns % _SECOND_NS
