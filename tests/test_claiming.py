@@ -203,14 +203,22 @@ def test_a_commit_of_what_was_deleted_meanwhile_says_what_to_do(
     assert shared.ingest("r", io.BytesIO(CONTENT), expected=DIGEST).new
 
 
-def test_one_that_is_stored_here_meanwhile_ends_the_ingest(shared: Store, root: Path) -> None:
+@pytest.mark.parametrize("exist_ok", [False, True])
+def test_one_that_is_stored_here_meanwhile_ends_the_ingest(
+    shared: Store, root: Path, *, exist_ok: bool
+) -> None:
     with (
         shared.writer("r", expected=DIGEST) as writer,
         contentdb.open(root) as second,
     ):
-        second.add(CONTENT)
-        with pytest.raises(contentdb.AlreadyExistsError):
-            writer.commit()
+        stored = second.add(CONTENT, labels={"a": "1"})
+        if exist_ok:
+            info = writer.commit(labels={"b": "2"})
+            assert (info.new, info.labels) == (False, {"a": "1", "b": "2"})
+        else:
+            with pytest.raises(contentdb.AlreadyExistsError):
+                writer.commit(labels={"b": "2"}, exist_ok=False)
+            assert shared.info(DIGEST) == stored
     assert list(shared.statuses()) == []
 
 
