@@ -34,7 +34,6 @@ __all__ = ["Group", "Item", "Scratch", "Temp"]
 
 _SYNC_ALL_FILES: Final = 8
 """From so many files on, one sync of the filesystem costs less than one of each."""
-_SYNC_ALL_SHARDS: Final = 16
 
 
 class Item(Protocol):
@@ -243,15 +242,7 @@ class Group:
         """Put the names of all items on disk."""
         if not self._parts.durable:
             return
-        many = len(self._touched) >= _SYNC_ALL_SHARDS
-        if many and files.sync_filesystem(self._parts.ingest):
-            return
-        for digest in self._touched:
-            shard = self._parts.shards.shard(digest)
-            try:
-                files.sync_directory(shard)
-            finally:
-                shard.close()
+        self._parts.shards.sync_names(self._touched)
 
     def record(self) -> None:
         """Give every item that has its name a row, and its result."""

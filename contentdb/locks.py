@@ -180,8 +180,8 @@ def release(fd: int) -> None:
 
 def _close(fd: int) -> None:
     with _guard:
+        files.let_go(fd)  # first: where an exception comes in between, it may be tried again
         _held.pop(fd, None)
-        files.let_go(fd)
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import contentdb
+from tests.upgrade.older import take_back
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,11 +83,7 @@ def test_what_an_older_revision_lacks_does_not_keep_the_rest_back(root: Path) ->
         with store.writer("begun", total=9) as writer:
             writer.write(b"half")
     index = root / "index.sqlite"
-    with closing(sqlite3.connect(index)) as connection:
-        connection.executescript(
-            "DROP INDEX ix_ingests_expected; ALTER TABLE ingests DROP COLUMN metadata;"
-            "UPDATE alembic_version SET version_num = '0001'"
-        )
+    take_back(root)
     leaf = leaves_with(index, b"only a label")[0]
     with index.open("r+b") as file:
         file.seek(leaf)
