@@ -73,7 +73,7 @@ class ReadOnlyStore(Store):
             parts.refuse_writing()
 
     writer = ingest = add = add_many = batch = _refused
-    abort = update = delete = _refused
+    abort = update = delete = delete_many = _refused
 
     def sweep(
         self,
