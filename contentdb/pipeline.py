@@ -220,6 +220,28 @@ class Sink:
             self._checksum.update(buffer[:count])
             self.size += count
 
+    def compare(self, data: Buffer) -> int:
+        """Count and hash the leading bytes that the file has at this place already; how many."""
+        wanted = bytes(data)
+        held = bytearray()
+        while len(held) < len(wanted):
+            at = self.size + len(held)
+            piece = files.read_at(self.fd, len(wanted) - len(held), at, self._path)
+            if not piece:
+                break
+            held += piece
+        same = _common(wanted, held)
+        self._hash.update(wanted[:same])
+        self._checksum.update(wanted[:same])
+        self.size += same
+        return same
+
+    def cut(self) -> None:
+        """Drop what the file has behind the bytes that are counted, and write on from there."""
+        self._torn = True
+        files.truncate(self.fd, self.size, self._path)
+        self._torn = False
+
     def restart(self, algorithm: str) -> None:
         """Forget the hashes and begin them anew; the file stays."""
         self.close()
@@ -244,6 +266,20 @@ class Sink:
         """Like `close`, without waiting for anything."""
         if self._thread is not None:
             self._thread.stop(join=False)
+
+
+def _common(one: bytes, other: bytes | bytearray) -> int:
+    """How many bytes two texts have in common at their beginnings."""
+    same, most = 0, min(len(one), len(other))
+    if one[:most] == other[:most]:
+        return most
+    while most - same > 1:  # the first `same` are equal, the first `most` are not
+        middle = (same + most) // 2
+        if one[same:middle] == other[same:middle]:
+            same = middle
+        else:
+            most = middle
+    return same
 
 
 def pump(read_into: Callable[[memoryview], int], sink: Taker, most: int | None = None) -> None:

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     from contentdb.content import Info, Status
     from contentdb.index import Blob
+    from contentdb.labels import Labelling
+
+    _Unsent = tuple[Digest, Blob]
 
 __all__ = ["UnsentWriter"]
 
@@ -42,11 +45,11 @@ class UnsentWriter(LocalWriter):
 
     def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 - those of its parent
         super().__init__(*arguments)
-        self._unsent: tuple[Digest, Blob] | None = None
-        if self._expected is not None:
-            row = elsewhere(self._parts, self._expected)
-            if row is not None and self._row.total in {None, row.size}:
-                self._unsent = self._expected, row
+        self._unsent: _Unsent | None = None
+        if self._intake.expected is not None:
+            row = elsewhere(self._parts, self._intake.expected)
+            if row is not None and self._intake.row.total in {None, row.size}:
+                self._unsent = self._intake.expected, row
 
     @property
     def offset(self) -> int:
@@ -73,10 +76,12 @@ class UnsentWriter(LocalWriter):
         self._unshare(data)
         super().feed(data)
 
-    def truncate(self) -> None:
+    def truncate(self, size: int | None = 0, /) -> int:
         """Go back to offset 0, under the same lock: the content will be sent."""
-        super().truncate()
-        self._unsent = None
+        super().truncate(size)
+        if size == 0:
+            self._unsent = None
+        return self.offset
 
     def _unshare(self, data: Buffer) -> None:
         if self._unsent is None or not memoryview(data).nbytes:
@@ -99,7 +104,8 @@ class UnsentWriter(LocalWriter):
         size: int | None = None,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
-        **options: Any,  # noqa: ANN401 - of its parent, see there
+        exist_ok: bool = True,
+        keep_labels: bool = False,
     ) -> Info:
         """As its parent; content that need not be sent becomes this namespace's.
 
@@ -107,47 +113,48 @@ class UnsentWriter(LocalWriter):
             FailedPreconditionError: It was deleted in the namespace that held it; the ingest
                 stays, at offset 0.
         """
-        if self._unsent is None:
-            return super().commit(size=size, expected=expected, labels=labels, **options)
+        unsent = self._unsent
+        if unsent is None:
+            return super().commit(
+                size=size,
+                expected=expected,
+                labels=labels,
+                exist_ok=exist_ok,
+                keep_labels=keep_labels,
+            )
         with self._gate:
             self._require_open()
             try:
                 wanted = None if expected is None else Digest(expected)
-                keep_labels = options.get("keep_labels", False)
-                made = self._candidate(size, wanted, labels, keep_labels=keep_labels)
-                return self._claimed(made, exist_ok=options.get("exist_ok", False))
+                self._check(unsent, size, wanted)
+                labels_of_call = labelling(labels, keep_labels=keep_labels or not exist_ok)
+                return self._claimed(self._made_of(unsent, labels_of_call), exist_ok=exist_ok)
             finally:
                 self._end()
 
-    def _candidate(
-        self,
-        size: int | None,
-        expected: Digest | None,
-        labels: Mapping[str, str] | None,
-        *,
-        keep_labels: bool,
-    ) -> Candidate:
-        digest, row = self._unsent or (Digest(""), None)
-        if row is None:
-            raise RuntimeError("it was sent")
-        for declared in (size, self._row.total):
+    def _check(self, unsent: _Unsent, size: int | None, expected: Digest | None) -> None:
+        """Refuse what is not what was declared, now or before."""
+        digest, row = unsent
+        for declared in (size, self._intake.row.total):
             if declared is not None and declared != row.size:
-                raise SizeMismatchError(expected=declared, actual=row.size)
-        for wanted in (expected, self._expected):
+                raise SizeMismatchError(expected=declared, actual=row.size, ref=self.ref)
+        for wanted in (expected, self._intake.expected):
             if wanted is not None and wanted != digest:
-                raise DigestMismatchError(expected=wanted, actual=digest)
-        labels_of_call = labelling(labels, keep_labels=keep_labels)
+                raise DigestMismatchError(expected=wanted, actual=digest, ref=self.ref)
+
+    def _made_of(self, unsent: _Unsent, labels: Labelling) -> Candidate:
+        digest, row = unsent
         made = Candidate(
             self._parts.shards,
             digest,
             row.size,
             row.checksum,
-            labels_of_call.new,
+            labels.new,
             time.time_ns(),
-            self._row.ref,
-            self._row.token,
+            self._intake.row.ref,
+            self._intake.row.token,
         )
-        made.labelling = labels_of_call
+        made.labelling = labels
         return made
 
     def _claimed(self, made: Candidate, *, exist_ok: bool) -> Info:
@@ -155,7 +162,7 @@ class UnsentWriter(LocalWriter):
         if outcome is Outcome.GONE:
             raise self._gone(made.digest)
         if outcome is Outcome.FENCED:
-            raise ref_locked(self._parts, self._row.ref)
+            raise ref_locked(self._parts, self.ref)
         self._file.take_away()
         if outcome is Outcome.EXISTS and not exist_ok:
             raise AlreadyExistsError(made.digest)
@@ -164,5 +171,5 @@ class UnsentWriter(LocalWriter):
     def _gone(self, digest: Digest) -> FailedPreconditionError:
         return FailedPreconditionError(
             f"content {digest} was deleted in the namespace that held it; "
-            f"open ref {self._row.ref!r:.80} again and send it"
+            f"open ref {self.ref!r:.80} again and send it"
         )

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from contentdb.errors import UnsafeForkError
     from contentdb.filters import Filter
-    from contentdb.index import Entry, FileTime, Outcome
+    from contentdb.index import Entry, FileTime, Outcome, Takeover
     from contentdb.place import Place
 
 __all__ = ["SqliteIndex"]
@@ -385,10 +385,10 @@ class SqliteIndex:
 
     # -- ingests -----------------------------------------------------------------------------------
 
-    def begin(self, row: IngestRow, *, redeclare: bool) -> IngestRow:
+    def begin(self, row: IngestRow, takeover: Takeover) -> IngestRow:
         """Take an ingest over, or make it, under the row's token."""
         return self._database.write(
-            lambda connection: begin(connection, self._namespace, row, redeclare=redeclare),
+            lambda connection: begin(connection, self._namespace, row, takeover),
             lambda connection: self._is_held(connection, row.ref, row.token),
             durable=False,
         )

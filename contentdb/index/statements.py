@@ -184,9 +184,10 @@ BEGIN_INGEST: Final = """
 INSERT INTO ingests (namespace, ref, name, token, total, expected, "offset",
                      started_at, updated_at, holder, held_since, metadata)
 VALUES (:namespace, :ref, :name, :token, :total, :expected, :offset,
-        :now, :now, :holder, :now, :metadata)
+        :started, :updated, :holder, :now, :metadata)
 ON CONFLICT (namespace, ref) DO UPDATE SET
     token = excluded.token, total = excluded.total, expected = excluded.expected,
+    started_at = excluded.started_at, updated_at = excluded.updated_at,
     holder = excluded.holder, held_since = excluded.held_since, metadata = excluded.metadata
 """
 

@@ -92,6 +92,10 @@ class Ledger:
         """An ingest of the content was asked for under the ref."""
         self._say("begun", number, ref)
 
+    def instead(self, ref: str, number: int) -> None:
+        """Another content was asked for under the ref: it may hold either, never both."""
+        self._say("instead", number, ref)
+
     def paused(self, ref: str, offset: int) -> None:
         """Its writer was closed at the offset."""
         self._say("paused", offset, ref)
@@ -139,6 +143,7 @@ class Promises:
         self.labels: dict[int, dict[str, str]] = {}
         self.damaged: set[int] = set()
         self.refs: dict[str, int] = {}
+        self.others: dict[str, int] = {}
         self.offsets: dict[str, int] = {}
         self.dropped: set[str] = set()
         self.index_lost = False
@@ -179,6 +184,11 @@ class Promises:
 
     def _begun(self, number: int, ref: str) -> None:
         self.refs[ref] = number
+        self.gone.discard(number)
+
+    def _instead(self, number: int, ref: str) -> None:
+        self.others[ref] = number
+        self.offsets.pop(ref, None)
         self.gone.discard(number)
 
     def _paused(self, offset: int, ref: str) -> None:
