@@ -268,10 +268,13 @@ def _taken_over(
 
     None where it cannot be: on another filesystem, the file of another user, one that has all
     the links that it may have, or one that is open for writing and would be written to as a blob.
+    Nor in the store of a group, to whose members the file may not belong.
     """
     found = files.stat_open(fd, path)
     there = files.stat_open(parts.ingest.fd, parts.ingest.path)
     if not files.is_private_file(found) or found.st_dev != there.st_dev:
+        return None
+    if parts.ingest.group is not None:
         return None
     files.make_read_only(fd, path)
     if files.has_writer(fd):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
 from contentdb.errors import StoreReadOnlyError
-from contentdb.known import Known
+from contentdb.known import Known, NothingKnown
 from contentdb.layout import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Parts:
         self.namespace, self.durable, self.read_only, self.shares = options
         self.index = index
         self.sharing = sharing
-        self.known = Known()
+        self.known = Known() if ingest.group is None else NothingKnown()
         self.shards = shards
         self.ingest = ingest
         self.trash = trash

@@ -329,7 +329,7 @@ _ALL: Final = (
         "blob-written-by-its-ingest",
         Patch(
             _LOCKS,
-            "return not readable_only and files.stat_open(fd, path).st_nlink == 1",
+            "return found.st_nlink == 1 and found.st_uid == os.geteuid()",
             "return True",
         ),
         ("probes",),

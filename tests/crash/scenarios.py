@@ -183,6 +183,13 @@ def _create(root: Path, ledger: Ledger) -> None:
         _add(store, ledger, 1)
 
 
+def _create_for_group(root: Path, ledger: Ledger) -> None:
+    """Its files are opened to the group one by one, and a member's add is the first use."""
+    durability = os.environ.get("CRASH_DURABILITY", "full")
+    with contentdb.open(root, shared="group", durability=durability) as store:  # type: ignore[arg-type]
+        _add(store, ledger, 1)
+
+
 def _begin(root: Path, ledger: Ledger) -> None:
     ledger.begun("new/ref", 3)
     with _open(root) as store:
@@ -506,6 +513,7 @@ SCENARIOS: Final = {
     scenario.name: scenario
     for scenario in (
         Scenario("create", _nothing, _create),
+        Scenario("create-for-group", _nothing, _create_for_group),
         Scenario("begin", _store, _begin),
         Scenario("commit", warm, _commit),
         Scenario("resume", _store_with_ingest, _resume),
