@@ -24,6 +24,8 @@ from contentdb.publish import link_or_replace, settled
 from contentdb.recover import TEMPORARY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from contentdb.content import Info
     from contentdb.digest import Digest
     from contentdb.files import Directory
@@ -197,6 +199,12 @@ class Group:
         self.size += item.candidate.size
         self._by_digest[item.candidate.digest] = item
         return item
+
+    def withdraw(self, is_meant: Callable[[Item], bool]) -> None:
+        """Take items back, before a flush."""
+        for item in [item for item in self.items if is_meant(item)]:
+            self._by_digest.pop(item.candidate.digest, None)
+            self.items.remove(item)
 
     def flush(self) -> None:
         """Publish all items: each has its result afterwards. Durable when it returns.

@@ -321,12 +321,12 @@ class Ingesting(Active):
             return
         batch = self._local.batch = Batch(self._parts)
         try:
-            yield self
-        finally:
-            self._local.batch = None
-            if batch.is_ours:
-                try:
+            try:
+                yield self
+            finally:
+                self._local.batch = None
+                if batch.is_ours:
                     with self._gate:
                         batch.flush()
-                finally:
-                    batch.discard()
+        finally:
+            batch.discard()
