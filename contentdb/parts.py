@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from contentdb.digest import Digest
     from contentdb.files import Directory
     from contentdb.index import Index
     from contentdb.shards import Shards
@@ -21,8 +22,8 @@ __all__ = ["HasParts", "Parts"]
 class Parts:
     """The index, the open directories, and how durable an acknowledgement is."""
 
-    __slots__ = ("durable", "index", "ingest", "known", "namespace", "quarantine", "root", "shards",
-                 "sharing", "trash")  # fmt: skip
+    __slots__ = ("durable", "in_flight", "index", "ingest", "known", "namespace", "quarantine",
+                 "root", "shards", "sharing", "trash")  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - it is the list of what there is
         self,
@@ -43,10 +44,17 @@ class Parts:
         self.index = index
         self.sharing = sharing
         self.known = Known()
+        self.in_flight: dict[int, Digest] = {}
+        """What calls of this store are naming and recording, by the identity of its candidate."""
         self.shards = shards
         self.ingest = ingest
         self.trash = trash
         self.quarantine = quarantine
+
+    def after_fork_in_child(self) -> None:
+        """Be there as another user of the store than the parent, whose calls go on there alone."""
+        self.in_flight = {}
+        self.sharing.after_fork_in_child()
 
     def close(self) -> None:
         """Free all that is open."""

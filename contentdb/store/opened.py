@@ -175,6 +175,7 @@ def _after_fork(*, in_child: bool) -> None:
         store = _held.pop()
         if in_child:
             store._gate.after_fork_in_child()  # noqa: SLF001 - as above
+            store._parts.after_fork_in_child()  # noqa: SLF001
         store._parts.index.after_fork()  # noqa: SLF001
     not_forking.release()
 
