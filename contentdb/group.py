@@ -237,6 +237,7 @@ class Group:
         if not self.is_ours:
             return
         for item in self.items:
+            self._parts.in_flight.pop(id(item.candidate), None)
             item.done()
         self._scratch.close()
 
@@ -256,6 +257,7 @@ class Group:
         shards: dict[str, list[Item]] = {}
         for item in self.items:
             digest = item.candidate.digest
+            self._parts.in_flight[id(item.candidate)] = digest
             shards.setdefault(digest.algorithm + shard_name(digest), []).append(item)
         for items in shards.values():
             self._parts.shards.make(items[0].candidate.digest.algorithm)

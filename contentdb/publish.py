@@ -176,11 +176,15 @@ def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str],
     Raises:
         CorruptBlobError: The blob was deleted again and again meanwhile.
     """
-    for _ in range(_ATTEMPTS):
-        give_name(parts, candidate, link)
-        (outcome,) = parts.index.record([candidate])
-        if outcome is not Outcome.GONE:
-            return outcome
+    parts.in_flight[id(candidate)] = candidate.digest
+    try:
+        for _ in range(_ATTEMPTS):
+            give_name(parts, candidate, link)
+            (outcome,) = parts.index.record([candidate])
+            if outcome is not Outcome.GONE:
+                return outcome
+    finally:
+        parts.in_flight.pop(id(candidate), None)
     path = parts.shards.path(candidate.digest)
     raise CorruptBlobError(candidate.digest, path, "its file is removed again and again")
 
