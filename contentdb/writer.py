@@ -100,7 +100,7 @@ class LocalWriter(io.RawIOBase):
         row = intake.row
         return Status(
             row.ref,
-            intake.offset,
+            self.offset,
             row.total,
             intake.expected,
             row.started_ns,
