@@ -86,7 +86,8 @@ class Ingesting(Active):
         """
         takeover = Takeover.REPLACE if redeclare else Takeover.AGREE
         declared = declare(total, expected, metadata)
-        kind = UnsentWriter if self._parts.shares else LocalWriter
+        # Without `resume` a caller may write without a look at the offset.
+        kind = UnsentWriter if resume and self._parts.shares else LocalWriter
         return self._writer(kind, ref, declared, takeover if resume else Takeover.ANEW, wait=wait)
 
     def _writer(
