@@ -20,6 +20,8 @@ import types as _types
 
 TYPE_CHECKING = False  # to import `typing` takes ten times as long as all of this
 if TYPE_CHECKING:
+    from contentdb import content as content
+    from contentdb import errors as errors
     from contentdb import filters as filters
     from contentdb.content import (
         Answers,
@@ -27,7 +29,10 @@ if TYPE_CHECKING:
         Ingester,
         IngestManager,
         Manager,
+        Openable,
+        Progress,
         Provider,
+        Readable,
         Reader,
         SortOrder,
         Status,
@@ -84,7 +89,6 @@ if TYPE_CHECKING:
     from contentdb.store import open_store as open  # noqa: A004 - `contentdb.open`, like `gzip.open`
     from contentdb.sweep import Swept
     from contentdb.verify import Finding
-del TYPE_CHECKING
 
 __all__ = [
     "AlreadyExistsError",
@@ -121,7 +125,10 @@ __all__ = [
     "NotAStoreError",
     "NotFoundError",
     "OffsetOutOfRangeError",
+    "Openable",
+    "Progress",
     "Provider",
+    "Readable",
     "Reader",
     "ReentrantCallError",
     "RefLockedError",
@@ -163,7 +170,10 @@ _MODULES = {
     "IngestManager": "content",
     "Ingester": "content",
     "Manager": "content",
+    "Openable": "content",
+    "Progress": "content",
     "Provider": "content",
+    "Readable": "content",
     "Reader": "content",
     "Reindexed": "reindex",
     "RemoteStore": "remote",
@@ -183,8 +193,8 @@ _MODULES = {
 """Where a name comes from, but for errors, which are in `contentdb.errors`."""
 
 
-def __getattr__(name: str) -> object:
-    """Import what is asked for; a part of the package, too, since `import contentdb` gave it."""
+def _load(name: str) -> object:
+    """Import what is asked for; the modules that documents speak of, too."""
     from importlib import import_module
 
     if name in {"content", "errors", "filters"}:
@@ -195,6 +205,10 @@ def __getattr__(name: str) -> object:
     found: object = getattr(module, "open_store" if name == "open" else name)
     globals()[name] = found
     return found
+
+
+if not TYPE_CHECKING:  # type checkers read the names above, and tell of a misspelt one
+    __getattr__ = _load
 
 
 def __dir__() -> list[str]:
@@ -209,7 +223,7 @@ class _Function:
 
     def __get__(self, package: object, _owner: type) -> object:
         found = vars(package)
-        return found[self._name] if self._name in found else __getattr__(self._name)
+        return found[self._name] if self._name in found else _load(self._name)
 
     def __set__(self, package: object, value: object) -> None:
         if not isinstance(value, _types.ModuleType):
@@ -227,3 +241,4 @@ class _Package(_types.ModuleType):
 
 
 _sys.modules[__name__].__class__ = _Package
+del TYPE_CHECKING

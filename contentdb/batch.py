@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb.adding import stored_with
 from contentdb.content import Info, NewInfo
-from contentdb.errors import AlreadyExistsError, ContentDBError
+from contentdb.errors import ContentDBError
 from contentdb.group import Group
 from contentdb.joining import write_into
 from contentdb.publish import link_or_replace
 
 if TYPE_CHECKING:
-    from contentdb.digest import Digest
     from contentdb.files import Directory
     from contentdb.labels import Labelling
     from contentdb.parts import Parts
@@ -71,11 +70,6 @@ class Batch:
         """Whether it was begun in this process: the child of a fork has no part in it."""
         return self._group.is_ours
 
-    def known(self, digest: Digest) -> Info | None:
-        """What is told of content that waits for the block's end."""
-        item = self._group.known(digest)
-        return None if item is None else item.candidate.info()
-
     def stored(self, candidate: Candidate) -> Info | None:
         """Set the labels of a candidate whose content is stored, or in this batch; None if not."""
         item = self._group.known(candidate.digest)
@@ -92,13 +86,7 @@ class Batch:
         return info
 
     def join(self, writer: Committing, candidate: Candidate) -> Info:
-        """Take the commit of a writer in.
-
-        Raises:
-            AlreadyExistsError: The content is stored, or in this batch; it has its labels set.
-        """
-        if self.stored(candidate) is not None:
-            raise AlreadyExistsError(candidate.digest)
+        """Take the commit of a writer in, of content that is not `stored`."""
         self._group.join(_Commit(writer, self._parts, candidate))
         self._flush_when_full()
         return NewInfo.of(candidate.info())

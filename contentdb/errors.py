@@ -239,21 +239,39 @@ class FailedPreconditionError(ContentDBError):
 
 
 class SizeMismatchError(FailedPreconditionError):
-    """Content of another size than declared. Attributes: ``expected``, ``actual`` (bytes)."""
+    """Content of another size than declared.
 
-    def __init__(self, *, expected: int, actual: int) -> None:
-        super().__init__(f"expected {expected} bytes, got {actual}")
+    Attributes: ``expected``, ``actual`` (bytes), ``ref`` (of the ingest that is kept, if any).
+    """
+
+    def __init__(self, *, expected: int, actual: int, ref: str | None = None) -> None:
+        super().__init__(_mismatch(ref, f"expected {expected} bytes, got {actual}"))
         self.expected = expected
         self.actual = actual
+        self.ref = ref
 
 
 class DigestMismatchError(FailedPreconditionError):
-    """Content of another digest than declared. Attributes: ``expected``, ``actual``."""
+    """Content of another digest than declared.
 
-    def __init__(self, *, expected: str, actual: str) -> None:
-        super().__init__(f"expected content {expected}, got {actual}")
+    Attributes: ``expected``, ``actual``, ``ref`` (of the ingest that is kept, if any).
+    """
+
+    def __init__(self, *, expected: str, actual: str, ref: str | None = None) -> None:
+        super().__init__(_mismatch(ref, f"expected content {expected}, got {actual}"))
         self.expected = expected
         self.actual = actual
+        self.ref = ref
+
+
+def _mismatch(ref: str | None, sentence: str) -> str:
+    """Say what to do where an ingest is left, which only its ref leads to."""
+    if ref is None:
+        return sentence
+    return (
+        f"ref {_shown(ref)}: {sentence}; nothing is stored and what came is kept: ingest the right "
+        "content, go on by writer(resume=True), start over by resume=False, or drop it by abort()"
+    )
 
 
 class RefLockedError(ContentDBError):

@@ -43,7 +43,7 @@ class HeldFile:
         if self._gone or not self._has_its_name():
             return
         if files.stat_open(self.fd, self.path).st_nlink == 1:
-            files.make_writable(self.fd, self.path)
+            files.make_writable(self.fd, self._parts.ingest, self.path)
 
     def sync(self) -> None:
         """Put the bytes on disk, if the store is durable; where that fails they are dropped."""

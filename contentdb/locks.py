@@ -136,9 +136,14 @@ def _open_or_read(within: Directory, name: str, flags: int) -> int:
 
 
 def is_ours_to_write(fd: int, path: str) -> bool:
-    """Whether the open file is an ingest's alone: writable, and not a blob as well."""
-    readable_only = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
-    return not readable_only and files.stat_open(fd, path).st_nlink == 1
+    """Whether the open file is an ingest's alone: writable, and not a blob as well.
+
+    Nor that of another member of a group, which only its owner could make read-only in the end.
+    """
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        return False
+    found = files.stat_open(fd, path)
+    return found.st_nlink == 1 and found.st_uid == os.geteuid()
 
 
 def is_current(within: Directory, name: str, fd: int) -> bool:
@@ -175,8 +180,8 @@ def release(fd: int) -> None:
 
 def _close(fd: int) -> None:
     with _guard:
+        files.let_go(fd)  # first: where an exception comes in between, it may be tried again
         _held.pop(fd, None)
-        files.let_go(fd)
 
 
 @functools.cache

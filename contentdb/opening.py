@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from contentdb import files, forks, reserve
 from contentdb.errors import (
+    ContentDBError,
     IndexBusyError,
     NotAStoreError,
     StoreError,
@@ -29,7 +30,7 @@ from contentdb.layout import (
     TRASH,
 )
 from contentdb.making import MAKING_S, MISSING, has_index_file, make, open_root
-from contentdb.parts import Parts
+from contentdb.parts import Options, Parts
 from contentdb.place import Place
 from contentdb.shards import Shards
 from contentdb.sharing import Sharing
@@ -37,21 +38,20 @@ from contentdb.sharing import Sharing
 if TYPE_CHECKING:
     from contentdb.files import Directory
 
+_FOR_ONE: Final = (
+    "it was made for its owner alone; how to give it to a group stands in docs/operations.md"
+)
+
 __all__ = ["may_only_read", "migrate", "open_parts", "open_tree"]
 
 
 def open_parts(
-    root: str | os.PathLike[str],
-    *,
-    create: bool,
-    namespace: str,
-    durable: bool,
-    read_only: bool = False,
+    root: str | os.PathLike[str], options: Options, *, create: bool, for_group: bool = False
 ) -> Parts:
     """Open a store, made first if it is missing and ``create`` allows.
 
-    With ``read_only`` nothing is made or changed, and no writer is kept out for longer than a
-    look-up takes.
+    If it is to be read only, nothing is made or changed, and no writer is kept out for longer
+    than a look-up takes.
 
     Raises:
         StoreNotFoundError: There is none, and none is to be made.
@@ -60,20 +60,22 @@ def open_parts(
         StorageError, IndexFailedError: It cannot be used; the message says why and what to do.
     """
     path = Path(os.path.realpath(root))
-    if read_only:
-        return _open_to_read(path, namespace=namespace)
+    if options.read_only:
+        return _open_to_read(path, options)
     directory = open_root(path, create=create)
     try:
         _check_owner(directory, path)
         reserve.make_room(str(path))
-        parts = _open_whole(directory, path, namespace=namespace, durable=durable)
+        if for_group and directory.group is None and has_index_file(directory, path):
+            raise StoreError(str(path), _FOR_ONE)
+        parts = _open_whole(directory, path, options)
         if parts is None:
-            make(directory, path, create=create)
-            parts = open_tree(path, directory, INDEX, namespace=namespace, durable=durable)
+            make(directory, path, create=create, for_group=for_group)
+            parts = open_tree(path, directory, INDEX, options)
         try:
             reserve.keep(directory)
-            several = namespace != DEFAULT_NAMESPACE
-            parts.sharing.announce(directory, several=several, unsynced=not durable)
+            several = _asks_always(directory, options)
+            parts.sharing.announce(directory, several=several, unsynced=not options.durable)
         except BaseException:
             parts.close()
             raise
@@ -82,12 +84,12 @@ def open_parts(
     return parts
 
 
-def _open_to_read(path: Path, *, namespace: str) -> Parts:
+def _open_to_read(path: Path, options: Options) -> Parts:
     directory = open_root(path, create=False)
     try:
         directory.owner = files.stat_open(directory.fd, directory.path).st_uid
         _check_no_other_writes(directory, path)
-        parts = _open_whole(directory, path, namespace=namespace, durable=False, read_only=True)
+        parts = _open_whole(directory, path, options)
     finally:
         directory.close()
     if parts is None:
@@ -95,27 +97,45 @@ def _open_to_read(path: Path, *, namespace: str) -> Parts:
     return parts
 
 
+def _asks_always(root: Directory, options: Options) -> bool:
+    """Whether a file does not say by itself that there is a blob, and the index is asked.
+
+    In the store of a group the member that deletes a blob may not mark the file of another.
+    """
+    return options.namespace != DEFAULT_NAMESPACE or root.group is not None
+
+
 def may_only_read(root: str | os.PathLike[str]) -> bool:
     """Whether there is a store that this process may not write to, but perhaps read."""
     path = Path(os.path.realpath(root))
     try:
-        owner = path.stat().st_uid
-    except OSError:
+        directory = open_root(path, create=False)
+    except ContentDBError:
         return False
-    return owner != os.geteuid() or not _is_writable(path)
+    try:
+        return _whose(directory) is not None or not _is_writable(path)
+    finally:
+        directory.close()
 
 
 def _is_writable(path: Path) -> bool:
     return os.access(path, os.W_OK, effective_ids=True)
 
 
+def _whose(root: Directory) -> str | None:
+    """Whose store it is, if not this process's."""
+    found = files.stat_open(root.fd, root.path)
+    if root.group is None:
+        return None if found.st_uid == os.geteuid() else f"user {found.st_uid}; only its owner"
+    # Its owner too: chmod(2) leaves the group's bit out of what the member of another makes.
+    mine = os.geteuid() == found.st_uid == 0 or root.group in {os.getegid(), *os.getgroups()}
+    return None if mine else f"group {root.group}; only its members"
+
+
 def _check_owner(directory: Directory, path: Path) -> None:
-    found = files.stat_open(directory.fd, directory.path)
-    if found.st_uid != os.geteuid():
+    if (whose := _whose(directory)) is not None:
         raise NotAStoreError(
-            str(path),
-            f"it belongs to user {found.st_uid}; only its owner may write to a store, "
-            "others may open it with mode='r'",
+            str(path), f"it belongs to {whose} may write to it; others may open it with mode='r'"
         )
     if not _is_writable(path):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
@@ -129,37 +149,28 @@ def _check_owner(directory: Directory, path: Path) -> None:
 
 def _check_no_other_writes(directory: Directory, path: Path) -> None:
     found = files.stat_open(directory.fd, directory.path)
-    if found.st_mode & 0o022 and any(True for _ in files.entries(directory)):
+    bits = 0o022 if directory.group is None else 0o002
+    if found.st_mode & bits and any(True for _ in files.entries(directory)):
         raise StoreError(
             str(path),
-            f"others may write into it; run chmod go-w on it (mode {found.st_mode & 0o777:o})",
+            f"others may write into it; run chmod go-w on it (mode {found.st_mode & 0o777:o}), "
+            "or make it for a group: contentdb init --shared=group",
         )
 
 
-def _open_whole(
-    directory: Directory, path: Path, *, namespace: str, durable: bool, read_only: bool = False
-) -> Parts | None:
+def _open_whole(directory: Directory, path: Path, options: Options) -> Parts | None:
     """Open a store that is whole and of this library's revision; None if there is none yet."""
     if not has_index_file(directory, path):
         return None
     place = _place_of(path, directory, INDEX)
-    index = SqliteIndex(
-        str(path / INDEX),
-        str(path),
-        namespace=namespace,
-        durable=durable,
-        read_only=read_only,
-        place=place,
-    )
+    index = _index(path, INDEX, options, place)
     try:
         name = index.revision()
         if name is None:
             index.close()
             return None
         revision.check(name, str(path))
-        return _with_tree(
-            path, directory, index, place, namespace=namespace, durable=durable, read_only=read_only
-        )
+        return _with_tree(path, directory, index, place, options)
     except BaseException:
         index.close()
         raise
@@ -199,15 +210,21 @@ def _migrated(path: Path) -> str:
     return revision.HEAD
 
 
-def open_tree(
-    path: Path, root: Directory, index_name: str, *, namespace: str, durable: bool
-) -> Parts:
+def open_tree(path: Path, root: Directory, index_name: str, options: Options) -> Parts:
     """Open the directories of a store, and the index of that name."""
     place = _place_of(path, root, index_name)
-    index = SqliteIndex(
-        str(path / index_name), str(path), namespace=namespace, durable=durable, place=place
+    return _with_tree(path, root, _index(path, index_name, options, place), place, options)
+
+
+def _index(path: Path, name: str, options: Options, place: Place) -> SqliteIndex:
+    return SqliteIndex(
+        str(path / name),
+        str(path),
+        namespace=options.namespace,
+        durable=options.durable,
+        read_only=options.read_only,
+        place=place,
     )
-    return _with_tree(path, root, index, place, namespace=namespace, durable=durable)
 
 
 def _place_of(path: Path, root: Directory, index_name: str) -> Place:
@@ -219,15 +236,9 @@ def _place_of(path: Path, root: Directory, index_name: str) -> Place:
 
 
 def _with_tree(
-    path: Path,
-    root: Directory,
-    index: SqliteIndex,
-    place: Place,
-    *,
-    namespace: str,
-    durable: bool,
-    read_only: bool = False,
+    path: Path, root: Directory, index: SqliteIndex, place: Place, options: Options
 ) -> Parts:
+    read_only = options.read_only
     opened: dict[str, Directory] = {}
     try:
         for name in DIRECTORIES:
@@ -236,7 +247,7 @@ def _with_tree(
         place.watch(root.child(BLOBS), files.stat_open(opened[BLOBS].fd, opened[BLOBS].path))
         if not read_only or files.stat_name(root, TRASH) is not None:
             _share(path, opened[TRASH])
-        several = namespace != DEFAULT_NAMESPACE
+        several = _asks_always(root, options)
         sharing = Sharing(root, read_only=read_only, several=several)
     except BaseException:
         for directory in opened.values():
@@ -244,9 +255,7 @@ def _with_tree(
         raise
     return Parts(
         path,
-        namespace=namespace,
-        durable=durable,
-        read_only=read_only,
+        options,
         sharing=sharing,
         index=index,
         shards=Shards(opened[BLOBS]),

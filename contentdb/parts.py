@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
 from contentdb.errors import StoreReadOnlyError
-from contentdb.known import Known
+from contentdb.known import Known, NothingKnown
+from contentdb.layout import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -16,22 +17,30 @@ if TYPE_CHECKING:
     from contentdb.shards import Shards
     from contentdb.sharing import Sharing
 
-__all__ = ["HasParts", "Parts"]
+__all__ = ["HasParts", "Options", "Parts"]
+
+
+class Options(NamedTuple):
+    """What a store was opened with."""
+
+    namespace: str = DEFAULT_NAMESPACE
+    durable: bool = True
+    read_only: bool = False
+    shares: bool = False
+    """Whether content that another namespace holds need not be sent; see `contentdb.claiming`."""
 
 
 class Parts:
     """The index, the open directories, and how durable an acknowledgement is."""
 
     __slots__ = ("durable", "index", "ingest", "known", "namespace", "quarantine", "read_only",
-                 "root", "shards", "sharing", "trash")  # fmt: skip
+                 "root", "shards", "shares", "sharing", "trash")  # fmt: skip
 
-    def __init__(  # noqa: PLR0913 - it is the list of what there is
+    def __init__(
         self,
         root: Path,
+        options: Options,
         *,
-        namespace: str,
-        durable: bool,
-        read_only: bool,
         index: Index,
         sharing: Sharing,
         shards: Shards,
@@ -40,12 +49,10 @@ class Parts:
         quarantine: Directory,
     ) -> None:
         self.root = root
-        self.namespace = namespace
-        self.durable = durable
-        self.read_only = read_only
+        self.namespace, self.durable, self.read_only, self.shares = options
         self.index = index
         self.sharing = sharing
-        self.known = Known()
+        self.known = Known() if ingest.group is None else NothingKnown()
         self.shards = shards
         self.ingest = ingest
         self.trash = trash

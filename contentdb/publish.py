@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from contentdb import files
 from contentdb.content import Info, NewInfo
 from contentdb.damage import read_again, sync_blob
-from contentdb.errors import CorruptBlobError, StorageError
+from contentdb.errors import CorruptBlobError
 from contentdb.index import Outcome, State
 from contentdb.labels import Labelling
 from contentdb.moments import is_time_of
@@ -245,12 +245,12 @@ def _replace(
     """Put the file in the place of a damaged one, in one step."""
     for _ in range(_ATTEMPTS):
         second = f"heal-{os.urandom(8).hex()}"
-        link(parts.trash, second)
         try:
+            link(parts.trash, second)
             files.rename(parts.trash, second, shard, name)
-        except FileNotFoundError:  # somebody emptied the trash
+        except FileNotFoundError:  # another process emptied the trash
             continue
-        except StorageError:
+        except BaseException:
             files.unlink(parts.trash, second)
             raise
         return

@@ -24,7 +24,6 @@ from contentdb.index.connection import connect, refusal
 from contentdb.index.opening import not_forking
 from contentdb.layout import (
     BLOBS,
-    DEFAULT_NAMESPACE,
     INDEX,
     INDEX_REBUILT,
     QUARANTINE,
@@ -33,6 +32,7 @@ from contentdb.layout import (
 )
 from contentdb.making import check_no_other, make_directories, make_index, open_root
 from contentdb.opening import open_parts, open_tree
+from contentdb.parts import Options
 from contentdb.repair import adopt
 from contentdb.shards import Shards
 from contentdb.verify import rows_of_shard, shards_with_rows
@@ -89,7 +89,7 @@ def reindex(root: str | os.PathLike[str], *, dry_run: bool = False) -> Reindexed
 def _reindexed(path: Path, *, dry_run: bool) -> Reindexed:
     try:
         _check_index(path)
-        parts = open_parts(path, create=False, namespace=DEFAULT_NAMESPACE, durable=True)
+        parts = open_parts(path, Options(), create=False)
     except (IndexDamagedError, _NoIndexError):
         return _counted(path) if dry_run else _rebuild(path)
     with closing(parts):
@@ -206,9 +206,7 @@ def _rebuild(path: Path) -> Reindexed:
             files.unlock(alone.fd)
         finally:
             alone.close()
-        with closing(
-            open_tree(path, directory, _NEW, namespace=DEFAULT_NAMESPACE, durable=True)
-        ) as parts:
+        with closing(open_tree(path, directory, _NEW, Options())) as parts:
             counts = reindex_parts(parts)
         _fold(path / _NEW)
         _replace(directory)

@@ -147,9 +147,12 @@ def _orphans(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
 
 def _to_trash(parts: Parts, digest: Digest) -> bool:
     name = trash_name(digest)
-    moved = parts.index.unless_claimed(digest, lambda: parts.shards.move(digest, parts.trash, name))
-    files.unlink(parts.trash, name)
-    return moved
+    try:
+        return parts.index.unless_claimed(
+            digest, lambda: parts.shards.move(digest, parts.trash, name)
+        )
+    finally:
+        files.unlink(parts.trash, name)
 
 
 def _trash(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:

@@ -352,7 +352,7 @@ def test_this_process_opens_no_index_that_it_has_locked_without_locks(root: Path
 
 READING = {
     "close", "durability", "exists", "export", "info", "mode", "namespace", "open", "parts",
-    "path", "read", "resolve", "root", "status", "statuses", "usage", "verify", "walk",
+    "path", "read", "resolve", "root", "sharing", "status", "statuses", "usage", "verify", "walk",
 }  # fmt: skip
 CHANGING: dict[str, Callable[[Any], object]] = {
     "abort": lambda store: store.abort("under way"),
@@ -360,6 +360,7 @@ CHANGING: dict[str, Callable[[Any], object]] = {
     "add_many": lambda store: store.add_many([b"new"]),
     "batch": lambda store: store.batch(),
     "delete": lambda store: store.delete(FIRST),
+    "delete_many": lambda store: store.delete_many([FIRST]),
     "ingest": lambda store: store.ingest("new", open(os.devnull, "rb")),  # noqa: PTH123, SIM115
     "reindex": lambda store: store.reindex(),
     "sweep": lambda store: store.sweep(older_than=0),

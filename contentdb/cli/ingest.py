@@ -124,10 +124,18 @@ def _interrupted(store: Store, ref: str) -> str:
 
 
 def _refused(store: Store, ref: str, error: SizeMismatchError | DigestMismatchError) -> str:
-    sentence = f"ref {escaped(repr(ref))}: {error}; "
-    if isinstance(error, SizeMismatchError) and error.actual < error.expected:
-        return (
-            f"{sentence}{size(_kept(store, ref))} kept: give the whole content to resume, "
-            f"or {_abort(ref)} to drop it"
+    if isinstance(error, SizeMismatchError):
+        sentence = f"ref {escaped(repr(ref))}: expected {error.expected} bytes, got {error.actual}"
+        if error.actual < error.expected:
+            return (
+                f"{sentence}; {size(_kept(store, ref))} kept: give the whole content to resume, "
+                f"or {_abort(ref)} to drop it"
+            )
+    else:
+        sentence = (
+            f"ref {escaped(repr(ref))}: expected content {error.expected}, got {error.actual}"
         )
-    return f"{sentence}nothing is stored, and what came is kept until {_abort(ref)}"
+    return (
+        f"{sentence}; nothing is stored, and what came is kept: give the right content, "
+        f"or {_abort(ref)} to drop it"
+    )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contentdb.filters import Filter
     from contentdb.labels import Labelling
 
-__all__ = ["Blob", "Entry", "FileTime", "Index", "IngestRow", "Outcome", "State"]
+__all__ = ["Blob", "Entry", "FileTime", "Index", "IngestRow", "Outcome", "State", "Takeover"]
 
 
 class State:
@@ -43,6 +43,20 @@ class Outcome(Enum):
     record it again."""
     FENCED = "fenced"
     """The ingest belongs to another writer now; nothing was recorded."""
+
+
+class Takeover(Enum):
+    """What becomes of what was declared of an ingest when the next writer takes it over."""
+
+    AGREE = "agree"
+    """It stays; the writer may add to it, not contradict it."""
+    PREFER = "prefer"
+    """It stays where the writer says nothing that speaks against it: another total or digest
+    does, and a digest vouches for the whole. The metadata stays: it is that of the bytes."""
+    REPLACE = "replace"
+    """The writer's total and digest take its place, unknown ones too; and its metadata, if any."""
+    ANEW = "anew"
+    """Nothing stays but the offset, which only the writer may lower, durably."""
 
 
 class Blob(NamedTuple):
@@ -198,6 +212,19 @@ class Index(Protocol):
         """
         ...
 
+    def entomb_all(
+        self,
+        digests: Sequence[Digest],
+        time_of: Callable[[Digest], FileTime | None],
+        *,
+        missing_ok: bool = False,
+    ) -> list[Digest]:
+        """Durable: `entomb` for each, in one transaction; which ones there were.
+
+        Without ``missing_ok`` it ends before the first that is absent.
+        """
+        ...
+
     def bury(self, digest: Digest, take_away: Callable[[], object]) -> bool:
         """Drop a row that is still a tombstone. Not durable: it may come back as one.
 
@@ -206,8 +233,18 @@ class Index(Protocol):
         """
         ...
 
+    def bury_all(
+        self, digests: Sequence[Digest], take_away: Callable[[Digest], object]
+    ) -> list[Digest]:
+        """`bury` for each, in one transaction; which ones. Not durable: all may come back."""
+        ...
+
     def drop(self, digests: Sequence[Digest], is_gone: Callable[[Digest], bool]) -> int:
         """Durable: forget rows whose files are gone; how many. It is asked under the lock."""
+        ...
+
+    def elsewhere(self, digest: Digest) -> Blob | None:
+        """The row of a live blob that another namespace has, if any does."""
         ...
 
     def claims(self, digest: Digest) -> bool:
@@ -241,11 +278,10 @@ class Index(Protocol):
         ...
 
     # -- ingests
-    def begin(self, row: IngestRow, *, redeclare: bool) -> IngestRow:
+    def begin(self, row: IngestRow, takeover: Takeover) -> IngestRow:
         """Take an ingest over, or make it, under the row's token. Not durable.
 
-        The stored declaration wins where the new one is silent; `FailedPreconditionError`
-        where they contradict each other, unless ``redeclare``.
+        `FailedPreconditionError` where ``AGREE`` meets a contradiction; nothing changes then.
         """
         ...
 

@@ -86,6 +86,14 @@ WHERE known.namespace <> :namespace AND blobs.state <> 1
 LIMIT 1
 """  # noqa: S608 - our own text
 
+FIND_ELSEWHERE: Final = f"""
+{_EVERY_NAMESPACE}
+SELECT size, checksum, created_at, updated_at, state
+FROM known JOIN blobs ON blobs.namespace = known.namespace AND blobs.digest = :digest
+WHERE known.namespace <> :namespace AND blobs.state = 0
+LIMIT 1
+"""  # noqa: S608 - our own text
+
 OTHER_NAMESPACE_LIVE: Final = f"""
 {_EVERY_NAMESPACE}
 SELECT updated_at FROM known
@@ -176,9 +184,10 @@ BEGIN_INGEST: Final = """
 INSERT INTO ingests (namespace, ref, name, token, total, expected, "offset",
                      started_at, updated_at, holder, held_since, metadata)
 VALUES (:namespace, :ref, :name, :token, :total, :expected, :offset,
-        :now, :now, :holder, :now, :metadata)
+        :started, :updated, :holder, :now, :metadata)
 ON CONFLICT (namespace, ref) DO UPDATE SET
     token = excluded.token, total = excluded.total, expected = excluded.expected,
+    started_at = excluded.started_at, updated_at = excluded.updated_at,
     holder = excluded.holder, held_since = excluded.held_since, metadata = excluded.metadata
 """
 

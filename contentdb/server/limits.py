@@ -13,7 +13,7 @@ import grpc
 from contentdb.server.statuses import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Limits", "Place", "Places"]
 
@@ -42,15 +42,21 @@ class Limits(NamedTuple):
 class Place:
     """One call's place among those that are open."""
 
-    __slots__ = ("_cancel", "_places", "host", "rpc", "silent_since")
+    __slots__ = ("_cancel", "_places", "host", "namespace", "rpc", "silent_since")
 
     def __init__(
-        self, places: Places, rpc: str, host: str | None, cancel: Callable[[], object]
+        self,
+        places: Places,
+        rpc: str,
+        host: str | None,
+        namespace: str | None,
+        cancel: Callable[[], object],
     ) -> None:
         self._places = places
         self._cancel = cancel
         self.rpc = rpc
         self.host = host
+        self.namespace = namespace
         self.silent_since: float | None = None
         """Since when the call waits for its client to send or to read; None while it works."""
 
@@ -81,22 +87,24 @@ class Places:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._open: set[Place] = set()
+        self._namespaces: Counter[str] = Counter()
         self._calls: Counter[str] = Counter()
         self._ingests: Counter[str] = Counter()
         self._lock = Lock()
 
-    def enter(self, rpc: str, peer: str, cancel: Callable[[], object]) -> Place:
+    def enter(
+        self, rpc: str, peer: str, cancel: Callable[[], object], namespace: str | None = None
+    ) -> Place:
         """Take a place for a call, until it leaves; `Refusal` (ResourceExhausted) at a limit."""
-        place = Place(self, rpc, _host_of(peer), cancel)
-        silent = None
+        place = Place(self, rpc, _host_of(peer), namespace, cancel)
         with self._lock:
             if place.host is not None:
                 self._check_host(place)
-            if len(self._open) >= self._limits.calls:
-                silent = self._longest_silent()
+            giving_way = self._make_room(place)
+            for silent in giving_way:
                 self._remove(silent)
             self._add(place)
-        if silent is not None:
+        for silent in giving_way:
             silent.give_way()
         return place
 
@@ -114,26 +122,46 @@ class Places:
             if count[place.host or ""] >= limit:
                 raise _too_many(f"this client has {limit} {what} open")
 
-    def _longest_silent(self) -> Place:
-        before = monotonic() - self._limits.silence_s
-        silent = [place for place in self._open if (place.silent_since or before + 1) <= before]
-        if not silent:
-            raise _too_many(f"{self._limits.calls} calls are open")
-        return min(silent, key=lambda place: place.silent_since or before)
+    def _make_room(self, place: Place) -> list[Place]:
+        """Choose the calls that give way: those of a namespace, where a further one is too many."""
+        used, name = self._namespaces, place.namespace
+        if name is not None and name not in used and len(used) >= self._limits.namespaces:
+            calls = [[one for one in self._open if one.namespace == each] for each in used]
+            return self._longest_silent(calls, f"{self._limits.namespaces} namespaces are in use")
+        if len(self._open) >= self._limits.calls:
+            calls = [[one] for one in self._open]
+            return self._longest_silent(calls, f"{self._limits.calls} calls are open")
+        return []
+
+    def _longest_silent(self, groups: list[list[Place]], what: str) -> list[Place]:
+        """Choose the group of calls all of which have been silent the longest, if long enough."""
+        now = monotonic()
+        since = [max(now if one.silent_since is None else one.silent_since for one in group)
+                 for group in groups]  # fmt: skip
+        longest = min(since)
+        if longest > now - self._limits.silence_s or longest == now:
+            raise _too_many(what)
+        return groups[since.index(longest)]
 
     def _add(self, place: Place) -> None:
         self._open.add(place)
-        if place.host is not None:
-            self._calls[place.host] += 1
-            self._ingests[place.host] += place.is_ingest
+        for count, key in self._counts(place):
+            count[key] += 1
 
     def _remove(self, place: Place) -> None:
         self._open.discard(place)
+        for count, key in self._counts(place):
+            count[key] -= 1
+            if not count[key]:
+                del count[key]
+
+    def _counts(self, place: Place) -> Iterator[tuple[Counter[str], str]]:
+        if place.namespace is not None:
+            yield self._namespaces, place.namespace
         if place.host is not None:
-            for count, by in ((self._calls, 1), (self._ingests, place.is_ingest)):
-                count[place.host] -= by
-                if not count[place.host]:
-                    del count[place.host]
+            yield self._calls, place.host
+            if place.is_ingest:
+                yield self._ingests, place.host
 
 
 def _too_many(what: str) -> Refusal:

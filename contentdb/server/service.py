@@ -149,9 +149,9 @@ class Service:
         """Let a call in, or raise `Refusal`; what was taken for it is added to ``undo``."""
         if rpc.changes and self._read_only:
             raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "this server is read-only")
-        place = self._places.enter(rpc.name, context.peer(), context.cancel)
-        undo.append(place.leave)
         name = self._namespaces.named(context.invocation_metadata())
+        place = self._places.enter(rpc.name, context.peer(), context.cancel, name)
+        undo.append(place.leave)
         store = self._namespaces.enter(name)
         undo.append(partial(self._namespaces.leave, name))
         return store, place

@@ -12,7 +12,9 @@ from contentdb import forks
 from contentdb.errors import CorruptBlobError, InvalidArgumentError
 from contentdb.index.opening import not_forking
 from contentdb.layout import DEFAULT_NAMESPACE, check_namespace
+from contentdb.moments import BEING_DELETED_NS
 from contentdb.opening import open_parts
+from contentdb.parts import Options
 from contentdb.store.ingesting import Ingesting
 from contentdb.store.managing import Managing
 from contentdb.store.providing import Providing
@@ -28,12 +30,14 @@ if TYPE_CHECKING:
     from contentdb.reindex import Reindexed
     from contentdb.sweep import Swept
 
-__all__ = ["Durability", "Mode", "ReadOnlyStore", "Store", "open_store"]
+__all__ = ["Durability", "Mode", "ReadOnlyStore", "SharingPolicy", "Store", "open_store"]
 
 Durability = Literal["full", "process"]
 _DURABILITIES = ("full", "process")
 Mode = Literal["rw", "r"]
 _MODES = ("rw", "r")
+SharingPolicy = Literal["isolated", "shared"]
+_SHARING_POLICIES = ("isolated", "shared")
 
 
 class Store(Providing, Ingesting, Managing, Upkeep):
@@ -49,11 +53,16 @@ class Store(Providing, Ingesting, Managing, Upkeep):
 
     def __reduce__(self) -> tuple[object, ...]:
         with self._gate:  # what is closed has no copies
-            return _opened_anew, (self.root, self.durability, self.namespace, self.mode)
+            options = (self.durability, self.namespace, self.mode, self.sharing)
+            return _opened_anew, (self.root, *options)
 
 
-def _opened_anew(root: Path, durability: Durability, namespace: str, mode: Mode) -> Store:
-    return open_store(root, create=False, durability=durability, namespace=namespace, mode=mode)
+def _opened_anew(
+    root: Path, durability: Durability, namespace: str, mode: Mode, sharing: SharingPolicy
+) -> Store:
+    return open_store(
+        root, create=False, durability=durability, namespace=namespace, mode=mode, sharing=sharing
+    )
 
 
 class ReadOnlyStore(Store):
@@ -64,7 +73,7 @@ class ReadOnlyStore(Store):
             parts.refuse_writing()
 
     writer = ingest = add = add_many = batch = _refused
-    abort = update = delete = _refused
+    abort = update = delete = delete_many = _refused
 
     def sweep(
         self,
@@ -101,6 +110,11 @@ class ReadOnlyStore(Store):
         if shards.stat(digest) is None and self._row(digest) == row:
             raise CorruptBlobError(digest, shards.path(digest), "its file is gone")
 
+    def _check_not_deleted(self, digest: Digest, found: os.stat_result) -> None:
+        """Ask the index as ever; the file keeps the time that it has."""
+        if found.st_mtime_ns == BEING_DELETED_NS:
+            self._row(digest)
+
     def _damaged(self, fd: int, digest: Digest, reason: str) -> NoReturn:  # noqa: ARG002 - as above
         """Only tell: the file stays where it is."""
         raise CorruptBlobError(digest, self._parts.shards.path(digest), reason)
@@ -113,6 +127,8 @@ def open_store(
     durability: Durability = "full",
     namespace: str = DEFAULT_NAMESPACE,
     mode: Mode = "rw",
+    sharing: SharingPolicy = "isolated",
+    shared: Literal["group"] | None = None,
 ) -> Store:
     """Open the store at a directory, made first if need be.
 
@@ -129,10 +145,16 @@ def open_store(
         mode: With ``"r"`` nothing is made or changed, not even a lock file: for a store on a
             read-only mount, in a snapshot, or of another user who lets this one read. What
             would change it raises `StoreReadOnlyError`.
+        sharing: With ``"shared"``, content that another namespace holds is stored here by its
+            digest alone, without being read or sent: whoever may use a namespace can find out
+            what others hold, and get it. With ``"isolated"`` the bytes must be at hand.
+        shared: With ``"group"`` a new store is made for all members of the group that its
+            directory gets, or has; see `docs/operations.md`. A store remembers it.
 
     Raises:
         StoreNotFoundError: There is no store, and ``create`` is false.
-        NotAStoreError: The directory is something else, or not this user's.
+        NotAStoreError: The directory is something else, or not this user's or group's.
+        StoreError: Others may write into it, or it was not made for a group.
         StoreReadOnlyError: This process may not write into the directory.
         NewerStoreError, MigrationNeededError: Made by another version of contentdb.
         UnsupportedFilesystemError: The filesystem lacks what the promises stand on.
@@ -144,15 +166,13 @@ def open_store(
     check_namespace(namespace)
     if mode not in _MODES:
         raise InvalidArgumentError(f"mode is rw or r, not {mode!r}")
-    made = ReadOnlyStore if mode == "r" else Store
+    if sharing not in _SHARING_POLICIES:
+        raise InvalidArgumentError(f"sharing is isolated or shared, not {sharing!r}")
+    if shared not in {None, "group"}:
+        raise InvalidArgumentError(f"shared is 'group' or None, not {shared!r}")
+    options = Options(namespace, durability == "full", mode == "r", sharing == "shared")
+    made = ReadOnlyStore if options.read_only else Store
     forks.check()
     with not_forking:
-        return made(
-            open_parts(
-                root,
-                create=create,
-                namespace=namespace,
-                durable=durability == "full",
-                read_only=mode == "r",
-            )
-        )
+        for_group = shared == "group"
+        return made(open_parts(root, options, create=create, for_group=for_group))

@@ -12,6 +12,7 @@ from contentdb.content import Status
 from contentdb.digest import Digest
 from contentdb.errors import NotFoundError
 from contentdb.layout import check_ref, ingest_name
+from contentdb.metadata import unpack_metadata
 from contentdb.reserve import make_room
 from contentdb.store.opened import Opened
 from contentdb.sweep import drop_ingest
@@ -84,7 +85,16 @@ class Active(Opened):
             updated_ns = max(updated_ns, min(found.st_mtime_ns, time.time_ns()))
         expected = None if row.expected is None else Digest(row.expected)
         held = locks.is_held(self._parts.ingest, row.name)
-        return Status(row.ref, offset, row.total, expected, row.started_ns, updated_ns, held)
+        return Status(
+            row.ref,
+            offset,
+            row.total,
+            expected,
+            row.started_ns,
+            updated_ns,
+            held,
+            unpack_metadata(row.metadata),
+        )
 
     def abort(self, ref: str) -> None:
         """Drop an ingest and what it has received.

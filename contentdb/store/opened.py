@@ -62,6 +62,11 @@ class Opened:
         return "full" if self._parts.durable else "process"
 
     @property
+    def sharing(self) -> Literal["isolated", "shared"]:
+        """Whether content of other namespaces is had by its digest; see `contentdb.open`."""
+        return "shared" if self._parts.shares else "isolated"
+
+    @property
     def mode(self) -> Literal["rw", "r"]:
         """Whether it was opened to be read only; see `contentdb.open`."""
         return "r" if self._parts.read_only else "rw"

@@ -45,11 +45,11 @@ def test_each_is_tried_and_the_bad_ones_are_told(root: Path, file: Path, tmp_pat
     assert "/dev/zero" in device
 
 
-def test_labels_go_to_new_blobs_alone(root: Path, file: Path) -> None:
-    call(root, "add", "--label", "a=1", file)
+def test_labels_are_set_on_what_is_stored_already_too(root: Path, file: Path) -> None:
+    call(root, "add", "--label", "a=1", "--label", "b=1", file)
     call(root, "add", "--label", "a=2", file)
     (record,) = records(call(root, "info", "--json", DIGEST).stdout)
-    assert record["labels"] == {"a": "1"}
+    assert record["labels"] == {"a": "2", "b": "1"}
 
 
 def test_a_label_that_cannot_be_stores_nothing(root: Path, file: Path) -> None:

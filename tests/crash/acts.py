@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 import io
 import os
 import sqlite3
@@ -113,9 +112,8 @@ def _stored(scene: Scene) -> None:
             store.add(content(number), labels={"number": str(number)})
 
 
-_RESUME: Final[dict[str, Any]] = (
-    {"resume": True} if "resume" in inspect.signature(contentdb.Store.writer).parameters else {}
-)
+OTHER: Final = 9
+"""What an ingest held before another source came; the two begin with the same few bytes."""
 
 
 def _drain(steps: Any) -> None:  # noqa: ANN401 - a list or an iterator of anything
@@ -204,12 +202,25 @@ def _begin_held(scene: Scene) -> None:
 
 
 def _resume(scene: Scene) -> None:
-    with scene.store.writer("half", **_RESUME) as writer:
+    with scene.store.writer("half", resume=True) as writer:
         scene.did()
         writer.write(content(3)[30_000:])
         scene.did()
         writer.commit(size=len(content(3)), expected=digest_of(3), labels={"a": "b"})
         scene.did()
+
+
+def _start_over(scene: Scene) -> None:
+    with scene.store.writer("half", total=len(content(3)), metadata={"try": "2"}) as writer:
+        scene.did()
+        writer.write(content(3)[:20_000])
+    scene.did()
+
+
+def _half_other(scene: Scene) -> None:
+    """An ingest that was left half-way, of something else."""
+    with contentdb.open(scene.root) as store, store.writer("half", total=10**6) as writer:
+        writer.write(content(OTHER)[:30_000])
 
 
 def _begun(scene: Scene) -> None:
@@ -604,6 +615,7 @@ _EVERY: Final = (
     Act("begin", _begin, refs=(("new/ref", 3),)),
     Act("begin-held", _begin_held, ready=_begun, refs=(("ref", 3),)),
     Act("resume", _resume, prepare=_half, touched=(3,), refs=(("half", 3),)),
+    Act("start-over", _start_over, prepare=_half, touched=(3,), refs=(("half", 3),), keeps=False),
     Act(
         "write", _write, ready=_begun, then=partial(_go_on, data=content(3), digest=digest_of(3)),
         refs=(("ref", 3),), touched=(3,),
@@ -630,6 +642,8 @@ _EVERY: Final = (
         refs=(("ref", 3),), touched=(3,)),
     Act("ingest-resumed", partial(_ingest, ref="half", data=LARGE), prepare=_half_large,
         refs=(("half", -1),), touched=(-1,)),
+    Act("ingest-other", partial(_ingest, ref="half", data=content(3)), prepare=_half_other,
+        refs=(("half", 3),), touched=(3,), keeps=False),
     Act("ingest-again", partial(_ingest, ref="ref", data=content(900), expected=digest_of(900)),
         refs=(("ref", 900),), touched=(900,)),
     Act("ingest-found", partial(_ingest, ref="ref", data=content(900)),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import contentdb
 from contentdb.index import State
-from tests.crash.acts import ACTS, Act, Scene, data_of, name_of
+from tests.crash.acts import ACTS, OTHER, Act, Scene, data_of, name_of
 from tests.crash.ledger import content, digest_of
 from tests.crash.looking import look
 
@@ -402,6 +402,11 @@ def _finish_ref(store: contentdb.Store, ref: str, number: int, *, held: bool) ->
         yield "another process cannot have the ref: it is held"
         return
     data = data_of(number)
+    with store.writer(ref, resume=True, wait=0.2) as writer:  # an ingest would replace wrong bytes
+        kept, algorithm = writer.offset, writer.digest.algorithm
+        beginnings = {contentdb.Digest.of(one[:kept], algorithm) for one in (data, content(OTHER))}
+        if writer.digest not in beginnings:
+            yield "what is kept of the ingest is not the beginning of its content"
     try:
         info = store.ingest(ref, io.BytesIO(data), expected=name_of(number), wait=0.2)
     except contentdb.ContentDBError as error:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from contentdb.digest import Digest
-from contentdb.index import IngestRow
+from contentdb.index import IngestRow, Takeover
 from contentdb.index.sqlite import SqliteIndex
 from tests.index.databases import Record, make_index
 
@@ -24,7 +24,7 @@ TOKEN, OTHER = "token", "t"
 INGEST: Final = IngestRow("r", "name", TOKEN, 7, str(ONE), 0, 10, 10, "me", 10)
 
 WRITES: Final[dict[str, Callable[[SqliteIndex], object]]] = {
-    "begin": lambda index: index.begin(INGEST, redeclare=False),
+    "begin": lambda index: index.begin(INGEST, Takeover.AGREE),
     "pause": lambda index: index.pause("r", TOKEN, 7, 20),
     "commit": lambda index: index.record([Record(ONE, labels={"k": "v"}, ref="r", token=TOKEN)]),
     "add": lambda index: index.record([Record(TWO, labels={"k": "v"})]),
@@ -38,7 +38,7 @@ WRITES: Final[dict[str, Callable[[SqliteIndex], object]]] = {
     "entomb": lambda index: index.entomb(ONE),
     "bury": lambda index: index.bury(ONE, lambda: None),
     "drop": lambda index: index.drop([TWO], lambda _digest: True),
-    "begin again": lambda index: index.begin(INGEST, redeclare=True),
+    "begin again": lambda index: index.begin(INGEST, Takeover.REPLACE),
     "end": lambda index: index.end("r", TOKEN),
 }
 
@@ -67,7 +67,7 @@ def filled(folder: Path, count: int) -> Iterator[SqliteIndex]:
 
 def steps(index: SqliteIndex) -> dict[str, int]:
     """How many instructions SQLite runs for each write."""
-    index.begin(INGEST._replace(ref="first", name="first"), redeclare=False)
+    index.begin(INGEST._replace(ref="first", name="first"), Takeover.AGREE)
     writer = index._database._writer
     assert writer is not None
     counted: dict[str, int] = {}

@@ -85,9 +85,9 @@ def _batch(stage: Stage, store: contentdb.Store) -> None:
 def _commit(stage: Stage, store: contentdb.Store, *, ref: str) -> None:
     def work() -> str:
         try:
-            with store.writer(f"{ref} {stage.digest}") as writer:
+            with store.writer(f"{ref} {stage.digest}", resume=True) as writer:
                 writer.write(stage.content[writer.offset :])
-                writer.commit(expected=stage.digest)
+                writer.commit(expected=stage.digest, exist_ok=False)
         except contentdb.AlreadyExistsError:
             return "exists"
         except contentdb.RefLockedError:
