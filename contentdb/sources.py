@@ -21,11 +21,6 @@ from contentdb.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO
-
-    from typing_extensions import Buffer
-
-    Source = Buffer | BinaryIO | os.PathLike[str]
 
 __all__ = ["bytes_of", "check_unchanged", "open_source", "reading", "reading_file", "skip_to"]
 

@@ -31,12 +31,11 @@ from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import BinaryIO
 
     from typing_extensions import Buffer
 
     from contentdb.adding import Link
-    from contentdb.content import Info
+    from contentdb.content import Info, Source
     from contentdb.errors import ContentDBError
 
 __all__ = ["Ingesting"]
@@ -102,7 +101,7 @@ class Ingesting(Active):
     def ingest(
         self,
         ref: str,
-        source: BinaryIO,
+        source: Source,
         *,
         total: int | None = None,
         expected: str | None = None,
@@ -163,7 +162,7 @@ class Ingesting(Active):
 
     def add(
         self,
-        source: Buffer | BinaryIO | os.PathLike[str],
+        source: Buffer | Source | os.PathLike[str],
         *,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
@@ -210,7 +209,7 @@ class Ingesting(Active):
     @overload
     def add_many(
         self,
-        sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
+        sources: Iterable[Buffer | Source | os.PathLike[str]],
         *,
         expected: Iterable[str | None] | None = None,
         labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
@@ -220,7 +219,7 @@ class Ingesting(Active):
     @overload
     def add_many(
         self,
-        sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
+        sources: Iterable[Buffer | Source | os.PathLike[str]],
         *,
         expected: Iterable[str | None] | None = None,
         labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
@@ -229,7 +228,7 @@ class Ingesting(Active):
     ) -> AddIterator[Info | ContentDBError]: ...
     def add_many(
         self,
-        sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
+        sources: Iterable[Buffer | Source | os.PathLike[str]],
         *,
         expected: Iterable[str | None] | None = None,
         labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
