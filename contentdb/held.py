@@ -28,7 +28,8 @@ class HeldFile:
         self._ref = row.ref
         self._name = row.name
         self._token = row.token
-        self._gone = False
+        self.gone = False
+        """Whether its name was taken away."""
 
     def _has_its_name(self) -> bool:
         return locks.is_current(self._parts.ingest, self._name, self.fd)
@@ -40,7 +41,7 @@ class HeldFile:
 
     def unseal(self) -> None:
         """An ingest that outlives a commit goes on being written; a blob must not be."""
-        if self._gone or not self._has_its_name():
+        if self.gone or not self._has_its_name():
             return
         if files.stat_open(self.fd, self.path).st_nlink == 1:
             files.make_writable(self.fd, self.path)
@@ -84,7 +85,7 @@ class HeldFile:
         if self._has_its_name():
             files.unlink(self._parts.ingest, self._name)
         self.changed = False
-        self._gone = True
+        self.gone = True
 
     def release(self) -> None:
         """Close it, which frees the ref."""
