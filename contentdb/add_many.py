@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sized
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
+from contentdb.content import Info
 from contentdb.errors import InvalidArgumentError
 from contentdb.labels import Labelling, labelling
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from typing import Self
 
-__all__ = ["AddIterator", "Asked", "each_asked"]
+__all__ = ["AddIterator", "Asked", "check_is_many", "each_asked"]
 
 T = TypeVar("T")
 
@@ -65,16 +66,16 @@ def each_asked(
             the iterator, where a length shows only at the end.
         InvalidLabelError: Labels that are for all sources.
     """
-    _check_is_many("sources", sources, "to store one, use add")
+    check_is_many("sources", sources, "to store one, use add")
     beside: dict[str, Iterable[Any]] = {}
     if expected is not None:
-        _check_is_many("expected", expected, "give one digest, or None, for each source")
+        check_is_many("expected", expected, "give one digest, or None, for each source")
         beside["expected"] = expected
     each_labels: Iterable[Labelling | Mapping[str, str] | None]
     if labels is None or isinstance(labels, Mapping):
         each_labels = repeat(labelling(labels, keep_labels=keep_labels))
     else:
-        _check_is_many("labels", labels, "give a mapping for all sources, or one for each")
+        check_is_many("labels", labels, "give a mapping for all sources, or one for each")
         each_labels = beside["labels"] = labels
     for name, items in beside.items():
         if isinstance(items, Sized) and isinstance(sources, Sized) and len(items) != len(sources):
@@ -83,9 +84,9 @@ def each_asked(
     return _each(iter(sources), iter(expected), iter(each_labels), frozenset(beside))
 
 
-def _check_is_many(name: str, given: object, advice: str) -> None:
+def check_is_many(name: str, given: object, advice: str) -> None:
     """Refuse one thing in the place of many: its lines or bytes would be taken for them."""
-    single = isinstance(given, str | bytes | bytearray | memoryview | os.PathLike | Mapping)
+    single = isinstance(given, str | bytes | bytearray | memoryview | os.PathLike | Mapping | Info)
     if single or hasattr(given, "read") or not isinstance(given, Iterable):
         kind = type(given).__name__
         raise InvalidArgumentError(f"{name} is a list or another iterable, not {kind}; {advice}")

@@ -455,3 +455,10 @@ class Manager(Protocol):
     def delete(self, digest: str) -> None:
         """Remove a blob, durably."""
         ...
+
+    def delete_many(self, digests: Iterable[str], *, missing_ok: bool = False) -> int:
+        """Remove blobs, durably, sharing the cost of that; how many there were.
+
+        Without ``missing_ok`` one that is absent raises, once those before it are removed.
+        """
+        ...

@@ -109,13 +109,22 @@ def _opened(path: str, flags: int, mode: int, within: int | None) -> Descriptor:
 class Directory:
     """An open directory: children are reached from its descriptor, whatever its path becomes."""
 
-    __slots__ = ("fd", "owner", "path")
+    __slots__ = ("fd", "group", "owner", "path")
 
-    def __init__(self, fd: int, path: str, owner: int | None = None) -> None:
+    def __init__(
+        self, fd: int, path: str, owner: int | None = None, group: int | None = None
+    ) -> None:
         self.fd = fd
         self.path = path
         self.owner = os.geteuid() if owner is None else owner
         """The user whose files in here are the store's; see `is_private_file`."""
+        self.group = group
+        """The group whose files are so too, and may be written to by its members."""
+
+    @property
+    def file_mode(self) -> int:
+        """The mode of a file in here that is being written."""
+        return 0o600 if self.group is None else 0o660
 
     def child(self, name: str) -> str:
         """The path of a child, for messages and for callers; not for opening."""
@@ -134,20 +143,27 @@ class Directory:
 def open_directory(path: str, *, within: Directory | None = None) -> Directory:
     """Open a directory by path, or a child of one by name; a symbolic link is refused.
 
-    A child trusts the files of the user whose files its parent trusts.
+    A child trusts the files that its parent trusts.
     """
     shown = path if within is None else within.child(path)
     try:
         fd = _opened(path, _DIRECTORY_FLAGS, 0, None if within is None else within.fd)
     except OSError as error:
         raise StorageError.of("open directory", shown, error) from error
-    return Directory(fd, shown, None if within is None else within.owner)
+    if within is None:
+        return Directory(fd, shown)
+    return Directory(fd, shown, within.owner, within.group)
 
 
 def make_directory(within: Directory, name: str) -> bool:
-    """Make a child directory, private to its owner; False if something has that name already."""
+    """Make a child directory, private to its owner; False if something has that name already.
+
+    In a directory of a group it is the group's, whatever the umask.
+    """
     try:
         os.mkdir(name, 0o700, dir_fd=within.fd)
+        if within.group is not None:
+            os.chmod(name, 0o2770, dir_fd=within.fd)  # noqa: S103 - to members of the group
     except FileExistsError:
         return False
     except OSError as error:
@@ -171,13 +187,26 @@ def entries(directory: Directory) -> Iterator[os.DirEntry[str]]:
 
 
 def open_file(within: Directory, name: str, flags: int, mode: int = 0o600) -> int:
-    """Open a child; `FileNotFoundError` and `PermissionError` go to the caller as they are."""
+    """Open a child; `FileNotFoundError` and `PermissionError` go to the caller as they are.
+
+    A new one in a directory of a group may be written to by all of it, whatever the umask.
+    """
     try:
-        return _opened(name, flags | _FILE_FLAGS, mode, within.fd)
+        fd = _opened(name, flags | _FILE_FLAGS, mode, within.fd)
+        if within.group is not None and flags & os.O_CREAT:
+            _open_to_group(fd, within)
     except (FileNotFoundError, PermissionError):
         raise
     except OSError as error:
         raise StorageError.of("open", within.child(name), error) from error
+    return fd
+
+
+def _open_to_group(fd: int, within: Directory) -> None:
+    """As SQLite does: what is empty was made just now, perhaps by one who was cut off."""
+    found = os.fstat(fd)
+    if not found.st_size and found.st_uid == os.geteuid():
+        os.fchmod(fd, within.file_mode)
 
 
 def open_path(path: str, flags: int) -> int:
@@ -198,10 +227,13 @@ def create_unnamed(within: Directory) -> int | None:
 def is_private_file(found: os.stat_result, within: Directory | None = None) -> bool:
     """Whether it is a regular file of the directory's owner, the only kind that a store touches.
 
-    Outside of a store, of our own user.
+    Or of its group, if it has one. Outside of a store: of our own user.
     """
-    owner = os.geteuid() if within is None else within.owner
-    return found.st_mode & _KIND == stat.S_IFREG and found.st_uid == owner
+    if found.st_mode & _KIND != stat.S_IFREG:
+        return False
+    if within is None:
+        return found.st_uid == os.geteuid()
+    return found.st_uid == within.owner or found.st_gid == within.group
 
 
 def read(fd: int, size: int, path: str) -> bytes:
@@ -320,10 +352,15 @@ def make_read_only(fd: int, path: str) -> None:
 
 
 def stamp(fd: int, moment_ns: int, path: str) -> None:
-    """Set the file's times of access and modification, in nanoseconds since the epoch."""
+    """Set the file's times of access and modification, in nanoseconds since the epoch.
+
+    The file of another member of a group keeps its time, which only its owner may set.
+    """
     try:
         os.utime(fd, ns=(moment_ns, moment_ns))
     except OSError as error:
+        if error.errno == errno.EPERM and stat_open(fd, path).st_uid != os.geteuid():
+            return
         raise StorageError.of("set the time of", path, error) from error
 
 
@@ -349,16 +386,18 @@ def make_name_read_only(within: Directory, name: str) -> bool:
     return True
 
 
-def make_writable(fd: int, path: str) -> None:
-    """Give the file the mode of an ingest again: 0600."""
-    set_mode(fd, 0o600, path)
+def make_writable(fd: int, within: Directory, path: str) -> None:
+    """Give the file the mode of an ingest again."""
+    set_mode(fd, within.file_mode, path)
 
 
 def set_mode(fd: int, mode: int, path: str) -> None:
-    """Set the permission bits of an open file."""
+    """Set the permission bits of an open file; only its owner may, unless it has them already."""
     try:
         os.fchmod(fd, mode)
     except OSError as error:
+        if error.errno == errno.EPERM and stat.S_IMODE(stat_open(fd, path).st_mode) == mode:
+            return
         raise StorageError.of("change the mode of", path, error) from error
 
 

@@ -28,8 +28,7 @@ class HeldFile:
         self._ref = row.ref
         self._name = row.name
         self._token = row.token
-        self.gone = False
-        """Whether its name was taken away."""
+        self._gone = False
 
     def _has_its_name(self) -> bool:
         return locks.is_current(self._parts.ingest, self._name, self.fd)
@@ -40,11 +39,17 @@ class HeldFile:
         files.stamp(self.fd, now_ns, self.path)
 
     def unseal(self) -> None:
-        """An ingest that outlives a commit goes on being written; a blob must not be."""
-        if self.gone or not self._has_its_name():
+        """An ingest that outlives a commit goes on being written; a blob must not be.
+
+        One that has ended goes: an exception came between its end and that of its file.
+        """
+        if self._gone or not self._has_its_name():
+            return
+        if self._parts.index.ingest(self._ref) is None:
+            self.take_away()
             return
         if files.stat_open(self.fd, self.path).st_nlink == 1:
-            files.make_writable(self.fd, self.path)
+            files.make_writable(self.fd, self._parts.ingest, self.path)
 
     def sync(self) -> None:
         """Put the bytes on disk, if the store is durable; where that fails they are dropped."""
@@ -85,8 +90,13 @@ class HeldFile:
         if self._has_its_name():
             files.unlink(self._parts.ingest, self._name)
         self.changed = False
-        self.gone = True
+        self._gone = True
+
+    @property
+    def is_released(self) -> bool:
+        """Whether it was closed."""
+        return not getattr(self.fd, "is_open", True)
 
     def release(self) -> None:
-        """Close it, which frees the ref."""
+        """Close it, which frees the ref; twice is harmless."""
         locks.release(self.fd)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from contentdb.content import Info
 
-__all__ = ["Known"]
+__all__ = ["Known", "NothingKnown"]
 
 _MOST: Final = 16_384
 _LABELS_WEIGHT: Final = 2048
@@ -62,6 +62,19 @@ class Known:
     def is_secured(self, info: Info) -> bool:
         """Whether this very blob, not deleted or labelled since, was put on disk."""
         return self._secured.get(info.digest) == info.updated_ns
+
+
+class NothingKnown(Known):
+    """For the store of a group: only its owner may set a file's time, so that it tells nothing."""
+
+    __slots__ = ()
+
+    def get(self, digest: str, found: os.stat_result) -> Info | None:  # noqa: ARG002 - as above
+        """Recall nothing."""
+        return None
+
+    def put(self, info: Info) -> None:
+        """Remember nothing."""
 
 
 def _weigh(labels: Mapping[str, str]) -> int:

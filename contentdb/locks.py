@@ -24,6 +24,8 @@ from contentdb.errors import StorageError
 from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from contentdb.files import Directory
 
 __all__ = [
@@ -86,8 +88,13 @@ def create(within: Directory, name: str) -> int:
         _close(fd)
 
 
-def remove_dead(within: Directory, name: str) -> bool:
-    """Remove a file of `create` unless its maker lives, under its lock; True if it is gone."""
+def remove_dead(
+    within: Directory, name: str, is_of_use: Callable[[], bool] = lambda: False
+) -> bool:
+    """Remove a file unless its maker lives, under its lock; True if it is gone.
+
+    ``is_of_use`` is asked under the lock whether the file must stay.
+    """
     try:
         fd = files.open_file(within, name, os.O_RDONLY)
     except FileNotFoundError:
@@ -96,6 +103,8 @@ def remove_dead(within: Directory, name: str) -> bool:
         return False
     try:
         if not files.lock(fd, within.child(name)):
+            return False
+        if is_of_use():
             return False
         if is_current(within, name, fd):
             files.unlink(within, name)
@@ -136,9 +145,14 @@ def _open_or_read(within: Directory, name: str, flags: int) -> int:
 
 
 def is_ours_to_write(fd: int, path: str) -> bool:
-    """Whether the open file is an ingest's alone: writable, and not a blob as well."""
-    readable_only = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
-    return not readable_only and files.stat_open(fd, path).st_nlink == 1
+    """Whether the open file is an ingest's alone: writable, and not a blob as well.
+
+    Nor that of another member of a group, which only its owner could make read-only in the end.
+    """
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        return False
+    found = files.stat_open(fd, path)
+    return found.st_nlink == 1 and found.st_uid == os.geteuid()
 
 
 def is_current(within: Directory, name: str, fd: int) -> bool:

@@ -16,6 +16,7 @@ from contentdb.errors import (
     IndexDamagedError,
     NotAStoreError,
     StorageError,
+    StoreError,
     StoreNotFoundError,
     UnsupportedFilesystemError,
 )
@@ -44,6 +45,7 @@ __all__ = [
 MAKING_S: Final = 60.0
 """How long to wait for another process that is making the same store."""
 
+_FOR_A_GROUP: Final = 0o2070
 _OF_A_STORE: Final = {*DIRECTORIES, "lost+found"}
 
 MISSING: Final = "there is no store here; make one with `contentdb init`, or open(create=True)"
@@ -66,7 +68,14 @@ def open_root(path: Path, *, create: bool) -> Directory:
             path.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise StorageError.of("make directory", path, error) from error
-    return files.open_directory(str(path))
+    directory = files.open_directory(str(path))
+    directory.group = _group_of(files.stat_open(directory.fd, directory.path))
+    return directory
+
+
+def _group_of(found: os.stat_result) -> int | None:
+    """The group that a root is for: it may write there, and what it makes there is the group's."""
+    return found.st_gid if found.st_mode & _FOR_A_GROUP == _FOR_A_GROUP else None
 
 
 def _make_parents(path: Path) -> None:
@@ -77,7 +86,7 @@ def _make_parents(path: Path) -> None:
         _sync_parent(parent)
 
 
-def make(directory: Directory, path: Path, *, create: bool) -> None:
+def make(directory: Directory, path: Path, *, create: bool, for_group: bool = False) -> None:
     """Make what is missing, alone; whoever waited for another finds nothing left to do.
 
     Whether there is a store is judged alone too: another may be half-way through making it.
@@ -96,13 +105,31 @@ def make(directory: Directory, path: Path, *, create: bool) -> None:
                 str(path),
                 f"it is on {kind}, whose locks and syncs cannot be trusted; use a local disk",
             )
-        files.set_mode(directory.fd, 0o700, str(path))
+        begun = directory.group is not None and files.stat_name(directory, BLOBS) is not None
+        _give(directory, path, for_group=for_group or begun)
         make_directories(directory)
         make_index(directory, INDEX)
         files.sync_directory(directory)
         _sync_parent(path)
     finally:
         files.unlock(directory.fd)
+
+
+def _give(directory: Directory, path: Path, *, for_group: bool) -> None:
+    """Make a new root its owner's alone, or that of its group as well."""
+    directory.group = None
+    if not for_group:
+        files.set_mode(directory.fd, 0o700, str(path))
+        return
+    files.set_mode(directory.fd, 0o2770, str(path))
+    found = files.stat_open(directory.fd, directory.path)
+    directory.group = _group_of(found)
+    if directory.group is None:  # chmod(2) says nothing of the bit that it leaves out
+        files.set_mode(directory.fd, 0o700, str(path))
+        raise StoreError(
+            str(path),
+            f"its group {found.st_gid} is none of this user's; give it one that is, with chgrp",
+        )
 
 
 def check_no_other(path: Path, names: set[str], remedy: str) -> None:

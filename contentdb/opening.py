@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from contentdb import files, forks, reserve
 from contentdb.errors import (
+    ContentDBError,
     IndexBusyError,
     NotAStoreError,
     StoreError,
@@ -37,10 +38,16 @@ from contentdb.sharing import Sharing
 if TYPE_CHECKING:
     from contentdb.files import Directory
 
+_FOR_ONE: Final = (
+    "it was made for its owner alone; how to give it to a group stands in docs/operations.md"
+)
+
 __all__ = ["may_only_read", "migrate", "open_parts", "open_tree"]
 
 
-def open_parts(root: str | os.PathLike[str], options: Options, *, create: bool) -> Parts:
+def open_parts(
+    root: str | os.PathLike[str], options: Options, *, create: bool, for_group: bool = False
+) -> Parts:
     """Open a store, made first if it is missing and ``create`` allows.
 
     If it is to be read only, nothing is made or changed, and no writer is kept out for longer
@@ -59,13 +66,15 @@ def open_parts(root: str | os.PathLike[str], options: Options, *, create: bool) 
     try:
         _check_owner(directory, path)
         reserve.make_room(str(path))
+        if for_group and directory.group is None and has_index_file(directory, path):
+            raise StoreError(str(path), _FOR_ONE)
         parts = _open_whole(directory, path, options)
         if parts is None:
-            make(directory, path, create=create)
+            make(directory, path, create=create, for_group=for_group)
             parts = open_tree(path, directory, INDEX, options)
         try:
             reserve.keep(directory)
-            several = options.namespace != DEFAULT_NAMESPACE
+            several = _asks_always(directory, options)
             parts.sharing.announce(directory, several=several, unsynced=not options.durable)
         except BaseException:
             parts.close()
@@ -88,27 +97,45 @@ def _open_to_read(path: Path, options: Options) -> Parts:
     return parts
 
 
+def _asks_always(root: Directory, options: Options) -> bool:
+    """Whether a file does not say by itself that there is a blob, and the index is asked.
+
+    In the store of a group the member that deletes a blob may not mark the file of another.
+    """
+    return options.namespace != DEFAULT_NAMESPACE or root.group is not None
+
+
 def may_only_read(root: str | os.PathLike[str]) -> bool:
     """Whether there is a store that this process may not write to, but perhaps read."""
     path = Path(os.path.realpath(root))
     try:
-        owner = path.stat().st_uid
-    except OSError:
+        directory = open_root(path, create=False)
+    except ContentDBError:
         return False
-    return owner != os.geteuid() or not _is_writable(path)
+    try:
+        return _whose(directory) is not None or not _is_writable(path)
+    finally:
+        directory.close()
 
 
 def _is_writable(path: Path) -> bool:
     return os.access(path, os.W_OK, effective_ids=True)
 
 
+def _whose(root: Directory) -> str | None:
+    """Whose store it is, if not this process's."""
+    found = files.stat_open(root.fd, root.path)
+    if root.group is None:
+        return None if found.st_uid == os.geteuid() else f"user {found.st_uid}; only its owner"
+    # Its owner too: chmod(2) leaves the group's bit out of what the member of another makes.
+    mine = os.geteuid() == found.st_uid == 0 or root.group in {os.getegid(), *os.getgroups()}
+    return None if mine else f"group {root.group}; only its members"
+
+
 def _check_owner(directory: Directory, path: Path) -> None:
-    found = files.stat_open(directory.fd, directory.path)
-    if found.st_uid != os.geteuid():
+    if (whose := _whose(directory)) is not None:
         raise NotAStoreError(
-            str(path),
-            f"it belongs to user {found.st_uid}; only its owner may write to a store, "
-            "others may open it with mode='r'",
+            str(path), f"it belongs to {whose} may write to it; others may open it with mode='r'"
         )
     if not _is_writable(path):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
@@ -122,10 +149,12 @@ def _check_owner(directory: Directory, path: Path) -> None:
 
 def _check_no_other_writes(directory: Directory, path: Path) -> None:
     found = files.stat_open(directory.fd, directory.path)
-    if found.st_mode & 0o022 and any(True for _ in files.entries(directory)):
+    bits = 0o022 if directory.group is None else 0o002
+    if found.st_mode & bits and any(True for _ in files.entries(directory)):
         raise StoreError(
             str(path),
-            f"others may write into it; run chmod go-w on it (mode {found.st_mode & 0o777:o})",
+            f"others may write into it; run chmod go-w on it (mode {found.st_mode & 0o777:o}), "
+            "or make it for a group: contentdb init --shared=group",
         )
 
 
@@ -218,7 +247,7 @@ def _with_tree(
         place.watch(root.child(BLOBS), files.stat_open(opened[BLOBS].fd, opened[BLOBS].path))
         if not read_only or files.stat_name(root, TRASH) is not None:
             _share(path, opened[TRASH])
-        several = options.namespace != DEFAULT_NAMESPACE
+        several = _asks_always(root, options)
         sharing = Sharing(root, read_only=read_only, several=several)
     except BaseException:
         for directory in opened.values():

@@ -18,7 +18,7 @@ from contentdb.errors import CorruptBlobError, StorageError
 from contentdb.layout import SHARDS, shard_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from contentdb.digest import Digest
     from contentdb.files import Directory
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Shards"]
 
 _PIECE_BYTES: Final = 1 << 20
+_SYNC_ALL: Final = 16
+"""From so many directories on, one sync of the filesystem costs less than one of each."""
 _PLANTED: Final = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}
 """Something else has the name. Any other error, such as too many open files, says nothing of it."""
 
@@ -184,6 +186,9 @@ class Shards:
         try:
             os.utime(name, ns=(moment_ns, moment_ns), dir_fd=within.fd, follow_symlinks=False)
         except OSError as error:
+            found = files.stat_name(within, name) if error.errno == errno.EPERM else None
+            if found is not None and found.st_uid != os.geteuid():  # of another of its group
+                return
             if error.errno not in {errno.ENOENT, *_PLANTED}:
                 raise StorageError.of("set the time of", within.child(name), error) from error
 
@@ -224,6 +229,23 @@ class Shards:
         finally:
             shard.close()
         return True
+
+    def sync_names(self, digests: Iterable[Digest]) -> None:
+        """Put on disk which names the shards of these blobs have."""
+        touched = {digest[:9]: digest for digest in digests}
+        if len(touched) >= _SYNC_ALL and files.sync_filesystem(self._blobs):
+            return
+        for digest in touched.values():
+            try:
+                shard = self.shard(digest)
+            except StorageError as error:
+                if error.errno == errno.ENOENT:  # its algorithm was never used
+                    continue
+                raise
+            try:
+                files.sync_directory(shard)
+            finally:
+                shard.close()
 
     # -- all of them --------------------------------------------------------------------------
 

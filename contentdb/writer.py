@@ -25,7 +25,7 @@ from contentdb.index import Outcome, Takeover
 from contentdb.intake import Comparison, Intake
 from contentdb.labels import check_labels
 from contentdb.metadata import unpack_metadata
-from contentdb.publish import Candidate, publish, settled, stored
+from contentdb.publish import Candidate, publish, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,13 +63,11 @@ class LocalWriter(io.RawIOBase):
         self._parts = parts
         self._batch = batch
         self._joined = False
-        self._made: Candidate | None = None
         self._gate = gate
         self._intake = Intake(parts, row, fd, offset)
         self._file = self._intake.file
         self._pid = os.getpid()
         self._closed = False
-        self._released = False
         self._ending = threading.RLock()
 
     # -- what it is --------------------------------------------------------------------------
@@ -227,7 +225,6 @@ class LocalWriter(io.RawIOBase):
                 kept = check_labels(labels or {})
                 sink = self._verified(size, expected)
                 candidate = self._candidate(sink, kept, keep_labels=keep_labels or not exist_ok)
-                self._made = candidate
                 self._file.seal(candidate.now_ns)
                 if (batch := self._batch()) is not None:
                     return self._join(batch, candidate, exist_ok=exist_ok)
@@ -239,33 +236,28 @@ class LocalWriter(io.RawIOBase):
             finally:
                 if not self._joined:
                     try:
-                        self._keep_or_take_away()
-                    finally:
-                        try:
-                            self._end()
-                        except BaseException:  # out of a handler, perhaps at its first step
-                            self._end()
-                            raise
+                        self._settle()
+                    except BaseException:  # out of a handler; the ref is free all the same
+                        self._end()
+                        raise
 
-    def _keep_or_take_away(self) -> None:
-        """Keep the ingest for later, unless it has become a blob: its file has no row then.
-
-        A signal's handler may have raised between the record and the removal of the file.
-        """
-        made = self._made
-        if made is not None and not self._file.gone:
-            with suppress(ContentDBError):
-                recorded = self._parts.index.ingest(self.ref) is None
-                if recorded and stored(self._parts, made.digest) is not None:
-                    self._file.take_away()
-        self._file.unseal()
-        self._file.sync_changes()
+    def _settle(self) -> None:
+        """Keep what a commit has not made a blob, and end."""
+        try:
+            self._file.unseal()
+            self._file.sync_changes()
+        finally:
+            self._end()
 
     def _join(self, batch: Batch, candidate: Candidate, *, exist_ok: bool) -> Info:
         known = batch.stored(candidate)
         if known is None:
-            info = batch.join(self, candidate)
-            self._closed = self._joined = True
+            try:
+                info = batch.join(self, candidate)
+                self._closed = self._joined = True
+            except BaseException:  # the group must not go on with a file that is let go
+                batch.withdraw(self)
+                raise
             return info
         self._file.drop()
         if not exist_ok:
@@ -329,48 +321,58 @@ class LocalWriter(io.RawIOBase):
         """End a commit that shared the cost of durability with others; its result stands."""
         with suppress(ContentDBError):
             try:
-                if isinstance(result, DurabilityError):  # as where a sync of its own fails
-                    self._file.drop()
-                elif isinstance(result, Exception) or result is None:
-                    self._keep_or_take_away()
-                else:
-                    self._file.take_away()
+                self._settle_file(result)
+            except ContentDBError:
+                raise
+            except BaseException:  # out of a handler; it cannot be done once the file is let go
+                self._settle_file(result)
+                raise
             finally:
-                try:
-                    self._end()
-                except BaseException:  # as in `commit`
-                    self._end()
-                    raise
+                self._let_go()
+
+    def _settle_file(self, result: Info | ContentDBError | None) -> None:
+        if isinstance(result, DurabilityError):  # as where a sync of its own fails
+            self._file.drop()
+        elif isinstance(result, Exception) or result is None:
+            self._file.unseal()
+            self._file.sync_changes()
+        else:
+            self._file.take_away()
 
     def close(self) -> None:
         """Keep what was written for a later resume, and free the ref; twice is harmless."""
         with self._ending:
-            if self._released or self._joined or self._pid != os.getpid():
+            if self.closed:
                 self._closed = True
                 return
             try:
                 self._file.sync_changes()
-            finally:
-                try:
-                    self._end()
-                except BaseException:  # as in `commit`
-                    self._end()
-                    raise
+                self._end()
+            except BaseException:
+                self._end()
+                raise
 
     def _end(self) -> None:
-        """Note how far the ingest is, and free the ref; where that was cut off it is done again."""
+        """Free the ref; may be done again, where an exception came in between."""
         with self._ending:
-            if self._released:
+            if self._closed and self._file.is_released:
                 return
             self._closed = True
             try:
-                self._intake.close()
-                if self._file.changed:
-                    row, intake = self._intake.row, self._intake
-                    self._parts.index.pause(row.ref, row.token, intake.offset, intake.updated_ns)
-            finally:
+                self._let_go()
+            except BaseException:
                 self._file.release()
-                self._released = True
+                self._intake.forget()
+                raise
+
+    def _let_go(self) -> None:
+        try:
+            self._intake.close()
+            if self._file.changed:
+                row, intake = self._intake.row, self._intake
+                self._parts.index.pause(row.ref, row.token, intake.offset, intake.updated_ns)
+        finally:
+            self._file.release()
 
     def __reduce__(self) -> NoReturn:
         """Stay in this process: it is the one that holds the ref."""
@@ -394,7 +396,7 @@ class LocalWriter(io.RawIOBase):
 
     def __del__(self) -> None:
         """Let a forgotten writer hold nothing; its bytes are in the file."""
-        if not getattr(self, "_released", True) and self._pid == os.getpid():
-            self._closed = self._released = True
+        if not getattr(self, "_closed", True) and self._pid == os.getpid():
+            self._closed = True
             self._file.release()
             self._intake.forget()

@@ -148,6 +148,26 @@ def test_a_delete_costs_one_sync_of_the_index_and_one_of_a_directory(
     assert "sync" not in found
 
 
+def test_deletes_together_cost_two_commits_and_share_their_syncs(
+    store: Store, count: Count
+) -> None:
+    """Of the index once, of the directories in one: a hundred more add no sync."""
+
+    def delete(number: int) -> dict[str, int]:
+        digests = [store.add(b"%d of %d" % (one, number)).digest for one in range(number)]
+        return count(lambda: store.delete_many(digests))
+
+    for found in (delete(100), delete(200)):
+        assert (found["BEGIN"], found["COMMIT"]) == (2, 2)
+        assert found["sync_filesystem"] == 1
+        assert "sync" not in found
+        assert "sync_directory" not in found
+    few = delete(3)
+    assert few["COMMIT"] == 2
+    assert few["sync_directory"] <= 3
+    assert "sync_filesystem" not in few
+
+
 def test_content_stored_without_syncs_is_put_on_disk_before_it_counts(
     root: Path, store: Store, count: Count
 ) -> None:

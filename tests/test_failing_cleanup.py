@@ -6,9 +6,9 @@ All of these were found by failing every call of every scenario in `tests/crash`
 from __future__ import annotations
 
 import errno
+import importlib
 import os
 import sqlite3
-import sys
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
@@ -139,7 +139,7 @@ def test_an_index_that_cannot_be_opened_now_is_not_replaced(
         raise error
 
     with monkeypatch.context() as broken:
-        broken.setattr(sys.modules["contentdb.reindex"], "connect", refuse)
+        broken.setattr(importlib.import_module("contentdb.reindex"), "connect", refuse)
         with pytest.raises(contentdb.IndexFailedError):
             contentdb.reindex(root)
     assert list((root / "quarantine").iterdir()) == []
@@ -161,7 +161,7 @@ def test_a_replacement_that_was_cut_off_keeps_labels(
 
     with monkeypatch.context() as broken:
         broken.setattr(files, "rename", cut_off)
-        broken.setattr(sys.modules["contentdb.reindex"], "_check_index", _damaged)
+        broken.setattr(importlib.import_module("contentdb.reindex"), "_check_index", _damaged)
         with pytest.raises(KeyboardInterrupt):
             contentdb.reindex(root)
     contentdb.reindex(root)

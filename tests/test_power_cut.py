@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def _killed(writer: contentdb.Writer) -> None:
     """Leave a writer as its process does that is killed: nothing is synced, nothing noted."""
     writer._file.release()  # type: ignore[attr-defined]  # the kernel's part
-    writer._closed = writer._released = True  # type: ignore[attr-defined]
+    writer._closed = True  # type: ignore[attr-defined]
 
 
 def _resumed_after_a_power_cut(store: contentdb.Store, monkeypatch: pytest.MonkeyPatch) -> int:

@@ -360,6 +360,7 @@ CHANGING: dict[str, Callable[[Any], object]] = {
     "add_many": lambda store: store.add_many([b"new"]),
     "batch": lambda store: store.batch(),
     "delete": lambda store: store.delete(FIRST),
+    "delete_many": lambda store: store.delete_many([FIRST]),
     "ingest": lambda store: store.ingest("new", open(os.devnull, "rb")),  # noqa: PTH123, SIM115
     "reindex": lambda store: store.reindex(),
     "sweep": lambda store: store.sweep(older_than=0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import os
 import pickle
@@ -52,6 +53,7 @@ def as_user(
 
 
 def _import_all() -> None:
+    codecs.lookup("ascii")
     for found in pkgutil.walk_packages(contentdb.__path__, "contentdb."):
         if not found.name.startswith(("contentdb.__main__", "contentdb.migrations")):
             importlib.import_module(found.name)

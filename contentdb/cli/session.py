@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -120,7 +120,9 @@ def _address_of(context: click.Context) -> str | None:
     return None
 
 
-def store_of(context: click.Context, *, create: bool = False) -> Store:
+def store_of(
+    context: click.Context, *, create: bool = False, shared: Literal["group"] | None = None
+) -> Store:
     """Open the store that the command line names; the caller closes it."""
     import contentdb
     from contentdb.opening import may_only_read
@@ -131,7 +133,9 @@ def store_of(context: click.Context, *, create: bool = False) -> Store:
     if address is None or context.info_name in _LOCAL:
         root = root_of(context)
         reads = context.info_name in _READING and may_only_read(root)
-        return contentdb.open(root, create=create, namespace=namespace, mode="r" if reads else "rw")
+        return contentdb.open(
+            root, create=create, namespace=namespace, mode="r" if reads else "rw", shared=shared
+        )
     files = [options[name] for name in ("client_key", "client_cert", "server_ca")]
     if None in files and any(files):
         raise click.UsageError("--client-key, --client-cert and --server-ca go together", context)
@@ -145,9 +149,11 @@ def store_of(context: click.Context, *, create: bool = False) -> Store:
     return cast("Store", remote)  # it plays a store's roles, and what else commands ask for
 
 
-def open_store(context: click.Context, *, create: bool = False) -> Store:
+def open_store(
+    context: click.Context, *, create: bool = False, shared: Literal["group"] | None = None
+) -> Store:
     """Open the store that the command line names; the one place where commands get it from."""
-    store = store_of(context, create=create)
+    store = store_of(context, create=create, shared=shared)
     if leave_open:
         context.meta["contentdb.store"] = store  # kept until the process ends
         return store

@@ -212,12 +212,31 @@ class Index(Protocol):
         """
         ...
 
+    def entomb_all(
+        self,
+        digests: Sequence[Digest],
+        time_of: Callable[[Digest], FileTime | None],
+        *,
+        missing_ok: bool = False,
+    ) -> list[Digest]:
+        """Durable: `entomb` for each, in one transaction; which ones there were.
+
+        Without ``missing_ok`` it ends before the first that is absent.
+        """
+        ...
+
     def bury(self, digest: Digest, take_away: Callable[[], object]) -> bool:
         """Drop a row that is still a tombstone. Not durable: it may come back as one.
 
         ``take_away`` is called under the write lock, to rename the file away, unless another
         namespace has the blob too. False if the row was revived meanwhile.
         """
+        ...
+
+    def bury_all(
+        self, digests: Sequence[Digest], take_away: Callable[[Digest], object]
+    ) -> list[Digest]:
+        """`bury` for each, in one transaction; which ones. Not durable: all may come back."""
         ...
 
     def drop(self, digests: Sequence[Digest], is_gone: Callable[[Digest], bool]) -> int:

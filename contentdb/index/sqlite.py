@@ -281,21 +281,42 @@ class SqliteIndex:
 
     def entomb(self, digest: Digest, time: FileTime | None = None) -> bool:
         """Begin a deletion, durably; False if there is no blob. Its labels go at once."""
+        return bool(self.entomb_all([digest], lambda _digest: time))
+
+    def entomb_all(
+        self,
+        digests: Sequence[Digest],
+        time_of: Callable[[Digest], FileTime | None],
+        *,
+        missing_ok: bool = False,
+    ) -> list[Digest]:
+        """Begin deletions, durably, in one transaction; which ones."""
+        begun: list[Digest] = []
+
+        def work(connection: Connection) -> list[Digest]:
+            for digest in digests:
+                if self._entomb(connection, digest, time_of(digest)):
+                    begun.append(digest)
+                elif not missing_ok:
+                    break
+            return begun
+
+        def landed(connection: Connection) -> bool:
+            states = (state_of(connection, self._key(digest)) for digest in begun)
+            return all(state == State.TOMBSTONE for state in states)
+
+        return self._database.write(work, landed, durable=True, rows=len(digests))
+
+    def _entomb(self, connection: Connection, digest: Digest, time: FileTime | None) -> bool:
         key = self._key(digest)
-
-        def work(connection: Connection) -> bool:
-            blob = find_blob(connection, key)
-            if blob is None or blob.state == State.TOMBSTONE:
-                return False
-            if time is not None:
-                self._take_back(connection, key, blob, time)
-            connection.execute(statements.ENTOMB, key)
-            connection.execute(statements.DROP_LABELS, key)
-            return True
-
-        return self._database.write(
-            work, lambda db: state_of(db, key) == State.TOMBSTONE, durable=True
-        )
+        blob = find_blob(connection, key)
+        if blob is None or blob.state == State.TOMBSTONE:
+            return False
+        if time is not None:
+            self._take_back(connection, key, blob, time)
+        connection.execute(statements.ENTOMB, key)
+        connection.execute(statements.DROP_LABELS, key)
+        return True
 
     def _take_back(
         self, connection: Connection, key: dict[str, Any], blob: Blob, time: FileTime
@@ -309,17 +330,33 @@ class SqliteIndex:
 
     def bury(self, digest: Digest, take_away: Callable[[], object]) -> bool:
         """Drop a row that is still a tombstone, and its file unless another namespace has it."""
+        return bool(self.bury_all([digest], lambda _digest: take_away()))
+
+    def bury_all(
+        self, digests: Sequence[Digest], take_away: Callable[[Digest], object]
+    ) -> list[Digest]:
+        """Drop rows that are still tombstones, in one transaction, and their files; which ones."""
+        buried: list[Digest] = []
+
+        def work(connection: Connection) -> list[Digest]:
+            buried.extend(digest for digest in digests if self._bury(connection, digest, take_away))
+            return buried
+
+        def landed(connection: Connection) -> bool:
+            return all(find_blob(connection, self._key(digest)) is None for digest in buried)
+
+        return self._database.write(work, landed, durable=False, rows=len(digests))
+
+    def _bury(
+        self, connection: Connection, digest: Digest, take_away: Callable[[Digest], object]
+    ) -> bool:
         key = self._key(digest)
-
-        def work(connection: Connection) -> bool:
-            if state_of(connection, key) != State.TOMBSTONE:
-                return False
-            if connection.execute(statements.OTHER_NAMESPACE_HAS, key).fetchone() is None:
-                take_away()
-            connection.execute(statements.BURY, key)
-            return True
-
-        return self._database.write(work, lambda db: find_blob(db, key) is None, durable=False)
+        if state_of(connection, key) != State.TOMBSTONE:
+            return False
+        if connection.execute(statements.OTHER_NAMESPACE_HAS, key).fetchone() is None:
+            take_away(digest)
+        connection.execute(statements.BURY, key)
+        return True
 
     def drop(self, digests: Sequence[Digest], is_gone: Callable[[Digest], bool]) -> int:
         """Forget rows whose files are gone, durably; how many."""

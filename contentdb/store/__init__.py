@@ -12,6 +12,7 @@ from contentdb import forks
 from contentdb.errors import CorruptBlobError, InvalidArgumentError
 from contentdb.index.opening import not_forking
 from contentdb.layout import DEFAULT_NAMESPACE, check_namespace
+from contentdb.moments import BEING_DELETED_NS
 from contentdb.opening import open_parts
 from contentdb.parts import Options
 from contentdb.store.ingesting import Ingesting
@@ -72,7 +73,7 @@ class ReadOnlyStore(Store):
             parts.refuse_writing()
 
     writer = ingest = add = add_many = batch = _refused
-    abort = update = delete = _refused
+    abort = update = delete = delete_many = _refused
 
     def sweep(
         self,
@@ -109,6 +110,11 @@ class ReadOnlyStore(Store):
         if shards.stat(digest) is None and self._row(digest) == row:
             raise CorruptBlobError(digest, shards.path(digest), "its file is gone")
 
+    def _check_not_deleted(self, digest: Digest, found: os.stat_result) -> None:
+        """Ask the index as ever; the file keeps the time that it has."""
+        if found.st_mtime_ns == BEING_DELETED_NS:
+            self._row(digest)
+
     def _damaged(self, fd: int, digest: Digest, reason: str) -> NoReturn:  # noqa: ARG002 - as above
         """Only tell: the file stays where it is."""
         raise CorruptBlobError(digest, self._parts.shards.path(digest), reason)
@@ -122,6 +128,7 @@ def open_store(
     namespace: str = DEFAULT_NAMESPACE,
     mode: Mode = "rw",
     sharing: SharingPolicy = "isolated",
+    shared: Literal["group"] | None = None,
 ) -> Store:
     """Open the store at a directory, made first if need be.
 
@@ -141,10 +148,13 @@ def open_store(
         sharing: With ``"shared"``, content that another namespace holds is stored here by its
             digest alone, without being read or sent: whoever may use a namespace can find out
             what others hold, and get it. With ``"isolated"`` the bytes must be at hand.
+        shared: With ``"group"`` a new store is made for all members of the group that its
+            directory gets, or has; see `docs/operations.md`. A store remembers it.
 
     Raises:
         StoreNotFoundError: There is no store, and ``create`` is false.
-        NotAStoreError: The directory is something else, or not this user's.
+        NotAStoreError: The directory is something else, or not this user's or group's.
+        StoreError: Others may write into it, or it was not made for a group.
         StoreReadOnlyError: This process may not write into the directory.
         NewerStoreError, MigrationNeededError: Made by another version of contentdb.
         UnsupportedFilesystemError: The filesystem lacks what the promises stand on.
@@ -158,8 +168,11 @@ def open_store(
         raise InvalidArgumentError(f"mode is rw or r, not {mode!r}")
     if sharing not in _SHARING_POLICIES:
         raise InvalidArgumentError(f"sharing is isolated or shared, not {sharing!r}")
+    if shared not in {None, "group"}:
+        raise InvalidArgumentError(f"shared is 'group' or None, not {shared!r}")
     options = Options(namespace, durability == "full", mode == "r", sharing == "shared")
     made = ReadOnlyStore if options.read_only else Store
     forks.check()
     with not_forking:
-        return made(open_parts(root, options, create=create))
+        for_group = shared == "group"
+        return made(open_parts(root, options, create=create, for_group=for_group))

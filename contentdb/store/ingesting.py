@@ -86,7 +86,8 @@ class Ingesting(Active):
         """
         takeover = Takeover.REPLACE if redeclare else Takeover.AGREE
         declared = declare(total, expected, metadata)
-        kind = UnsentWriter if self._parts.shares else LocalWriter
+        # Without `resume` a caller may write without a look at the offset.
+        kind = UnsentWriter if resume and self._parts.shares else LocalWriter
         return self._writer(kind, ref, declared, takeover if resume else Takeover.ANEW, wait=wait)
 
     def _writer(
@@ -321,12 +322,12 @@ class Ingesting(Active):
             return
         batch = self._local.batch = Batch(self._parts)
         try:
-            yield self
-        finally:
-            self._local.batch = None
-            if batch.is_ours:
-                try:
+            try:
+                yield self
+            finally:
+                self._local.batch = None
+                if batch.is_ours:
                     with self._gate:
                         batch.flush()
-                finally:
-                    batch.discard()
+        finally:
+            batch.discard()

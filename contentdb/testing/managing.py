@@ -11,6 +11,7 @@ from contentdb.digest import Digest
 from contentdb.errors import (
     ContentDBError,
     InvalidArgumentError,
+    InvalidDigestError,
     InvalidFieldError,
     InvalidLabelError,
     NotFoundError,
@@ -19,6 +20,8 @@ from contentdb.testing.subject import Rules
 from contentdb.testing.threads import together
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from contentdb.content import Info
     from contentdb.testing.subject import ContentStore
 
@@ -248,6 +251,81 @@ class ManagingRules(Rules):
         outcomes = together(*[lambda one=one: one.delete(digest) for one in (store, second) * 4])
         assert outcomes.count(None) == 1
         assert sum(isinstance(one, NotFoundError) for one in outcomes) == 7
+
+    def test_delete_many(self, store: ContentStore, second: ContentStore) -> None:
+        """4.4a: all that are given are gone when it returns, and it tells how many; no others."""
+        blobs = fill(store, 1200)
+        going = [info.digest for info in blobs[:1100]]
+        assert second.delete_many(iter(going)) == 1100
+        assert list(store.walk()) == list(second.walk()) == blobs[1100:]
+        for digest in (going[0], going[-1]):
+            for one in (store, second):
+                assert not one.exists(digest)
+                with pytest.raises(NotFoundError):
+                    one.read(digest)
+        assert store.delete_many(info.digest for info in store.walk()) == 100
+        assert store.delete_many([]) == 0
+        assert list(store.walk()) == []
+
+    @pytest.mark.parametrize("place", [0, 3, 9])
+    def test_delete_many_of_what_is_absent(self, store: ContentStore, place: int) -> None:
+        """4.4a: an absent one raises, with its digest, once those before it are gone."""
+        blobs = fill(store, 9)
+        digests: list[str] = [info.digest for info in blobs]
+        absent = Digest.of(b"absent")
+        digests.insert(place, absent)
+        with pytest.raises(NotFoundError) as caught:
+            store.delete_many(digests)
+        assert caught.value.digest == absent
+        assert list(store.walk()) == blobs[place:]
+        assert store.delete_many(digests, missing_ok=True) == 9 - place
+        assert store.delete_many(digests, missing_ok=True) == 0
+
+    def test_delete_many_meets_one_twice(self, store: ContentStore) -> None:
+        """4.4a: the second time it is absent."""
+        one, two = fill(store, 2)
+        with pytest.raises(NotFoundError):
+            store.delete_many([one.digest, one.digest, two.digest])
+        assert list(store.walk()) == [two]
+        assert store.delete_many([two.digest, two.digest], missing_ok=True) == 1
+
+    def test_delete_many_acts(self, store: ContentStore) -> None:
+        """A, 4.4a: nothing of it waits for its answer to be looked at."""
+        (info,) = fill(store, 1)
+        store.delete_many([info.digest])
+        assert not store.exists(info.digest)
+
+    def test_delete_many_refuses(self, store: ContentStore) -> None:
+        """B, 4.4a: what is no digest raises once those before it are gone; one is not many."""
+        one, two = fill(store, 2)
+        for many in (one.digest, str(one.digest), None, 5, one):
+            with pytest.raises(InvalidArgumentError):
+                store.delete_many(many)  # type: ignore[arg-type]
+        assert list(store.walk()) == [one, two]
+        with pytest.raises(InvalidDigestError):
+            store.delete_many([one.digest, "sha256:short", two.digest])
+        assert list(store.walk()) == [two]
+
+        def digests() -> Iterator[str]:
+            yield two.digest
+            raise KeyError("mine")
+
+        with pytest.raises(KeyError, match="mine"):
+            store.delete_many(digests())
+        assert list(store.walk()) == []
+
+    def test_delete_many_at_once(self, store: ContentStore, second: ContentStore) -> None:
+        """4.4a: of several that delete the same blobs each is deleted by one."""
+        digests = [info.digest for info in fill(store, 60)]
+        outcomes = together(
+            *[
+                lambda one=one, many=many: one.delete_many(many, missing_ok=True)
+                for one in (store, second)
+                for many in (digests, digests[::-1])
+            ]
+        )
+        assert sum(one for one in outcomes if isinstance(one, int)) == 60
+        assert list(store.walk()) == []
 
     def test_delete_against_commit(self, store: ContentStore, second: ContentStore) -> None:
         """4.4: a delete racing adds of the same content leaves a whole blob or none."""

@@ -29,6 +29,7 @@ ABSENT_CALLS: dict[str, Callable[[ContentStore], object]] = {
     "info": lambda store: store.info(ABSENT),
     "update": lambda store: store.update(ABSENT, {}),
     "delete": lambda store: store.delete(ABSENT),
+    "delete_many": lambda store: store.delete_many([ABSENT]),
 }
 
 

@@ -122,6 +122,10 @@ def _check_promises(
     for number in promises.have:
         if digest_of(number) not in listed:
             yield f"acknowledged but missing: {number} {digest_of(number)}"
+    for number, labels in promises.labels.items():
+        found = dict(store.info(digest_of(number)).labels)
+        if found != labels:
+            yield f"acknowledged labels are not there: {number} {labels} but {found}"
     for number in promises.gone:
         digest = digest_of(number)
         if digest in listed or store.exists(digest):

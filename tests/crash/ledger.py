@@ -6,6 +6,7 @@ engine kills, tears or loses. After the crash `Promises` is what the store is he
 
 from __future__ import annotations
 
+import json
 import os
 import traceback
 from functools import cache
@@ -79,6 +80,14 @@ class Ledger:
         """Its deletion was acknowledged."""
         self._say("gone", number)
 
+    def labelling(self, number: int) -> None:
+        """A change of its labels was asked for: from now on either are right."""
+        self._say("labelling", number)
+
+    def labelled(self, number: int, **labels: str) -> None:
+        """These labels were acknowledged as all that it has."""
+        self._say("labelled", number, json.dumps(labels))
+
     def begun(self, ref: str, number: int) -> None:
         """An ingest of the content was asked for under the ref."""
         self._say("begun", number, ref)
@@ -131,6 +140,7 @@ class Promises:
         self.have: set[int] = set()
         self.gone: set[int] = set()
         self.going: set[int] = set()
+        self.labels: dict[int, dict[str, str]] = {}
         self.damaged: set[int] = set()
         self.refs: dict[str, int] = {}
         self.others: dict[str, int] = {}
@@ -159,6 +169,13 @@ class Promises:
         self.have.discard(number)
         self.gone.discard(number)
         self.going.add(number)
+        self.labels.pop(number, None)
+
+    def _labelling(self, number: int, _: str) -> None:
+        self.labels.pop(number, None)
+
+    def _labelled(self, number: int, labels: str) -> None:
+        self.labels[number] = json.loads(labels)
 
     def _gone(self, number: int, _: str) -> None:
         self.going.discard(number)
@@ -183,10 +200,12 @@ class Promises:
 
     def _damaged(self, number: int, _: str) -> None:
         self.have.discard(number)
+        self.labels.pop(number, None)
         self.damaged.add(number)
 
     def _lost(self, _: int, __: str) -> None:
         self.index_lost = True
+        self.labels.clear()
 
     def _migrating(self, _: int, __: str) -> None:
         self.migrating = True

@@ -146,10 +146,24 @@ _ALL: Final = (
         *_COMMITS,
     ),
     _mutant(
-        "deletion-not-durable",
-        Patch(_INDEX, "== State.TOMBSTONE, durable=True", "== State.TOMBSTONE, durable=False"),
+        "labels-not-durable",
+        Patch(
+            _INDEX,
+            "has_labels(db, key, labels), durable=True",
+            "has_labels(db, key, labels), durable=False",
+        ),
         _POWER,
-        "delete",
+        "relabel",
+    ),
+    _mutant(
+        "deletion-not-durable",
+        Patch(
+            _INDEX,
+            "work, landed, durable=True, rows=len(digests)",
+            "work, landed, durable=False, rows=len(digests)",
+        ),
+        _POWER,
+        "delete", "delete-many",
     ),
     _mutant(
         "truncation-not-noted",
@@ -180,9 +194,9 @@ _ALL: Final = (
     ),
     _mutant(
         "deleted-name-not-synced",
-        Patch(_RECOVER, "if moved and parts.durable and", "if False and"),
+        Patch(_RECOVER, "if parts.durable:", "if False:"),
         ("states", "cuts"),
-        "delete",
+        "delete", "delete-many",
     ),
     # -- what a kill leaves
     _mutant(
@@ -315,7 +329,7 @@ _ALL: Final = (
         "blob-written-by-its-ingest",
         Patch(
             _LOCKS,
-            "return not readable_only and files.stat_open(fd, path).st_nlink == 1",
+            "return found.st_nlink == 1 and found.st_uid == os.geteuid()",
             "return True",
         ),
         ("probes",),
@@ -325,8 +339,10 @@ _ALL: Final = (
         "row-gone-before-its-file",
         Patch(
             _RECOVER,
-            "parts.index.bury(digest, lambda: parts.shards.move(digest, parts.trash, name))\n",
-            "parts.index.bury(digest, bool)\n    parts.shards.move(digest, parts.trash, name)\n",
+            "bury_all(\n        digests, lambda digest: "
+            "parts.shards.move(digest, parts.trash, names[digest])\n    )\n",
+            "bury_all(digests, bool)\n    for digest in digests:\n"
+            "        parts.shards.move(digest, parts.trash, names[digest])\n",
         ),
         ("probes",),
         "a_commit_follows_a_burial",

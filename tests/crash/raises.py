@@ -76,7 +76,7 @@ def _raises(plan: Plan, kinds: Sequence[str] = ("raise", "call")) -> Outcome:
         scenarios = (plan.case.partition(" ")[0],)
     with Pool(plan.jobs, mutant=plan.mutant, program=_PROGRAM) as pool:
         clean = _clean(pool, scenarios)
-        cases = [job_of(plan.case)] if plan.case else chosen(_every(pool, clean, kinds), plan)
+        cases = [job_of(plan.case)] if plan.case else chosen(_every(pool, clean, plan, kinds), plan)
         if plan.limit is not None:  # time may run out: then every act has had its turn
             random.Random(plan.seed).shuffle(cases)
         deadline = plan.fair(deadline)
@@ -93,7 +93,7 @@ def _raises(plan: Plan, kinds: Sequence[str] = ("raise", "call")) -> Outcome:
     return Outcome(tried, violations, f"{len(scenarios)} acts; {missed} points not come to")
 
 
-def _every(pool: Pool, clean: dict[str, Job], kinds: Sequence[str]) -> list[Job]:
+def _every(pool: Pool, clean: dict[str, Job], plan: Plan, kinds: Sequence[str]) -> list[Job]:
     jobs: list[Job] = []
     if "raise" in kinds:
         jobs += _jobs(clean)
@@ -102,18 +102,18 @@ def _every(pool: Pool, clean: dict[str, Job], kinds: Sequence[str]) -> list[Job]
             ::_CALL_STRIDE
         ]
     if "twice" in kinds:
-        jobs += _twice(pool, clean)
+        jobs += _twice(pool, clean, chosen(_jobs(clean), plan))
     if "python" in kinds:
         jobs += _jobs(_clean(pool, tuple(clean), of="python"), of="python")
     return jobs
 
 
-def _twice(pool: Pool, clean: dict[str, Job]) -> list[Job]:
+def _twice(pool: Pool, clean: dict[str, Job], firsts: list[Job]) -> list[Job]:
     """A second exception, out of what the first one has set going, at a place for each first."""
     draw = random.Random(1)
-    firsts = [job | {"known": clean[job["scenario"]]["known"]} for job in _jobs(clean)]
+    known = (job | {"known": clean[job["scenario"]]["known"]} for job in firsts)
     jobs = []
-    for job, answer in pool.each(firsts, inf):
+    for job, answer in pool.each(known, inf):
         del job["known"]
         if answer["after"]:
             jobs.append(job | {"again": draw.randint(1, answer["after"])})

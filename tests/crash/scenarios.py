@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["SCENARIOS", "Scenario", "warm"]
 
 _WARMING: Final = range(900, 904)
+_MANY: Final = range(7)
 _LEFT_OPEN: list[contentdb.Store] = []
 
 
@@ -70,6 +71,16 @@ def warm(root: Path, ledger: Ledger) -> None:
     checkpoints.CHECKPOINT_ROWS = 1  # type: ignore[misc]
     store.update(digest_of(900), {})
     checkpoints.CHECKPOINT_ROWS = before  # type: ignore[misc]
+    os.sync()
+
+
+def _warm_with_many(root: Path, ledger: Ledger) -> None:
+    """As above, with blobs that are to go: in all shards, and two in one of them."""
+    warm(root, ledger)
+    store = _open(root)
+    _LEFT_OPEN.append(store)
+    for number in _MANY:
+        _add(store, ledger, number)
     os.sync()
 
 
@@ -172,6 +183,13 @@ def _create(root: Path, ledger: Ledger) -> None:
         _add(store, ledger, 1)
 
 
+def _create_for_group(root: Path, ledger: Ledger) -> None:
+    """Its files are opened to the group one by one, and a member's add is the first use."""
+    durability = os.environ.get("CRASH_DURABILITY", "full")
+    with contentdb.open(root, shared="group", durability=durability) as store:  # type: ignore[arg-type]
+        _add(store, ledger, 1)
+
+
 def _begin(root: Path, ledger: Ledger) -> None:
     ledger.begun("new/ref", 3)
     with _open(root) as store:
@@ -190,6 +208,7 @@ def _commit(root: Path, ledger: Ledger) -> None:
                     writer.write(content(number)[start : start + 4_096])
                 writer.commit(expected=digest_of(number), labels={"kind": "test"})
             ledger.have(number)
+            ledger.labelled(number, kind="test")
 
 
 def _resume(root: Path, ledger: Ledger) -> None:
@@ -323,6 +342,7 @@ def _add_each(root: Path, ledger: Ledger) -> None:
         _add(store, ledger, 0)
         store.add(io.BytesIO(content(1)), labels={"a": "b"})
         ledger.have(1)
+        ledger.labelled(1, a="b")
         source.write_bytes(content(3))
         store.add(source)
         ledger.have(3)
@@ -387,10 +407,48 @@ def _delete(root: Path, ledger: Ledger) -> None:
         ledger.gone(902)
 
 
+def _delete_many(root: Path, ledger: Ledger) -> None:
+    """Two of them are stored again, and go once more with one that is absent."""
+    with _open(root) as store:
+        for number in _MANY:
+            ledger.going(number)
+        store.delete_many(map(digest_of, _MANY))
+        for number in _MANY:
+            ledger.gone(number)
+        for number in (0, 1):
+            ledger.going(number)  # it may be back before it is acknowledged
+            _add(store, ledger, number)
+        for number in (0, 1):
+            ledger.going(number)
+        store.delete_many((digest_of(number) for number in (0, 1, 2)), missing_ok=True)
+        for number in (0, 1):
+            ledger.gone(number)
+
+
 def _label(root: Path, ledger: Ledger) -> None:
     with _open(root) as store:
         store.update(digest_of(900), {"a": "1", "b": "2"})
+        ledger.labelled(900, a="1", b="2")
+        ledger.labelling(900)
         store.update(digest_of(900), {"a": "3"}, fields=["labels.a", "labels.b"])
+        ledger.labelled(900, a="3")
+
+
+def _relabel(root: Path, ledger: Ledger) -> None:
+    """Labels for what is stored: where nothing is written, and where it is found by its row."""
+    with _open(root) as store:
+        store.add(content(900), labels={"a": "1"})
+        ledger.labelled(900, a="1")
+        ledger.labelling(900)
+        list(store.add_many([content(900), content(901)], labels=[{"b": "2"}, {"a": "2"}]))
+        ledger.labelled(900, a="1", b="2")
+        ledger.labelled(901, a="2")
+        ledger.begun("relabel", 902)
+        writer = store.writer("relabel")
+        writer.write(content(902))
+        with contextlib.suppress(contentdb.AlreadyExistsError):
+            writer.commit(labels={"c": "3"})
+        ledger.labelled(902, c="3")
 
 
 def _sweep(root: Path, ledger: Ledger) -> None:
@@ -455,6 +513,7 @@ SCENARIOS: Final = {
     scenario.name: scenario
     for scenario in (
         Scenario("create", _nothing, _create),
+        Scenario("create-for-group", _nothing, _create_for_group),
         Scenario("begin", _store, _begin),
         Scenario("commit", warm, _commit),
         Scenario("resume", _store_with_ingest, _resume),
@@ -474,7 +533,9 @@ SCENARIOS: Final = {
         Scenario("again", _store, _again),
         Scenario("heal", _store_with_damage, _heal),
         Scenario("delete", warm, _delete),
+        Scenario("delete-many", _warm_with_many, _delete_many),
         Scenario("label", _store, _label),
+        Scenario("relabel", warm, _relabel),
         Scenario("sweep", _store_with_litter, _sweep),
         Scenario("repair", _store_with_damage, _repair),
         Scenario("reindex", _store_with_damage, _reindex),

@@ -265,6 +265,20 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             self.store.delete(digest)
 
+    @rule(many=st.lists(contents, max_size=6), missing_ok=st.booleans())
+    def delete_many(self, many: list[bytes], *, missing_ok: bool) -> None:
+        """Up to the first that is absent, or all but those that are."""
+        digests = [Digest.of(data) for data in many]
+        count = 0
+        for digest in digests:
+            if self.blobs.pop(digest, None) is not None:
+                count += 1
+            elif not missing_ok:
+                with pytest.raises(contentdb.NotFoundError):
+                    self.store.delete_many(digests)
+                return
+        assert self.store.delete_many(iter(digests), missing_ok=missing_ok) == count
+
     @rule(data=contents, key=st.sampled_from(["a", "b.c"]), value=st.sampled_from(["", "2"]))
     def update_one_label(self, data: bytes, key: str, value: str) -> None:
         digest = Digest.of(data)
