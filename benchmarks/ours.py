@@ -47,7 +47,7 @@ class Ours(Subject):
 
     def finish(self, name: str, data: bytes) -> str:
         """Resume by ref, write the rest, commit."""
-        with self.store.writer(name) as writer:
+        with self.store.writer(name, resume=True) as writer:
             writer.write(data)
             return writer.commit().digest
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import errno
 import os
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from contentdb import files, locks
+from contentdb.claiming import claim
 from contentdb.damage import quarantine, why_damaged
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
 from contentdb.errors import (
+    ContentDBError,
     CorruptBlobError,
     DigestMismatchError,
     InvalidArgumentError,
@@ -53,10 +55,11 @@ _HEALINGS: Final = 3
 class Temporary:
     """A file on its way to a name: without one where the filesystem has such files."""
 
-    __slots__ = ("_name", "_parts", "fd", "path")
+    __slots__ = ("_name", "_parts", "_pid", "fd", "path")
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._pid = os.getpid()
         self._name: str | None = None
         fd = files.create_unnamed(parts.ingest)
         if fd is None:
@@ -104,6 +107,13 @@ class Temporary:
                 files.unlink(self._parts.ingest, self._name)
             finally:
                 locks.release(self.fd)
+            self._name = None
+
+    def __del__(self) -> None:
+        """Remove the name that an exception kept from being removed."""
+        if self._name is not None and self._pid == os.getpid():
+            with suppress(ContentDBError):
+                files.unlink(self._parts.ingest, self._name)
 
 
 def candidate_of(
@@ -121,7 +131,9 @@ def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
     None as well where it is deleted meanwhile: then it is stored again, and labelled so.
     """
     info = stored(parts, digest)
-    if info is None or labels.stored.items() <= info.labels.items():
+    if info is None:
+        return claim(parts, digest, labels) if parts.shares else None
+    if labels.stored.items() <= info.labels.items():
         return info
     of_file = parts.shards.time(digest)
     if not parts.index.merge_labels(digest, labels.stored, time.time_ns(), of_file):
@@ -256,10 +268,13 @@ def _taken_over(
 
     None where it cannot be: on another filesystem, the file of another user, one that has all
     the links that it may have, or one that is open for writing and would be written to as a blob.
+    Nor in the store of a group, to whose members the file may not belong.
     """
     found = files.stat_open(fd, path)
     there = files.stat_open(parts.ingest.fd, parts.ingest.path)
     if not files.is_private_file(found) or found.st_dev != there.st_dev:
+        return None
+    if parts.ingest.group is not None:
         return None
     files.make_read_only(fd, path)
     if files.has_writer(fd):

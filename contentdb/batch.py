@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb.adding import stored_with
 from contentdb.content import Info, NewInfo
-from contentdb.errors import AlreadyExistsError, ContentDBError
+from contentdb.errors import ContentDBError
 from contentdb.group import Group
 from contentdb.joining import write_into
 from contentdb.publish import link_or_replace
 
 if TYPE_CHECKING:
-    from contentdb.digest import Digest
     from contentdb.files import Directory
     from contentdb.labels import Labelling
     from contentdb.parts import Parts
@@ -37,26 +36,26 @@ class _Commit:
     """The commit of a writer as an item of a group: its ref stays held until the group is done."""
 
     def __init__(self, writer: Committing, parts: Parts, candidate: Candidate) -> None:
-        self._writer = writer
+        self.writer = writer
         self._parts = parts
         self.candidate = candidate
         self.result: Info | ContentDBError | None = None
 
     def sync(self) -> None:
         """Put the bytes on disk."""
-        self._writer.sync()
+        self.writer.sync()
 
     def name(self, shard: Directory) -> None:
         """Link: the ingest keeps its own name until it has a row."""
-        link_or_replace(self._parts, self.candidate, shard, self._writer.link)
+        link_or_replace(self._parts, self.candidate, shard, self.writer.link)
 
     def again(self) -> Info:
         """Go through the commit alone."""
-        return self._writer.publish(self.candidate)
+        return self.writer.publish(self.candidate)
 
     def done(self) -> None:
         """Free the ref; the ingest stays where it did not become a blob."""
-        self._writer.settle_joined(self.result)
+        self.writer.settle_joined(self.result)
 
 
 class Batch:
@@ -70,11 +69,6 @@ class Batch:
     def is_ours(self) -> bool:
         """Whether it was begun in this process: the child of a fork has no part in it."""
         return self._group.is_ours
-
-    def known(self, digest: Digest) -> Info | None:
-        """What is told of content that waits for the block's end."""
-        item = self._group.known(digest)
-        return None if item is None else item.candidate.info()
 
     def stored(self, candidate: Candidate) -> Info | None:
         """Set the labels of a candidate whose content is stored, or in this batch; None if not."""
@@ -92,16 +86,14 @@ class Batch:
         return info
 
     def join(self, writer: Committing, candidate: Candidate) -> Info:
-        """Take the commit of a writer in.
-
-        Raises:
-            AlreadyExistsError: The content is stored, or in this batch; it has its labels set.
-        """
-        if self.stored(candidate) is not None:
-            raise AlreadyExistsError(candidate.digest)
+        """Take the commit of a writer in, of content that is not `stored`."""
         self._group.join(_Commit(writer, self._parts, candidate))
         self._flush_when_full()
         return NewInfo.of(candidate.info())
+
+    def withdraw(self, writer: Committing) -> None:
+        """Take the commit of a writer back, if it is in the group that waits."""
+        self._group.withdraw(lambda item: isinstance(item, _Commit) and item.writer is writer)
 
     def holds(self, ref: str) -> bool:
         """Whether an ingest of that ref waits for the block's end, locked."""
@@ -122,8 +114,14 @@ class Batch:
             ContentDBError: The first thing that failed; the other items are stored all the same
                 unless it was a sync or the index, which fail together.
         """
-        group, self._group = self._group, Group(self._parts)
-        group.flush()
+        group = self._group
+        try:
+            group.flush()
+        except BaseException:  # out of a handler
+            group.discard()
+            raise
+        finally:
+            self._group = Group(self._parts)
         for item in group.items:
             if isinstance(item.result, ContentDBError):
                 raise item.result

@@ -45,6 +45,8 @@ __all__ = [
     "IngestManager",
     "Ingester",
     "Manager",
+    "Openable",
+    "Progress",
     "Provider",
     "Reader",
     "SortOrder",
@@ -63,6 +65,7 @@ SortOrder = Literal[
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
+_NO_METADATA: Final[Mapping[str, str]] = {}  # no proxy: a Status is pickled as it is
 
 
 def _moment(ns: int) -> datetime:
@@ -194,6 +197,12 @@ class Status(NamedTuple):
     updated_ns: int
     held: bool
     """Whether a live writer holds the ref now."""
+    metadata: Mapping[str, str] = _NO_METADATA
+    """What the caller noted with it: an ETag of the source, say."""
+
+    def __hash__(self) -> int:
+        """By all but the metadata, which a mapping has no hash of."""
+        return hash(self[:7])
 
     @property
     def started_at(self) -> datetime:
@@ -217,9 +226,11 @@ class Usage(NamedTuple):
 
 
 class Source(Protocol):
-    """Where content comes from: any binary stream, such as an open file, a pipe or a `Reader`."""
+    """What content can come from: a binary file, a pipe, a member of an archive, a `Reader`."""
 
-    def read(self, size: int, /) -> bytes: ...
+    def read(self, size: int, /) -> bytes | None:
+        """Give up to ``size`` bytes, none at the end; None, for nothing yet, is an error."""
+        ...
 
 
 class Reader(Protocol):
@@ -262,8 +273,27 @@ class Reader(Protocol):
     ) -> None: ...
 
 
+class Openable(Protocol):
+    """What opens content at an offset, such as by a Range request; 0 is its beginning."""
+
+    def __call__(self, offset: int, /) -> Source:
+        """Open it; what is returned is closed after its use, if it can be."""
+        ...
+
+
+class Progress(Protocol):
+    """Is told how far a source has been taken in."""
+
+    def __call__(self, done: int, total: int | None, /) -> object:
+        """So many bytes are in, of a ``total`` if that is known; what it raises stops the call."""
+        ...
+
+
 class Writer(Protocol):
-    """One ingest, held. Leaving its ``with`` block closes it and keeps what was written."""
+    """One ingest, held. Leaving its ``with`` block closes it and keeps what was written.
+
+    It is a binary file to what only writes on: closing that closes the writer.
+    """
 
     @property
     def ref(self) -> str: ...
@@ -275,15 +305,22 @@ class Writer(Protocol):
     def closed(self) -> bool: ...
     def status(self) -> Status: ...
     def write(self, data: Buffer, /) -> int: ...
-    def truncate(self) -> None: ...
+    def truncate(self) -> object: ...
     def commit(
         self,
         *,
         size: int | None = None,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
+        exist_ok: bool = True,
+        keep_labels: bool = False,
     ) -> Info: ...
     def close(self) -> None: ...
+    def flush(self) -> None: ...
+    def tell(self) -> int: ...
+    def readable(self) -> bool: ...
+    def writable(self) -> bool: ...
+    def seekable(self) -> bool: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -331,21 +368,32 @@ class Ingester(Protocol):
         total: int | None = None,
         expected: str | None = None,
         wait: float | bool = False,
+        resume: bool = False,
+        metadata: Mapping[str, str] | None = None,
     ) -> Writer:
-        """Begin or resume the ingest of a ref, holding it until the writer closes."""
+        """Begin the ingest of a ref, or ``resume`` it, holding it until the writer closes.
+
+        Without ``resume`` nothing is left of an earlier try.
+        """
         ...
 
-    def ingest(
+    def ingest(  # noqa: PLR0913 - all but two have a default that fits most
         self,
         ref: str,
-        source: Source,
+        source: Source | Openable,
         *,
         total: int | None = None,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
         wait: float | bool = True,
+        keep_labels: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
     ) -> Info:
-        """Take a whole stream in: wait, resume, verify, commit. Already stored is success."""
+        """Take a whole source in: wait, resume, verify, commit. Already stored is success.
+
+        What an earlier try left is gone on with if it is of the same content, and no other.
+        """
         ...
 
     def add(

@@ -24,6 +24,8 @@ from contentdb.publish import link_or_replace, settled
 from contentdb.recover import TEMPORARY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from contentdb.content import Info
     from contentdb.digest import Digest
     from contentdb.files import Directory
@@ -64,27 +66,50 @@ class Scratch:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._pid = os.getpid()
         self._lock_name = TEMPORARY + os.urandom(16).hex()
         self._lock: int | None = None
         self._count = 0
+        self._has_files = False
+        self._latest: str | None = None
+        """A file that no item has so far."""
 
     def create(self) -> tuple[str, int]:
         """Make a new file, open for writing; its name and descriptor."""
+        self._has_files = True
         if self._lock is None:
             self._lock = locks.create(self._parts.ingest, self._lock_name)
         self._count += 1
-        name = f"{self._lock_name}-{self._count:x}"
+        name = self._latest = f"{self._lock_name}-{self._count:x}"
         return name, files.open_file(self._parts.ingest, name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
+    def take(self) -> None:
+        """Know that an item has the latest file, and removes or renames it."""
+        self._latest = None
+
     def close(self) -> None:
-        """Remove the lock; all files must have been renamed or removed."""
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            try:
-                with suppress(ContentDBError):  # who comes later sees that nobody holds it
-                    files.unlink(self._parts.ingest, self._lock_name)
-            finally:
-                locks.release(lock)
+        """Remove the lock; the files that items have must have been renamed or removed."""
+        if not self._has_files:
+            return
+        try:
+            for name in filter(None, (self._latest, self._lock_name)):
+                with suppress(ContentDBError):  # another process sees that the lock is not held
+                    files.unlink(self._parts.ingest, name)
+        finally:
+            if self._lock is not None:
+                locks.release(self._lock)
+        self._lock = self._latest = None
+        self._has_files = False
+
+    def __del__(self) -> None:
+        """Remove what an exception kept from being removed, in the process that made it."""
+        if not self._has_files or self._pid != os.getpid():
+            return
+        with suppress(ContentDBError):
+            for entry in files.entries(self._parts.ingest):
+                if entry.name.startswith(self._lock_name):
+                    files.unlink(self._parts.ingest, entry.name)
+        self.close()
 
 
 class Temp:
@@ -133,10 +158,10 @@ class Temp:
 
     def done(self) -> None:
         """Remove the file where it has no name as a blob."""
-        name, self._name = self._name, None
-        if name is not None:
+        if self._name is not None:
             with suppress(ContentDBError):
-                files.unlink(self.parts.ingest, name)
+                files.unlink(self.parts.ingest, self._name)
+            self._name = None
 
 
 class Group:
@@ -170,9 +195,16 @@ class Group:
     def join(self, item: Item) -> Item:
         """Take in an item, written and hashed."""
         self.items.append(item)
+        self._scratch.take()
         self.size += item.candidate.size
         self._by_digest[item.candidate.digest] = item
         return item
+
+    def withdraw(self, is_meant: Callable[[Item], bool]) -> None:
+        """Take items back, before a flush."""
+        for item in [item for item in self.items if is_meant(item)]:
+            self._by_digest.pop(item.candidate.digest, None)
+            self.items.remove(item)
 
     def flush(self) -> None:
         """Publish all items: each has its result afterwards. Durable when it returns.
@@ -194,10 +226,18 @@ class Group:
             item.result = item.result or error
 
     def discard(self) -> None:
-        """Let go of all files that have not become blobs."""
+        """Let go of all files that have not become blobs; it may be done again."""
+        try:
+            self._discard()
+        except BaseException:  # out of a handler; refs are held by what was not let go
+            self._discard()
+            raise
+
+    def _discard(self) -> None:
         if not self.is_ours:
             return
         for item in self.items:
+            self._parts.in_flight.pop(id(item.candidate), None)
             item.done()
         self._scratch.close()
 
@@ -217,6 +257,7 @@ class Group:
         shards: dict[str, list[Item]] = {}
         for item in self.items:
             digest = item.candidate.digest
+            self._parts.in_flight[id(item.candidate)] = digest
             shards.setdefault(digest.algorithm + shard_name(digest), []).append(item)
         for items in shards.values():
             self._parts.shards.make(items[0].candidate.digest.algorithm)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from contentdb import files
 from contentdb.content import Info, NewInfo
 from contentdb.damage import read_again, sync_blob
-from contentdb.errors import CorruptBlobError, StorageError
+from contentdb.errors import CorruptBlobError
 from contentdb.index import Outcome, State
 from contentdb.labels import Labelling
 from contentdb.moments import is_time_of
@@ -176,11 +176,16 @@ def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str],
     Raises:
         CorruptBlobError: The blob was deleted again and again meanwhile.
     """
-    for _ in range(_ATTEMPTS):
-        give_name(parts, candidate, link)
-        (outcome,) = parts.index.record([candidate])
-        if outcome is not Outcome.GONE:
-            return outcome
+    key = id(candidate)
+    parts.in_flight[key] = candidate.digest
+    try:
+        for _ in range(_ATTEMPTS):
+            give_name(parts, candidate, link)
+            (outcome,) = parts.index.record([candidate])
+            if outcome is not Outcome.GONE:
+                return outcome
+    finally:
+        parts.in_flight.pop(key, None)  # the only call: no handler runs before it
     path = parts.shards.path(candidate.digest)
     raise CorruptBlobError(candidate.digest, path, "its file is removed again and again")
 
@@ -245,12 +250,12 @@ def _replace(
     """Put the file in the place of a damaged one, in one step."""
     for _ in range(_ATTEMPTS):
         second = f"heal-{os.urandom(8).hex()}"
-        link(parts.trash, second)
         try:
+            link(parts.trash, second)
             files.rename(parts.trash, second, shard, name)
-        except FileNotFoundError:  # somebody emptied the trash
+        except FileNotFoundError:  # another process emptied the trash
             continue
-        except StorageError:
+        except BaseException:
             files.unlink(parts.trash, second)
             raise
         return

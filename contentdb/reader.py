@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from contentdb import files
 from contentdb.digest import new_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO, NoReturn
+    from typing import BinaryIO
 
     from typing_extensions import Buffer
 
@@ -48,6 +48,13 @@ class BlobReader(BinaryStream):
         self._at = 0
         self._hash = new_hash(digest.algorithm) if verify else None
         self._hashed = 0
+
+    def __reduce__(self) -> NoReturn:
+        """Stay in this process: its file is open here."""
+        raise TypeError(
+            f"the reader of {self._digest} cannot be pickled or copied; open the blob again "
+            "from a store that was"
+        )
 
     @property
     def digest(self) -> Digest:

@@ -7,6 +7,7 @@ the trash or belongs to a dead process is seen by nobody.
 from __future__ import annotations
 
 import os
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files, locks
@@ -39,9 +40,9 @@ _TOKEN_CHARS: Final = 32
 
 def recover(parts: Parts) -> None:
     """Finish deletions, empty the trash, remove the temporary files of dead processes."""
-    tombstones = parts.index.tombstones()
-    for start in range(0, len(tombstones), GROUP_COUNT):
-        finish_delete(parts, *tombstones[start : start + GROUP_COUNT])
+    tombstones = iter(parts.index.tombstones())
+    while some := list(islice(tombstones, GROUP_COUNT)):
+        finish_delete(parts, *some)
     for name in dead_temporaries(parts):
         remove_temporary(parts, name)
     empty_trash(parts)
@@ -54,13 +55,15 @@ def finish_delete(parts: Parts, *digests: Digest) -> None:
     names of the files are off the disk before this returns.
     """
     names = {digest: trash_name(digest) for digest in digests}
-    moved = parts.index.bury_all(
-        digests, lambda digest: parts.shards.move(digest, parts.trash, names[digest])
-    )
-    if parts.durable:
-        parts.shards.sync_names(moved)
-    for name in names.values():
-        files.unlink(parts.trash, name)
+    try:
+        moved = parts.index.bury_all(
+            digests, lambda digest: parts.shards.move(digest, parts.trash, names[digest])
+        )
+        if parts.durable:
+            parts.shards.sync_names(moved)
+    finally:  # whatever was raised, a tombstone's file comes back no more
+        for name in names.values():
+            files.unlink(parts.trash, name)
 
 
 def trash_name(digest: Digest) -> str:

@@ -128,10 +128,10 @@ class Shards:
         except StorageError:
             files.let_go(fd)
             raise
-        if not files.is_private_file(found):  # a device may have no end
+        if not files.is_private_file(found, within):  # a device may have no end
             files.let_go(fd)
             raise CorruptBlobError(
-                digest, within.child(name), "it is not a regular file of this user"
+                digest, within.child(name), "it is not a regular file of the store's owner"
             )
         return fd, found
 
@@ -172,7 +172,7 @@ class Shards:
                 raise
             return None
         found = files.stat_name(within, f"{digest[7:9]}/{digest[7:]}")
-        return found if found is not None and files.is_private_file(found) else None
+        return found if found is not None and files.is_private_file(found, within) else None
 
     def stamp(self, digest: Digest, moment_ns: int) -> None:
         """Set a blob's time of modification, if its file is there; see `contentdb.known`."""
@@ -186,6 +186,9 @@ class Shards:
         try:
             os.utime(name, ns=(moment_ns, moment_ns), dir_fd=within.fd, follow_symlinks=False)
         except OSError as error:
+            found = files.stat_name(within, name) if error.errno == errno.EPERM else None
+            if found is not None and found.st_uid != os.geteuid():  # of another of its group
+                return
             if error.errno not in {errno.ENOENT, *_PLANTED}:
                 raise StorageError.of("set the time of", within.child(name), error) from error
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
-from contentdb import files
+from contentdb import files, forks
 from contentdb.index import connection
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def count(store: Store, monkeypatch: pytest.MonkeyPatch) -> Count:
     monkeypatch.setattr(connection, "connect", traced)
     monkeypatch.setattr("contentdb.index.readers.connect", traced)
     store._parts.index.before_fork()  # connections are made anew, traced
-    store._parts.index.after_fork()
+    forks.free()
     store.add(b"the second")
 
     def measure(call: Callable[[], object]) -> dict[str, int]:

@@ -127,6 +127,20 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path
     ]  # fmt: skip
 
 
+def test_what_says_very_much_is_not_remembered(tmp_path: Path) -> None:
+    """Sixteen thousand blobs with a megabyte of labels each would fill any memory."""
+    (tmp_path / "file").write_bytes(b"")
+    os.utime(tmp_path / "file", ns=(7, 7))
+    found = (tmp_path / "file").stat()
+    known = Known()
+    few = Info(Digest.of(b""), 0, 7, 7, {"k": "v" * 1000, "l": "v"})
+    known.put(few)
+    assert known.get(few.digest, found) == few
+    for labels in ({"k": "v" * 4000}, {str(number): "v" for number in range(8)}):
+        known.put(Info(few.digest, 0, 7, 7, labels))
+        assert known.get(few.digest, found) is None
+
+
 def test_two_updates_at_once_leave_nothing_stale(
     store: Store, second: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

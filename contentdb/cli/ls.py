@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from contentdb.cli.options import LIMIT
+from contentdb.cli.options import LIMIT, filters_option
 from contentdb.cli.session import json_option, open_store, quiet_option
 from contentdb.cli.show import age, info_record, json_line, labels_text, line, size, table
 
@@ -21,7 +21,7 @@ _PAGE_ROWS = 1000
 
 
 @click.command(short_help="List the blobs.")
-@click.option("--filter", "filters", metavar="FILTER", multiple=True, help="Any of these.")
+@filters_option
 @click.option(
     "--sort",
     metavar="FIELD",

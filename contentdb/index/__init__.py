@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
     from contentdb.content import Info, Usage
     from contentdb.digest import Digest
+    from contentdb.errors import ContentDBError
     from contentdb.filters import Filter
     from contentdb.labels import Labelling
 
-__all__ = ["Blob", "Entry", "FileTime", "Index", "IngestRow", "Outcome", "State"]
+__all__ = ["Blob", "Entry", "FileTime", "Index", "IngestRow", "Outcome", "State", "Takeover"]
 
 
 class State:
@@ -42,6 +43,20 @@ class Outcome(Enum):
     record it again."""
     FENCED = "fenced"
     """The ingest belongs to another writer now; nothing was recorded."""
+
+
+class Takeover(Enum):
+    """What becomes of what was declared of an ingest when the next writer takes it over."""
+
+    AGREE = "agree"
+    """It stays; the writer may add to it, not contradict it."""
+    PREFER = "prefer"
+    """It stays where the writer says nothing that speaks against it: another total or digest
+    does, and a digest vouches for the whole. The metadata stays: it is that of the bytes."""
+    REPLACE = "replace"
+    """The writer's total and digest take its place, unknown ones too; and its metadata, if any."""
+    ANEW = "anew"
+    """Nothing stays but the offset, which only the writer may lower, durably."""
 
 
 class Blob(NamedTuple):
@@ -228,6 +243,10 @@ class Index(Protocol):
         """Durable: forget rows whose files are gone; how many. It is asked under the lock."""
         ...
 
+    def elsewhere(self, digest: Digest) -> Blob | None:
+        """The row of a live blob that another namespace has, if any does."""
+        ...
+
     def claims(self, digest: Digest) -> bool:
         """Whether any namespace has a row of the blob, or an ingest that expects it."""
         ...
@@ -236,8 +255,8 @@ class Index(Protocol):
         """Call ``act`` under the write lock if nothing claims the blob; whether it acted."""
         ...
 
-    def tombstones(self) -> list[Digest]:
-        """Deletions that were begun and not ended."""
+    def tombstones(self) -> Iterator[Digest]:
+        """Deletions that were begun and not ended; the caller may end them as they come."""
         ...
 
     def shortened(self, prefix: str) -> list[Digest]:
@@ -259,11 +278,10 @@ class Index(Protocol):
         ...
 
     # -- ingests
-    def begin(self, row: IngestRow, *, redeclare: bool) -> IngestRow:
+    def begin(self, row: IngestRow, takeover: Takeover) -> IngestRow:
         """Take an ingest over, or make it, under the row's token. Not durable.
 
-        The stored declaration wins where the new one is silent; `FailedPreconditionError`
-        where they contradict each other, unless ``redeclare``.
+        `FailedPreconditionError` where ``AGREE`` meets a contradiction; nothing changes then.
         """
         ...
 
@@ -281,16 +299,19 @@ class Index(Protocol):
         """One row."""
         ...
 
-    def ingests(self) -> list[IngestRow]:
-        """All rows, by ref."""
+    def ingests(self) -> Iterator[IngestRow]:
+        """All rows, by ref, read in pages; the caller may end ingests as they come.
+
+        What begins or ends meanwhile may be among them or not.
+        """
         ...
 
     def ingest_of(self, name: str) -> tuple[str, str] | None:
         """Namespace and ref of the ingest whose file has that name."""
         ...
 
-    def ingest_names(self) -> set[str]:
-        """The names of all ingests' files, of every namespace."""
+    def ingests_named(self, names: Sequence[str]) -> set[str]:
+        """Those of some hundred names that an ingest's file has, of any namespace."""
         ...
 
     # -- itself
@@ -303,5 +324,6 @@ class Index(Protocol):
         ...
 
     def before_fork(self) -> None: ...
-    def after_fork(self) -> None: ...
+    def look_at_unseen_fork(self) -> None: ...
+    def after_fork_in_child(self) -> ContentDBError | None: ...
     def close(self) -> None: ...

@@ -31,19 +31,42 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from sqlite3 import Connection
 
+    from contentdb.errors import UnsafeForkError
     from contentdb.filters import Filter
-    from contentdb.index import Entry, FileTime, Outcome
+    from contentdb.index import Entry, FileTime, Outcome, Takeover
+    from contentdb.place import Place
 
 __all__ = ["SqliteIndex"]
 
+_PAGE_ROWS: Final = 250
+"""Of tombstones and ingests: an ingest may weigh some kilobytes."""
 _PREFIX_END: Final = "\U0010ffff"
+
+
+def _read_only(path: str, root: str, place: Place | None) -> Database:
+    from contentdb.index.readonly import ReadOnlyDatabase  # few stores are opened so
+
+    return ReadOnlyDatabase(path, root, place)
 
 
 class SqliteIndex:
     """Plays the role `contentdb.index.Index`."""
 
-    def __init__(self, path: str, root: str, *, namespace: str, durable: bool) -> None:
-        self._database = Database(path, root, durable=durable)
+    def __init__(
+        self,
+        path: str,
+        root: str,
+        *,
+        namespace: str,
+        durable: bool,
+        read_only: bool = False,
+        place: Place | None = None,
+    ) -> None:
+        self._database = (
+            _read_only(path, root, place)
+            if read_only
+            else Database(path, root, durable=durable, place=place)
+        )
         self._namespace = namespace
         self._root = root
 
@@ -85,10 +108,25 @@ class SqliteIndex:
         """Count in one query."""
         return Usage._make(self._database.one(statements.USAGE, {"namespace": self._namespace}))
 
-    def tombstones(self) -> list[Digest]:
+    def tombstones(self) -> Iterator[Digest]:
         """Deletions that were begun and not ended."""
-        rows = self._database.all(statements.TOMBSTONES, {"namespace": self._namespace})
-        return [Digest(digest) for (digest,) in rows]
+        for (digest,) in self._paged(statements.TOMBSTONES):
+            yield Digest(digest)
+
+    def _paged(self, statement: str) -> Iterator[Any]:
+        """All rows of a statement that goes by the text in its first column, in short looks.
+
+        No snapshot is held: rows may go and come while the caller works, and the log is folded.
+        """
+        values = {"namespace": self._namespace, "after": "", "limit": _PAGE_ROWS}
+        while rows := self._database.all(statement, values):
+            yield from rows
+            values["after"] = rows[-1][0]
+
+    def elsewhere(self, digest: Digest) -> Blob | None:
+        """The live row of another namespace."""
+        row = self._database.one(statements.FIND_ELSEWHERE, self._key(digest))
+        return None if row is None else Blob._make(row)
 
     def claims(self, digest: Digest) -> bool:
         """Whether any namespace has a row of the blob, or an ingest that expects it."""
@@ -347,10 +385,10 @@ class SqliteIndex:
 
     # -- ingests -----------------------------------------------------------------------------------
 
-    def begin(self, row: IngestRow, *, redeclare: bool) -> IngestRow:
+    def begin(self, row: IngestRow, takeover: Takeover) -> IngestRow:
         """Take an ingest over, or make it, under the row's token."""
         return self._database.write(
-            lambda connection: begin(connection, self._namespace, row, redeclare=redeclare),
+            lambda connection: begin(connection, self._namespace, row, takeover),
             lambda connection: self._is_held(connection, row.ref, row.token),
             durable=False,
         )
@@ -389,19 +427,20 @@ class SqliteIndex:
         row = self._database.one(statements.FIND_INGEST, values)
         return None if row is None else IngestRow._make(row)
 
-    def ingests(self) -> list[IngestRow]:
-        """All rows, by ref."""
-        rows = self._database.all(statements.ALL_INGESTS, {"namespace": self._namespace})
-        return [IngestRow._make(row) for row in rows]
+    def ingests(self) -> Iterator[IngestRow]:
+        """All rows, by ref; what begins or ends meanwhile may be among them or not."""
+        return map(IngestRow._make, self._paged(statements.INGESTS))
 
     def ingest_of(self, name: str) -> tuple[str, str] | None:
         """Namespace and ref of the ingest whose file has that name."""
         row: tuple[str, str] | None = self._database.one(statements.INGEST_OF_NAME, {"name": name})
         return row
 
-    def ingest_names(self) -> set[str]:
-        """The names of all ingests' files, of every namespace."""
-        return {name for (name,) in self._database.all(statements.INGEST_NAMES, {})}
+    def ingests_named(self, names: Sequence[str]) -> set[str]:
+        """Those of the names that an ingest's file has, of any namespace."""
+        with self._database.snapshot() as connection:
+            rows = connection.execute(statements.ingests_named(len(names)), names).fetchall()
+        return {name for (name,) in rows}
 
     # -- itself ------------------------------------------------------------------------------------
 
@@ -425,9 +464,13 @@ class SqliteIndex:
         """Close everything: SQLite's state must not cross a fork."""
         self._database.before_fork()
 
-    def after_fork(self) -> None:
-        """Go on, in the parent and in the child."""
-        self._database.after_fork()
+    def look_at_unseen_fork(self) -> None:
+        """Find out whether a thread was inside; see `contentdb.index.connection`."""
+        self._database.look_at_unseen_fork()
+
+    def after_fork_in_child(self) -> UnsafeForkError | None:
+        """Begin anew; gives the error where this process must not use the index."""
+        return self._database.after_fork_in_child()
 
     def close(self) -> None:
         """Free all connections."""

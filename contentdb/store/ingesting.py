@@ -5,28 +5,30 @@ from __future__ import annotations
 import math
 import os
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from contentdb import adding
 from contentdb.add_many import AddIterator, each_asked
 from contentdb.batch import Batch
-from contentdb.beginning import begin, check_total
+from contentdb.beginning import begin, declare
 from contentdb.bulk import add_many
+from contentdb.claiming import claim
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
     InvalidArgumentError,
     NotFoundError,
     RefLockedError,
-    SizeMismatchError,
 )
-from contentdb.labels import check_labels, labelling
+from contentdb.index import Takeover
+from contentdb.labels import Labelling, labelling
 from contentdb.layout import check_ref
-from contentdb.pipeline import pump
 from contentdb.publish import stored
-from contentdb.sources import bytes_of, reading, skip_to
+from contentdb.resuming import take_in
+from contentdb.sources import bytes_of, origin_of, reading
 from contentdb.store.active import Active
+from contentdb.unsent import UnsentWriter
 from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from contentdb.adding import Link
-    from contentdb.content import Info, Source
+    from contentdb.beginning import Declared
+    from contentdb.content import Info, Openable, Progress, Source
     from contentdb.errors import ContentDBError
 
 __all__ = ["Ingesting"]
@@ -54,25 +57,47 @@ class Ingesting(Active):
         total: int | None = None,
         expected: str | None = None,
         wait: float | bool = False,
+        resume: bool = False,
+        metadata: Mapping[str, str] | None = None,
         redeclare: bool = False,
     ) -> LocalWriter:
-        """Begin or resume the ingest of a ref, and hold it until the writer is closed.
+        """Begin the ingest of a ref, or resume it, and hold it until the writer is closed.
 
-        What was written before a resume is kept even when its writer was killed. Beginning is
-        not durable: a power cut may forget an ingest, never a commit.
+        Without ``resume`` nothing is left of an earlier try of the ref. With it the writer goes
+        on with what is there, even where the one before it was killed; look at `offset`.
+        Beginning is not durable: a power cut may forget an ingest, never a commit.
 
         Args:
             ref: The caller's name for it: any text of 1 to 4096 bytes.
             total: Size in bytes, checked at the commit.
             expected: Digest, checked at the commit.
             wait: How long to wait for another writer of the ref, in seconds; True for ever.
+            resume: Go on with what is there, of the content that was declared before.
+            metadata: Texts to note with the ingest, of 16 KiB together; see `Status.metadata`.
+                On a resume None leaves those that are there.
             redeclare: Let this ``total`` and ``expected`` replace those declared before.
 
         Raises:
             AlreadyExistsError: ``expected`` is stored; no ingest was made.
             RefLockedError: Another writer holds the ref.
-            FailedPreconditionError: ``total`` or ``expected`` contradict those declared before.
+            FailedPreconditionError: ``total`` or ``expected`` contradict what a resumed ingest
+                was declared to be.
         """
+        takeover = Takeover.REPLACE if redeclare else Takeover.AGREE
+        declared = declare(total, expected, metadata)
+        # Without `resume` a caller may write without a look at the offset.
+        kind = UnsentWriter if resume and self._parts.shares else LocalWriter
+        return self._writer(kind, ref, declared, takeover if resume else Takeover.ANEW, wait=wait)
+
+    def _writer(
+        self,
+        kind: type[LocalWriter],
+        ref: str,
+        declared: Declared,
+        takeover: Takeover,
+        *,
+        wait: float | bool,
+    ) -> LocalWriter:
         batch = self._batch
         if batch is not None and batch.holds(ref):
             batch.flush()
@@ -83,44 +108,48 @@ class Ingesting(Active):
             slice_s = min(_WAIT_S, max(0.0, deadline - time.monotonic()))
             try:
                 with self._gate:  # for a while only: it may be this store's end that frees the ref
-                    row, fd, size = begin(
-                        self._parts,
-                        ref,
-                        total=total,
-                        expected=expected,
-                        wait=slice_s,
-                        redeclare=redeclare,
-                    )
-                    made = LocalWriter(self._parts, self._gate, row, fd, size, lambda: self._batch)
+                    row, fd, size = begin(self._parts, ref, declared, takeover, wait=slice_s)
+                    made = kind(self._parts, self._gate, row, fd, size, lambda: self._batch)
                     self._writers.add(made)
                     return made
             except RefLockedError:
                 if time.monotonic() >= deadline:
                     raise
 
-    def ingest(
+    def ingest(  # noqa: PLR0913 - all but two have a default that fits most
         self,
         ref: str,
-        source: Source,
+        source: Source | Openable,
         *,
         total: int | None = None,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
         wait: float | bool = True,
+        keep_labels: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
     ) -> Info:
-        """Take a whole stream in under a ref; durable when it returns, and may be repeated.
+        """Take a whole source in under a ref; durable when it returns, and may be repeated.
 
-        It waits for its turn and goes on where an earlier try stood, by seeking the source or
-        by reading over what is there already. Content that is stored already is success, and
-        if ``expected`` says so the source is not read.
+        It waits for its turn and goes on where an earlier try stood. With ``expected`` it seeks
+        to that place; without, it reads the source from its start and compares: bytes that an
+        earlier try left of other content are replaced, never mixed in. So they are as well where
+        the whole does not match ``expected``. Content that is stored already is success, and if
+        ``expected`` says so the source is not read.
 
         Args:
             ref: The caller's name for it.
-            source: A binary stream that stands at the beginning of the content.
+            source: A binary stream, whose content begins where it stands; or a function that
+                gives a stream of the content from an offset on, such as by a Range request.
             total: Size in bytes; no more than that is read.
             expected: Digest.
-            labels: For a blob that is new; one that is stored keeps its own.
+            labels: Set on the blob; on one that is stored already they are added to its own.
             wait: How long to wait for another writer of the ref, in seconds; True for ever.
+            keep_labels: Leave the labels of a blob that is stored already as they are.
+            metadata: Texts to note with the ingest, of 16 KiB together. Where they are the same
+                as those of the earlier try, an ETag say, a function is asked for the rest of
+                the content alone, without ``expected`` too.
+            progress: Called with the bytes that are in and the total, which may be unknown.
 
         Raises:
             SizeMismatchError, DigestMismatchError: The source is not what was declared, or ended
@@ -129,36 +158,47 @@ class Ingesting(Active):
             OSError: What the source raised; what came before it is kept.
         """
         check_ref(ref)
-        check_total(total)
-        kept = check_labels(labels or {})
-        fill = reading(source)
-        try:
-            writer = self.writer(ref, total=total, expected=expected, wait=wait)
-        except AlreadyExistsError as error:
-            return self._stored_meanwhile(ref, error)
-        with writer:
-            _take_in(source, fill, writer)
-            try:
-                return writer.commit(labels=kept)
-            except AlreadyExistsError as error:
-                return self._stored_meanwhile(ref, error)
+        declared = declare(total, expected, metadata)
+        kept = labelling(labels, keep_labels=keep_labels)
+        with closing(origin_of(source)) as origin:
+            if declared.expected is not None and (
+                info := self._claimed(ref, declared.expected, kept)
+            ):
+                return info
+            while True:
+                try:
+                    writer = self._writer(LocalWriter, ref, declared, Takeover.PREFER, wait=wait)
+                except AlreadyExistsError as error:
+                    if info := self._stored_meanwhile(ref, Digest(error.digest), kept):
+                        return info
+                    continue  # it was deleted again in this very moment
+                with writer:
+                    take_in(writer, origin, declared, progress)
+                    return writer.commit(labels=kept.new, keep_labels=keep_labels)
 
-    def _stored_meanwhile(self, ref: str, error: AlreadyExistsError) -> Info:
-        """The content came in by another way: what this ref had of it is of no use."""
-        digest = Digest(error.digest)
+    def _claimed(self, ref: str, digest: Digest, labels: Labelling) -> Info | None:
+        """Make what another namespace holds this one's, and drop what this ref had of it."""
+        with self._gate:
+            if not self._parts.shares or stored(self._parts, digest) is not None:
+                return None
+            info = claim(self._parts, digest, labels)
+        if info is not None:
+            self._drop_part_of(ref, digest)
+        return info
+
+    def _stored_meanwhile(self, ref: str, digest: Digest, labels: Labelling) -> Info | None:
+        """The content is there without this ref; None if it was deleted in this very moment."""
+        self._drop_part_of(ref, digest)
+        with self._gate:
+            return adding.stored_with(self._parts, digest, labels)
+
+    def _drop_part_of(self, ref: str, digest: Digest) -> None:
+        """Drop an ingest of content that is stored; one of other content stays."""
         with self._gate:
             row = self._parts.index.ingest(ref)
-        if row is not None and row.expected in {None, digest}:  # else it is of something else
+        if row is not None and row.expected in {None, digest}:
             with suppress(NotFoundError, RefLockedError):
                 self.abort(ref)
-        batch = self._batch
-        with self._gate:
-            info = stored(self._parts, digest)
-        if info is None and batch is not None:
-            info = batch.known(digest)
-        if info is None:  # it was deleted again in this very moment
-            raise error
-        return info
 
     def add(
         self,
@@ -281,25 +321,12 @@ class Ingesting(Active):
             return
         batch = self._local.batch = Batch(self._parts)
         try:
-            yield self
-        finally:
-            self._local.batch = None
-            if batch.is_ours:
-                try:
+            try:
+                yield self
+            finally:
+                self._local.batch = None
+                if batch.is_ours:
                     with self._gate:
                         batch.flush()
-                finally:
-                    batch.discard()
-
-
-def _take_in(source: Any, fill: Any, writer: LocalWriter) -> None:  # noqa: ANN401 - see `reading`
-    """Bring an ingest from where it stands to the end of its source."""
-    if writer.offset:
-        skip_to(source, writer.offset, fill)
-    total = writer.status().total
-    if total is None:
-        pump(fill, writer)
-        return
-    pump(fill, writer, max(0, total - writer.offset))
-    if writer.offset == total and fill(memoryview(bytearray(1))):
-        raise SizeMismatchError(expected=total, actual=total + 1)
+        finally:
+            batch.discard()

@@ -124,7 +124,7 @@ class NounRules(Rules):
             writer.write(b"half")
         assert store.status(ref).ref == ref
         assert [status.ref for status in store.statuses()] == [ref]
-        with store.writer(ref) as writer:
+        with store.writer(ref, resume=True) as writer:
             assert writer.ref == ref
             writer.write(b" whole")
             info = writer.commit()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NotYet",
     "OnlyRead",
+    "Opening",
     "Seekable",
     "breaking",
     "dribble",
@@ -162,3 +163,29 @@ class OnlyRead:
         if isinstance(answer, int):
             return b"x" * answer
         return cast("bytes", answer)
+
+
+class Opening:
+    """A source that is opened at an offset, as by a Range request, and remembers at which.
+
+    Args:
+        data: The content.
+        cut: After so many bytes each stream raises `ConnectionError`.
+    """
+
+    def __init__(self, data: bytes, *, cut: int | None = None) -> None:
+        self._data = data
+        self._cut = cut
+        self.asked: list[int] = []
+        self.streams: list[BinaryIO] = []
+
+    def __call__(self, offset: int) -> BinaryIO:
+        """Open the content at an offset."""
+        self.asked.append(offset)
+        left = self._data[offset:]
+        if self._cut is None:
+            stream = piped(left)
+        else:
+            stream = breaking(left[: self._cut], ConnectionError("cut off"))
+        self.streams.append(stream)
+        return stream

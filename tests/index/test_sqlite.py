@@ -10,7 +10,7 @@ import pytest
 from contentdb.content import Usage
 from contentdb.digest import Digest
 from contentdb.errors import FailedPreconditionError, IndexFailedError, StorageError
-from contentdb.index import IngestRow, Outcome, State
+from contentdb.index import IngestRow, Outcome, State, Takeover
 from contentdb.index.sqlite import SqliteIndex
 from tests.index.databases import Record, Recorder
 
@@ -143,7 +143,7 @@ def test_a_revived_blob_is_new_and_a_healed_one_is_not(index: SqliteIndex) -> No
 
 
 def test_recording_ends_the_ingest_unless_it_is_anothers(index: SqliteIndex) -> None:
-    index.begin(ROW, redeclare=False)
+    index.begin(ROW, Takeover.AGREE)
     stale = Record(ONE, ref="r", token=STALE)
     assert index.record([stale]) == [Outcome.FENCED]
     assert index.blob(ONE) is None
@@ -153,7 +153,7 @@ def test_recording_ends_the_ingest_unless_it_is_anothers(index: SqliteIndex) -> 
 
 
 def test_a_commit_that_fails_late_is_still_the_outcome(index: SqliteIndex) -> None:
-    index.begin(ROW, redeclare=False)
+    index.begin(ROW, Takeover.AGREE)
     Recorder.put_into(index._database).fail("COMMIT", after=True)
     assert index.record([Record(ONE, ref="r", token=TOKEN)]) == [Outcome.CREATED]
 
@@ -168,9 +168,9 @@ def test_deleting_takes_the_labels_then_the_file_and_the_row(index: SqliteIndex)
     assert index.entomb(ONE)
     assert not index.entomb(ONE)
     assert (state(index, ONE), labels(index, ONE)) == (State.TOMBSTONE, {})
-    assert index.tombstones() == [ONE]
+    assert list(index.tombstones()) == [ONE]
     assert index.bury(ONE, lambda: taken.append(2))
-    assert (taken, index.blob(ONE), index.tombstones()) == ([2], None, [])
+    assert (taken, index.blob(ONE), list(index.tombstones())) == ([2], None, [])
 
 
 def test_a_file_that_another_namespace_has_stays(index: SqliteIndex, other: SqliteIndex) -> None:
@@ -206,7 +206,7 @@ def test_a_row_goes_with_its_labels(index: SqliteIndex, db: sqlite3.Connection) 
 def test_what_is_claimed_is_left_alone(index: SqliteIndex, other: SqliteIndex) -> None:
     assert index.unless_claimed(ONE, lambda: True)
     assert not index.unless_claimed(ONE, lambda: False)
-    other.begin(ROW._replace(expected=str(ONE)), redeclare=False)
+    other.begin(ROW._replace(expected=str(ONE)), Takeover.AGREE)
     other.record([Record(TWO)])
     for digest in (ONE, TWO):
         assert index.claims(digest)
@@ -238,7 +238,7 @@ def test_shortened_digests(index: SqliteIndex) -> None:
 def test_usage(index: SqliteIndex) -> None:
     assert index.usage() == Usage(0, 0, 0, 0)
     index.record([Record(ONE), Record(TWO, size=0)])
-    index.begin(ROW, redeclare=False)
+    index.begin(ROW, Takeover.AGREE)
     index.pause("r", "token", 5, 20)
     index.pause("r", "stale", 9, 30)
     assert index.usage() == Usage(2, 7, 1, 5)
@@ -248,31 +248,31 @@ def test_usage(index: SqliteIndex) -> None:
 
 
 def test_an_ingest_is_taken_over_where_it_stood(index: SqliteIndex) -> None:
-    index.begin(ROW, redeclare=False)
+    index.begin(ROW, Takeover.AGREE)
     index.pause("r", "token", 5, 20)
     newer = ROW._replace(token=NEW, total=9, started_ns=30, held_since_ns=30)
-    merged = index.begin(newer, redeclare=False)
+    merged = index.begin(newer, Takeover.AGREE)
     assert merged == newer._replace(offset=5, started_ns=10, updated_ns=20)
     assert index.ingest("r") == merged
-    assert index.ingests() == [merged]
-    assert index.begin(ROW, redeclare=False).total == 9
+    assert list(index.ingests()) == [merged]
+    assert index.begin(ROW, Takeover.AGREE).total == 9
 
 
 def test_a_contradiction_changes_nothing(index: SqliteIndex) -> None:
     declared = ROW._replace(total=0, expected=str(ONE))
-    index.begin(declared, redeclare=False)
+    index.begin(declared, Takeover.AGREE)
     stored = index.ingest("r")
     with pytest.raises(FailedPreconditionError, match="0 bytes, not 1"):
-        index.begin(ROW._replace(total=1, token=NEW), redeclare=False)
+        index.begin(ROW._replace(total=1, token=NEW), Takeover.AGREE)
     with pytest.raises(FailedPreconditionError, match=str(TWO)):
-        index.begin(ROW._replace(expected=str(TWO), token=NEW), redeclare=False)
+        index.begin(ROW._replace(expected=str(TWO), token=NEW), Takeover.AGREE)
     assert index.ingest("r") == stored
     other = ROW._replace(total=1, expected=str(TWO), token=NEW)
-    assert index.begin(other, redeclare=True).total == 1
+    assert index.begin(other, Takeover.REPLACE).total == 1
 
 
 def test_an_ingest_is_ended_by_its_own_token(index: SqliteIndex) -> None:
-    index.begin(ROW, redeclare=False)
+    index.begin(ROW, Takeover.AGREE)
     assert not index.end("r", "stale")
     assert index.end("r", "token")
     assert not index.end("r", "token")

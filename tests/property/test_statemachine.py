@@ -108,24 +108,26 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(ref=refs, data=contents, given=labels)
     def ingest(self, ref: str, data: bytes, given: dict[str, str]) -> None:
-        """It goes on where the ref stands, by whatever was written there before."""
+        """It takes in the source, whatever was written under the ref before."""
         if ref in self.writers:
             with pytest.raises(contentdb.RefLockedError):
                 self.store.ingest(ref, io.BytesIO(data), wait=False)
             return
         before = self.ingests.get(ref, Ingest(b"", None))
-        whole = before.data + data[len(before.data) :]
-        if len(data) < len(before.data):
-            with pytest.raises(contentdb.SizeMismatchError):
-                self.store.ingest(ref, io.BytesIO(data))
-        elif before.expected not in {None, Digest.of(whole)}:
+        is_longer = data.startswith(before.data)
+        is_expected = before.expected in {None, Digest.of(data)}
+        if is_longer and not is_expected:
             with pytest.raises(contentdb.DigestMismatchError):
                 self.store.ingest(ref, io.BytesIO(data))
-            self.ingests[ref] = before._replace(data=whole)
-        else:
+            self.ingests[ref] = before._replace(data=data)
+        elif not is_longer and before.data.startswith(data) and before.expected != Digest.of(data):
+            with pytest.raises(contentdb.SizeMismatchError):
+                self.store.ingest(ref, io.BytesIO(data))
+        else:  # where it is other content, nothing counts that was said of the earlier one
             info = self.store.ingest(ref, io.BytesIO(data), labels=given)
-            assert (info.digest, info.size) == (Digest.of(whole), len(whole))
-            self.label(info.digest, whole, given)
+            assert (info.digest, info.size) == (Digest.of(data), len(data))
+            assert info.new == (info.digest not in self.blobs)
+            self.label(info.digest, data, given)
             self.ingests.pop(ref, None)
 
     @rule(data=contents)
@@ -133,35 +135,34 @@ class StoreMachine(RuleBasedStateMachine):
         with pytest.raises(contentdb.DigestMismatchError):
             self.store.add(data + b"!", expected=Digest.of(b"never stored"))
 
-    @rule(ref=refs, data=contents, declare=st.booleans())
-    def open_writer(self, ref: str, data: bytes, *, declare: bool) -> None:
+    @rule(ref=refs, data=contents, declare=st.booleans(), resume=st.booleans())
+    def open_writer(self, ref: str, data: bytes, *, declare: bool, resume: bool) -> None:
         expected = Digest.of(data) if declare else None
+        before = self.ingests.get(ref, Ingest(b"", None))
         if ref in self.writers:
-            self.refused(contentdb.RefLockedError, contentdb.AlreadyExistsError, ref, expected)
+            self.refused((contentdb.RefLockedError, contentdb.AlreadyExistsError), ref, expected)
         elif expected in self.blobs:
-            self.refused(contentdb.AlreadyExistsError, contentdb.AlreadyExistsError, ref, expected)
-        elif ref in self.ingests and self.ingests[ref].expected not in {None, expected}:
-            if expected is not None:
-                error = contentdb.FailedPreconditionError
-                self.refused(error, error, ref, expected)
-            else:
-                self.opened(ref, expected)
+            self.refused(contentdb.AlreadyExistsError, ref, expected)
+        elif resume and None not in {expected, before.expected} and expected != before.expected:
+            self.refused(contentdb.FailedPreconditionError, ref, expected)
         else:
-            self.opened(ref, expected)
+            self.opened(ref, expected, resume=resume)
 
     def refused(
-        self, one: type[Exception], other: type[Exception], ref: str, expected: str | None
+        self,
+        error: type[Exception] | tuple[type[Exception], ...],
+        ref: str,
+        expected: str | None,
     ) -> None:
-        with pytest.raises((one, other)):
-            self.store.writer(ref, expected=expected)
+        with pytest.raises(error):
+            self.store.writer(ref, expected=expected, resume=True)
 
-    def opened(self, ref: str, expected: str | None) -> None:
-        before = self.ingests.get(ref, Ingest(b"", None))
-        if expected is None and before.expected in self.blobs:
-            return  # stored meanwhile by another way: said or not, nothing is lost by either
-        writer = self.store.writer(ref, expected=expected)
+    def opened(self, ref: str, expected: str | None, *, resume: bool) -> None:
+        before = self.ingests.get(ref, Ingest(b"", None)) if resume else Ingest(b"", None)
+        writer = self.store.writer(ref, expected=expected, resume=resume)
         assert writer.offset == len(before.data)
         assert writer.digest == Digest.of(before.data)
+        assert writer.status().expected == (expected or before.expected)
         self.writers[ref] = writer
         self.ingests[ref] = before._replace(expected=expected or before.expected)
 
@@ -189,8 +190,13 @@ class StoreMachine(RuleBasedStateMachine):
             self.writers.pop(ref).close()
 
     @precondition(lambda self: self.writers)
-    @rule(ref=refs, given=labels, wrong=st.sampled_from([None, None, None, "size", "digest"]))
-    def commit(self, ref: str, given: dict[str, str], wrong: str | None) -> None:
+    @rule(
+        ref=refs,
+        given=labels,
+        wrong=st.sampled_from([None, None, None, "size", "digest"]),
+        exist_ok=st.booleans(),
+    )
+    def commit(self, ref: str, given: dict[str, str], wrong: str | None, *, exist_ok: bool) -> None:
         if ref not in self.writers:
             return
         writer = self.writers.pop(ref)
@@ -201,13 +207,17 @@ class StoreMachine(RuleBasedStateMachine):
         if wrong is not None or expected not in {None, digest}:
             with pytest.raises(contentdb.FailedPreconditionError):
                 writer.commit(size=size, expected=asked, labels=given)
-        elif digest in self.blobs:
+        elif digest in self.blobs and not exist_ok:
             with pytest.raises(contentdb.AlreadyExistsError):
-                writer.commit(size=size, labels=given)
+                writer.commit(size=size, labels=given, exist_ok=False)
+            del self.ingests[ref]
+        elif digest in self.blobs:
+            assert not writer.commit(size=size, labels=given).new
             self.label(digest, data, given)
             del self.ingests[ref]
         else:
-            assert writer.commit(size=size, labels=given).digest == digest
+            info = writer.commit(size=size, labels=given, exist_ok=exist_ok)
+            assert (info.digest, info.new) == (digest, True)
             self.blobs[digest] = (data, {key: value for key, value in given.items() if value})
             del self.ingests[ref]
         assert writer.closed

@@ -160,8 +160,8 @@ def _committed(store: contentdb.Store) -> object:
         return writer.commit()
 
 
-def _resumed(store: contentdb.Store) -> object:
-    with store.writer(_REF, wait=0.01) as writer:
+def _resumed(store: contentdb.Store, *, resume: bool = True) -> object:
+    with store.writer(_REF, wait=0.01, resume=resume) as writer:
         writer.write(b"more")
         return writer.commit()
 
@@ -184,6 +184,8 @@ CALLS: Final[dict[str, Callable[[contentdb.Store], object]]] = {
     "batch": _batched,
     "commit": _committed,
     "resume": _resumed,
+    "start over": lambda store: _resumed(store, resume=False),
+    "ingest over it": lambda store: store.ingest(_REF, io.BytesIO(_ABSENT), wait=0.01),
     "ingest": lambda store: store.ingest("new", io.BytesIO(_ABSENT), wait=0.01),
     "abort": lambda store: store.abort(_REF),
     "status": lambda store: store.status(_REF),
