@@ -11,7 +11,7 @@ from contentdb.digest import new_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO, NoReturn
+    from typing import BinaryIO
 
     from typing_extensions import Buffer
 
