@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from contentdb.digest import Digest
     from contentdb.files import Directory
     from contentdb.index import Index
     from contentdb.shards import Shards
@@ -33,8 +34,8 @@ class Options(NamedTuple):
 class Parts:
     """The index, the open directories, and how durable an acknowledgement is."""
 
-    __slots__ = ("durable", "index", "ingest", "known", "namespace", "quarantine", "read_only",
-                 "root", "shards", "shares", "sharing", "trash")  # fmt: skip
+    __slots__ = ("durable", "in_flight", "index", "ingest", "known", "namespace", "quarantine",
+                 "read_only", "root", "shards", "shares", "sharing", "trash")  # fmt: skip
 
     def __init__(
         self,
@@ -53,6 +54,8 @@ class Parts:
         self.index = index
         self.sharing = sharing
         self.known = Known() if ingest.group is None else NothingKnown()
+        self.in_flight: dict[int, Digest] = {}
+        """What calls of this store are naming and recording, by the identity of its candidate."""
         self.shards = shards
         self.ingest = ingest
         self.trash = trash
@@ -61,6 +64,11 @@ class Parts:
     def refuse_writing(self) -> NoReturn:
         """Say why a store that was opened for reading is not changed."""
         raise StoreReadOnlyError(str(self.root), "it was opened for reading, with mode='r'")
+
+    def after_fork_in_child(self) -> None:
+        """Be there as another user of the store than the parent, whose calls go on there alone."""
+        self.in_flight = {}
+        self.sharing.after_fork_in_child()
 
     def close(self) -> None:
         """Free all that is open."""

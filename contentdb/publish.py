@@ -176,11 +176,16 @@ def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str],
     Raises:
         CorruptBlobError: The blob was deleted again and again meanwhile.
     """
-    for _ in range(_ATTEMPTS):
-        give_name(parts, candidate, link)
-        (outcome,) = parts.index.record([candidate])
-        if outcome is not Outcome.GONE:
-            return outcome
+    key = id(candidate)
+    parts.in_flight[key] = candidate.digest
+    try:
+        for _ in range(_ATTEMPTS):
+            give_name(parts, candidate, link)
+            (outcome,) = parts.index.record([candidate])
+            if outcome is not Outcome.GONE:
+                return outcome
+    finally:
+        parts.in_flight.pop(key, None)  # the only call: no handler runs before it
     path = parts.shards.path(candidate.digest)
     raise CorruptBlobError(candidate.digest, path, "its file is removed again and again")
 

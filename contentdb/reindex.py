@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from contentdb import files, forks
 from contentdb.damage import quarantine, why_damaged
 from contentdb.digest import Digest
+from contentdb.doubts import POLL_S, Doubts
 from contentdb.errors import (
     IndexDamagedError,
     IndexFailedError,
@@ -127,6 +128,7 @@ def _check_index(path: Path) -> None:
 def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
     """Go through all shards; see `Store.reindex`."""
     counts = dict.fromkeys(Reindexed._fields, 0)
+    doubts = Doubts(parts)
     unseen = set(shards_with_rows(parts))
     for algorithm, shard, children in parts.shards.listing():
         unseen.discard((algorithm, shard.path[-2:]))
@@ -139,12 +141,17 @@ def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
             row = rows.pop(digest, None)
             if row is not None and row[-1] != State.DAMAGED:
                 counts["kept"] += 1
-            elif files.is_private_file(found, shard) and (row or not parts.index.claims(digest)):
+            elif files.is_private_file(found, shard) and doubts.is_orphan(digest):
                 counts[_take(parts, digest, dry_run=dry_run)] += 1
         counts["dropped"] += _drop(parts, [Digest(text) for text in rows], dry_run=dry_run)
     for algorithm, shard_name in unseen:
         rows = rows_of_shard(parts, algorithm, shard_name)
         counts["dropped"] += _drop(parts, [Digest(text) for text in rows], dry_run=dry_run)
+    for orphan in doubts.settle():
+        if orphan is None:
+            time.sleep(POLL_S)
+        else:
+            counts[_take(parts, orphan, dry_run=dry_run)] += 1
     return Reindexed(**counts)
 
 

@@ -65,7 +65,7 @@ def by_ingest(store: Store) -> Info:
 
 
 def by_writer(store: Store) -> Info:
-    with store.writer("r", expected=DIGEST) as writer:
+    with store.writer("r", expected=DIGEST, resume=True) as writer:
         assert writer.offset == len(CONTENT)
         return writer.commit(labels=LABELS)
 
@@ -100,7 +100,7 @@ def test_isolated_content_has_to_be_sent(isolated: Store, way: Callable[[Store],
 
 
 def test_an_isolated_writer_stands_at_the_beginning(isolated: Store) -> None:
-    with isolated.writer("r", expected=DIGEST) as writer:
+    with isolated.writer("r", resume=True, expected=DIGEST) as writer:
         assert writer.offset == 0
         writer.write(CONTENT)
         assert writer.commit().digest == DIGEST
@@ -128,7 +128,7 @@ def test_either_may_delete_what_both_hold(
 def test_what_none_holds_is_read(shared: Store) -> None:
     digest = Digest.of(b"new")
     assert shared.add(io.BytesIO(b"new"), expected=digest).new
-    with shared.writer("r", expected=Digest.of(b"newer")) as writer:
+    with shared.writer("r", resume=True, expected=Digest.of(b"newer")) as writer:
         assert writer.offset == 0
         writer.write(b"newer")
         assert writer.commit().new
@@ -170,7 +170,7 @@ def test_what_is_damaged_there_is_not_had(
 ) -> None:
     """The bytes are asked for, and heal it."""
     harm(root, other)
-    with shared.writer("r", expected=DIGEST) as writer:
+    with shared.writer("r", resume=True, expected=DIGEST) as writer:
         assert writer.offset == 0
     with pytest.raises(Exception, match="the source was read"):
         shared.add(unread(), expected=DIGEST)
@@ -193,7 +193,7 @@ def test_a_commit_of_what_was_deleted_meanwhile_says_what_to_do(
     shared: Store, other: Store
 ) -> None:
     """Nothing is listed that is not there, and the content can still be sent."""
-    with shared.writer("r", expected=DIGEST) as writer:
+    with shared.writer("r", resume=True, expected=DIGEST) as writer:
         other.delete(DIGEST)
         with pytest.raises(contentdb.FailedPreconditionError, match=r"deleted.*'r'.*send it"):
             writer.commit()
@@ -203,22 +203,21 @@ def test_a_commit_of_what_was_deleted_meanwhile_says_what_to_do(
     assert shared.ingest("r", io.BytesIO(CONTENT), expected=DIGEST).new
 
 
-@pytest.mark.parametrize("exist_ok", [False, True])
+@pytest.mark.parametrize("exist_ok", [True, False])
 def test_one_that_is_stored_here_meanwhile_ends_the_ingest(
     shared: Store, root: Path, *, exist_ok: bool
 ) -> None:
     with (
-        shared.writer("r", expected=DIGEST) as writer,
+        shared.writer("r", resume=True, expected=DIGEST) as writer,
         contentdb.open(root) as second,
     ):
-        stored = second.add(CONTENT, labels={"a": "1"})
+        second.add(CONTENT)
         if exist_ok:
-            info = writer.commit(labels={"b": "2"})
-            assert (info.new, info.labels) == (False, {"a": "1", "b": "2"})
+            assert not writer.commit(labels=LABELS).new
         else:
             with pytest.raises(contentdb.AlreadyExistsError):
-                writer.commit(labels={"b": "2"}, exist_ok=False)
-            assert shared.info(DIGEST) == stored
+                writer.commit(labels=LABELS, exist_ok=False)
+        assert second.info(DIGEST).labels == (LABELS if exist_ok else {})
     assert list(shared.statuses()) == []
 
 
@@ -226,7 +225,7 @@ def test_one_that_is_stored_here_meanwhile_ends_the_ingest(
 
 
 def test_the_writer_stands_at_the_end(shared: Store) -> None:
-    with shared.writer("r", expected=DIGEST) as writer:
+    with shared.writer("r", resume=True, expected=DIGEST) as writer:
         status = writer.status()
         assert (status.offset, status.total, status.expected) == (
             len(CONTENT),
@@ -242,9 +241,9 @@ def test_the_writer_stands_at_the_end(shared: Store) -> None:
 
 def test_a_declared_total_that_does_not_fit_is_for_the_commit_to_refuse(shared: Store) -> None:
     """As in containerd: such a writer begins at 0."""
-    with shared.writer("r", expected=DIGEST, total=3) as writer:
+    with shared.writer("r", resume=True, expected=DIGEST, total=3) as writer:
         assert writer.offset == 0
-    with shared.writer("s", expected=DIGEST, total=len(CONTENT)) as writer:
+    with shared.writer("s", resume=True, expected=DIGEST, total=len(CONTENT)) as writer:
         assert writer.offset == len(CONTENT)
 
 
@@ -258,7 +257,7 @@ def test_a_declared_total_that_does_not_fit_is_for_the_commit_to_refuse(shared: 
 def test_a_commit_that_contradicts_is_refused_and_the_ingest_stays(
     shared: Store, declared: dict[str, Any], error: type[Exception]
 ) -> None:
-    with shared.writer("r", expected=DIGEST) as writer:
+    with shared.writer("r", resume=True, expected=DIGEST) as writer:
         with pytest.raises(error):
             writer.commit(**declared)
         assert writer.closed
@@ -270,7 +269,7 @@ def test_a_commit_that_contradicts_is_refused_and_the_ingest_stays(
 
 def test_more_bytes_come_behind_a_copy(shared: Store, other: Store) -> None:
     """What was there is taken over first, as in containerd, and is not changed."""
-    with shared.writer("r", expected=DIGEST) as writer:
+    with shared.writer("r", resume=True, expected=DIGEST) as writer:
         assert writer.write(b"") == 0
         assert writer.write(b" and more") == 9
         assert writer.offset == len(CONTENT) + 9
@@ -280,8 +279,16 @@ def test_more_bytes_come_behind_a_copy(shared: Store, other: Store) -> None:
     assert other.read(DIGEST) == CONTENT
 
 
-def test_to_begin_again_is_to_send_it(shared: Store) -> None:
+def test_who_does_not_resume_need_not_look_at_the_offset(shared: Store) -> None:
+    """He writes all of it, and all of it is what is committed."""
     with shared.writer("r", expected=DIGEST) as writer:
+        assert writer.offset == 0
+        writer.write(CONTENT)
+        assert writer.commit().digest == DIGEST
+
+
+def test_to_begin_again_is_to_send_it(shared: Store) -> None:
+    with shared.writer("r", resume=True, expected=DIGEST) as writer:
         writer.truncate()
         assert writer.offset == 0
         writer.write(CONTENT)
@@ -291,7 +298,7 @@ def test_to_begin_again_is_to_send_it(shared: Store) -> None:
 def test_bytes_of_an_earlier_try_are_of_no_use(shared: Store) -> None:
     with shared.writer("r") as writer:
         writer.write(b"half")
-    with shared.writer("r", expected=DIGEST) as writer:
+    with shared.writer("r", resume=True, expected=DIGEST) as writer:
         assert writer.offset == len(CONTENT)
         writer.commit()
     assert shared.read(DIGEST) == CONTENT

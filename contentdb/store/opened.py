@@ -188,6 +188,7 @@ def _after_fork_in_child(seen: bool) -> None:  # noqa: FBT001 - a hook
     for store in stores:
         refusal = store._parts.index.after_fork_in_child()  # noqa: SLF001 - as above
         store._gate.after_fork_in_child(refusal)  # noqa: SLF001
+        store._parts.after_fork_in_child()  # noqa: SLF001
     reset_after_fork(not_forking)
 
 

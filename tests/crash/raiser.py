@@ -228,6 +228,12 @@ class Server:
         return f"died in {trying} with status {status}"
 
 
+def _without_frames(error: BaseException) -> BaseException:
+    """Let go of all that an exception's frames hold, as a caller does that has handled it."""
+    error.__context__ = error.__cause__ = None
+    return error.with_traceback(None)
+
+
 class _Child:
     """One run of an act, in a process of its own."""
 
@@ -323,11 +329,11 @@ class _Child:
             self._act.run(self._scene)
         except RaisedError as error:
             points.disarm()
-            return error.with_traceback(None)
+            return _without_frames(error)
         except BaseException as error:  # noqa: BLE001 - judged
             points.disarm()
             _say("traceback", traceback.format_exc())
-            return error.with_traceback(None)
+            return _without_frames(error)
         points.disarm()
         return None
 
