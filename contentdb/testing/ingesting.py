@@ -37,14 +37,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from contentdb.content import Openable, Readable
+    from contentdb.content import Openable, Source
     from contentdb.testing.subject import ContentStore
 
 __all__ = ["IngestingRules"]
 
 CONTENT = bytes(range(256)) * 1000
 DIGEST = Digest.of(CONTENT)
-SOURCES: dict[str, Callable[[bytes], Readable | Openable]] = {
+SOURCES: dict[str, Callable[[bytes], Source | Openable]] = {
     "seekable": io.BytesIO,
     "piped": piped,
     "opened": Opening,
@@ -368,7 +368,7 @@ class IngestingRules(Rules):
         ):
             extracted = tar.extractfile("name")
             assert extracted is not None
-            sources: list[Readable] = [unpacked, entry, extracted, OnlyRead(CONTENT)]
+            sources: list[Source] = [unpacked, entry, extracted, OnlyRead(CONTENT)]
             for source in sources:
                 begin(store, CONTENT[:1000])
                 assert store.ingest("r", source).digest == DIGEST
