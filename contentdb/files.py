@@ -85,13 +85,21 @@ _LOCK_PATIENCE: Final = 64
 
 
 class Directory:
-    """An open directory: children are reached from its descriptor, whatever its path becomes."""
+    """An open directory: children are reached from its descriptor, whatever its path becomes.
 
-    __slots__ = ("fd", "path")
+    A child of another one can be opened again, or made again, where it was removed: tools that
+    tidy up take empty directories away, and those that copy leave them out.
+    """
 
-    def __init__(self, fd: int, path: str) -> None:
+    __slots__ = ("_lost", "_name", "_within", "fd", "path")
+
+    def __init__(self, fd: int, path: str, within: Directory | None = None, name: str = "") -> None:
         self.fd = fd
         self.path = path
+        self._within = within
+        self._name = name
+        self._lost: list[int] | None = None
+        """Descriptors of directories that are gone, in which another thread may be at work."""
 
     def child(self, name: str) -> str:
         """The path of a child, for messages and for callers; not for opening."""
@@ -100,8 +108,36 @@ class Directory:
     def close(self) -> None:
         """Free the descriptor; twice is harmless."""
         fd, self.fd = self.fd, -1
-        if fd >= 0:
-            let_go(fd)
+        lost, self._lost = self._lost, None
+        for one in (fd, *(lost or ())):
+            if one >= 0:
+                let_go(one)
+
+    def renew(self, used: int, *, make: bool) -> bool:
+        """Open the directory again if it lost its name; whether ``used`` is no more what it is.
+
+        Args:
+            used: The descriptor that a caller found nothing in.
+            make: Make it again if nothing has its name, durably; its parents too.
+        """
+        within = self._within
+        if within is None or self.fd < 0:
+            return False
+        within.renew(within.fd, make=make)
+        try:
+            found = os.stat(self._name, dir_fd=within.fd, follow_symlinks=False)
+        except OSError:
+            if not make:
+                return False
+            make_directory(within, self._name)
+            sync_directory(within)
+        else:
+            if os.path.samestat(found, stat_open(self.fd, self.path)):
+                return self.fd != used
+        fresh = open_directory(self._name, within=within)
+        self._lost = [*(self._lost or ()), self.fd]
+        self.fd = fresh.fd
+        return True
 
 
 # -- directories -----------------------------------------------------------------------------
@@ -110,26 +146,33 @@ class Directory:
 def open_directory(path: str, *, within: Directory | None = None) -> Directory:
     """Open a directory by path, or a child of one by name; a symbolic link is refused."""
     shown = path if within is None else within.child(path)
+    used = None if within is None else within.fd
     try:
-        fd = os.open(path, _DIRECTORY_FLAGS, dir_fd=None if within is None else within.fd)
+        fd = os.open(path, _DIRECTORY_FLAGS, dir_fd=used)
     except OSError as error:
+        if error.errno == errno.ENOENT and within and used and within.renew(used, make=False):
+            return open_directory(path, within=within)
         raise StorageError.of("open directory", shown, error) from error
-    return Directory(fd, shown)
+    return Directory(fd, shown, within, path)
 
 
 def make_directory(within: Directory, name: str) -> bool:
     """Make a child directory, private to its owner; False if something has that name already."""
+    used = within.fd
     try:
-        os.mkdir(name, 0o700, dir_fd=within.fd)
+        os.mkdir(name, 0o700, dir_fd=used)
     except FileExistsError:
         return False
     except OSError as error:
+        if error.errno == errno.ENOENT and within.renew(used, make=True):
+            return make_directory(within, name)
         raise StorageError.of("make directory", within.child(name), error) from error
     return True
 
 
 def entries(directory: Directory) -> Iterator[os.DirEntry[str]]:
     """List the children, in no order."""
+    directory.renew(directory.fd, make=False)
     again = open_directory(".", within=directory)  # a position of its own in the listing
     try:
         with os.scandir(again.fd) as found:
@@ -145,9 +188,14 @@ def entries(directory: Directory) -> Iterator[os.DirEntry[str]]:
 
 def open_file(within: Directory, name: str, flags: int, mode: int = 0o600) -> int:
     """Open a child; `FileNotFoundError` and `PermissionError` go to the caller as they are."""
+    used = within.fd
     try:
-        return os.open(name, flags | _FILE_FLAGS, mode, dir_fd=within.fd)
-    except (FileNotFoundError, PermissionError):
+        return os.open(name, flags | _FILE_FLAGS, mode, dir_fd=used)
+    except FileNotFoundError:
+        if flags & os.O_CREAT and within.renew(used, make=True):
+            return open_file(within, name, flags, mode)
+        raise
+    except PermissionError:
         raise
     except OSError as error:
         raise StorageError.of("open", within.child(name), error) from error
@@ -155,10 +203,15 @@ def open_file(within: Directory, name: str, flags: int, mode: int = 0o600) -> in
 
 def create_unnamed(within: Directory) -> int | None:
     """Open a new file without a name, which vanishes with its process; None if unsupported."""
+    used = within.fd
     try:
-        return os.open(".", _UNNAMED | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=within.fd)
+        return os.open(".", _UNNAMED | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=used)
     except OSError as error:
-        if error.errno in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL}:
+        if error.errno in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}:
+            return None
+        if within.renew(used, make=True):  # ext4 says EPERM of a directory that was removed
+            return create_unnamed(within)
+        if error.errno == errno.ENOENT:
             return None
         raise StorageError.of("create a file in", within.path, error) from error
 
@@ -375,11 +428,14 @@ def close(fd: int, path: str) -> None:
 
 def link(source: Directory, name: str, target: Directory, new_name: str) -> bool:
     """Give a file a second name; False if that name is taken."""
+    used = target.fd
     try:
-        os.link(name, new_name, src_dir_fd=source.fd, dst_dir_fd=target.fd, follow_symlinks=False)
+        os.link(name, new_name, src_dir_fd=source.fd, dst_dir_fd=used, follow_symlinks=False)
     except FileExistsError:
         return False
     except OSError as error:
+        if error.errno == errno.ENOENT and target.renew(used, make=True):
+            return link(source, name, target, new_name)
         raise StorageError.of("link", target.child(new_name), error) from error
     return True
 
@@ -390,27 +446,33 @@ def link_unnamed(fd: int, target: Directory, new_name: str) -> bool:
     The way by /proc is the one of open(2) under O_TMPFILE. The otherwise needless
     ``src_dir_fd`` makes Python follow the link: without it, it calls plain link(2).
     """
+    used = target.fd
     try:
         os.link(
             f"/proc/self/fd/{fd}",
             new_name,
-            src_dir_fd=target.fd,
-            dst_dir_fd=target.fd,
+            src_dir_fd=used,
+            dst_dir_fd=used,
             follow_symlinks=True,
         )
     except FileExistsError:
         return False
     except OSError as error:
+        if error.errno == errno.ENOENT and target.renew(used, make=True):
+            return link_unnamed(fd, target, new_name)
         raise StorageError.of("link", target.child(new_name), error) from error
     return True
 
 
 def rename(source: Directory, name: str, target: Directory, new_name: str) -> None:
     """Move a file over whatever has the new name; a missing one is `FileNotFoundError`."""
+    used = target.fd
     try:
-        os.rename(name, new_name, src_dir_fd=source.fd, dst_dir_fd=target.fd)
+        os.rename(name, new_name, src_dir_fd=source.fd, dst_dir_fd=used)
     except FileNotFoundError:
-        raise
+        if not target.renew(used, make=True):
+            raise
+        rename(source, name, target, new_name)
     except OSError as error:
         raise StorageError.of("rename", target.child(new_name), error) from error
 

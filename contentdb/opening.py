@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from contentdb import files, reserve
 from contentdb.errors import (
     IndexBusyError,
     NotAStoreError,
+    StorageError,
     StoreError,
     StoreNotFoundError,
     UnsupportedFilesystemError,
@@ -142,30 +144,52 @@ def open_tree(
 def _with_tree(
     path: Path, root: Directory, index: SqliteIndex, *, namespace: str, durable: bool
 ) -> Parts:
-    opened: dict[str, Directory] = {}
-    try:
+    with ExitStack() as undo:
+        top = files.Directory(os.dup(root.fd), root.path)
+        undo.callback(top.close)
+        _make_again(path, top, index)
+        opened: dict[str, Directory] = {}
         for name in DIRECTORIES:
-            if name != BLOBS:  # without blobs there is no store, the others may have been tidied up
-                files.make_directory(root, name)
-            opened[name] = files.open_directory(name, within=root)
-        _check_one_filesystem(path, [root, *opened.values()])
+            opened[name] = files.open_directory(name, within=top)
+            undo.callback(opened[name].close)
+        _check_one_filesystem(path, [top, *opened.values()])
         _share(path, opened[TRASH])
-        sharing = Sharing(root)
-    except BaseException:
-        for directory in opened.values():
-            directory.close()
-        raise
+        shards = Shards(opened[BLOBS])
+        undo.callback(shards.close)
+        with suppress(StorageError):  # the write that needs one tells why it cannot be made
+            shards.complete_all()
+        sharing = Sharing(top)
+        undo.pop_all()
     return Parts(
         path,
         namespace=namespace,
         durable=durable,
         sharing=sharing,
         index=index,
-        shards=Shards(opened[BLOBS]),
+        shards=shards,
+        top=top,
         ingest=opened[INGEST],
         trash=opened[TRASH],
         quarantine=opened[QUARANTINE],
     )
+
+
+def _make_again(path: Path, root: Directory, index: SqliteIndex) -> None:
+    """Make the directories that are missing, durably: a tool that copies may leave empty ones out.
+
+    Where the index has blobs, a missing ``blobs/`` is no empty one, but a mount that is not there.
+    """
+    missing = [name for name in DIRECTORIES if files.stat_name(root, name) is None]
+    if BLOBS in missing and not index.is_empty():
+        raise StoreError(
+            str(path),
+            f"its {BLOBS}/ is missing, and its index has blobs; put it back, or where it is lost "
+            f"for good make an empty one and run `contentdb reindex`",
+        )
+    for name in missing:
+        files.make_directory(root, name)
+    if missing:
+        files.sync_directory(root)
 
 
 def _share(path: Path, trash: Directory) -> None:

@@ -23,7 +23,7 @@ class Parts:
     """The index, the open directories, and how durable an acknowledgement is."""
 
     __slots__ = ("durable", "in_flight", "index", "ingest", "known", "namespace", "quarantine",
-                 "root", "shards", "sharing", "trash")  # fmt: skip
+                 "root", "shards", "sharing", "top", "trash")  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - it is the list of what there is
         self,
@@ -34,6 +34,7 @@ class Parts:
         index: Index,
         sharing: Sharing,
         shards: Shards,
+        top: Directory,
         ingest: Directory,
         trash: Directory,
         quarantine: Directory,
@@ -47,6 +48,8 @@ class Parts:
         self.in_flight: dict[int, Digest] = {}
         """What calls of this store are naming and recording, by the identity of its candidate."""
         self.shards = shards
+        self.top = top
+        """The root, by which the other directories are opened again."""
         self.ingest = ingest
         self.trash = trash
         self.quarantine = quarantine
@@ -61,7 +64,7 @@ class Parts:
         self.index.close()
         self.sharing.close()
         self.shards.close()
-        for directory in (self.ingest, self.trash, self.quarantine):
+        for directory in (self.ingest, self.trash, self.quarantine, self.top):
             directory.close()
 
 

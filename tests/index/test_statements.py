@@ -19,6 +19,8 @@ ALL = {name: text for name, text in vars(statements).items() if name.isupper() a
 
 # They read the ingests, which are few: those in flight. They are asked when sweeping.
 READ_INGESTS = {"EXPECTED_BY_INGEST", "INGEST_NAMES"}
+# It ends with the first row.
+READ_ONE = {"ANY_BLOB"}
 
 
 def plan(db: sqlite3.Connection, statement: str) -> list[str]:
@@ -32,7 +34,7 @@ def test_it_prepares(db: sqlite3.Connection, name: str) -> None:
     assert db.execute(f"EXPLAIN {ALL[name]}", values).fetchall()
 
 
-@pytest.mark.parametrize("name", sorted(set(ALL) - READ_INGESTS))
+@pytest.mark.parametrize("name", sorted(set(ALL) - READ_INGESTS - READ_ONE))
 def test_no_table_is_read_through(db: sqlite3.Connection, name: str) -> None:
     assert [
         step for step in plan(db, ALL[name]) if re.match("SCAN (blobs|labels|ingests)", step)
