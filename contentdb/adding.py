@@ -5,26 +5,29 @@ from __future__ import annotations
 import errno
 import os
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from contentdb import files, locks
+from contentdb.claiming import claim
 from contentdb.damage import quarantine, why_damaged
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
 from contentdb.errors import (
+    ContentDBError,
     CorruptBlobError,
     DigestMismatchError,
     InvalidArgumentError,
     StorageError,
 )
+from contentdb.labels import Labelling, labelling
 from contentdb.pipeline import Sink, pump
 from contentdb.publish import Candidate, publish, settled, stored
 from contentdb.recover import TEMPORARY
 from contentdb.sources import check_unchanged, open_source, reading_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from contentdb.content import Info
     from contentdb.files import Directory
@@ -39,6 +42,7 @@ __all__ = [
     "add_stream",
     "candidate_of",
     "check_link",
+    "stored_with",
 ]
 
 Link = Literal["reflink", "hardlink", "copy", "move"]
@@ -51,10 +55,11 @@ _HEALINGS: Final = 3
 class Temporary:
     """A file on its way to a name: without one where the filesystem has such files."""
 
-    __slots__ = ("_name", "_parts", "fd", "path")
+    __slots__ = ("_name", "_parts", "_pid", "fd", "path")
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._pid = os.getpid()
         self._name: str | None = None
         fd = files.create_unnamed(parts.ingest)
         if fd is None:
@@ -102,13 +107,38 @@ class Temporary:
                 files.unlink(self._parts.ingest, self._name)
             finally:
                 locks.release(self.fd)
+            self._name = None
+
+    def __del__(self) -> None:
+        """Remove the name that an exception kept from being removed."""
+        if self._name is not None and self._pid == os.getpid():
+            with suppress(ContentDBError):
+                files.unlink(self._parts.ingest, self._name)
 
 
 def candidate_of(
-    parts: Parts, digest: Digest, size: int, checksum: int, labels: Mapping[str, str]
+    parts: Parts, digest: Digest, size: int, checksum: int, labels: Labelling
 ) -> Candidate:
     """Describe content that was hashed just now."""
-    return Candidate(parts.shards, digest, size, checksum, labels, time.time_ns())
+    made = Candidate(parts.shards, digest, size, checksum, labels.new, time.time_ns())
+    made.labelling = labels
+    return made
+
+
+def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
+    """Look up what need not be stored again, and set the labels that it lacks; durable.
+
+    None as well where it is deleted meanwhile: then it is stored again, and labelled so.
+    """
+    info = stored(parts, digest)
+    if info is None:
+        return claim(parts, digest, labels) if parts.shares else None
+    if labels.stored.items() <= info.labels.items():
+        return info
+    of_file = parts.shards.time(digest)
+    if not parts.index.merge_labels(digest, labels.stored, time.time_ns(), of_file):
+        return None
+    return stored(parts, digest)
 
 
 def check_digest(actual: Digest, expected: Digest | None) -> None:
@@ -118,12 +148,12 @@ def check_digest(actual: Digest, expected: Digest | None) -> None:
 
 
 def add_bytes(
-    parts: Parts, data: bytes | memoryview, expected: Digest | None, labels: Mapping[str, str]
+    parts: Parts, data: bytes | memoryview, expected: Digest | None, labels: Labelling
 ) -> Info:
     """Store bytes; hashed first, so that content that is there costs no write."""
     digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)
     check_digest(digest, expected)
-    if (known := stored(parts, digest)) is not None:
+    if (known := stored_with(parts, digest, labels)) is not None:
         return known
     with closing(Temporary(parts)) as file:
         files.write_all(file.fd, data, file.path)
@@ -135,12 +165,12 @@ def add_stream(
     parts: Parts,
     fill: Callable[[memoryview], int],
     expected: Digest | None,
-    labels: Mapping[str, str],
+    labels: Labelling,
 ) -> Info:
     """Store what a stream gives, up to its end."""
     with closing(Temporary(parts)) as file:
         candidate = _taken_in(parts, file, fill, expected, labels)
-        return stored(parts, candidate.digest) or _finish(parts, file, candidate)
+        return stored_with(parts, candidate.digest, labels) or _finish(parts, file, candidate)
 
 
 def _taken_in(
@@ -148,7 +178,7 @@ def _taken_in(
     file: Temporary,
     fill: Callable[[memoryview], int],
     expected: Digest | None,
-    labels: Mapping[str, str],
+    labels: Labelling,
 ) -> Candidate:
     algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
     with closing(Sink(file.fd, file.path, algorithm, durable=parts.durable)) as sink:
@@ -177,7 +207,7 @@ def add_path(
     parts: Parts,
     source: os.PathLike[str],
     expected: Digest | None,
-    labels: Mapping[str, str],
+    labels: Labelling,
     link: Link,
 ) -> Info:
     """Store a file: its blocks or the file itself are taken over where the filesystem allows."""
@@ -212,19 +242,17 @@ def _check_outside(parts: Parts, path: str) -> None:
         raise InvalidArgumentError(f"{path} is the store's own file; copy it, if you mean that")
 
 
-def _cloned(
-    parts: Parts, fd: int, expected: Digest | None, labels: Mapping[str, str]
-) -> Info | None:
+def _cloned(parts: Parts, fd: int, expected: Digest | None, labels: Labelling) -> Info | None:
     """Share the source's blocks (reflink); None where that cannot be."""
     with closing(Temporary(parts)) as file:
         if not files.clone(fd, file.fd):
             return None
         candidate = _hashed(parts, file.fd, file.path, expected, labels)
-        return stored(parts, candidate.digest) or _finish(parts, file, candidate)
+        return stored_with(parts, candidate.digest, labels) or _finish(parts, file, candidate)
 
 
 def _hashed(
-    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Mapping[str, str]
+    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Labelling
 ) -> Candidate:
     algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
     with closing(Sink(fd, path, algorithm, durable=False)) as sink:
@@ -234,16 +262,19 @@ def _hashed(
 
 
 def _taken_over(
-    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Mapping[str, str]
+    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Labelling
 ) -> Info | None:
     """Make the source's own file the blob's, read-only from before it is hashed.
 
     None where it cannot be: on another filesystem, the file of another user, one that has all
     the links that it may have, or one that is open for writing and would be written to as a blob.
+    Nor in the store of a group, to whose members the file may not belong.
     """
     found = files.stat_open(fd, path)
     there = files.stat_open(parts.ingest.fd, parts.ingest.path)
     if not files.is_private_file(found) or found.st_dev != there.st_dev:
+        return None
+    if parts.ingest.group is not None:
         return None
     files.make_read_only(fd, path)
     if files.has_writer(fd):
@@ -256,7 +287,7 @@ def _taken_over(
     try:
         candidate = _hashed(parts, fd, path, expected, labels)
         candidate.now_ns = candidate.whole_ns = now_ns
-        if (known := stored(parts, candidate.digest)) is not None:
+        if (known := stored_with(parts, candidate.digest, labels)) is not None:
             return known
         if parts.durable:
             files.sync(fd, path)
@@ -286,7 +317,7 @@ def _check_stored(parts: Parts, fd: int, path: str, digest: Digest) -> None:
             return
         quarantine(parts, digest)
         os.lseek(fd, 0, os.SEEK_SET)
-        add_stream(parts, reading_file(fd, path), digest, {})
+        add_stream(parts, reading_file(fd, path), digest, labelling(None))
     raise CorruptBlobError(
         digest, parts.shards.path(digest), f"it cannot be healed; {path} is kept"
     )

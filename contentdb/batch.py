@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-from contentdb.bulk import write_into
-from contentdb.content import Info
-from contentdb.errors import AlreadyExistsError, ContentDBError
+from contentdb.adding import stored_with
+from contentdb.content import Info, NewInfo
+from contentdb.errors import ContentDBError
 from contentdb.group import Group
-from contentdb.publish import link_or_replace, stored
+from contentdb.joining import write_into
+from contentdb.publish import link_or_replace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from contentdb.digest import Digest
     from contentdb.files import Directory
+    from contentdb.labels import Labelling
     from contentdb.parts import Parts
     from contentdb.publish import Candidate
 
@@ -37,26 +36,26 @@ class _Commit:
     """The commit of a writer as an item of a group: its ref stays held until the group is done."""
 
     def __init__(self, writer: Committing, parts: Parts, candidate: Candidate) -> None:
-        self._writer = writer
+        self.writer = writer
         self._parts = parts
         self.candidate = candidate
         self.result: Info | ContentDBError | None = None
 
     def sync(self) -> None:
         """Put the bytes on disk."""
-        self._writer.sync()
+        self.writer.sync()
 
     def name(self, shard: Directory) -> None:
         """Link: the ingest keeps its own name until it has a row."""
-        link_or_replace(self._parts, self.candidate, shard, self._writer.link)
+        link_or_replace(self._parts, self.candidate, shard, self.writer.link)
 
     def again(self) -> Info:
         """Go through the commit alone."""
-        return self._writer.publish(self.candidate)
+        return self.writer.publish(self.candidate)
 
     def done(self) -> None:
         """Free the ref; the ingest stays where it did not become a blob."""
-        self._writer.settle_joined(self.result)
+        self.writer.settle_joined(self.result)
 
 
 class Batch:
@@ -71,30 +70,30 @@ class Batch:
         """Whether it was begun in this process: the child of a fork has no part in it."""
         return self._group.is_ours
 
-    def known(self, digest: Digest) -> Info | None:
-        """What is told of content that waits for the block's end."""
-        item = self._group.known(digest)
-        return None if item is None else item.candidate.info()
+    def stored(self, candidate: Candidate) -> Info | None:
+        """Set the labels of a candidate whose content is stored, or in this batch; None if not."""
+        item = self._group.known(candidate.digest)
+        if item is None:
+            return stored_with(self._parts, candidate.digest, candidate.labelling)
+        item.candidate.label(candidate.labelling)
+        return item.candidate.info()
 
-    def add(self, source: object, expected: str | None, labels: Mapping[str, str]) -> Info:
+    def add(self, source: object, expected: str | None, labels: Labelling) -> Info:
         """Take a source in; what is told of it is what it will be when the block ends."""
-        slot = write_into(self._group, self._parts, source, expected, labels)
-        info = slot if isinstance(slot, Info) else slot.candidate.info()  # type: ignore[union-attr]  # a bad source raises
+        told = write_into(self._group, self._parts, source, expected, labels)
+        info = told if isinstance(told, Info) else told.expected_answer()
         self._flush_when_full()
         return info
 
     def join(self, writer: Committing, candidate: Candidate) -> Info:
-        """Take the commit of a writer in.
-
-        Raises:
-            AlreadyExistsError: The content is stored, or in this batch.
-        """
-        digest = candidate.digest
-        if self._group.known(digest) or stored(self._parts, digest) is not None:
-            raise AlreadyExistsError(digest)
+        """Take the commit of a writer in, of content that is not `stored`."""
         self._group.join(_Commit(writer, self._parts, candidate))
         self._flush_when_full()
-        return candidate.info()
+        return NewInfo.of(candidate.info())
+
+    def withdraw(self, writer: Committing) -> None:
+        """Take the commit of a writer back, if it is in the group that waits."""
+        self._group.withdraw(lambda item: isinstance(item, _Commit) and item.writer is writer)
 
     def holds(self, ref: str) -> bool:
         """Whether an ingest of that ref waits for the block's end, locked."""
@@ -115,8 +114,14 @@ class Batch:
             ContentDBError: The first thing that failed; the other items are stored all the same
                 unless it was a sync or the index, which fail together.
         """
-        group, self._group = self._group, Group(self._parts)
-        group.flush()
+        group = self._group
+        try:
+            group.flush()
+        except BaseException:  # out of a handler
+            group.discard()
+            raise
+        finally:
+            self._group = Group(self._parts)
         for item in group.items:
             if isinstance(item.result, ContentDBError):
                 raise item.result

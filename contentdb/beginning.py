@@ -1,4 +1,4 @@
-"""How an ingest begins or is resumed: its lock, its row, and a file that is fit for writing.
+"""How an ingest begins, starts over or is resumed: its lock, its row, and a file fit for writing.
 
 Three things hold an ingest: the flock on its file says that its writer lives, its row says what
 is known of it, and the row's token, new for every writer, fences off whoever lost it. The flock
@@ -9,24 +9,49 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from contentdb import files, locks
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
+    ContentDBError,
     FailedPreconditionError,
     InvalidArgumentError,
     RefLockedError,
 )
-from contentdb.index import IngestRow
+from contentdb.index import IngestRow, Takeover
 from contentdb.layout import check_ref, ingest_name
+from contentdb.metadata import pack_metadata
 from contentdb.publish import stored
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from contentdb.parts import Parts
 
-__all__ = ["begin", "check_total", "forget_beyond", "ref_locked"]
+__all__ = ["Declared", "begin", "check_total", "declare", "forget_beyond", "ref_locked"]
+
+
+class Declared(NamedTuple):
+    """What a caller says of the content that is to come; None where nothing."""
+
+    total: int | None
+    expected: Digest | None
+    metadata: str | None
+    """As `pack_metadata` writes it."""
+
+
+def declare(
+    total: int | None, expected: str | None, metadata: Mapping[str, str] | None
+) -> Declared:
+    """Check what a caller says of the content.
+
+    Raises:
+        InvalidArgumentError: It can never be right.
+    """
+    digest = None if expected is None else Digest(expected)
+    return Declared(check_total(total), digest, pack_metadata(metadata))
 
 
 def check_total(total: int | None) -> int | None:
@@ -46,47 +71,60 @@ def ref_locked(parts: Parts, ref: str) -> RefLockedError:
 
 
 def begin(
-    parts: Parts,
-    ref: str,
-    *,
-    total: int | None,
-    expected: str | None,
-    wait: float | bool,
-    redeclare: bool,
+    parts: Parts, ref: str, declared: Declared, takeover: Takeover, *, wait: float | bool
 ) -> tuple[IngestRow, int, int]:
-    """Begin or resume the ingest of a ref; gives its row, its file, open and locked, and its size.
+    """Begin the ingest of a ref, or take it over; gives row, file, open and locked, and its size.
 
     Raises:
-        AlreadyExistsError: The expected content is stored; no ingest was made.
+        AlreadyExistsError: The expected content is stored; no ingest was made or changed.
         RefLockedError: Another writer holds the ref, and went on holding it for ``wait``.
         FailedPreconditionError: A declaration contradicts the stored one; nothing changed.
     """
     name = ingest_name(parts.namespace, check_ref(ref))
-    check_total(total)
-    wanted = None if expected is None else Digest(expected)
-    _refuse_stored(parts, wanted)
-    fd = locks.acquire(parts.ingest, name, wait=wait)
-    if fd is None:
-        raise ref_locked(parts, ref)
-    path = parts.ingest.child(name)
+    _refuse_stored(parts, declared.expected)
+    fd = _locked(parts, name, ref, wait=wait)
     try:
-        fd = _prepared(parts, name, ref, fd)
-        _refuse_stored(parts, wanted)  # it may have come while we waited
-        now_ns = time.time_ns()
-        token = locks.boot() + os.urandom(8).hex()
-        row = IngestRow(ref, name, token, total, wanted, 0, now_ns, now_ns, locks.holder(), now_ns)
+        path = parts.ingest.child(name)
+        _refuse_stored(parts, declared.expected)  # it may have come while we waited
+        if takeover is Takeover.ANEW:
+            fd = _emptied(parts, name, ref, fd)
+        else:
+            fd = _prepared(parts, name, ref, fd)
         size = files.stat_open(fd, path).st_size
-        if not redeclare:
-            _check_room(parts, ref, total, size)
-        row = parts.index.begin(row, redeclare=redeclare)
+        if takeover is Takeover.AGREE:
+            _check_room(parts, ref, declared.total, size)
+        row = parts.index.begin(_new_row(ref, name, declared), takeover)
         return forget_beyond(parts, row, size), fd, size
     except BaseException:
         try:
-            if not files.stat_open(fd, path).st_size or parts.index.ingest_of(name) is None:
+            if not files.stat_open(fd, name).st_size or parts.index.ingest_of(name) is None:
                 files.unlink(parts.ingest, name)
         finally:
             locks.release(fd)
         raise
+
+
+def _locked(parts: Parts, name: str, ref: str, *, wait: float | bool) -> int:
+    """Open and lock the file of a ref; one that was made for it does not outlive an exception."""
+    try:
+        fd = locks.acquire(parts.ingest, name, wait=wait)
+    except ContentDBError:
+        raise
+    except BaseException:  # out of a handler, perhaps as soon as the file was made
+        locks.remove_dead(parts.ingest, name, lambda: parts.index.ingest_of(name) is not None)
+        raise
+    if fd is None:
+        raise ref_locked(parts, ref)
+    return fd
+
+
+def _new_row(ref: str, name: str, declared: Declared) -> IngestRow:
+    now_ns = time.time_ns()
+    token = locks.boot() + os.urandom(8).hex()
+    total, expected, metadata = declared
+    return IngestRow(
+        ref, name, token, total, expected, 0, now_ns, now_ns, locks.holder(), now_ns, metadata
+    )
 
 
 def _check_room(parts: Parts, ref: str, total: int | None, held: int) -> None:
@@ -96,8 +134,8 @@ def _check_room(parts: Parts, ref: str, total: int | None, held: int) -> None:
     row = parts.index.ingest(ref)
     if row is not None and row.total is None:
         raise FailedPreconditionError(
-            f"ref {ref!r} has {held} bytes already, more than a total of {total}; "
-            "give the right total, or abort it to begin anew"
+            f"ref {ref!r:.80} has {held} bytes already, more than a total of {total}; "
+            "give the right total, or resume=False starts over and abort() drops it"
         )
 
 
@@ -128,8 +166,27 @@ def _is_known(parts: Parts, name: str, ref: str) -> bool:
     return found is not None
 
 
+def _emptied(parts: Parts, name: str, ref: str, fd: int) -> int:
+    """Make a locked file fit for an ingest that starts over; gives the lock to hold.
+
+    The bytes go before the row is the new ingest's: a row with new declarations over the bytes of
+    an earlier try would be resumed as one ingest. And the old row vouches for none of them before
+    they go.
+    """
+    path = parts.ingest.child(name)
+    ours = locks.is_ours_to_write(fd, path)
+    if ours and not files.stat_open(fd, path).st_size:
+        return fd
+    if _is_known(parts, name, ref) and (row := parts.index.ingest(ref)) is not None:
+        forget_beyond(parts, row, 0)
+    if ours:
+        files.truncate(fd, 0, path)
+        return fd
+    return _replaced(parts, name, ref, fd, keep=False)
+
+
 def _prepared(parts: Parts, name: str, ref: str, fd: int) -> int:
-    """Make a locked file fit for writing; gives the lock to hold, perhaps that of a new file.
+    """Make a locked file fit for going on with it; gives the lock to hold, perhaps a new file's.
 
     Bytes without a row are nobody's and go. A file that a commit had named already, before it
     was cut off, is a blob for ever and must not be written: what is known of it is copied.
@@ -139,16 +196,22 @@ def _prepared(parts: Parts, name: str, ref: str, fd: int) -> int:
     if ours and not files.stat_open(fd, path).st_size:
         return fd
     known = _is_known(parts, name, ref)
-    if ours and known:
+    if not ours:
+        return _replaced(parts, name, ref, fd, keep=known)
+    if known:
         _keep_trusted(parts, name, ref, fd)
-        return fd
-    if ours:
+    else:
         files.truncate(fd, 0, path)
-        return fd
+    return fd
+
+
+def _replaced(parts: Parts, name: str, ref: str, fd: int, *, keep: bool) -> int:
+    """Put a new file in the place of one that must not be written; gives its lock."""
+    path = parts.ingest.child(name)
     fresh = f".{os.urandom(16).hex()}"
     made = locks.create(parts.ingest, fresh)
     try:
-        if known:
+        if keep:
             files.copy(fd, made, parts.ingest.child(fresh))
             # A file that has become a blob was synced before.
             if files.stat_open(fd, path).st_nlink == 1:

@@ -12,37 +12,60 @@ store. `contentdb.Store` plays all of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, Self
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeVar,
+    overload,
+)
 
 from contentdb.digest import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
     from pathlib import Path
     from types import TracebackType
-    from typing import BinaryIO
 
     from typing_extensions import Buffer
 
     from contentdb.errors import ContentDBError
 
 __all__ = [
+    "Answers",
     "Info",
     "IngestManager",
     "Ingester",
     "Manager",
+    "Openable",
+    "Progress",
     "Provider",
     "Reader",
+    "SortOrder",
+    "Source",
     "Status",
     "Usage",
     "Writer",
 ]
 
+T_co = TypeVar("T_co", covariant=True)
+
+SortOrder = Literal[
+    "digest", "-digest", "size", "-size", "created_at", "-created_at", "updated_at", "-updated_at"
+]
+"""Of a walk; ``-`` is for descending."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
+_NO_METADATA: Final[Mapping[str, str]] = {}  # no proxy: a Status is pickled as it is
 
 
 def _moment(ns: int) -> datetime:
@@ -114,6 +137,20 @@ class Info(tuple[str, int, int, int, "Mapping[str, str] | None"]):
         """
         return False
 
+    def asdict(self) -> dict[str, Any]:
+        """Give what the attributes say, times as `datetime` and labels as a dict of their own.
+
+        Under ``digest``, ``size``, ``created_at``, ``updated_at`` and ``labels``; all but the
+        times is what JSON takes.
+        """
+        return {
+            "digest": self.digest,
+            "size": self.size,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+            "labels": dict(self[4] or {}),
+        }
+
     def __getnewargs__(self) -> tuple[str, int, int, int, Mapping[str, str] | None]:
         """Pickle and copy as the five values."""
         return (self[0], self[1], self[2], self[3], self[4])
@@ -136,6 +173,10 @@ class NewInfo(Info):
         """Make it from what any other call would return; the two are equal."""
         return tuple.__new__(cls, info)
 
+    def known(self) -> Info:
+        """Make of it what any other call would return."""
+        return tuple.__new__(Info, self)
+
     @property
     def new(self) -> bool:
         """Always."""
@@ -156,6 +197,12 @@ class Status(NamedTuple):
     updated_ns: int
     held: bool
     """Whether a live writer holds the ref now."""
+    metadata: Mapping[str, str] = _NO_METADATA
+    """What the caller noted with it: an ETag of the source, say."""
+
+    def __hash__(self) -> int:
+        """By all but the metadata, which a mapping has no hash of."""
+        return hash(self[:7])
 
     @property
     def started_at(self) -> datetime:
@@ -178,8 +225,16 @@ class Usage(NamedTuple):
     """As of each ingest's last close; what a live writer has added since is not in it."""
 
 
+class Source(Protocol):
+    """What content can come from: a binary file, a pipe, a member of an archive, a `Reader`."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Give up to ``size`` bytes, none at the end; None, for nothing yet, is an error."""
+        ...
+
+
 class Reader(Protocol):
-    """A seekable binary stream over one blob that knows its size.
+    """A seekable binary stream over one blob that knows its size; an `io.RawIOBase` besides.
 
     Bytes read from the beginning to the end are verified: the read that reaches the end
     raises `CorruptBlobError` instead of handing out a damaged tail. Reads after a seek are
@@ -190,10 +245,23 @@ class Reader(Protocol):
     def digest(self) -> Digest: ...
     @property
     def size(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    def readable(self) -> bool: ...
+    def seekable(self) -> bool: ...
+    def writable(self) -> bool: ...
+    def isatty(self) -> bool: ...
+    def fileno(self) -> int: ...
     def read(self, size: int | None = -1, /) -> bytes: ...
-    def readinto(self, buffer: Buffer, /) -> int | None: ...
+    def readall(self) -> bytes: ...
+    def readinto(self, buffer: Buffer, /) -> int: ...
+    def readline(self, size: int | None = -1, /) -> bytes: ...
+    def readlines(self, hint: int = -1, /) -> list[bytes]: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+    def __next__(self) -> bytes: ...
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
     def tell(self) -> int: ...
+    def flush(self) -> None: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -205,8 +273,27 @@ class Reader(Protocol):
     ) -> None: ...
 
 
+class Openable(Protocol):
+    """What opens content at an offset, such as by a Range request; 0 is its beginning."""
+
+    def __call__(self, offset: int, /) -> Source:
+        """Open it; what is returned is closed after its use, if it can be."""
+        ...
+
+
+class Progress(Protocol):
+    """Is told how far a source has been taken in."""
+
+    def __call__(self, done: int, total: int | None, /) -> object:
+        """So many bytes are in, of a ``total`` if that is known; what it raises stops the call."""
+        ...
+
+
 class Writer(Protocol):
-    """One ingest, held. Leaving its ``with`` block closes it and keeps what was written."""
+    """One ingest, held. Leaving its ``with`` block closes it and keeps what was written.
+
+    It is a binary file to what only writes on: closing that closes the writer.
+    """
 
     @property
     def ref(self) -> str: ...
@@ -218,15 +305,22 @@ class Writer(Protocol):
     def closed(self) -> bool: ...
     def status(self) -> Status: ...
     def write(self, data: Buffer, /) -> int: ...
-    def truncate(self) -> None: ...
+    def truncate(self) -> object: ...
     def commit(
         self,
         *,
         size: int | None = None,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
+        exist_ok: bool = True,
+        keep_labels: bool = False,
     ) -> Info: ...
     def close(self) -> None: ...
+    def flush(self) -> None: ...
+    def tell(self) -> int: ...
+    def readable(self) -> bool: ...
+    def writable(self) -> bool: ...
+    def seekable(self) -> bool: ...
     def __enter__(self) -> Self: ...
     def __exit__(
         self,
@@ -253,6 +347,17 @@ class Provider(Protocol):
         ...
 
 
+class Answers(Iterator[T_co], Protocol[T_co]):
+    """What `Ingester.add_many` gives for its sources, in their order; it stores as it goes.
+
+    Dropped before its end it gives a `ResourceWarning`: what it did not reach is not stored.
+    """
+
+    def close(self) -> None:
+        """End it on purpose; what was yielded stays."""
+        ...
+
+
 class Ingester(Protocol):
     """Bytes in: under a ref, resumable, or in one go."""
 
@@ -263,42 +368,76 @@ class Ingester(Protocol):
         total: int | None = None,
         expected: str | None = None,
         wait: float | bool = False,
+        resume: bool = False,
+        metadata: Mapping[str, str] | None = None,
     ) -> Writer:
-        """Begin or resume the ingest of a ref, holding it until the writer closes."""
+        """Begin the ingest of a ref, or ``resume`` it, holding it until the writer closes.
+
+        Without ``resume`` nothing is left of an earlier try.
+        """
         ...
 
-    def ingest(
+    def ingest(  # noqa: PLR0913 - all but two have a default that fits most
         self,
         ref: str,
-        source: BinaryIO,
+        source: Source | Openable,
         *,
         total: int | None = None,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
         wait: float | bool = True,
+        keep_labels: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
     ) -> Info:
-        """Take a whole stream in: wait, resume, verify, commit. Already stored is success."""
+        """Take a whole source in: wait, resume, verify, commit. Already stored is success.
+
+        What an earlier try left is gone on with if it is of the same content, and no other.
+        """
         ...
 
     def add(
         self,
-        source: Buffer | BinaryIO | PathLike[str],
+        source: Buffer | Source | PathLike[str],
         *,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
+        keep_labels: bool = False,
     ) -> Info:
-        """Store content without a ref, whether it was there already or not."""
+        """Store content without a ref, whether it was there already or not.
+
+        Labels are set on stored content too, by key, unless ``keep_labels``.
+        """
         ...
 
-    def add_many(
+    @overload
+    def add_many(  # noqa: D418 - a protocol has nothing else to document
         self,
-        sources: Iterable[Buffer | BinaryIO | PathLike[str]],
+        sources: Iterable[Buffer | Source | PathLike[str]],
         *,
         expected: Iterable[str | None] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Iterator[Info | ContentDBError]:
-        """Store many, sharing the cost of durability. What has been yielded is durable."""
+        labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        keep_labels: bool = False,
+        errors: Literal["raise"] = "raise",
+    ) -> Answers[Info]:
+        """Store many as it is iterated, sharing the cost of durability.
+
+        An Info comes for each source, in order, durable when it is yielded. The first bad source
+        raises once those before it are stored and yielded; with ``errors="yield"`` its error
+        comes in the place of its Info.
+        """
         ...
+
+    @overload
+    def add_many(
+        self,
+        sources: Iterable[Buffer | Source | PathLike[str]],
+        *,
+        expected: Iterable[str | None] | None = None,
+        labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        keep_labels: bool = False,
+        errors: Literal["yield"],
+    ) -> Answers[Info | ContentDBError]: ...
 
 
 class IngestManager(Protocol):
@@ -337,17 +476,25 @@ class Manager(Protocol):
     def walk(
         self,
         *filters: str,
-        sort: str = "digest",
+        labels: Mapping[str, str] | None = None,
+        sort: SortOrder = "digest",
         after: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Info]:
         """Stream those that any of the filters selects, as of the start of the walk.
 
-        ``sort`` is ``digest``, ``size``, ``created_at`` or ``updated_at``, with ``-`` before it
-        for descending; ``after`` pages: it starts behind that digest, in digest order.
+        Of these, ``labels`` selects those that have all of them. ``after`` pages: it starts
+        behind that digest, in digest order.
         """
         ...
 
     def delete(self, digest: str) -> None:
         """Remove a blob, durably."""
+        ...
+
+    def delete_many(self, digests: Iterable[str], *, missing_ok: bool = False) -> int:
+        """Remove blobs, durably, sharing the cost of that; how many there were.
+
+        Without ``missing_ok`` one that is absent raises, once those before it are removed.
+        """
         ...

@@ -30,13 +30,17 @@
      ├─ IndexFailedError                    the database: which one, and its reason
      │   ├─ IndexBusyError
      │   ├─ IndexDamagedError
-     │   └─ CommitUnknownError
-     └─ StoreError                          the root as a whole
-         ├─ StoreNotFoundError              (also LookupError)
-         ├─ NotAStoreError
-         ├─ NewerStoreError
-         ├─ MigrationNeededError
-         └─ UnsupportedFilesystemError
+     │   ├─ CommitUnknownError
+     │   ├─ ReentrantCallError
+     │   └─ UnsafeForkError
+     ├─ StoreError                          the root as a whole
+     │   ├─ StoreNotFoundError              (also LookupError)
+     │   ├─ NotAStoreError
+     │   ├─ NewerStoreError
+     │   ├─ MigrationNeededError
+     │   ├─ StoreReadOnlyError
+     │   └─ UnsupportedFilesystemError
+     └─ MissingExtraError                   (also ImportError)
 
 Each class carries its facts as attributes and says one plain sentence. Errors about an
 argument are also ``ValueError``, those about absence also ``LookupError``.
@@ -46,6 +50,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import Self, TypeVar
 
 __all__ = [
     "AlreadyExistsError",
@@ -69,17 +74,21 @@ __all__ = [
     "InvalidRefError",
     "MalformedDigestError",
     "MigrationNeededError",
+    "MissingExtraError",
     "NewerStoreError",
     "NoSpaceError",
     "NotAStoreError",
     "NotFoundError",
     "OffsetOutOfRangeError",
+    "ReentrantCallError",
     "RefLockedError",
     "SizeMismatchError",
     "StorageError",
     "StoreClosedError",
     "StoreError",
     "StoreNotFoundError",
+    "StoreReadOnlyError",
+    "UnsafeForkError",
     "UnsupportedAlgorithmError",
     "UnsupportedFilesystemError",
     "WriterClosedError",
@@ -96,14 +105,25 @@ def _shown(text: str) -> str:
 class ContentDBError(Exception):
     """Root of every error that contentdb raises on purpose."""
 
+    source_index: int | None = None
+    """Which source of `add_many` it is about, counted from 0; None for any other call's."""
+
+    def at_source(self, index: int, source: str) -> Self:
+        """Make the error that `add_many` raises of this one: of its class, naming the place."""
+        message = f"sources[{index}] ({source}): {self}"
+        facts = self.__dict__ | {"source_index": index}
+        made: Self = _restored(type(self), (message,), facts)
+        return made
+
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle as message and facts, so that an error crosses a process pool whole."""
         return (_restored, (type(self), self.args, self.__dict__))
 
 
-def _restored(
-    kind: type[ContentDBError], args: tuple[object, ...], facts: dict[str, object]
-) -> ContentDBError:
+E = TypeVar("E", bound=ContentDBError)
+
+
+def _restored(kind: type[E], args: tuple[object, ...], facts: dict[str, object]) -> E:
     error = kind.__new__(kind)
     error.args = args
     error.__dict__.update(facts)
@@ -219,21 +239,39 @@ class FailedPreconditionError(ContentDBError):
 
 
 class SizeMismatchError(FailedPreconditionError):
-    """Content of another size than declared. Attributes: ``expected``, ``actual`` (bytes)."""
+    """Content of another size than declared.
 
-    def __init__(self, *, expected: int, actual: int) -> None:
-        super().__init__(f"expected {expected} bytes, got {actual}")
+    Attributes: ``expected``, ``actual`` (bytes), ``ref`` (of the ingest that is kept, if any).
+    """
+
+    def __init__(self, *, expected: int, actual: int, ref: str | None = None) -> None:
+        super().__init__(_mismatch(ref, f"expected {expected} bytes, got {actual}"))
         self.expected = expected
         self.actual = actual
+        self.ref = ref
 
 
 class DigestMismatchError(FailedPreconditionError):
-    """Content of another digest than declared. Attributes: ``expected``, ``actual``."""
+    """Content of another digest than declared.
 
-    def __init__(self, *, expected: str, actual: str) -> None:
-        super().__init__(f"expected content {expected}, got {actual}")
+    Attributes: ``expected``, ``actual``, ``ref`` (of the ingest that is kept, if any).
+    """
+
+    def __init__(self, *, expected: str, actual: str, ref: str | None = None) -> None:
+        super().__init__(_mismatch(ref, f"expected content {expected}, got {actual}"))
         self.expected = expected
         self.actual = actual
+        self.ref = ref
+
+
+def _mismatch(ref: str | None, sentence: str) -> str:
+    """Say what to do where an ingest is left, which only its ref leads to."""
+    if ref is None:
+        return sentence
+    return (
+        f"ref {_shown(ref)}: {sentence}; nothing is stored and what came is kept: ingest the right "
+        "content, go on by writer(resume=True), start over by resume=False, or drop it by abort()"
+    )
 
 
 class RefLockedError(ContentDBError):
@@ -327,6 +365,28 @@ class CommitUnknownError(IndexFailedError):
     """A commit failed and could not be read back: it may have happened. No file was removed."""
 
 
+class ReentrantCallError(IndexFailedError):
+    """A signal handler called a write while its thread was inside another one; nothing changed."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            path,
+            "this thread is in the middle of a write already; a signal handler must not write: "
+            "let it set a flag, and write after it has returned",
+        )
+
+
+class UnsafeForkError(IndexFailedError):
+    """This process was forked in a way that SQLite does not survive; it must not use the store."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            path,
+            "this process was forked while a thread of its parent was using the database; "
+            "fork before the store is used, or run a new program and open the store there",
+        )
+
+
 # -- the root --------------------------------------------------------------------------------
 
 
@@ -355,5 +415,21 @@ class MigrationNeededError(StoreError):
     """The store was made by an older contentdb; ``contentdb migrate`` brings it up to date."""
 
 
+class StoreReadOnlyError(StoreError):
+    """The store was opened with ``mode="r"``, or this process may not write to it."""
+
+
 class UnsupportedFilesystemError(StoreError):
     """The filesystem lacks what the store's promises stand on."""
+
+
+# -- the installation --------------------------------------------------------------------------
+
+
+class MissingExtraError(ContentDBError, ImportError):
+    """What it needs is not installed. Attributes: ``what``, ``extra``."""
+
+    def __init__(self, what: str, extra: str, cause: ImportError) -> None:
+        super().__init__(f"{what} needs the extra: pip install 'contentdb[{extra}]' ({cause})")
+        self.what = what
+        self.extra = extra

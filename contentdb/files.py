@@ -10,7 +10,6 @@ No name is ever followed through a symbolic link: directories are opened once, w
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import functools
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LINK_REFUSED",
+    "Descriptor",
     "Directory",
     "clone",
     "close",
@@ -46,8 +46,10 @@ __all__ = [
     "make_name_read_only",
     "make_read_only",
     "make_writable",
+    "open_again",
     "open_directory",
     "open_file",
+    "open_path",
     "read",
     "read_at",
     "read_into",
@@ -84,22 +86,54 @@ _LOCK_PATIENCE: Final = 64
 """Who has waited so many times as long as a pause may take it."""
 
 
+class Descriptor(int):
+    """An open descriptor that closes itself when nothing refers to it any more.
+
+    A signal's handler may raise as soon as open(2) has returned, before any name of Python's holds
+    the number. So the number becomes one of these before code in Python goes on: see `_opened`.
+    """
+
+    is_open = True
+
+    def __del__(self) -> None:
+        """Close what an exception kept from being closed."""
+        if self.is_open:
+            let_go(self)
+
+
+def _opened(path: str, flags: int, mode: int, within: int | None) -> Descriptor:
+    """Open a file, and own its descriptor; all of that happens in code in C, one level deep."""
+    opening = functools.partial(os.open, dir_fd=within)
+    return next(map(Descriptor, map(opening, (path,), (flags,), (mode,))))
+
+
 class Directory:
     """An open directory: children are reached from its descriptor, whatever its path becomes.
 
     A child of another one can be opened again, or made again, where it was removed: tools that
-    tidy up take empty directories away, and those that copy leave them out.
+    tidy up take empty directories away.
     """
 
-    __slots__ = ("_lost", "_name", "_within", "fd", "path")
+    __slots__ = ("_lost", "_name", "_within", "fd", "group", "owner", "path")
 
-    def __init__(self, fd: int, path: str, within: Directory | None = None, name: str = "") -> None:
+    def __init__(
+        self, fd: int, path: str, owner: int | None = None, group: int | None = None
+    ) -> None:
         self.fd = fd
         self.path = path
-        self._within = within
-        self._name = name
-        self._lost: list[int] | None = None
+        self.owner = os.geteuid() if owner is None else owner
+        """The user whose files in here are the store's; see `is_private_file`."""
+        self.group = group
+        """The group whose files are so too, and may be written to by its members."""
+        self._within: Directory | None = None
+        self._name = ""
+        self._lost: list[int] = []
         """Descriptors of directories that are gone, in which another thread may be at work."""
+
+    @property
+    def file_mode(self) -> int:
+        """The mode of a file in here that is being written."""
+        return 0o600 if self.group is None else 0o660
 
     def child(self, name: str) -> str:
         """The path of a child, for messages and for callers; not for opening."""
@@ -108,13 +142,29 @@ class Directory:
     def close(self) -> None:
         """Free the descriptor; twice is harmless."""
         fd, self.fd = self.fd, -1
-        lost, self._lost = self._lost, None
-        for one in (fd, *(lost or ())):
-            if one >= 0:
-                let_go(one)
+        if fd >= 0:
+            let_go(fd)
+        while self._lost:
+            let_go(self._lost.pop())
+
+    def belongs(self, within: Directory, name: str) -> None:
+        """Let the directory be opened again under that name, once it was removed."""
+        self._within = within
+        self._name = name
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the directory was removed, which takes an empty one; not if it was moved."""
+        return stat_open(self.fd, self.path).st_nlink == 0
+
+    def may_be(self, found: os.stat_result | None) -> bool:
+        """Whether the path leads here; where the directory was removed, it may lead anywhere."""
+        if self.is_removed:
+            return True
+        return found is not None and os.path.samestat(found, stat_open(self.fd, self.path))
 
     def renew(self, used: int, *, make: bool) -> bool:
-        """Open the directory again if it lost its name; whether ``used`` is no more what it is.
+        """Open the directory again if it was removed; whether ``used`` is no more what it is.
 
         Args:
             used: The descriptor that a caller found nothing in.
@@ -123,19 +173,18 @@ class Directory:
         within = self._within
         if within is None or self.fd < 0:
             return False
+        if not self.is_removed:
+            return self.fd != used
         within.renew(within.fd, make=make)
-        try:
-            found = os.stat(self._name, dir_fd=within.fd, follow_symlinks=False)
-        except OSError:
-            if not make:
-                return False
-            make_directory(within, self._name)
+        if make and make_directory(within, self._name):
             sync_directory(within)
-        else:
-            if os.path.samestat(found, stat_open(self.fd, self.path)):
-                return self.fd != used
-        fresh = open_directory(self._name, within=within)
-        self._lost = [*(self._lost or ()), self.fd]
+        try:
+            fresh = open_directory(self._name, within=within)
+        except StorageError as error:
+            if error.errno == errno.ENOENT:
+                return False
+            raise
+        self._lost.append(self.fd)
         self.fd = fresh.fd
         return True
 
@@ -144,23 +193,41 @@ class Directory:
 
 
 def open_directory(path: str, *, within: Directory | None = None) -> Directory:
-    """Open a directory by path, or a child of one by name; a symbolic link is refused."""
+    """Open a directory by path, or a child of one by name; a symbolic link is refused.
+
+    A child trusts the files that its parent trusts.
+    """
     shown = path if within is None else within.child(path)
     used = None if within is None else within.fd
     try:
-        fd = os.open(path, _DIRECTORY_FLAGS, dir_fd=used)
+        fd = _opened(path, _DIRECTORY_FLAGS, 0, used)
     except OSError as error:
         if error.errno == errno.ENOENT and within and used and within.renew(used, make=False):
             return open_directory(path, within=within)
         raise StorageError.of("open directory", shown, error) from error
-    return Directory(fd, shown, within, path)
+    if within is None:
+        return Directory(fd, shown)
+    opened = Directory(fd, shown, within.owner, within.group)
+    opened.belongs(within, path)
+    return opened
+
+
+def open_again(directory: Directory) -> Directory:
+    """Open a directory once more, as one that is no child of any."""
+    fd = _opened(".", _DIRECTORY_FLAGS, 0, directory.fd)
+    return Directory(fd, directory.path, directory.owner, directory.group)
 
 
 def make_directory(within: Directory, name: str) -> bool:
-    """Make a child directory, private to its owner; False if something has that name already."""
+    """Make a child directory, private to its owner; False if something has that name already.
+
+    In a directory of a group it is the group's, whatever the umask.
+    """
     used = within.fd
     try:
         os.mkdir(name, 0o700, dir_fd=used)
+        if within.group is not None:
+            os.chmod(name, 0o2770, dir_fd=used)  # noqa: S103 - to members of the group
     except FileExistsError:
         return False
     except OSError as error:
@@ -187,10 +254,15 @@ def entries(directory: Directory) -> Iterator[os.DirEntry[str]]:
 
 
 def open_file(within: Directory, name: str, flags: int, mode: int = 0o600) -> int:
-    """Open a child; `FileNotFoundError` and `PermissionError` go to the caller as they are."""
+    """Open a child; `FileNotFoundError` and `PermissionError` go to the caller as they are.
+
+    A new one in a directory of a group may be written to by all of it, whatever the umask.
+    """
     used = within.fd
     try:
-        return os.open(name, flags | _FILE_FLAGS, mode, dir_fd=used)
+        fd = _opened(name, flags | _FILE_FLAGS, mode, used)
+        if within.group is not None and flags & os.O_CREAT:
+            _open_to_group(fd, within)
     except FileNotFoundError:
         if flags & os.O_CREAT and within.renew(used, make=True):
             return open_file(within, name, flags, mode)
@@ -199,13 +271,26 @@ def open_file(within: Directory, name: str, flags: int, mode: int = 0o600) -> in
         raise
     except OSError as error:
         raise StorageError.of("open", within.child(name), error) from error
+    return fd
+
+
+def _open_to_group(fd: int, within: Directory) -> None:
+    """As SQLite does: what is empty was made just now, perhaps by one who was cut off."""
+    found = os.fstat(fd)
+    if not found.st_size and found.st_uid == os.geteuid():
+        os.fchmod(fd, within.file_mode)
+
+
+def open_path(path: str, flags: int) -> int:
+    """Open a caller's file by its path, links followed; errors go to the caller as they are."""
+    return _opened(path, flags | os.O_CLOEXEC, 0, None)
 
 
 def create_unnamed(within: Directory) -> int | None:
     """Open a new file without a name, which vanishes with its process; None if unsupported."""
     used = within.fd
     try:
-        return os.open(".", _UNNAMED | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=used)
+        return _opened(".", _UNNAMED | os.O_RDWR | os.O_CLOEXEC, 0o600, used)
     except OSError as error:
         if error.errno in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}:
             return None
@@ -216,9 +301,16 @@ def create_unnamed(within: Directory) -> int | None:
         raise StorageError.of("create a file in", within.path, error) from error
 
 
-def is_private_file(found: os.stat_result) -> bool:
-    """Whether it is a regular file of our own user, the only kind that the store touches."""
-    return found.st_mode & _KIND == stat.S_IFREG and found.st_uid == os.geteuid()
+def is_private_file(found: os.stat_result, within: Directory | None = None) -> bool:
+    """Whether it is a regular file of the directory's owner, the only kind that a store touches.
+
+    Or of its group, if it has one. Outside of a store: of our own user.
+    """
+    if found.st_mode & _KIND != stat.S_IFREG:
+        return False
+    if within is None:
+        return found.st_uid == os.geteuid()
+    return found.st_uid == within.owner or found.st_gid == within.group
 
 
 def read(fd: int, size: int, path: str) -> bytes:
@@ -337,10 +429,15 @@ def make_read_only(fd: int, path: str) -> None:
 
 
 def stamp(fd: int, moment_ns: int, path: str) -> None:
-    """Set the file's times of access and modification, in nanoseconds since the epoch."""
+    """Set the file's times of access and modification, in nanoseconds since the epoch.
+
+    The file of another member of a group keeps its time, which only its owner may set.
+    """
     try:
         os.utime(fd, ns=(moment_ns, moment_ns))
     except OSError as error:
+        if error.errno == errno.EPERM and stat_open(fd, path).st_uid != os.geteuid():
+            return
         raise StorageError.of("set the time of", path, error) from error
 
 
@@ -350,13 +447,13 @@ def make_name_read_only(within: Directory, name: str) -> bool:
     A descriptor of O_PATH needs no right to the file and stays with it; see open(2).
     """
     try:
-        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=within.fd)
+        fd = _opened(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, within.fd)
     except FileNotFoundError:
         return False
     except OSError as error:
         raise StorageError.of("open", within.child(name), error) from error
     try:
-        if not is_private_file(os.fstat(fd)):
+        if not is_private_file(os.fstat(fd), within):
             return False
         os.chmod(f"/proc/self/fd/{fd}", 0o444)  # noqa: PTH101 - no Path in between
     except OSError as error:
@@ -366,16 +463,18 @@ def make_name_read_only(within: Directory, name: str) -> bool:
     return True
 
 
-def make_writable(fd: int, path: str) -> None:
-    """Give the file the mode of an ingest again: 0600."""
-    set_mode(fd, 0o600, path)
+def make_writable(fd: int, within: Directory, path: str) -> None:
+    """Give the file the mode of an ingest again."""
+    set_mode(fd, within.file_mode, path)
 
 
 def set_mode(fd: int, mode: int, path: str) -> None:
-    """Set the permission bits of an open file."""
+    """Set the permission bits of an open file; only its owner may, unless it has them already."""
     try:
         os.fchmod(fd, mode)
     except OSError as error:
+        if error.errno == errno.EPERM and stat.S_IMODE(stat_open(fd, path).st_mode) == mode:
+            return
         raise StorageError.of("change the mode of", path, error) from error
 
 
@@ -411,16 +510,27 @@ def stat_open(fd: int, path: str) -> os.stat_result:
 
 def let_go(fd: int) -> None:
     """Close a descriptor that nothing hangs on any more, whatever the system says of it."""
-    with contextlib.suppress(OSError):
-        os.close(fd)
+    try:  # noqa: SIM105 - `contextlib.suppress` costs as much as the call
+        _close(fd)
+    except OSError:
+        pass
 
 
 def close(fd: int, path: str) -> None:
     """Close a descriptor. An error means that written bytes may be lost, as with a sync."""
     try:
-        os.close(fd)
+        _close(fd)
     except OSError as error:
         raise DurabilityError("close", path, error) from error
+
+
+def _close(fd: int) -> None:
+    """Close, and let nothing close that number again: it may soon be another file's."""
+    if isinstance(fd, Descriptor):
+        if not fd.is_open:
+            return
+        fd.is_open = False  # from here to the call no handler runs
+    os.close(fd)
 
 
 # -- names -----------------------------------------------------------------------------------
@@ -539,12 +649,12 @@ def lock(fd: int, path: str, *, wait: float | bool = False) -> bool:
         raise StorageError.of("lock", path, error) from error
 
 
-def _lock_until(fd: int, deadline: float) -> bool:
+def _lock_until(fd: int, deadline: float, kind: int = fcntl.LOCK_EX) -> bool:
     pause, short, longest = _LOCK_POLL_S
     began = time.monotonic()
     while True:
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
         except BlockingIOError:
             now = time.monotonic()
             if now >= deadline:
@@ -555,15 +665,12 @@ def _lock_until(fd: int, deadline: float) -> bool:
             return True
 
 
-def lock_shared(fd: int, path: str) -> bool:
-    """Take the shared flock(2) of an open file, and say whether it was got."""
+def lock_shared(fd: int, path: str, *, wait: float = 0) -> bool:
+    """Take the shared flock(2) of an open file, and say whether it was got in so many seconds."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return _lock_until(fd, time.monotonic() + wait, fcntl.LOCK_SH)
     except OSError as error:
         raise StorageError.of("lock", path, error) from error
-    return True
 
 
 def unlock(fd: int) -> bool:

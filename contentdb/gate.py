@@ -1,19 +1,24 @@
-"""Who is inside an open store: closing it waits for them, and lets nobody in any more.
+"""Calls that are inside an open store: closing it waits for them, and admits no more.
 
-They are counted by thread, and no thread waits for itself: where a signal's handler raised on
-the way in or out, the count is not true any more.
+``with gate:`` holds the lock that its thread has in a `contentdb.presence.Presence`. The statement
+looks up both special methods before it calls the first one, so these are properties that give the
+lock's own methods, which are code in C: no handler of a signal can raise between them and the
+block. No thread waits for itself.
 """
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING
 
+from contentdb import forks
 from contentdb.errors import StoreClosedError
+from contentdb.presence import Presence
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
-    from types import TracebackType
+
+    from contentdb.errors import ContentDBError
 
 __all__ = ["Gate"]
 
@@ -23,55 +28,37 @@ class Gate:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._inside: dict[int, int] = {}
+        self._inside = Presence()
         self._closed = False
-        self._lock = threading.Lock()
-        self._left = threading.Event()
+        self._refusal: ContentDBError | None = None
 
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._closed:
-                raise StoreClosedError(str(self._root))
-            me = threading.get_ident()
-            self._inside[me] = self._inside.get(me, 0) + 1
+    @property
+    def __enter__(self) -> Callable[[], object]:
+        """Begin an operation; first of all, in the process that it is begun in."""
+        forks.check()
+        return self._inside.mine().__enter__
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with self._lock:
-            me = threading.get_ident()
-            left = self._inside.get(me, 0) - 1
-            if left > 0:
-                self._inside[me] = left
-                return
-            self._inside.pop(me, None)
-            if self._closed:
-                self._left.set()
+    @property
+    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 - it gives the method
+        """Look whether the store is open, as the last thing before the block begins."""
+        leave = self._inside.mine().__exit__
+        if self._closed:
+            raise StoreClosedError(str(self._root))
+        if self._refusal is not None:
+            raise self._refusal
+        return leave
 
     @property
     def closed(self) -> bool:
-        """Whether nobody may come in any more."""
+        """Whether no call comes in any more."""
         return self._closed
 
-    def close(self) -> bool:
-        """Let nobody in, and wait until all have left; False if it was closed before."""
-        with self._lock:
-            if self._closed:
-                return False
-            self._closed = True
-        while self._others():
-            self._left.wait()
-        return True
+    def close(self) -> None:
+        """Admit no more calls, and wait until those of other threads have left; repeatable."""
+        self._closed = True
+        self._inside.wait_for_others()
 
-    def _others(self) -> bool:
-        with self._lock:
-            self._left.clear()
-            return bool(self._inside.keys() - {threading.get_ident()})
-
-    def after_fork_in_child(self) -> None:
-        """Forget the threads that did not come along."""
-        self._inside = {}
-        self._lock = threading.Lock()
+    def after_fork_in_child(self, refusal: ContentDBError | None) -> None:
+        """Forget the threads that did not come along; refuse each call, if an error is given."""
+        self._inside.forget_others()
+        self._refusal = refusal

@@ -11,13 +11,21 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb import files, locks
-from contentdb.errors import ContentDBError, CorruptBlobError, RefLockedError, StorageError
+from contentdb.errors import (
+    ContentDBError,
+    CorruptBlobError,
+    InvalidLabelError,
+    RefLockedError,
+    StorageError,
+)
 from contentdb.index import Outcome
 from contentdb.layout import shard_name
 from contentdb.publish import link_or_replace, settled
 from contentdb.recover import TEMPORARY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from contentdb.content import Info
     from contentdb.digest import Digest
     from contentdb.files import Directory
@@ -28,7 +36,6 @@ __all__ = ["Group", "Item", "Scratch", "Temp"]
 
 _SYNC_ALL_FILES: Final = 8
 """From so many files on, one sync of the filesystem costs less than one of each."""
-_SYNC_ALL_SHARDS: Final = 16
 
 
 class Item(Protocol):
@@ -59,27 +66,50 @@ class Scratch:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._pid = os.getpid()
         self._lock_name = TEMPORARY + os.urandom(16).hex()
         self._lock: int | None = None
         self._count = 0
+        self._has_files = False
+        self._latest: str | None = None
+        """A file that no item has so far."""
 
     def create(self) -> tuple[str, int]:
         """Make a new file, open for writing; its name and descriptor."""
+        self._has_files = True
         if self._lock is None:
             self._lock = locks.create(self._parts.ingest, self._lock_name)
         self._count += 1
-        name = f"{self._lock_name}-{self._count:x}"
+        name = self._latest = f"{self._lock_name}-{self._count:x}"
         return name, files.open_file(self._parts.ingest, name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
+    def take(self) -> None:
+        """Know that an item has the latest file, and removes or renames it."""
+        self._latest = None
+
     def close(self) -> None:
-        """Remove the lock; all files must have been renamed or removed."""
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            try:
-                with suppress(ContentDBError):  # who comes later sees that nobody holds it
-                    files.unlink(self._parts.ingest, self._lock_name)
-            finally:
-                locks.release(lock)
+        """Remove the lock; the files that items have must have been renamed or removed."""
+        if not self._has_files:
+            return
+        try:
+            for name in filter(None, (self._latest, self._lock_name)):
+                with suppress(ContentDBError):  # another process sees that the lock is not held
+                    files.unlink(self._parts.ingest, name)
+        finally:
+            if self._lock is not None:
+                locks.release(self._lock)
+        self._lock = self._latest = None
+        self._has_files = False
+
+    def __del__(self) -> None:
+        """Remove what an exception kept from being removed, in the process that made it."""
+        if not self._has_files or self._pid != os.getpid():
+            return
+        with suppress(ContentDBError):
+            for entry in files.entries(self._parts.ingest):
+                if entry.name.startswith(self._lock_name):
+                    files.unlink(self._parts.ingest, entry.name)
+        self.close()
 
 
 class Temp:
@@ -128,10 +158,10 @@ class Temp:
 
     def done(self) -> None:
         """Remove the file where it has no name as a blob."""
-        name, self._name = self._name, None
-        if name is not None:
+        if self._name is not None:
             with suppress(ContentDBError):
-                files.unlink(self.parts.ingest, name)
+                files.unlink(self.parts.ingest, self._name)
+            self._name = None
 
 
 class Group:
@@ -165,9 +195,16 @@ class Group:
     def join(self, item: Item) -> Item:
         """Take in an item, written and hashed."""
         self.items.append(item)
+        self._scratch.take()
         self.size += item.candidate.size
         self._by_digest[item.candidate.digest] = item
         return item
+
+    def withdraw(self, is_meant: Callable[[Item], bool]) -> None:
+        """Take items back, before a flush."""
+        for item in [item for item in self.items if is_meant(item)]:
+            self._by_digest.pop(item.candidate.digest, None)
+            self.items.remove(item)
 
     def flush(self) -> None:
         """Publish all items: each has its result afterwards. Durable when it returns.
@@ -189,7 +226,14 @@ class Group:
             item.result = item.result or error
 
     def discard(self) -> None:
-        """Let go of all files that have not become blobs."""
+        """Let go of all files that have not become blobs; it may be done again."""
+        try:
+            self._discard()
+        except BaseException:  # out of a handler; refs are held by what was not let go
+            self._discard()
+            raise
+
+    def _discard(self) -> None:
         if not self.is_ours:
             return
         for item in self.items:
@@ -238,24 +282,33 @@ class Group:
         """Put the names of all items on disk."""
         if not self._parts.durable:
             return
-        many = len(self._touched) >= _SYNC_ALL_SHARDS
-        if many and files.sync_filesystem(self._parts.ingest):
-            return
-        for digest in self._touched:
-            shard = self._parts.shards.shard(digest)
-            try:
-                files.sync_directory(shard)
-            finally:
-                shard.close()
+        self._parts.shards.sync_names(self._touched)
 
     def record(self) -> None:
         """Give every item that has its name a row, and its result."""
         entries = [item.candidate for item in self._named]
-        for item, outcome in zip(self._named, self._parts.index.record(entries), strict=True):
-            try:
-                item.result = self._result(item, outcome)
-            except ContentDBError as error:
-                item.result = error
+        try:
+            outcomes = self._parts.index.record(entries)
+        except InvalidLabelError:  # with those that one of them has, they are too many
+            for item in self._named:
+                self._record_alone(item)
+            return
+        for item, outcome in zip(self._named, outcomes, strict=True):
+            self._settle(item, outcome)
+
+    def _record_alone(self, item: Item) -> None:
+        try:
+            (outcome,) = self._parts.index.record([item.candidate])
+        except ContentDBError as error:
+            item.result = error
+        else:
+            self._settle(item, outcome)
+
+    def _settle(self, item: Item, outcome: Outcome) -> None:
+        try:
+            item.result = self._result(item, outcome)
+        except ContentDBError as error:
+            item.result = error
 
     def _result(self, item: Item, outcome: Outcome) -> Info:
         if outcome is Outcome.GONE:

@@ -13,13 +13,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Mapping
 
     from contentdb.content import Info
 
-__all__ = ["Known"]
+__all__ = ["Known", "NothingKnown"]
 
 _MOST: Final = 16_384
-"""Infos of half a kilobyte at most without labels: some megabytes."""
+_LABELS_WEIGHT: Final = 2048
+"""What the labels of one Info may take in memory; half a kilobyte is the rest of it. So what is
+remembered takes 40 MiB at most. An Info with more labels is read from the index each time."""
+_LABEL_WEIGHT: Final = 256
+"""What two texts and their place in a dict take, beside their letters."""
 
 
 class Known:
@@ -30,7 +35,7 @@ class Known:
     def __init__(self) -> None:
         self._infos: dict[str, Info] = {}
         self._secured: dict[str, int] = {}
-        """Times of creation by digest, of what this process put on disk."""
+        """Times of update by digest, of what this process put on disk."""
 
     def get(self, digest: str, found: os.stat_result) -> Info | None:
         """Recall an Info if the file, as it is now, vouches for it."""
@@ -41,18 +46,40 @@ class Known:
         return info
 
     def put(self, info: Info) -> None:
-        """Remember what a row says."""
+        """Remember what a row says, unless it says very much."""
+        labels = info[4]  # by place, as in `get`
+        if labels and _weigh(labels) > _LABELS_WEIGHT:
+            self._infos.pop(info[0], None)
+            return
         _bounded(self._infos)
-        self._infos[info[0]] = info  # by place, as in `get`
+        self._infos[info[0]] = info
 
     def secured(self, info: Info) -> None:
-        """Remember that a blob is on disk, whoever stored it."""
+        """Remember that a blob and its labels are on disk, whoever stored them."""
         _bounded(self._secured)
-        self._secured[info.digest] = info.created_ns
+        self._secured[info.digest] = info.updated_ns
 
     def is_secured(self, info: Info) -> bool:
-        """Whether this very blob, not one deleted since, was put on disk."""
-        return self._secured.get(info.digest) == info.created_ns
+        """Whether this very blob, not deleted or labelled since, was put on disk."""
+        return self._secured.get(info.digest) == info.updated_ns
+
+
+class NothingKnown(Known):
+    """For the store of a group: only its owner may set a file's time, so that it tells nothing."""
+
+    __slots__ = ()
+
+    def get(self, digest: str, found: os.stat_result) -> Info | None:  # noqa: ARG002 - as above
+        """Recall nothing."""
+        return None
+
+    def put(self, info: Info) -> None:
+        """Remember nothing."""
+
+
+def _weigh(labels: Mapping[str, str]) -> int:
+    letters = sum(map(len, labels)) + sum(map(len, labels.values()))
+    return _LABEL_WEIGHT * len(labels) + letters
 
 
 def _bounded(items: dict[str, Any]) -> None:

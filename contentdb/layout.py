@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Final
 
 import xxhash
 
-from contentdb.errors import InvalidArgumentError, InvalidRefError
+from contentdb.errors import InvalidArgumentError, InvalidRefError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +36,7 @@ __all__ = [
     "DEFAULT_NAMESPACE",
     "DIRECTORIES",
     "INDEX",
+    "INDEX_REBUILT",
     "INGEST",
     "QUARANTINE",
     "RESERVE",
@@ -45,12 +46,14 @@ __all__ = [
     "blob_path",
     "check_namespace",
     "check_ref",
+    "check_root",
     "ingest_name",
     "quarantine_name",
     "shard_name",
 ]
 
 INDEX: Final = "index.sqlite"
+INDEX_REBUILT: Final = f"{INDEX}.new"
 SHARED: Final = "index.sqlite-shared"
 RESERVE: Final = "index.sqlite-reserve"
 BLOBS: Final = "blobs"
@@ -65,6 +68,18 @@ DEFAULT_NAMESPACE: Final = "default"
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*")
 _NAMESPACE_CHARS: Final = 76
 _REF_BYTES: Final = 4096
+_INDEX_PATH_BYTES: Final = 504
+"""SQLite takes paths of 512 bytes, and names a journal behind the database's own name."""
+
+
+def check_root(root: Path, index: str = INDEX) -> None:
+    """Raise `StoreError` where SQLite could not open a file of that name in the root."""
+    length = len(os.fsencode(root))
+    most = _INDEX_PATH_BYTES - len(f"/{index}")
+    if length > most:
+        raise StoreError(
+            str(root), f"its path has {length} bytes, and SQLite takes {most}; use a shorter one"
+        )
 
 
 def blob_path(root: Path, digest: Digest) -> Path:

@@ -19,10 +19,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.errors import StorageError
+from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from contentdb.files import Directory
 
 __all__ = [
@@ -40,7 +43,9 @@ __all__ = [
 _PROBE_S: Final = 0.02
 """How long a lock may seem taken by one who only looks whether it is, or removes a dead file."""
 
-_held: set[int] = set()
+_held: dict[int, dict[str, object]] = {}
+"""Open descriptors by number, with the attributes of each `files.Descriptor`, not itself: what
+nothing else refers to closes itself, and the lock is free."""
 _guard = threading.RLock()  # a writer that is collected may let go in the midst of another call
 """Between the opening of a descriptor and its entry into `_held` there is no fork."""
 
@@ -83,8 +88,13 @@ def create(within: Directory, name: str) -> int:
         _close(fd)
 
 
-def remove_dead(within: Directory, name: str) -> bool:
-    """Remove a file of `create` unless its maker lives, under its lock; True if it is gone."""
+def remove_dead(
+    within: Directory, name: str, is_of_use: Callable[[], bool] = lambda: False
+) -> bool:
+    """Remove a file unless its maker lives, under its lock; True if it is gone.
+
+    ``is_of_use`` is asked under the lock whether the file must stay.
+    """
     try:
         fd = files.open_file(within, name, os.O_RDONLY)
     except FileNotFoundError:
@@ -93,6 +103,8 @@ def remove_dead(within: Directory, name: str) -> bool:
         return False
     try:
         if not files.lock(fd, within.child(name)):
+            return False
+        if is_of_use():
             return False
         if is_current(within, name, fd):
             files.unlink(within, name)
@@ -108,15 +120,15 @@ def _open(within: Directory, name: str, flags: int) -> int:
             fd = _open_or_read(within, name, flags)
         except OSError as error:
             raise StorageError.of("open", within.child(name), error) from error
-        _held.add(fd)
+        _held[int(fd)] = getattr(fd, "__dict__", {})
     try:
-        private = files.is_private_file(files.stat_open(fd, within.child(name)))
+        private = files.is_private_file(files.stat_open(fd, within.child(name)), within)
     except StorageError:
         _close(fd)
         raise
     if not private:
         _close(fd)
-        cause = OSError(0, "it is not a regular file of this user; remove it")
+        cause = OSError(0, "it is not a regular file of the store's owner; remove it")
         raise StorageError("use", within.child(name), cause)
     return fd
 
@@ -133,9 +145,14 @@ def _open_or_read(within: Directory, name: str, flags: int) -> int:
 
 
 def is_ours_to_write(fd: int, path: str) -> bool:
-    """Whether the open file is an ingest's alone: writable, and not a blob as well."""
-    readable_only = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY
-    return not readable_only and files.stat_open(fd, path).st_nlink == 1
+    """Whether the open file is an ingest's alone: writable, and not a blob as well.
+
+    Nor that of another member of a group, which only its owner could make read-only in the end.
+    """
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        return False
+    found = files.stat_open(fd, path)
+    return found.st_nlink == 1 and found.st_uid == os.geteuid()
 
 
 def is_current(within: Directory, name: str, fd: int) -> bool:
@@ -145,11 +162,17 @@ def is_current(within: Directory, name: str, fd: int) -> bool:
 
 
 def is_held(within: Directory, name: str) -> bool:
-    """Whether a live process holds the lock now. Looking takes nothing from anybody."""
+    """Whether a live process holds the lock now. Looking takes nothing from anybody.
+
+    Raises:
+        StorageError: This process may not look: it reads the store of another user.
+    """
     try:
         fd = files.open_file(within, name, os.O_RDONLY)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError as error:
+        raise StorageError.of("open", within.child(name), error) from error
     try:
         return not files.lock_shared(fd, within.child(name))
     finally:
@@ -166,8 +189,8 @@ def release(fd: int) -> None:
 
 def _close(fd: int) -> None:
     with _guard:
-        _held.discard(fd)
-        files.let_go(fd)
+        files.let_go(fd)  # first: where an exception comes in between, it may be tried again
+        _held.pop(fd, None)
 
 
 @functools.cache
@@ -184,11 +207,13 @@ def holder() -> str:
     return f"process {os.getpid()} on {os.uname().nodename}"
 
 
-def _in_child() -> None:
-    for fd in _held:
-        files.let_go(fd)
+def _in_child(seen: bool) -> None:  # noqa: ARG001, FBT001 - a hook
+    for fd, attributes in _held.items():
+        if attributes.get("is_open", True):
+            attributes["is_open"] = False
+            files.let_go(fd)
     _held.clear()
-    _guard.release()
+    reset_after_fork(_guard)
 
 
-os.register_at_fork(before=_guard.acquire, after_in_parent=_guard.release, after_in_child=_in_child)
+forks.register(before=lambda: forks.hold(_guard), in_child=_in_child)

@@ -16,13 +16,14 @@ from contentdb.errors import (
     IndexDamagedError,
     NotAStoreError,
     StorageError,
+    StoreError,
     StoreNotFoundError,
     UnsupportedFilesystemError,
 )
 from contentdb.filesystem import is_network, kind_of
 from contentdb.index import revision
 from contentdb.index.create import create_tables
-from contentdb.layout import BLOBS, DIRECTORIES, INDEX
+from contentdb.layout import BLOBS, DIRECTORIES, INDEX, INDEX_REBUILT, check_root
 from contentdb.shards import Shards
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ __all__ = [
 MAKING_S: Final = 60.0
 """How long to wait for another process that is making the same store."""
 
+_FOR_A_GROUP: Final = 0o2070
 _OF_A_STORE: Final = {*DIRECTORIES, "lost+found"}
 
 MISSING: Final = "there is no store here; make one with `contentdb init`, or open(create=True)"
@@ -55,6 +57,7 @@ def open_root(path: Path, *, create: bool) -> Directory:
         is_there, is_folder = path.exists(), path.is_dir()
     except OSError as error:
         raise StorageError.of("stat", path, error) from error
+    check_root(path, INDEX if is_there else INDEX_REBUILT)
     if is_there and not is_folder:
         raise NotAStoreError(str(path), "it is a file, not a directory; name another root")
     if not is_there:
@@ -65,7 +68,14 @@ def open_root(path: Path, *, create: bool) -> Directory:
             path.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise StorageError.of("make directory", path, error) from error
-    return files.open_directory(str(path))
+    directory = files.open_directory(str(path))
+    directory.group = _group_of(files.stat_open(directory.fd, directory.path))
+    return directory
+
+
+def _group_of(found: os.stat_result) -> int | None:
+    """The group that a root is for: it may write there, and what it makes there is the group's."""
+    return found.st_gid if found.st_mode & _FOR_A_GROUP == _FOR_A_GROUP else None
 
 
 def _make_parents(path: Path) -> None:
@@ -76,7 +86,7 @@ def _make_parents(path: Path) -> None:
         _sync_parent(parent)
 
 
-def make(directory: Directory, path: Path, *, create: bool) -> None:
+def make(directory: Directory, path: Path, *, create: bool, for_group: bool = False) -> None:
     """Make what is missing, alone; whoever waited for another finds nothing left to do.
 
     Whether there is a store is judged alone too: another may be half-way through making it.
@@ -89,18 +99,37 @@ def make(directory: Directory, path: Path, *, create: bool) -> None:
         _check_empty(directory, path, create=create)
         if not create:
             raise StoreNotFoundError(str(path), MISSING)
+        check_root(path, INDEX_REBUILT)
         if is_network(kind := kind_of(path)):
             raise UnsupportedFilesystemError(
                 str(path),
                 f"it is on {kind}, whose locks and syncs cannot be trusted; use a local disk",
             )
-        files.set_mode(directory.fd, 0o700, str(path))
+        begun = directory.group is not None and files.stat_name(directory, BLOBS) is not None
+        _give(directory, path, for_group=for_group or begun)
         make_directories(directory)
         make_index(directory, INDEX)
         files.sync_directory(directory)
         _sync_parent(path)
     finally:
         files.unlock(directory.fd)
+
+
+def _give(directory: Directory, path: Path, *, for_group: bool) -> None:
+    """Make a new root its owner's alone, or that of its group as well."""
+    directory.group = None
+    if not for_group:
+        files.set_mode(directory.fd, 0o700, str(path))
+        return
+    files.set_mode(directory.fd, 0o2770, str(path))
+    found = files.stat_open(directory.fd, directory.path)
+    directory.group = _group_of(found)
+    if directory.group is None:  # chmod(2) says nothing of the bit that it leaves out
+        files.set_mode(directory.fd, 0o700, str(path))
+        raise StoreError(
+            str(path),
+            f"its group {found.st_gid} is none of this user's; give it one that is, with chgrp",
+        )
 
 
 def check_no_other(path: Path, names: set[str], remedy: str) -> None:
@@ -163,8 +192,8 @@ def _sync_parent(path: Path) -> None:
 def has_index_file(directory: Directory, path: Path) -> bool:
     """Whether there is an index with anything in it; a link or a foreign file is refused."""
     found = files.stat_name(directory, INDEX)
-    if found is not None and not files.is_private_file(found):
-        raise NotAStoreError(str(path), f"its {INDEX} is not a regular file of this user")
+    if found is not None and not files.is_private_file(found, directory):
+        raise NotAStoreError(str(path), f"its {INDEX} is not a regular file of the store's owner")
     return found is not None and found.st_size > 0
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from contentdb import files, reserve
+from contentdb import files, forks, reserve
 from contentdb.errors import (
+    ContentDBError,
     IndexBusyError,
     NotAStoreError,
     StorageError,
     StoreError,
     StoreNotFoundError,
+    StoreReadOnlyError,
     UnsupportedFilesystemError,
 )
 from contentdb.index import revision
@@ -29,39 +32,52 @@ from contentdb.layout import (
     TRASH,
 )
 from contentdb.making import MAKING_S, MISSING, has_index_file, make, open_root
-from contentdb.parts import Parts
+from contentdb.parts import Options, Parts
+from contentdb.place import Place
 from contentdb.shards import Shards
 from contentdb.sharing import Sharing
 
 if TYPE_CHECKING:
     from contentdb.files import Directory
 
-__all__ = ["migrate", "open_parts", "open_tree"]
+_FOR_ONE: Final = (
+    "it was made for its owner alone; how to give it to a group stands in docs/operations.md"
+)
+
+__all__ = ["may_only_read", "migrate", "open_parts", "open_tree"]
 
 
 def open_parts(
-    root: str | os.PathLike[str], *, create: bool, namespace: str, durable: bool
+    root: str | os.PathLike[str], options: Options, *, create: bool, for_group: bool = False
 ) -> Parts:
     """Open a store, made first if it is missing and ``create`` allows.
 
+    If it is to be read only, nothing is made or changed, and no writer is kept out for longer
+    than a look-up takes.
+
     Raises:
         StoreNotFoundError: There is none, and none is to be made.
+        StoreReadOnlyError: This process may read it only.
         NotAStoreError, NewerStoreError, MigrationNeededError, UnsupportedFilesystemError,
         StorageError, IndexFailedError: It cannot be used; the message says why and what to do.
     """
     path = Path(os.path.realpath(root))
+    if options.read_only:
+        return _open_to_read(path, options)
     directory = open_root(path, create=create)
     try:
         _check_owner(directory, path)
         reserve.make_room(str(path))
-        parts = _open_whole(directory, path, namespace=namespace, durable=durable)
+        if for_group and directory.group is None and has_index_file(directory, path):
+            raise StoreError(str(path), _FOR_ONE)
+        parts = _open_whole(directory, path, options)
         if parts is None:
-            make(directory, path, create=create)
-            parts = open_tree(path, directory, INDEX, namespace=namespace, durable=durable)
+            make(directory, path, create=create, for_group=for_group)
+            parts = open_tree(path, directory, INDEX, options)
         try:
             reserve.keep(directory)
-            several = namespace != DEFAULT_NAMESPACE
-            parts.sharing.announce(directory, several=several, unsynced=not durable)
+            several = _asks_always(directory, options)
+            parts.sharing.announce(directory, several=several, unsynced=not options.durable)
         except BaseException:
             parts.close()
             raise
@@ -70,31 +86,93 @@ def open_parts(
     return parts
 
 
+def _open_to_read(path: Path, options: Options) -> Parts:
+    directory = open_root(path, create=False)
+    try:
+        directory.owner = files.stat_open(directory.fd, directory.path).st_uid
+        _check_no_other_writes(directory, path)
+        parts = _open_whole(directory, path, options)
+    finally:
+        directory.close()
+    if parts is None:
+        raise StoreNotFoundError(str(path), MISSING)
+    return parts
+
+
+def _asks_always(root: Directory, options: Options) -> bool:
+    """Whether a file does not say by itself that there is a blob, and the index is asked.
+
+    In the store of a group the member that deletes a blob may not mark the file of another.
+    """
+    return options.namespace != DEFAULT_NAMESPACE or root.group is not None
+
+
+def may_only_read(root: str | os.PathLike[str]) -> bool:
+    """Whether there is a store that this process may not write to, but perhaps read."""
+    path = Path(os.path.realpath(root))
+    try:
+        directory = open_root(path, create=False)
+    except ContentDBError:
+        return False
+    try:
+        return _whose(directory) is not None or not _is_writable(path)
+    finally:
+        directory.close()
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=True)
+
+
+def _whose(root: Directory) -> str | None:
+    """Whose store it is, if not this process's."""
+    found = files.stat_open(root.fd, root.path)
+    if root.group is None:
+        return None if found.st_uid == os.geteuid() else f"user {found.st_uid}; only its owner"
+    # Its owner too: chmod(2) leaves the group's bit out of what the member of another makes.
+    mine = os.geteuid() == found.st_uid == 0 or root.group in {os.getegid(), *os.getgroups()}
+    return None if mine else f"group {root.group}; only its members"
+
+
 def _check_owner(directory: Directory, path: Path) -> None:
-    found = files.stat_open(directory.fd, directory.path)
-    if found.st_uid != os.geteuid():
+    if (whose := _whose(directory)) is not None:
         raise NotAStoreError(
-            str(path), f"it belongs to user {found.st_uid}; only its owner may use a store"
+            str(path), f"it belongs to {whose} may write to it; others may open it with mode='r'"
         )
-    if found.st_mode & 0o022 and any(True for _ in files.entries(directory)):
+    if not _is_writable(path):
+        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
+        raise StoreReadOnlyError(
+            str(path),
+            f"{os.strerror(errno.EROFS if read_only else errno.EACCES)}; "
+            "what is there can be read with mode='r'",
+        )
+    _check_no_other_writes(directory, path)
+
+
+def _check_no_other_writes(directory: Directory, path: Path) -> None:
+    found = files.stat_open(directory.fd, directory.path)
+    bits = 0o022 if directory.group is None else 0o002
+    if found.st_mode & bits and any(True for _ in files.entries(directory)):
         raise StoreError(
             str(path),
-            f"others may write into it; run chmod go-w on it (mode {found.st_mode & 0o777:o})",
+            f"others may write into it; run chmod go-w on it (mode {found.st_mode & 0o777:o}), "
+            "or make it for a group: contentdb init --shared=group",
         )
 
 
-def _open_whole(directory: Directory, path: Path, *, namespace: str, durable: bool) -> Parts | None:
+def _open_whole(directory: Directory, path: Path, options: Options) -> Parts | None:
     """Open a store that is whole and of this library's revision; None if there is none yet."""
     if not has_index_file(directory, path):
         return None
-    index = SqliteIndex(str(path / INDEX), str(path), namespace=namespace, durable=durable)
+    place = _place_of(path, directory, INDEX)
+    index = _index(path, INDEX, options, place)
     try:
         name = index.revision()
         if name is None:
             index.close()
             return None
         revision.check(name, str(path))
-        return _with_tree(path, directory, index, namespace=namespace, durable=durable)
+        return _with_tree(path, directory, index, place, options)
     except BaseException:
         index.close()
         raise
@@ -108,6 +186,7 @@ def migrate(root: str | os.PathLike[str]) -> str:
     Raises:
         StoreNotFoundError, NotAStoreError, NewerStoreError: There is nothing to migrate.
     """
+    forks.check()
     with not_forking:
         return _migrated(Path(os.path.realpath(root)))
 
@@ -133,37 +212,60 @@ def _migrated(path: Path) -> str:
     return revision.HEAD
 
 
-def open_tree(
-    path: Path, root: Directory, index_name: str, *, namespace: str, durable: bool
-) -> Parts:
+def open_tree(path: Path, root: Directory, index_name: str, options: Options) -> Parts:
     """Open the directories of a store, and the index of that name."""
-    index = SqliteIndex(str(path / index_name), str(path), namespace=namespace, durable=durable)
-    return _with_tree(path, root, index, namespace=namespace, durable=durable)
+    place = _place_of(path, root, index_name)
+    return _with_tree(path, root, _index(path, index_name, options, place), place, options)
+
+
+def _index(path: Path, name: str, options: Options, place: Place) -> SqliteIndex:
+    return SqliteIndex(
+        str(path / name),
+        str(path),
+        namespace=options.namespace,
+        durable=options.durable,
+        read_only=options.read_only,
+        place=place,
+    )
+
+
+def _place_of(path: Path, root: Directory, index_name: str) -> Place:
+    place = Place(str(path))
+    place.watch(str(path), files.stat_open(root.fd, root.path))
+    if (found := files.stat_name(root, index_name)) is not None:
+        place.watch(root.child(index_name), found)
+    return place
 
 
 def _with_tree(
-    path: Path, root: Directory, index: SqliteIndex, *, namespace: str, durable: bool
+    path: Path, root: Directory, index: SqliteIndex, place: Place, options: Options
 ) -> Parts:
+    read_only = options.read_only
     with ExitStack() as undo:
-        top = files.Directory(os.dup(root.fd), root.path)
+        top = files.open_again(root)
         undo.callback(top.close)
-        _make_again(path, top, index)
+        if not read_only:
+            _make_again(path, top, index)
         opened: dict[str, Directory] = {}
         for name in DIRECTORIES:
-            opened[name] = files.open_directory(name, within=top)
+            opened[name] = _open_child(top, name, read_only=read_only)
             undo.callback(opened[name].close)
         _check_one_filesystem(path, [top, *opened.values()])
-        _share(path, opened[TRASH])
-        shards = Shards(opened[BLOBS])
+        blobs = opened[BLOBS]
+        place.watch(root.child(BLOBS), files.stat_open(blobs.fd, blobs.path), blobs)
+        if not read_only or files.stat_name(top, TRASH) is not None:
+            _share(path, opened[TRASH])
+        shards = Shards(blobs)
         undo.callback(shards.close)
-        with suppress(StorageError):  # the write that needs one tells why it cannot be made
-            shards.complete_all()
-        sharing = Sharing(top)
+        if not read_only:
+            with suppress(StorageError):  # the write that needs one tells why it cannot be made
+                shards.complete_all()
+        several = _asks_always(root, options)
+        sharing = Sharing(top, read_only=read_only, several=several)
         undo.pop_all()
     return Parts(
         path,
-        namespace=namespace,
-        durable=durable,
+        options,
         sharing=sharing,
         index=index,
         shards=shards,
@@ -190,6 +292,17 @@ def _make_again(path: Path, root: Directory, index: SqliteIndex) -> None:
         files.make_directory(root, name)
     if missing:
         files.sync_directory(root)
+
+
+def _open_child(root: Directory, name: str, *, read_only: bool) -> Directory:
+    """Open a directory of the layout.
+
+    Copies of a store may lack what is empty. Where none may be made the root takes its place, in
+    which no ingest's name leads anywhere.
+    """
+    if read_only and name != BLOBS and files.stat_name(root, name) is None:
+        return files.open_directory(".", within=root)
+    return files.open_directory(name, within=root)
 
 
 def _share(path: Path, trash: Directory) -> None:

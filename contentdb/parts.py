@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Protocol
 
-from contentdb.known import Known
+from contentdb.errors import StoreReadOnlyError
+from contentdb.known import Known, NothingKnown
+from contentdb.layout import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -16,21 +18,30 @@ if TYPE_CHECKING:
     from contentdb.shards import Shards
     from contentdb.sharing import Sharing
 
-__all__ = ["HasParts", "Parts"]
+__all__ = ["HasParts", "Options", "Parts"]
+
+
+class Options(NamedTuple):
+    """What a store was opened with."""
+
+    namespace: str = DEFAULT_NAMESPACE
+    durable: bool = True
+    read_only: bool = False
+    shares: bool = False
+    """Whether content that another namespace holds need not be sent; see `contentdb.claiming`."""
 
 
 class Parts:
     """The index, the open directories, and how durable an acknowledgement is."""
 
     __slots__ = ("durable", "in_flight", "index", "ingest", "known", "namespace", "quarantine",
-                 "root", "shards", "sharing", "top", "trash")  # fmt: skip
+                 "read_only", "root", "shards", "shares", "sharing", "top", "trash")  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - it is the list of what there is
         self,
         root: Path,
+        options: Options,
         *,
-        namespace: str,
-        durable: bool,
         index: Index,
         sharing: Sharing,
         shards: Shards,
@@ -40,11 +51,10 @@ class Parts:
         quarantine: Directory,
     ) -> None:
         self.root = root
-        self.namespace = namespace
-        self.durable = durable
+        self.namespace, self.durable, self.read_only, self.shares = options
         self.index = index
         self.sharing = sharing
-        self.known = Known()
+        self.known = Known() if ingest.group is None else NothingKnown()
         self.in_flight: dict[int, Digest] = {}
         """What calls of this store are naming and recording, by the identity of its candidate."""
         self.shards = shards
@@ -53,6 +63,10 @@ class Parts:
         self.ingest = ingest
         self.trash = trash
         self.quarantine = quarantine
+
+    def refuse_writing(self) -> NoReturn:
+        """Say why a store that was opened for reading is not changed."""
+        raise StoreReadOnlyError(str(self.root), "it was opened for reading, with mode='r'")
 
     def after_fork_in_child(self) -> None:
         """Be there as another user of the store than the parent, whose calls go on there alone."""

@@ -19,6 +19,7 @@ from contentdb.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from queue import SimpleQueue
 
     from typing_extensions import Buffer
 
@@ -34,26 +35,34 @@ _WRITE_BACK_BYTES: Final = 8 << 20
 """How much is written between two hints to the disk to begin."""
 
 
+class _Hashed:
+    """How many pieces have been hashed; counted by the thread that hashes."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.one_more = threading.Semaphore(0)
+
+
 class _HashThread:
-    """Hashes pieces in order, in another thread, one ahead of whoever waits."""
+    """Hashes pieces in order, in another thread, while the caller goes on.
+
+    The thread refers to what it shares with this object, not to the object: where an exception
+    keeps the owner from calling `stop`, the object is collected and ends the thread.
+    """
 
     def __init__(self, update: Callable[[Buffer], None]) -> None:
         from queue import SimpleQueue  # small content never comes here
 
-        self._update = update
         self._pieces: SimpleQueue[Buffer | None] = SimpleQueue()
-        self._hashed = threading.Semaphore(0)
+        self._hashed = _Hashed()
         self._given = 0
-        self._done = 0
-        self._thread = threading.Thread(target=self._run, name="contentdb-hash", daemon=True)
+        self._thread = threading.Thread(
+            target=_hash,
+            args=(update, self._pieces, self._hashed),
+            name="contentdb-hash",
+            daemon=True,
+        )
         self._thread.start()
-
-    def _run(self) -> None:
-        while (piece := self._pieces.get()) is not None:
-            self._update(piece)
-            del piece
-            self._done += 1
-            self._hashed.release()
 
     def put(self, piece: Buffer) -> None:
         """Hand over a piece that must stay as it is until `wait`."""
@@ -62,14 +71,31 @@ class _HashThread:
 
     def wait(self, *, pending: int = 0) -> None:
         """Return when no more than so many pieces are unhashed."""
-        while self._given - self._done > pending:
-            self._hashed.acquire()
+        while self._given - self._hashed.count > pending:
+            self._hashed.one_more.acquire()
 
     def stop(self, *, join: bool = True) -> None:
         """End the thread, when it has hashed what it has."""
         self._pieces.put(None)
         if join:
             self._thread.join()
+
+    def __del__(self) -> None:
+        """End the thread of an object that an exception has left behind."""
+        if hasattr(self, "_pieces"):
+            self._pieces.put(None)
+
+
+def _hash(
+    update: Callable[[Buffer], None],
+    pieces: SimpleQueue[Buffer | None],
+    hashed: _Hashed,
+) -> None:
+    while (piece := pieces.get()) is not None:
+        update(piece)
+        del piece
+        hashed.count += 1
+        hashed.one_more.release()
 
 
 class Taker(Protocol):
@@ -194,6 +220,28 @@ class Sink:
             self._checksum.update(buffer[:count])
             self.size += count
 
+    def compare(self, data: Buffer) -> int:
+        """Count and hash the leading bytes that the file has at this place already; how many."""
+        wanted = bytes(data)
+        held = bytearray()
+        while len(held) < len(wanted):
+            at = self.size + len(held)
+            piece = files.read_at(self.fd, len(wanted) - len(held), at, self._path)
+            if not piece:
+                break
+            held += piece
+        same = _common(wanted, held)
+        self._hash.update(wanted[:same])
+        self._checksum.update(wanted[:same])
+        self.size += same
+        return same
+
+    def cut(self) -> None:
+        """Drop what the file has behind the bytes that are counted, and write on from there."""
+        self._torn = True
+        files.truncate(self.fd, self.size, self._path)
+        self._torn = False
+
     def restart(self, algorithm: str) -> None:
         """Forget the hashes and begin them anew; the file stays."""
         self.close()
@@ -209,15 +257,29 @@ class Sink:
 
     def close(self) -> None:
         """End the hashing thread, if there was one; the file stays open."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.wait()
-            thread.stop()
+        if self._thread is not None:
+            self._thread.wait()
+            self._thread.stop()
+            self._thread = None
 
     def forget(self) -> None:
         """Like `close`, without waiting for anything."""
         if self._thread is not None:
             self._thread.stop(join=False)
+
+
+def _common(one: bytes, other: bytes | bytearray) -> int:
+    """How many bytes two texts have in common at their beginnings."""
+    same, most = 0, min(len(one), len(other))
+    if one[:most] == other[:most]:
+        return most
+    while most - same > 1:  # the first `same` are equal, the first `most` are not
+        middle = (same + most) // 2
+        if one[same:middle] == other[same:middle]:
+            same = middle
+        else:
+            most = middle
+    return same
 
 
 def pump(read_into: Callable[[memoryview], int], sink: Taker, most: int | None = None) -> None:

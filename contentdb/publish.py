@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Final
 from contentdb import files
 from contentdb.content import Info, NewInfo
 from contentdb.damage import read_again, sync_blob
-from contentdb.errors import CorruptBlobError, StorageError
+from contentdb.errors import CorruptBlobError
 from contentdb.index import Outcome, State
+from contentdb.labels import Labelling
 from contentdb.moments import is_time_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ _VOUCHED: Final = frozenset({State.LIVE})
 class Candidate:
     """What is to become a blob, or has just become one; plays `contentdb.index.Entry`."""
 
-    __slots__ = ("checksum", "digest", "keep_labels", "labels", "now_ns", "only_if", "ref",
+    __slots__ = ("checksum", "digest", "labelling", "now_ns", "only_if", "ref",
                  "seen_ns", "shards", "size", "token", "whole_ns")  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - it is what a row is made of
@@ -65,11 +66,10 @@ class Candidate:
         self.digest = digest
         self.size = size
         self.checksum = checksum
-        self.labels = labels
+        self.labelling = Labelling(labels, {} if keep_labels else labels)
         self.now_ns = now_ns & ~1  # see `contentdb.index.recording`
         self.ref = ref
         self.token = token
-        self.keep_labels = keep_labels
         self.only_if: frozenset[int | None] | None = None
         self.whole_ns = self.now_ns
         """Time of modification of the file that is known to be whole: ours, or one in its place."""
@@ -89,9 +89,13 @@ class Candidate:
         if seen_ns in {self.whole_ns, instead_of_ns}:
             self.shards.stamp(self.digest, moment_ns)
 
+    def label(self, later: Labelling) -> None:
+        """Let another call with the same content set its labels too."""
+        self.labelling = self.labelling.then(later)
+
     def info(self) -> Info:
         """The Info of a blob that was made by recording this."""
-        labels = dict(self.labels) if self.labels else None
+        labels = dict(self.labelling.new) or None
         return Info(self.digest, self.size, self.now_ns, self.now_ns, labels)
 
 
@@ -172,7 +176,8 @@ def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str],
     Raises:
         CorruptBlobError: The blob was deleted again and again meanwhile.
     """
-    parts.in_flight[id(candidate)] = candidate.digest
+    key = id(candidate)
+    parts.in_flight[key] = candidate.digest
     try:
         for _ in range(_ATTEMPTS):
             give_name(parts, candidate, link)
@@ -180,7 +185,7 @@ def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str],
             if outcome is not Outcome.GONE:
                 return outcome
     finally:
-        parts.in_flight.pop(id(candidate), None)
+        parts.in_flight.pop(key, None)  # the only call: no handler runs before it
     path = parts.shards.path(candidate.digest)
     raise CorruptBlobError(candidate.digest, path, "its file is removed again and again")
 
@@ -244,12 +249,12 @@ def _replace(
     """Put the file in the place of a damaged one, in one step."""
     for _ in range(_ATTEMPTS):
         second = f"heal-{os.urandom(8).hex()}"
-        link(parts.trash, second)
         try:
+            link(parts.trash, second)
             files.rename(parts.trash, second, shard, name)
-        except FileNotFoundError:  # somebody emptied the trash
+        except FileNotFoundError:  # another process emptied the trash
             continue
-        except StorageError:
+        except BaseException:
             files.unlink(parts.trash, second)
             raise
         return

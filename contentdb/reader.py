@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from contentdb import files
 from contentdb.digest import new_hash
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import NoReturn
+    from typing import BinaryIO, NoReturn
 
     from typing_extensions import Buffer
 
@@ -20,14 +20,22 @@ if TYPE_CHECKING:
     Damaged = Callable[[int, Digest, str], NoReturn]
     """Told descriptor, digest and what is wrong; it raises what the reader gets."""
 
-__all__ = ["MISMATCH", "BlobReader", "read_whole"]
+    class BinaryStream(io.RawIOBase, BinaryIO):
+        """A raw stream to type checkers too, for functions that ask for an ``IO[bytes]``."""
+else:
+    BinaryStream = io.RawIOBase
+
+__all__ = ["MISMATCH", "BinaryStream", "BlobReader", "read_whole"]
 
 _PIECE_BYTES: Final = 1 << 20
+
+_LINE_BYTES: Final = 8192
+"""What is looked at for the end of a line."""
 
 MISMATCH: Final = "its bytes do not match its digest"
 
 
-class BlobReader(io.RawIOBase):
+class BlobReader(BinaryStream):
     """A seekable binary stream over one blob; see `contentdb.content.Reader`."""
 
     def __init__(self, fd: int, digest: Digest, damaged: Damaged, *, verify: bool) -> None:
@@ -40,6 +48,13 @@ class BlobReader(io.RawIOBase):
         self._at = 0
         self._hash = new_hash(digest.algorithm) if verify else None
         self._hashed = 0
+
+    def __reduce__(self) -> NoReturn:
+        """Stay in this process: its file is open here."""
+        raise TypeError(
+            f"the reader of {self._digest} cannot be pickled or copied; open the blob again "
+            "from a store that was"
+        )
 
     @property
     def digest(self) -> Digest:
@@ -82,6 +97,22 @@ class BlobReader(io.RawIOBase):
     def readall(self) -> bytes:
         """Read all that is left."""
         return self.read()
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Read up to a newline, the end, or so many bytes."""
+        self._check_open()
+        left = max(0, self._size - self._at)
+        most = left if size is None or size < 0 else min(size, left)
+        looked = 0
+        while looked < most:
+            ahead = self._pread(min(_LINE_BYTES, most - looked), looked)
+            newline = ahead.find(b"\n")
+            if newline >= 0:
+                return self.read(looked + newline + 1)
+            if not ahead:
+                break
+            looked += len(ahead)
+        return self.read(most)
 
     def readinto(self, buffer: Buffer, /) -> int:
         """Read into a buffer; 0 at the end."""

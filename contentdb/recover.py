@@ -7,6 +7,7 @@ the trash or belongs to a dead process is seen by nobody.
 from __future__ import annotations
 
 import os
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files, locks
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from contentdb.parts import Parts
 
 __all__ = [
+    "GROUP_COUNT",
     "TEMPORARY",
     "dead_temporaries",
     "empty_trash",
@@ -30,33 +32,38 @@ __all__ = [
 TEMPORARY: Final = "."
 """How the names of temporary files in ``ingest/`` begin; their group's lock follows it."""
 
+GROUP_COUNT: Final = 500
+"""Deletions that share their transactions: so many renames are made under the write lock."""
+
 _TOKEN_CHARS: Final = 32
 
 
 def recover(parts: Parts) -> None:
     """Finish deletions, empty the trash, remove the temporary files of dead processes."""
-    for digest in parts.index.tombstones():
-        finish_delete(parts, digest)
+    tombstones = iter(parts.index.tombstones())
+    while some := list(islice(tombstones, GROUP_COUNT)):
+        finish_delete(parts, *some)
     for name in dead_temporaries(parts):
         remove_temporary(parts, name)
     empty_trash(parts)
 
 
-def finish_delete(parts: Parts, digest: Digest) -> None:
-    """Take the file of a tombstone away, and then its row; a blob stored again meanwhile stays.
+def finish_delete(parts: Parts, *digests: Digest) -> None:
+    """Take the files of tombstones away, and then their rows; what is stored again meanwhile stays.
 
-    The row goes without a sync: if a power cut brings it back, it is a tombstone again. The
-    file's name is off the disk before this returns.
+    The rows go without a sync: if a power cut brings one back, it is a tombstone again. The
+    names of the files are off the disk before this returns.
     """
-    name = trash_name(digest)
-    moved = parts.index.bury(digest, lambda: parts.shards.move(digest, parts.trash, name))
-    if moved and parts.durable and parts.shards.has(digest.algorithm):
-        shard = parts.shards.shard(digest)
-        try:
-            files.sync_directory(shard)
-        finally:
-            shard.close()
-    files.unlink(parts.trash, name)
+    names = {digest: trash_name(digest) for digest in digests}
+    try:
+        moved = parts.index.bury_all(
+            digests, lambda digest: parts.shards.move(digest, parts.trash, names[digest])
+        )
+        if parts.durable:
+            parts.shards.sync_names(moved)
+    finally:  # whatever was raised, a tombstone's file comes back no more
+        for name in names.values():
+            files.unlink(parts.trash, name)
 
 
 def trash_name(digest: Digest) -> str:

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.damage import quarantine, why_damaged
 from contentdb.digest import Digest
 from contentdb.doubts import POLL_S, Doubts
@@ -23,9 +23,17 @@ from contentdb.errors import (
 from contentdb.index import State
 from contentdb.index.connection import connect, refusal
 from contentdb.index.opening import not_forking
-from contentdb.layout import BLOBS, DEFAULT_NAMESPACE, INDEX, QUARANTINE, TRASH
+from contentdb.layout import (
+    BLOBS,
+    INDEX,
+    INDEX_REBUILT,
+    QUARANTINE,
+    TRASH,
+    check_root,
+)
 from contentdb.making import check_no_other, make_directories, make_index, open_root
 from contentdb.opening import open_parts, open_tree
+from contentdb.parts import Options
 from contentdb.repair import adopt
 from contentdb.shards import Shards
 from contentdb.sharing import Sharing
@@ -39,7 +47,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Reindexed", "reindex", "reindex_parts"]
 
-_NEW: Final = f"{INDEX}.new"
+_NEW: Final = INDEX_REBUILT
 _WHOLE: Final = f"{INDEX}.whole"
 """A new index that lacks nothing but its name."""
 
@@ -75,6 +83,7 @@ def reindex(root: str | os.PathLike[str], *, dry_run: bool = False) -> Reindexed
     Raises:
         StoreError: There is no store, or it is in use while its index must be replaced.
     """
+    forks.check()
     with not_forking:
         return _reindexed(Path(os.path.realpath(root)), dry_run=dry_run)
 
@@ -82,7 +91,7 @@ def reindex(root: str | os.PathLike[str], *, dry_run: bool = False) -> Reindexed
 def _reindexed(path: Path, *, dry_run: bool) -> Reindexed:
     try:
         _check_index(path)
-        parts = open_parts(path, create=False, namespace=DEFAULT_NAMESPACE, durable=True)
+        parts = open_parts(path, Options(), create=False)
     except (IndexDamagedError, _NoIndexError):
         return _counted(path) if dry_run else _rebuild(path)
     with closing(parts):
@@ -102,8 +111,10 @@ def _check_index(path: Path) -> None:
             if files.stat_name(directory, BLOBS) is None:
                 raise NotAStoreError(str(path), "it has no blobs, so it is no store")
             raise _NoIndexError
-        if not files.is_private_file(found):
-            raise NotAStoreError(str(path), f"its {INDEX} is not a regular file of this user")
+        if not files.is_private_file(found, directory):
+            raise NotAStoreError(
+                str(path), f"its {INDEX} is not a regular file of the store's owner"
+            )
     finally:
         directory.close()
     try:
@@ -131,7 +142,7 @@ def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
             row = rows.pop(digest, None)
             if row is not None and row[-1] != State.DAMAGED:
                 counts["kept"] += 1
-            elif files.is_private_file(found) and doubts.is_orphan(digest):
+            elif files.is_private_file(found, shard) and doubts.is_orphan(digest):
                 counts[_take(parts, digest, dry_run=dry_run)] += 1
         counts["dropped"] += _drop(parts, [Digest(text) for text in rows], dry_run=dry_run)
     for algorithm, shard_name in unseen:
@@ -182,6 +193,7 @@ def _counted(path: Path) -> Reindexed:
 
 def _rebuild(path: Path) -> Reindexed:
     """Make a whole index beside the old one, and put it in its place last of all."""
+    check_root(path, _NEW)
     directory = open_root(path, create=False)
     try:
         names = {entry.name for entry in files.entries(directory)}
@@ -199,9 +211,7 @@ def _rebuild(path: Path) -> Reindexed:
             files.unlock(alone.fd)
         finally:
             alone.close()
-        with closing(
-            open_tree(path, directory, _NEW, namespace=DEFAULT_NAMESPACE, durable=True)
-        ) as parts:
+        with closing(open_tree(path, directory, _NEW, Options())) as parts:
             counts = reindex_parts(parts)
         _fold(path / _NEW)
         _replace(directory)
@@ -290,7 +300,11 @@ def _damage_ends_it() -> Iterator[None]:
 
 
 def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
-    columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
+    table_info = f"PRAGMA table_info({table})"
+    there = {row[1] for row in _readable_rows(old, table_info)}  # an older revision has fewer
+    columns = [row[1] for row in new.execute(table_info) if row[1] in there]
+    if not columns:
+        return
     places = ", ".join("?" * len(columns))
     names = ", ".join(f'"{column}"' for column in columns)
     new.execute("BEGIN IMMEDIATE")

@@ -58,6 +58,12 @@ def repair(
     Returns:
         What was done, in the order of the findings.
     """
+    with store.parts() as parts:
+        if parts.read_only and not dry_run:
+            parts.refuse_writing()
+    with store.parts() as parts:
+        if parts.read_only and not dry_run:
+            parts.refuse_writing()
     act = _planned if dry_run else _mend
     repaired: list[Repaired] = []
     for finding in findings:

@@ -18,7 +18,7 @@ from contentdb.errors import CorruptBlobError, StorageError
 from contentdb.layout import SHARDS, shard_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from contentdb.digest import Digest
     from contentdb.files import Directory
@@ -27,6 +27,8 @@ __all__ = ["Shards"]
 
 _PIECE_BYTES: Final = 1 << 20
 _LINKS_OF_WHOLE: Final = len(SHARDS) + 2
+_SYNC_ALL: Final = 16
+"""From so many directories on, one sync of the filesystem costs less than one of each."""
 _PLANTED: Final = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}
 """Something else has the name. Any other error, such as too many open files, says nothing of it."""
 
@@ -160,10 +162,10 @@ class Shards:
         except StorageError:
             files.let_go(fd)
             raise
-        if not files.is_private_file(found):  # a device may have no end
+        if not files.is_private_file(found, within):  # a device may have no end
             files.let_go(fd)
             raise CorruptBlobError(
-                digest, within.child(name), "it is not a regular file of this user"
+                digest, within.child(name), "it is not a regular file of the store's owner"
             )
         return fd, found
 
@@ -219,7 +221,7 @@ class Shards:
                 raise
             return None
         found = files.stat_name(within, f"{digest[7:9]}/{digest[7:]}")
-        return found if found is not None and files.is_private_file(found) else None
+        return found if found is not None and files.is_private_file(found, within) else None
 
     def stamp(self, digest: Digest, moment_ns: int) -> None:
         """Set a blob's time of modification, if its file is there; see `contentdb.known`."""
@@ -233,6 +235,9 @@ class Shards:
         try:
             os.utime(name, ns=(moment_ns, moment_ns), dir_fd=within.fd, follow_symlinks=False)
         except OSError as error:
+            found = files.stat_name(within, name) if error.errno == errno.EPERM else None
+            if found is not None and found.st_uid != os.geteuid():  # of another of its group
+                return
             if error.errno not in {errno.ENOENT, *_PLANTED}:
                 raise StorageError.of("set the time of", within.child(name), error) from error
 
@@ -273,6 +278,23 @@ class Shards:
         finally:
             shard.close()
         return True
+
+    def sync_names(self, digests: Iterable[Digest]) -> None:
+        """Put on disk which names the shards of these blobs have."""
+        touched = {digest[:9]: digest for digest in digests}
+        if len(touched) >= _SYNC_ALL and files.sync_filesystem(self._blobs):
+            return
+        for digest in touched.values():
+            try:
+                shard = self.shard(digest)
+            except StorageError as error:
+                if error.errno == errno.ENOENT:  # its algorithm was never used
+                    continue
+                raise
+            try:
+                files.sync_directory(shard)
+            finally:
+                shard.close()
 
     # -- all of them --------------------------------------------------------------------------
 

@@ -35,6 +35,7 @@ __all__ = ["Sharing"]
 _SEVERAL: Final = 0
 _UNSYNCED: Final = 1
 _SIZE: Final = 2
+_BOTH: Final = b"\1\1"
 
 _FLOCK: Final = "hhqqi0q"
 """struct flock of fcntl(2): type, whence, start, length (0 is all), process (0 for these locks)."""
@@ -45,23 +46,14 @@ class Sharing:
 
     __slots__ = ("_bytes", "_fd", "_path")
 
-    def __init__(self, root: Directory) -> None:
-        """Map them; the file is made if it is missing, and then says no twice."""
-        fd = _opened(root, os.O_CREAT)
-        path = root.child(SHARED)
-        try:
-            # It is made longer, not anew: another process may announce something.
-            if files.stat_open(fd, path).st_size < _SIZE:
-                files.truncate(fd, _SIZE, path)
-                files.sync(fd, path)
-                files.sync_directory(root)
-            self._bytes = _mapped(fd, root)
-            _be_present(fd, path)
-        except BaseException:
-            files.let_go(fd)
-            raise
-        self._fd = fd
-        self._path = path
+    def __init__(self, root: Directory, *, read_only: bool = False, several: bool = False) -> None:
+        """Map them; the file is made if it is missing, and then says no twice.
+
+        With ``read_only`` nothing is made or locked: where the file is missing, both may be so.
+        ``several`` says that this process is in another namespace, which it may not announce then.
+        """
+        self._path = root.child(SHARED)
+        self._fd, self._bytes = _to_read(root, several=several) if read_only else _to_change(root)
 
     @property
     def several(self) -> bool:
@@ -78,6 +70,8 @@ class Sharing:
 
         What such a one began before has ended by now, or never will.
         """
+        if self._fd < 0:  # each store that is open for writing makes the file
+            return True
         asked = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         try:
             answer = fcntl.fcntl(self._fd, fcntl.F_OFD_GETLK, asked)
@@ -94,7 +88,7 @@ class Sharing:
         if self._fd < 0:
             return
         with contextlib.suppress(OSError, StorageError):
-            fd = os.open(f"/proc/self/fd/{self._fd}", os.O_RDWR | os.O_CLOEXEC)
+            fd = files.open_path(f"/proc/self/fd/{int(self._fd)}", os.O_RDWR)
             self._fd, shared = fd, self._fd
             files.let_go(shared)
             _be_present(fd, self._path)
@@ -117,10 +111,44 @@ class Sharing:
 
     def close(self) -> None:
         """Unmap them, and be gone."""
-        self._bytes.close()
+        if isinstance(self._bytes, mmap.mmap):
+            self._bytes.close()
         fd, self._fd = self._fd, -1
         if fd >= 0:
             files.let_go(fd)
+
+
+def _to_change(root: Directory) -> tuple[int, mmap.mmap]:
+    fd = _opened(root, os.O_CREAT)
+    path = root.child(SHARED)
+    try:
+        # It is made longer, not anew: another process may announce something.
+        if files.stat_open(fd, path).st_size < _SIZE:
+            files.truncate(fd, _SIZE, path)
+            files.sync(fd, path)
+            files.sync_directory(root)
+        mapped = _mapped(fd, root, mmap.PROT_READ | mmap.PROT_WRITE)
+        _be_present(fd, path)
+    except BaseException:
+        files.let_go(fd)
+        raise
+    return fd, mapped
+
+
+def _to_read(root: Directory, *, several: bool) -> tuple[int, mmap.mmap | bytes]:
+    try:
+        fd = files.open_file(root, SHARED, os.O_RDONLY)
+    except FileNotFoundError:
+        return -1, _BOTH
+    except OSError as error:
+        raise StorageError.of("open", root.child(SHARED), error) from error
+    try:
+        if several or files.stat_open(fd, root.child(SHARED)).st_size < _SIZE:
+            return fd, _BOTH
+        return fd, _mapped(fd, root, mmap.PROT_READ)
+    except BaseException:
+        files.let_go(fd)
+        raise
 
 
 def _be_present(fd: int, path: str) -> None:
@@ -138,8 +166,8 @@ def _opened(root: Directory, flags: int = 0) -> int:
         raise StorageError.of("open", root.child(SHARED), error) from error
 
 
-def _mapped(fd: int, root: Directory) -> mmap.mmap:
+def _mapped(fd: int, root: Directory, access: int) -> mmap.mmap:
     try:
-        return mmap.mmap(fd, _SIZE)
+        return mmap.mmap(fd, _SIZE, prot=access)
     except OSError as error:
         raise StorageError.of("map", root.child(SHARED), error) from error

@@ -36,6 +36,8 @@ def beginnings(text: str, error: InvalidDigestError) -> list[str]:
     Raises:
         InvalidDigestError: It is no beginning of one either.
     """
+    if not isinstance(text, str):
+        raise error
     form = _BEGINNING.fullmatch(text)
     if isinstance(error, UnsupportedAlgorithmError):
         raise error

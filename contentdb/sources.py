@@ -7,7 +7,7 @@ import io
 import os
 import stat
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import xxhash
 
@@ -15,19 +15,25 @@ from contentdb import files
 from contentdb.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
-    SizeMismatchError,
     StorageError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO
 
-    from typing_extensions import Buffer
+    Fill = Callable[[memoryview], int]
+    """Fills a buffer as far as it likes and gives the bytes; 0 at the end."""
 
-    Source = Buffer | BinaryIO | os.PathLike[str]
-
-__all__ = ["bytes_of", "check_unchanged", "open_source", "reading", "reading_file", "skip_to"]
+__all__ = [
+    "Origin",
+    "bytes_of",
+    "bytes_read",
+    "check_unchanged",
+    "open_source",
+    "origin_of",
+    "reading",
+    "reading_file",
+]
 
 _PIECE_BYTES: Final = 1 << 20
 _TICK_NS: Final = 20_000_000
@@ -52,7 +58,7 @@ def open_source(source: os.PathLike[str]) -> int:
     path = os.fspath(source)
     try:
         # a FIFO without a writer must not hang us
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        fd = files.open_path(path, os.O_RDONLY | os.O_NONBLOCK)
     except OSError as error:
         raise StorageError.of("open", path, error) from error
     except ValueError as error:  # a NUL in the path
@@ -69,7 +75,7 @@ def open_source(source: os.PathLike[str]) -> int:
     return fd
 
 
-def reading(source: Any) -> Callable[[memoryview], int]:  # noqa: ANN401 - by what it can do
+def reading(source: Any) -> Fill:  # noqa: ANN401 - by what it can do
     """Make a function that fills a buffer from a file object and gives the bytes, 0 at the end.
 
     Raises:
@@ -79,7 +85,7 @@ def reading(source: Any) -> Callable[[memoryview], int]:  # noqa: ANN401 - by wh
     if isinstance(source, io.BufferedReader | io.FileIO):
         return _reading_open_file(source)
     if readinto is not None:
-        return lambda buffer: _counted(readinto(buffer))
+        return lambda buffer: _counted(readinto(buffer), buffer)
     read = getattr(source, "read", None)
     if read is None:
         raise InvalidArgumentError(
@@ -87,26 +93,24 @@ def reading(source: Any) -> Callable[[memoryview], int]:  # noqa: ANN401 - by wh
         )
 
     def fill(buffer: memoryview) -> int:
-        data = read(len(buffer))
-        if isinstance(data, str):
-            raise InvalidArgumentError("the source gives text; open it in binary mode")
-        count = _counted(None if data is None else len(data))
+        data = bytes_read(read(len(buffer)))
+        count = _counted(len(data), buffer)
         buffer[:count] = data
         return count
 
     return fill
 
 
-def _reading_open_file(source: io.BufferedReader | io.FileIO) -> Callable[[memoryview], int]:
+def _reading_open_file(source: io.BufferedReader | io.FileIO) -> Fill:
     """As `reading`; a regular file that changes from now until its end is an error."""
     raw = source.raw if isinstance(source, io.BufferedReader) else source
     if not isinstance(raw, io.FileIO):
-        return lambda buffer: _counted(source.readinto(buffer))
+        return lambda buffer: _counted(source.readinto(buffer), buffer)
     fd, path = raw.fileno(), str(raw.name)
     found = files.stat_open(fd, path)
 
     def fill(buffer: memoryview) -> int:
-        count = _counted(source.readinto(buffer))
+        count = _counted(source.readinto(buffer), buffer)
         if not count and stat.S_ISREG(found.st_mode) and not raw.writable():
             check_unchanged(fd, found, path)
         return count
@@ -114,13 +118,38 @@ def _reading_open_file(source: io.BufferedReader | io.FileIO) -> Callable[[memor
     return fill
 
 
-def _counted(count: int | None) -> int:
+def bytes_read(data: object) -> bytes | memoryview:
+    """Take what a ``read`` gave for bytes.
+
+    Raises:
+        BlockingIOError: It has nothing yet, which is no end.
+        InvalidArgumentError: It is text, or anything else but bytes.
+    """
+    if data is None:
+        raise _nothing_yet()
+    if isinstance(data, str):
+        raise InvalidArgumentError("the source gives text; open it in binary mode")
+    view = bytes_of(data)
+    if view is None:
+        raise InvalidArgumentError(f"the source gives {type(data).__name__}, not bytes")
+    return view
+
+
+def _counted(count: object, buffer: memoryview) -> int:
     if count is None:
-        raise BlockingIOError(errno.EAGAIN, "the source has nothing yet; give one that blocks")
+        raise _nothing_yet()
+    if not isinstance(count, int) or not 0 <= count <= len(buffer):
+        raise InvalidArgumentError(
+            f"the source gives {count!r:.40} bytes where {len(buffer)} were asked for"
+        )
     return count
 
 
-def reading_file(fd: int, path: str) -> Callable[[memoryview], int]:
+def _nothing_yet() -> BlockingIOError:
+    return BlockingIOError(errno.EAGAIN, "the source has nothing yet; give one that blocks")
+
+
+def reading_file(fd: int, path: str) -> Fill:
     """The same for a file that was opened just now; one that changes until its end is an error."""
     found = files.stat_open(fd, path)
     # A file's times move by the clock's ticks: a second write within one leaves no trace of itself.
@@ -162,29 +191,86 @@ def _changed(path: str) -> FailedPreconditionError:
     return FailedPreconditionError(f"{path} changed while it was read; nothing is stored of it")
 
 
-def skip_to(source: Any, offset: int, fill: Callable[[memoryview], int]) -> None:  # noqa: ANN401 - as above
-    """Go ``offset`` bytes on in a source that stands at its beginning, by seeking if it can.
+class Origin(Protocol):
+    """A source that is taken in from its start, or from behind what is there already."""
+
+    can_skip: bool
+    """Whether it can be read from another place than its start, and from its start once more."""
+    is_opened: bool
+    """Whether it is asked for anew for each place, over a network perhaps."""
+
+    def start(self) -> Fill:
+        """Read from its start."""
+        ...
+
+    def skip_to(self, offset: int) -> Fill | None:
+        """Read from so many bytes behind its start; None if it has fewer."""
+        ...
+
+    def close(self) -> None:
+        """Close what was opened here; a stream of the caller's stays open."""
+        ...
+
+
+def origin_of(source: object) -> Origin:
+    """Tell a stream, which begins where it stands, from a function that opens one at an offset.
 
     Raises:
-        SizeMismatchError: It has fewer bytes than that.
+        InvalidArgumentError: It is neither.
     """
-    if _is_seekable(source):
-        start = source.tell()
-        end = source.seek(0, os.SEEK_END)
-        if end - start < offset:
-            source.seek(start)
-            raise SizeMismatchError(expected=offset, actual=end - start)
-        source.seek(start + offset)
-        return
-    buffer = memoryview(bytearray(1 << 20))
-    skipped = 0
-    while skipped < offset:
-        count = fill(buffer[: offset - skipped])
-        if not count:
-            raise SizeMismatchError(expected=offset, actual=skipped)
-        skipped += count
+    if hasattr(source, "readinto") or hasattr(source, "read"):
+        return _Stream(source)
+    if callable(source):
+        return _Opened(source)
+    raise InvalidArgumentError(
+        "content comes from a binary stream, or from a function that opens one at an offset, "
+        f"not from {type(source).__name__}"
+    )
 
 
-def _is_seekable(source: Any) -> bool:  # noqa: ANN401 - as above
-    seekable = getattr(source, "seekable", None)
-    return seekable is not None and bool(seekable())
+class _Stream:
+    is_opened = False
+
+    def __init__(self, source: Any) -> None:  # noqa: ANN401 - by what it can do
+        self._source = source
+        self._fill = reading(source)
+        seekable = getattr(source, "seekable", None)
+        self.can_skip = seekable is not None and bool(seekable())
+        self._start = source.tell() if self.can_skip else 0
+
+    def start(self) -> Fill:
+        if self.can_skip:
+            self._source.seek(self._start)
+        return self._fill
+
+    def skip_to(self, offset: int) -> Fill | None:
+        if self._source.seek(0, os.SEEK_END) - self._start < offset:
+            return None
+        self._source.seek(self._start + offset)
+        return self._fill
+
+    def close(self) -> None:
+        pass
+
+
+class _Opened:
+    can_skip = True
+    is_opened = True
+
+    def __init__(self, open_at: Callable[[int], Any]) -> None:
+        self._open_at = open_at
+        self._stream: Any = None
+
+    def start(self) -> Fill:
+        return self.skip_to(0)
+
+    def skip_to(self, offset: int) -> Fill:
+        self.close()
+        self._stream = self._open_at(offset)
+        return reading(self._stream)
+
+    def close(self) -> None:
+        stream, self._stream = self._stream, None
+        close = getattr(stream, "close", None)
+        if close is not None:
+            close()

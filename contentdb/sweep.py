@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from contentdb import files, locks
 from contentdb.damage import look
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from contentdb.parts import Parts
 
 __all__ = ["Swept", "drop_ingest", "sweep"]
+
+_NAMES_AT_ONCE: Final = 500
 
 
 class Swept(NamedTuple):
@@ -96,19 +99,26 @@ def _seen(parts: Parts, row: IngestRow) -> tuple[int, int]:
 def _leftovers(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
     """Files of dead groups, and files that no ingest knows."""
     dead = sorted(dead_temporaries(parts), reverse=True)  # a group's lock goes last
-    known = parts.index.ingest_names()
-    strange = [
-        entry.name
-        for entry in files.entries(parts.ingest)
-        if entry.name not in known and not entry.name.startswith(TEMPORARY)
-    ]
-    for name in dead + strange:
+    for name in chain(dead, _strange(parts)):
         found = files.stat_name(parts.ingest, name)
-        if found is None or found.st_mtime_ns > before_ns or not files.is_private_file(found):
+        if (
+            found is None
+            or found.st_mtime_ns > before_ns
+            or not files.is_private_file(found, parts.ingest)
+        ):
             continue
         remove = remove_temporary if name.startswith(TEMPORARY) else _remove_unheld
         if dry_run or remove(parts, name):
             yield Swept("leftover", name, parts.ingest.child(name), found.st_size)
+
+
+def _strange(parts: Parts) -> Iterator[str]:
+    """Names in ``ingest/`` that no ingest has, asked for some hundred at a time."""
+    entries = files.entries(parts.ingest)
+    names = (entry.name for entry in entries if not entry.name.startswith(TEMPORARY))
+    while some := list(islice(names, _NAMES_AT_ONCE)):
+        known = parts.index.ingests_named([name for name in some if name.isascii()])
+        yield from (name for name in some if name not in known)
 
 
 def _remove_unheld(parts: Parts, name: str) -> bool:
@@ -148,15 +158,20 @@ def _to_trash(parts: Parts, digest: Digest, found: os.stat_result) -> bool:
         is_same = now is not None and os.path.samestat(now, found)
         return is_same and parts.shards.move(digest, parts.trash, name)
 
-    moved = parts.index.unless_claimed(digest, take_away)
-    files.unlink(parts.trash, name)
-    return moved
+    try:
+        return parts.index.unless_claimed(digest, take_away)
+    finally:
+        files.unlink(parts.trash, name)
 
 
 def _trash(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
     for entry in files.entries(parts.trash):
         found = files.stat_name(parts.trash, entry.name)
-        if found is None or found.st_ctime_ns > before_ns or not files.is_private_file(found):
+        if (
+            found is None
+            or found.st_ctime_ns > before_ns
+            or not files.is_private_file(found, parts.trash)
+        ):
             continue
         if dry_run or files.unlink(parts.trash, entry.name):
             yield Swept("trash", entry.name, parts.trash.child(entry.name), found.st_size)

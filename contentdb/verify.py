@@ -123,8 +123,8 @@ def _shard(
         if row is None:
             if doubts.is_orphan(digest):  # else its row is on its way, or just went
                 yield _orphan(parts, digest)
-        elif not files.is_private_file(found):
-            yield Finding("corrupt", digest, path, "it is not a regular file of this user")
+        elif not files.is_private_file(found, shard):
+            yield Finding("corrupt", digest, path, "it is not a regular file of the store's owner")
         else:
             yield from _with_row(parts, digest, found, row, doubts, quick=quick)
     yield from _missing(parts, rows)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NoReturn, Self
 
-from contentdb.beginning import check_total, forget_beyond, ref_locked
+from contentdb.beginning import check_total, ref_locked
 from contentdb.content import Status
-from contentdb.digest import DEFAULT_ALGORITHM, Digest
+from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
     ContentDBError,
     DigestMismatchError,
     DurabilityError,
+    FailedPreconditionError,
     SizeMismatchError,
     WriterClosedError,
 )
-from contentdb.held import HeldFile
-from contentdb.index import Outcome
+from contentdb.index import Outcome, Takeover
+from contentdb.intake import Comparison, Intake
 from contentdb.labels import check_labels
-from contentdb.pipeline import Sink
+from contentdb.metadata import unpack_metadata
 from contentdb.publish import Candidate, publish, settled
 
 if TYPE_CHECKING:
@@ -37,12 +39,17 @@ if TYPE_CHECKING:
     from contentdb.gate import Gate
     from contentdb.index import IngestRow
     from contentdb.parts import Parts
+    from contentdb.pipeline import Sink
 
 __all__ = ["LocalWriter"]
 
 
-class LocalWriter:
-    """Plays `contentdb.content.Writer` on files; for one thread at a time."""
+class LocalWriter(io.RawIOBase):
+    """Plays `contentdb.content.Writer` on files; for one thread at a time.
+
+    It is a binary file as well, to whatever only appends to one: a `zipfile.ZipFile`, an
+    `io.TextIOWrapper`. Those that close it keep the ingest; to commit, flush and detach them first.
+    """
 
     def __init__(
         self,
@@ -57,35 +64,30 @@ class LocalWriter:
         self._batch = batch
         self._joined = False
         self._gate = gate
-        self._row = row
-        self._file = HeldFile(parts, row, fd)
-        self._offset = offset
-        self._updated_ns = row.updated_ns
-        self._sink: Sink | None = None
+        self._intake = Intake(parts, row, fd, offset)
+        self._file = self._intake.file
         self._pid = os.getpid()
         self._closed = False
         self._ending = threading.RLock()
-        self._expected = None if row.expected is None else Digest(row.expected)
-        self._algorithm = self._expected.algorithm if self._expected else DEFAULT_ALGORITHM
 
     # -- what it is --------------------------------------------------------------------------
 
     @property
     def ref(self) -> str:
         """The caller's name for the ingest."""
-        return self._row.ref
+        return self._intake.row.ref
 
     @property
     def offset(self) -> int:
         """Bytes that have reached the file."""
-        return self._offset if self._sink is None else self._sink.size
+        return self._intake.offset
 
     @property
     def digest(self) -> Digest:
         """Of all bytes so far, by the algorithm of the expected digest, else SHA-256."""
         with self._gate:
             self._require_open()
-            return self._running().digest
+            return self._intake.running().digest
 
     @property
     def closed(self) -> bool:
@@ -94,32 +96,36 @@ class LocalWriter:
 
     def status(self) -> Status:
         """Describe the ingest as it is now."""
-        row = self._row
+        intake = self._intake
+        row = intake.row
         return Status(
-            row.ref, self.offset, row.total, self._expected, row.started_ns, self._updated_ns,
+            row.ref,
+            self.offset,
+            row.total,
+            intake.expected,
+            row.started_ns,
+            intake.updated_ns,
             held=not self.closed,
-        )  # fmt: skip
+            metadata=unpack_metadata(row.metadata),
+        )
 
     def _require_open(self) -> None:
         if self.closed:
-            raise WriterClosedError(self._row.ref)
+            raise WriterClosedError(self.ref)
 
-    def _running(self, algorithm: str | None = None) -> Sink:
-        """The running hashes; after a resume the bytes that are there are read for them."""
-        wanted = algorithm or self._algorithm
-        if self._sink is not None and self._sink.algorithm != wanted and algorithm is not None:
-            self._sink.mend()
-            self._sink.close()
-            self._took(self._sink)
-            self._sink = None
-        if self._sink is None:
-            sink = self._new_sink(wanted)
-            sink.take_what_is_there(self._offset)
-            self._sink = sink  # now only: a signal's handler may raise while it reads
-        return self._sink
+    # -- a binary file -------------------------------------------------------------------------
 
-    def _new_sink(self, algorithm: str) -> Sink:
-        return Sink(self._file.fd, self._file.path, algorithm, durable=self._parts.durable)
+    def writable(self) -> bool:
+        """Always; it can neither be read nor sought in."""
+        return True
+
+    def tell(self) -> int:
+        """The offset: there is no other place to write at."""
+        return self.offset
+
+    def flush(self) -> None:
+        """Do nothing: what was written has reached the file. Durable it becomes by `commit`."""
+        self._require_open()
 
     # -- bytes in ----------------------------------------------------------------------------
 
@@ -131,66 +137,58 @@ class LocalWriter:
         """
         with self._gate:
             self._require_open()
-            sink = self._running()
-            try:
-                return sink.write(data)
-            finally:
-                self._took(sink)
+            return self._intake.write(data)
 
     def feed(self, data: Buffer) -> None:
         """Like `write`, but the buffer must stay as it is until `settle`."""
         with self._gate:
             self._require_open()
-            sink = self._running()
-            try:
-                sink.feed(data)
-            finally:
-                self._took(sink)
+            self._intake.feed(data)
 
     def settle(self, *, pending: int = 0) -> None:
         """Return when no more than so many buffers of `feed` are in use."""
-        if self._sink is not None:
-            self._sink.settle(pending=pending)
+        self._intake.settle(pending=pending)
 
-    def _took(self, sink: Sink) -> None:
-        if sink.size != self._offset:
-            self._offset = sink.size
-            self._updated_ns = time.time_ns()
-            self._file.changed = True
+    def truncate(self, size: int | None = 0, /) -> int:
+        """Go back to offset 0, under the same lock; there is no way back to a place between.
 
-    def truncate(self) -> None:
-        """Go back to offset 0, under the same lock."""
+        As of a file, None means the present place: nothing is cut.
+        """
         with self._gate:
             self._require_open()
-            self._row = forget_beyond(self._parts, self._row, 0)
-            sink = self._sink or self._new_sink(self._algorithm)
-            sink.truncate()
-            self._sink = sink
-            self._offset = 0
-            self._updated_ns = time.time_ns()
-            self._file.changed = True
+            if size == 0:
+                self._intake.truncate()
+            elif size not in {None, self.offset}:
+                raise io.UnsupportedOperation("a writer goes back to offset 0 alone")
+            return self.offset
 
-    def redeclare(self, *, total: int | None, expected: Digest | None) -> None:
+    def redeclare(
+        self, *, total: int | None, expected: Digest | None, metadata: str | None = None
+    ) -> None:
         """Let another size and digest replace those declared before, under the same lock.
 
         Not durable, like beginning; may be repeated.
+
+        Args:
+            total: The size, or that it is unknown.
+            expected: The digest, or that it is unknown.
+            metadata: What is noted with the ingest, packed; None leaves that as it is.
 
         Raises:
             RefLockedError: The ingest was lost to another writer.
         """
         with self._gate:
             self._require_open()
-            row = self._row
+            row = self._intake.row
             found = self._parts.index.ingest(row.ref)
             if found is None or found.token != row.token:
                 raise ref_locked(self._parts, row.ref)
-            # The index takes the row's start for the time since when it is held.
-            row = row._replace(
-                total=check_total(total), expected=expected, started_ns=row.held_since_ns
-            )
-            self._row = self._parts.index.begin(row, redeclare=True)
-            self._expected = expected
-            self._algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
+            row = row._replace(total=check_total(total), expected=expected, metadata=metadata)
+            self._intake.take_row(self._parts.index.begin(row, Takeover.REPLACE))
+
+    def comparison(self) -> Comparison:
+        """Let a source be compared with what is there, before any more of it is appended."""
+        return Comparison(self._gate, self._intake)
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -200,66 +198,103 @@ class LocalWriter:
         size: int | None = None,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
+        exist_ok: bool = True,
+        keep_labels: bool = False,
     ) -> Info:
         """Verify, publish, and end the writer, whatever happens. Durable when it returns.
 
+        Content that is stored already is success: the ingest goes, and the blob's Info is returned.
+
+        Args:
+            size: Size in bytes that it must have.
+            expected: Digest that it must have.
+            labels: Set on the blob; on one that is stored already they are added to its own.
+            exist_ok: False makes it an error that the content is stored already.
+            keep_labels: Leave the labels of a blob that is stored already as they are.
+
         Raises:
             SizeMismatchError, DigestMismatchError: Nothing is published, the ingest stays.
-            AlreadyExistsError: The content was stored already; the ingest is gone.
+            FailedPreconditionError: ``expected`` is not what was declared before; as above.
+            AlreadyExistsError: Not with ``exist_ok``; the ingest is gone, the blob as it was.
             WriterClosedError: It was closed before; nothing changes.
             DurabilityError: A sync failed; nothing is published, the bytes are dropped.
         """
         with self._gate:
             self._require_open()
             try:
-                candidate = self._verified(size, expected, check_labels(labels or {}))
+                kept = check_labels(labels or {})
+                sink = self._verified(size, expected)
+                candidate = self._candidate(sink, kept, keep_labels=keep_labels or not exist_ok)
                 self._file.seal(candidate.now_ns)
                 if (batch := self._batch()) is not None:
-                    return self._join(batch, candidate)
+                    return self._join(batch, candidate, exist_ok=exist_ok)
                 self.sync()
-                return self.publish(candidate)
+                outcome = self._publish(candidate)
+                if outcome is Outcome.EXISTS and not exist_ok:
+                    raise AlreadyExistsError(candidate.digest)
+                return settled(self._parts, candidate, outcome)
             finally:
                 if not self._joined:
                     try:
-                        self._file.unseal()
-                        self._file.sync_changes()
-                    finally:
+                        self._settle()
+                    except BaseException:  # out of a handler; the ref is free all the same
                         self._end()
+                        raise
 
-    def _join(self, batch: Batch, candidate: Candidate) -> Info:
+    def _settle(self) -> None:
+        """Keep what a commit has not made a blob, and end."""
         try:
-            info = batch.join(self, candidate)
-        except AlreadyExistsError:
-            self._file.drop()
-            raise
-        self._closed = self._joined = True
-        return info
+            self._file.unseal()
+            self._file.sync_changes()
+        finally:
+            self._end()
 
-    def _verified(
-        self, size: int | None, expected: str | None, labels: Mapping[str, str]
-    ) -> Candidate:
+    def _join(self, batch: Batch, candidate: Candidate, *, exist_ok: bool) -> Info:
+        known = batch.stored(candidate)
+        if known is None:
+            try:
+                info = batch.join(self, candidate)
+                self._closed = self._joined = True
+            except BaseException:  # the group must not go on with a file that is let go
+                batch.withdraw(self)
+                raise
+            return info
+        self._file.drop()
+        if not exist_ok:
+            raise AlreadyExistsError(candidate.digest)
+        return known
+
+    def _verified(self, size: int | None, expected: str | None) -> Sink:
+        """The hashes of all bytes, which are what was declared now and before."""
+        intake = self._intake
         wanted = None if expected is None else Digest(expected)
-        if self._sink is not None:
-            self._took(self._sink)  # a handler may have raised before the last write did that
-        for declared in (size, self._row.total):
-            if declared is not None and declared != self._offset:
-                raise SizeMismatchError(expected=declared, actual=self._offset)
-        if None not in {wanted, self._expected} and wanted != self._expected:
-            raise DigestMismatchError(expected=str(self._expected), actual=str(wanted))
-        wanted = wanted or self._expected
-        sink = self._running(None if wanted is None else wanted.algorithm)
-        digest = sink.digest
-        if wanted is not None and digest != wanted:
-            raise DigestMismatchError(expected=wanted, actual=digest)
+        if None not in {wanted, intake.expected} and wanted != intake.expected:
+            raise FailedPreconditionError(
+                f"ref {self.ref!r:.80} was begun for content {intake.expected}, not {wanted}; "
+                "commit it as it was begun, or resume=False starts over and abort() drops it"
+            )
+        intake.take_note()
+        for declared in (size, intake.row.total):
+            if declared is not None and declared != intake.offset:
+                raise SizeMismatchError(expected=declared, actual=intake.offset, ref=self.ref)
+        wanted = wanted or intake.expected
+        sink = intake.running(None if wanted is None else wanted.algorithm)
+        if wanted is not None and sink.digest != wanted:
+            raise DigestMismatchError(expected=wanted, actual=sink.digest, ref=self.ref)
+        return sink
+
+    def _candidate(self, sink: Sink, labels: Mapping[str, str], *, keep_labels: bool) -> Candidate:
+        row = self._intake.row
         return Candidate(
             self._parts.shards,
-            digest,
+            sink.digest,
             sink.size,
             sink.checksum,
             labels,
             time.time_ns(),
-            self._row.ref,
-            self._row.token,
+            row.ref,
+            row.token,
+            keep_labels=keep_labels,
         )
 
     def sync(self) -> None:
@@ -267,15 +302,16 @@ class LocalWriter:
         self._file.sync()
 
     def publish(self, candidate: Candidate) -> Info:
-        """Name the file and record it; a step of `commit`."""
+        """Name the file and record it; a step of a group's commit."""
+        return settled(self._parts, candidate, self._publish(candidate))
+
+    def _publish(self, candidate: Candidate) -> Outcome:
         outcome = publish(self._parts, candidate, self.link)
         # With the row there is no way back: what remains can be done by anybody, at any time.
         if outcome is Outcome.FENCED:
-            raise ref_locked(self._parts, self._row.ref)
+            raise ref_locked(self._parts, self.ref)
         self._file.take_away()
-        if outcome is Outcome.EXISTS:
-            raise AlreadyExistsError(candidate.digest)
-        return settled(self._parts, candidate, outcome)
+        return outcome
 
     def link(self, directory: Directory, name: str) -> bool:
         """Give the ingest's file a second name; False if that is taken."""
@@ -285,15 +321,23 @@ class LocalWriter:
         """End a commit that shared the cost of durability with others; its result stands."""
         with suppress(ContentDBError):
             try:
-                if isinstance(result, DurabilityError):  # as where a sync of its own fails
-                    self._file.drop()
-                elif isinstance(result, Exception) or result is None:
-                    self._file.unseal()
-                    self._file.sync_changes()
-                else:
-                    self._file.take_away()
+                self._settle_file(result)
+            except ContentDBError:
+                raise
+            except BaseException:  # out of a handler; it cannot be done once the file is let go
+                self._settle_file(result)
+                raise
             finally:
                 self._let_go()
+
+    def _settle_file(self, result: Info | ContentDBError | None) -> None:
+        if isinstance(result, DurabilityError):  # as where a sync of its own fails
+            self._file.drop()
+        elif isinstance(result, Exception) or result is None:
+            self._file.unseal()
+            self._file.sync_changes()
+        else:
+            self._file.take_away()
 
     def close(self) -> None:
         """Keep what was written for a later resume, and free the ref; twice is harmless."""
@@ -303,25 +347,39 @@ class LocalWriter:
                 return
             try:
                 self._file.sync_changes()
-            finally:
                 self._end()
+            except BaseException:
+                self._end()
+                raise
 
     def _end(self) -> None:
+        """Free the ref; may be done again, where an exception came in between."""
         with self._ending:
-            if self._closed:
+            if self._closed and self._file.is_released:
                 return
             self._closed = True
-            self._let_go()
+            try:
+                self._let_go()
+            except BaseException:
+                self._file.release()
+                self._intake.forget()
+                raise
 
     def _let_go(self) -> None:
         try:
-            if self._sink is not None:
-                self._sink.close()
+            self._intake.close()
             if self._file.changed:
-                row = self._row
-                self._parts.index.pause(row.ref, row.token, self.offset, self._updated_ns)
+                row, intake = self._intake.row, self._intake
+                self._parts.index.pause(row.ref, row.token, intake.offset, intake.updated_ns)
         finally:
             self._file.release()
+
+    def __reduce__(self) -> NoReturn:
+        """Stay in this process: it is the one that holds the ref."""
+        raise TypeError(
+            f"the writer of ref {self.ref!r:.80} cannot be pickled or copied; "
+            "close it, and open the ref again from a store that was"
+        )
 
     def __enter__(self) -> Self:
         """Close at the end of the block."""
@@ -341,5 +399,4 @@ class LocalWriter:
         if not getattr(self, "_closed", True) and self._pid == os.getpid():
             self._closed = True
             self._file.release()
-            if self._sink is not None:
-                self._sink.forget()
+            self._intake.forget()

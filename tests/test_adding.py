@@ -162,7 +162,7 @@ def test_a_file_that_grows_while_it_is_hashed_does_not_become_a_blob(
 def test_a_source_that_is_closed_spoils_no_other(store: contentdb.Store) -> None:
     closed = io.BytesIO(b"closed")
     closed.close()
-    answers = list(store.add_many([b"1", b"2", b"3", closed, b"4"]))
+    answers = list(store.add_many([b"1", b"2", b"3", closed, b"4"], errors="yield"))
     assert [isinstance(answer, contentdb.Info) for answer in answers] == [True] * 3 + [False, True]
 
 
@@ -188,17 +188,11 @@ def ingested(store: contentdb.Store, path: Path) -> Any:  # noqa: ANN401
 TAKEN: dict[str, Callable[[contentdb.Store, Path], Any]] = {
     "add": lambda store, path: store.add(path),
     "reflink": lambda store, path: store.add(path, link="reflink"),
-    "add_many": lambda store, path: raised(*store.add_many([path])),
+    "add_many": lambda store, path: next(store.add_many([path])),
     "ingest": ingested,
 }
 LOOKS = {"add": 2, "reflink": 2, "add_many": 2, "ingest": 1}
 """At the source before it is read: is it a regular file, and as of when is it read?"""
-
-
-def raised(answer: contentdb.Info | contentdb.ContentDBError) -> contentdb.Info:
-    if isinstance(answer, contentdb.ContentDBError):
-        raise answer
-    return answer
 
 
 def change(path: Path, *, times: bool) -> None:
@@ -347,3 +341,155 @@ def test_a_file_that_is_stored_already_keeps_its_mode_and_time(
     assert (source.stat().st_mode, source.stat().st_mtime_ns) == (
         before.st_mode, before.st_mtime_ns,
     )  # fmt: skip
+
+
+# -- labels for what is stored already ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("link", ["copy", "reflink", "hardlink", "move"])
+def test_every_link_labels_stored_content(
+    store: contentdb.Store,
+    tmp_path: Path,
+    link: Any,  # noqa: ANN401
+) -> None:
+    source = tmp_path / "source"
+    digest = store.add(b"content", labels={"old": "1"}).digest
+    for expected in (None, digest):
+        source.write_bytes(b"content")
+        labels = {"link": link, "expected": "yes" if expected else "no"}
+        info = store.add(source, labels=labels, link=link, expected=expected)
+        assert dict(info.labels) == {"old": "1", **labels}
+        assert store.info(digest) == info
+        assert store.path(digest).stat().st_mtime_ns == info.updated_ns
+        assert source.exists() == (link != "move")
+
+
+@pytest.mark.parametrize("way", ["bytes", "stream", "path", "many", "batch"])
+def test_labels_of_a_blob_that_is_deleted_meanwhile_are_not_lost(
+    store: contentdb.Store,
+    second: contentdb.Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    way: str,
+) -> None:
+    """The blob goes between the look-up and the labels: it is stored again, and labelled."""
+    digest = store.add(b"content", labels={"old": "1"}).digest
+    (tmp_path / "source").write_bytes(b"content")
+    merge_labels = SqliteIndex.merge_labels
+
+    def delete_first(self: SqliteIndex, *args: Any) -> bool:  # noqa: ANN401 - passed on
+        monkeypatch.setattr(SqliteIndex, "merge_labels", merge_labels)
+        second.delete(digest)
+        return merge_labels(self, *args)
+
+    monkeypatch.setattr(SqliteIndex, "merge_labels", delete_first)
+    labels = {"new": "1"}
+    if way == "many":
+        (info,) = store.add_many([b"content"], labels=labels)
+    elif way == "batch":
+        with store.batch():
+            store.add(b"content", labels=labels)
+        info = store.info(digest)
+    else:
+        source = {
+            "bytes": b"content",
+            "stream": io.BytesIO(b"content"),
+            "path": tmp_path / "source",
+        }
+        info = store.add(source[way], labels=labels)  # type: ignore[arg-type]
+        assert info.new
+    assert store.info(digest) == second.info(digest) == info
+    assert dict(info.labels) == {"new": "1"}
+    assert store.read(digest) == b"content"
+
+
+@pytest.mark.parametrize("keep_labels", [False, True])
+def test_labels_of_content_that_comes_in_meanwhile(
+    store: contentdb.Store,
+    second: contentdb.Store,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    keep_labels: bool,
+) -> None:
+    """It is stored by another between the look-up and the row: the row is merged with."""
+    record = SqliteIndex.record
+
+    def add_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed on
+        monkeypatch.setattr(SqliteIndex, "record", record)
+        assert second.add(b"content", labels={"a": "1", "b": "1"}).new
+        return record(self, entries)
+
+    monkeypatch.setattr(SqliteIndex, "record", add_first)
+    info = store.add(b"content", labels={"b": "2", "c": "2"}, keep_labels=keep_labels)
+    assert not info.new
+    expected = {"a": "1", "b": "1"} if keep_labels else {"a": "1", "b": "2", "c": "2"}
+    assert dict(info.labels) == expected
+    assert store.info(info.digest) == second.info(info.digest) == info
+
+
+def test_a_batch_labels_what_it_has_and_what_is_stored(store: contentdb.Store) -> None:
+    stored = store.add(b"stored", labels={"a": "1", "b": "1"})
+    with store.batch():
+        assert not store.add(b"stored", labels={"b": "2"}).new
+        assert dict(store.info(stored.digest).labels) == {"a": "1", "b": "2"}
+        first = store.add(b"new", labels={"a": "1"})
+        again = store.add(io.BytesIO(b"new"), labels={"a": "2", "b": "2"})
+        kept = store.add(b"new", labels={"a": "3", "c": "3"}, keep_labels=True)
+        assert [info.new for info in (first, again, kept)] == [True, False, False]
+    assert dict(store.info(first.digest).labels) == {"a": "2", "b": "2"}
+
+
+def test_a_batch_that_keeps_labels_keeps_those_of_another(
+    store: contentdb.Store, second: contentdb.Store
+) -> None:
+    """What one call gives and keeps back, and what a later one sets, is told apart to the end."""
+    with store.batch():
+        store.add(b"kept", labels={"a": "1"}, keep_labels=True)
+        store.add(b"both", labels={"a": "1", "b": "1"}, keep_labels=True)
+        store.add(b"both", labels={"b": "2"})
+        second.add(b"kept", labels={"of": "another"})
+        both = second.add(b"both", labels={"of": "another"}).digest
+    assert dict(store.info(contentdb.Digest.of(b"kept")).labels) == {"of": "another"}
+    assert dict(store.info(both).labels) == {"of": "another", "b": "2"}
+
+
+def test_too_many_labels_together_spoil_no_other_item(
+    store: contentdb.Store, second: contentdb.Store
+) -> None:
+    """All labels of one blob are bounded; what the others of a group store and set is there."""
+    many = {f"k{number:03d}": "v" * 4092 for number in range(256)}
+    with pytest.raises(contentdb.InvalidLabelError, match="1048576 is the most"), store.batch():  # noqa: PT012
+        for data in (b"one", b"two", b"three"):
+            store.add(data, labels={"k": "v"})
+        second.add(b"two", labels=many)
+        second.add(b"three", labels={"old": "1"})
+    found = {info.digest: dict(info.labels) for info in store.walk()}
+    assert found == {
+        contentdb.Digest.of(b"one"): {"k": "v"},
+        contentdb.Digest.of(b"two"): many,
+        contentdb.Digest.of(b"three"): {"k": "v", "old": "1"},
+    }
+    with pytest.raises(contentdb.InvalidLabelError):
+        store.add(b"two", labels={"k": "v"})
+
+
+def test_a_durable_store_puts_labels_on_disk_that_another_did_not(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there already is not asked of whom: it was set without a sync, and counts now."""
+    hardened: list[str] = []
+    harden = SqliteIndex.harden
+
+    def note(self: SqliteIndex, digest: contentdb.Digest) -> None:
+        hardened.append(digest)
+        harden(self, digest)
+
+    monkeypatch.setattr(SqliteIndex, "harden", note)
+    with contentdb.open(root) as store, contentdb.open(root, durability="process") as careless:
+        digest = careless.add(b"content").digest
+        store.add(b"content")
+        careless.update(digest, {"a": "1"})
+        del hardened[:]
+        for _ in range(2):
+            store.add(b"content", labels={"a": "1"})
+        assert hardened == [digest]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
-from contentdb import files
+from contentdb import files, forks
 from contentdb.index import connection
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def count(store: Store, monkeypatch: pytest.MonkeyPatch) -> Count:
     monkeypatch.setattr(connection, "connect", traced)
     monkeypatch.setattr("contentdb.index.readers.connect", traced)
     store._parts.index.before_fork()  # connections are made anew, traced
-    store._parts.index.after_fork()
+    forks.free()
     store.add(b"the second")
 
     def measure(call: Callable[[], object]) -> dict[str, int]:
@@ -89,6 +89,21 @@ def test_a_read_asks_no_database(store: Store, count: Count) -> None:
     digest = store.add(b"content").digest
     assert count(lambda: store.read(digest)) == {"open_file": 1}
     assert count(lambda: store.path(digest)) == {}
+
+
+def test_lines_are_not_read_byte_by_byte(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = store.add((b"x" * 50 + b"\n") * 100 + b"y" * 100_000).digest
+    reads: list[int] = []
+    read_at = files.read_at
+
+    def counting(fd: int, size: int, *rest: object) -> bytes:
+        reads.append(size)
+        return read_at(fd, size, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(files, "read_at", counting)
+    with store.open(digest) as reader:
+        assert len(list(reader)) == 101
+    assert len(reads) < 250
 
 
 def test_a_writer_costs_two_transactions(store: Store, count: Count) -> None:
@@ -146,6 +161,26 @@ def test_a_delete_costs_one_sync_of_the_index_and_one_of_a_directory(
     found = count(lambda: store.delete(digest))
     assert (found["COMMIT"], found["sync_directory"]) == (2, 1)
     assert "sync" not in found
+
+
+def test_deletes_together_cost_two_commits_and_share_their_syncs(
+    store: Store, count: Count
+) -> None:
+    """Of the index once, of the directories in one: a hundred more add no sync."""
+
+    def delete(number: int) -> dict[str, int]:
+        digests = [store.add(b"%d of %d" % (one, number)).digest for one in range(number)]
+        return count(lambda: store.delete_many(digests))
+
+    for found in (delete(100), delete(200)):
+        assert (found["BEGIN"], found["COMMIT"]) == (2, 2)
+        assert found["sync_filesystem"] == 1
+        assert "sync" not in found
+        assert "sync_directory" not in found
+    few = delete(3)
+    assert few["COMMIT"] == 2
+    assert few["sync_directory"] <= 3
+    assert "sync_filesystem" not in few
 
 
 def test_content_stored_without_syncs_is_put_on_disk_before_it_counts(

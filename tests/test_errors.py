@@ -51,12 +51,16 @@ EXAMPLES: list[ContentDBError] = [
     module.IndexBusyError("/path", "reason"),
     module.IndexDamagedError("/path", "reason"),
     module.CommitUnknownError("/path", "reason"),
+    module.ReentrantCallError("/path"),
+    module.UnsafeForkError("/path"),
     module.StoreError("/root", "reason"),
     module.StoreNotFoundError("/root", "reason"),
     module.NotAStoreError("/root", "reason"),
     module.NewerStoreError("/root", "reason"),
     module.MigrationNeededError("/root", "reason"),
+    module.StoreReadOnlyError("/root", "reason"),
     module.UnsupportedFilesystemError("/root", "reason"),
+    module.MissingExtraError("what", "extra", ImportError("No module named 'x'")),
 ]
 
 

@@ -52,13 +52,13 @@ def test_symbolic_links_are_not_followed(here: files.Directory, tmp_path: Path) 
             files.open_file(here, "file", flags)
     found = files.stat_name(here, "file")
     assert found is not None
-    assert not files.is_private_file(found)
+    assert not files.is_private_file(found, here)
 
 
 def test_a_fifo_does_not_hang(here: files.Directory, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     fd = files.open_file(here, "fifo", os.O_RDONLY)
-    assert not files.is_private_file(os.fstat(fd))
+    assert not files.is_private_file(os.fstat(fd), here)
     files.close(fd, "fifo")
 
 

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pickle
 import signal
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import pytest
 
 import contentdb
-from contentdb import ContentDBError, Digest, RefLockedError, WriterClosedError, files
+from contentdb import (
+    ContentDBError,
+    Digest,
+    RefLockedError,
+    UnsafeForkError,
+    WriterClosedError,
+    files,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from contentdb import Store
+    from contentdb.index.sqlite import SqliteIndex
 
 T = TypeVar("T")
 
@@ -222,5 +232,191 @@ def test_a_child_that_ends_its_parents_add_many_takes_nothing_away(store: Store)
     answers = store.add_many([b"a", b"b", b"c", b"d"])
     next(answers)
     in_child(answers.close)
-    assert len([answer for answer in answers if not isinstance(answer, ContentDBError)]) == 3
+    assert len(list(answers)) == 3
     assert list(store.verify()) == []
+
+
+# -- forks that Python does not see ---------------------------------------------------------------
+
+
+def unseen_fork() -> int:
+    """Fork in C, without Python's hooks, as uWSGI does."""
+    return ctypes.PyDLL(None).fork()  # type: ignore[no-any-return]
+
+
+def in_unseen_child(call: Callable[[], T], monkeypatch: pytest.MonkeyPatch) -> T:
+    monkeypatch.setattr(os, "fork", unseen_fork)
+    return in_child(call)
+
+
+def add_hundred(store: Store) -> list[str]:
+    return [str(store.add(b"of the child %d" % number).digest) for number in range(100)]
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_what_an_unseen_child_adds_outlives_its_parents_close(
+    root: Path, store: Store, monkeypatch: pytest.MonkeyPatch, *, closed: bool
+) -> None:
+    """It inherits SQLite's memory without the locks; a bystander would unlink its log."""
+    store.add(b"warm")
+    store.usage()
+    (wait, go), (read, tell) = os.pipe(), os.pipe()
+    if (pid := unseen_fork()) == 0:
+        try:
+            os.read(wait, 1)
+            os.write(tell, pickle.dumps(add_hundred(store)))
+        finally:
+            os._exit(0)
+    os.close(tell)
+    if closed:
+        store.close()
+    contentdb.open(root).close()  # a bystander: the last to close, if the child is not seen
+    os.write(go, b"!")
+    with os.fdopen(read, "rb") as pipe:
+        digests = pickle.loads(pipe.read())  # noqa: S301 - our own child wrote it
+    os.waitpid(pid, 0)
+    os.close(wait)
+    os.close(go)
+    with contentdb.open(root) as again:
+        assert [digest for digest in digests if not again.exists(digest)] == []
+        assert list(again.verify()) == []
+
+
+def test_unseen_children_write_one_after_the_other(store: Store) -> None:
+    """The lock of writers is not shared with the parent."""
+    store.add(b"warm")
+    pids = []
+    for number in range(3):
+        if (pid := unseen_fork()) == 0:
+            try:
+                for count in range(40):
+                    store.add(b"%d %d" % (number, count))
+                os._exit(0)
+            finally:
+                os._exit(1)
+        pids.append(pid)
+    for count in range(40):
+        store.add(b"parent %d" % count)
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [0] * 3
+    assert len(list(store.walk())) == 161
+    assert list(store.verify()) == []
+
+
+def test_an_unseen_child_that_lives_on_keeps_no_ref(
+    store: Store, second: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From its first call on, which is the first moment that it can be known."""
+    (wait, go), (read, tell) = os.pipe(), os.pipe()
+    writer = store.writer("r")
+    if (pid := unseen_fork()) == 0:
+        try:
+            assert not store.exists(Digest.of(b"nothing"))
+            os.write(tell, b"!")
+            os.read(wait, 1)
+        finally:
+            os._exit(0)
+    os.read(read, 1)
+    writer.close()
+    second.writer("r").close()
+    os.write(go, b"!")
+    os.waitpid(pid, 0)
+    for fd in (wait, go, read, tell):
+        os.close(fd)
+
+
+def test_parent_and_child_both_read_the_rest_of_a_walk_out_of_a_file(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share the file's position, and none of the two may move the other's."""
+    monkeypatch.setattr("contentdb.index.remaining._IN_MEMORY", 1)
+    infos = list(store.add_many(b"%d" % number for number in range(4500)))
+    digests = sorted(info.digest for info in infos)
+    walk = store.walk()
+    assert next(walk).digest == digests[0]
+    (wait, go), (read, tell) = os.pipe(), os.pipe()
+    if (pid := os.fork()) == 0:
+        with suppress(BaseException):
+            found = [next(walk).digest for _ in range(2500)]
+            os.write(tell, b"!")
+            os.read(wait, 1)
+            os._exit(int([*found, *(info.digest for info in walk)] != digests[1:]))
+        os._exit(2)
+    os.read(read, 1)
+    assert [info.digest for info in walk] == digests[1:]
+    os.write(go, b"!")
+    assert os.waitpid(pid, 0)[1] == 0
+    for fd in (wait, go, read, tell):
+        os.close(fd)
+
+
+def test_a_walk_does_not_go_on_in_an_unseen_child(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        store.add(b"%d" % number)
+    walk = store.walk(sort="size")
+    next(walk)
+    with pytest.raises(UnsafeForkError):
+        in_unseen_child(lambda: [info.size for info in walk], monkeypatch)
+    assert len(list(walk)) == 2
+
+
+def test_an_unseen_fork_in_the_midst_of_a_write_is_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's mutexes and half a transaction have come along: nothing can be done with them."""
+    database = cast("SqliteIndex", store._parts.index)._database
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(_connection: object) -> None:
+        inside.set()
+        go_on.wait()
+
+    writing = threading.Thread(
+        target=lambda: database.write(slow, lambda _connection: True, durable=False)
+    )
+    writing.start()
+    inside.wait()
+    try:
+        with pytest.raises(UnsafeForkError):
+            in_unseen_child(lambda: store.add(b"child").size, monkeypatch)
+        with pytest.raises(UnsafeForkError):
+            in_unseen_child(lambda: contentdb.open(store.root).close(), monkeypatch)
+    finally:
+        go_on.set()
+        writing.join()
+    store.add(b"the parent goes on")
+    assert list(store.verify()) == []
+
+
+def test_a_handler_that_forks_within_a_write_harms_nothing(store: Store) -> None:
+    database = cast("SqliteIndex", store._parts.index)._database
+    store.add(b"before")
+
+    def fork(_connection: object) -> bytes:
+        def add() -> None:
+            with pytest.raises(UnsafeForkError):
+                contentdb.open(store.root).add(b"child")
+
+        in_child(add)
+        return b"done"
+
+    assert database.write(fork, lambda _connection: True, durable=False) == b"done"
+    store.add(b"after")
+    assert len(list(store.walk())) == 2
+    assert list(store.verify()) == []
+
+
+def test_only_the_childs_hooks_may_run(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with uWSGI's --py-call-osafterfork: what was not done before is not undone after."""
+
+    def fork() -> int:
+        pid = unseen_fork()
+        if pid == 0:
+            ctypes.pythonapi.PyOS_AfterFork_Child()
+        return pid
+
+    store.add(b"warm")
+    monkeypatch.setattr(os, "fork", fork)
+    digest = in_child(lambda: str(store.add(b"of the child").digest))
+    assert store.read(digest) == b"of the child"

@@ -7,6 +7,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 import contentdb
+from tests.upgrade.older import take_back
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,3 +70,28 @@ def test_text_that_is_no_utf_8_is_damage_like_any_other(root: Path) -> None:
     with contentdb.open(root) as store:
         assert list(store.verify()) == []
         assert {info.digest for info in store.walk()} == {info.digest for info in infos}
+
+
+def test_what_an_older_revision_lacks_does_not_keep_the_rest_back(root: Path) -> None:
+    """A broken index is made anew at the newest revision, whichever it had.
+
+    SQLite takes the quoted name of a column that is not there for a text.
+    """
+    with contentdb.open(root) as store:
+        for number in range(200):
+            store.add(b"%d" % number, labels={"k": f"only a label {number}"})
+        with store.writer("begun", total=9) as writer:
+            writer.write(b"half")
+    index = root / "index.sqlite"
+    take_back(root)
+    leaf = leaves_with(index, b"only a label")[0]
+    with index.open("r+b") as file:
+        file.seek(leaf)
+        file.write(bytes(PAGE_BYTES))
+    contentdb.reindex(root)
+    with contentdb.open(root) as store:
+        status = store.status("begun")
+        assert (status.offset, status.total) == (4, 9)
+        assert len(list(store.walk())) == 200
+    with closing(sqlite3.connect(index)) as connection:
+        assert connection.execute("SELECT metadata FROM ingests").fetchall() == [(None,)]

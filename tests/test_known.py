@@ -32,7 +32,7 @@ def test_a_blobs_file_has_the_time_of_its_row(store: Store) -> None:
     with store.writer("r") as writer:
         writer.write(b"committed")
         digests.append(writer.commit().digest)
-    digests += [info.digest for info in store.add_many([b"one", b"two"]) if isinstance(info, Info)]
+    digests += [info.digest for info in store.add_many([b"one", b"two"])]
     store.update(digests[0], {"k": "v"})
     for digest in digests:
         assert store.path(digest).stat().st_mtime_ns == store.info(digest).updated_ns
@@ -125,6 +125,20 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert [known.get(digest, found) is not None for digest in digests] == [
         False, False, True, True, True,
     ]  # fmt: skip
+
+
+def test_what_says_very_much_is_not_remembered(tmp_path: Path) -> None:
+    """Sixteen thousand blobs with a megabyte of labels each would fill any memory."""
+    (tmp_path / "file").write_bytes(b"")
+    os.utime(tmp_path / "file", ns=(7, 7))
+    found = (tmp_path / "file").stat()
+    known = Known()
+    few = Info(Digest.of(b""), 0, 7, 7, {"k": "v" * 1000, "l": "v"})
+    known.put(few)
+    assert known.get(few.digest, found) == few
+    for labels in ({"k": "v" * 4000}, {str(number): "v" for number in range(8)}):
+        known.put(Info(few.digest, 0, 7, 7, labels))
+        assert known.get(few.digest, found) is None
 
 
 def test_two_updates_at_once_leave_nothing_stale(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from contentdb.errors import InvalidFieldError, InvalidLabelError
-from contentdb.labels import check_labels, keys_of_fields
+from contentdb.labels import check_labels, check_total_labels, keys_of_fields
 
 
 def test_labels_are_copied() -> None:
@@ -26,6 +26,22 @@ def test_the_limit_counts_bytes_of_both() -> None:
         check_labels({"k" * 2048: "v" * 2049})
     with pytest.raises(InvalidLabelError, match="4097 bytes"):
         check_labels({"k": "é" * 2048})
+
+
+def test_all_labels_of_one_blob_have_a_limit() -> None:
+    most = {f"k{number:03d}": "é" * 2046 for number in range(256)}
+    assert check_labels(most) == most
+    with pytest.raises(InvalidLabelError, match="1048578 bytes together; 1048576 is the most"):
+        check_labels(most | {"x": "y"})
+    assert check_labels(most | {"x": ""}) == most
+
+
+def test_labels_over_the_limit_may_become_fewer() -> None:
+    """A store from before there was the limit may have more."""
+    stored = {f"k{number:03d}": "v" * 4092 for number in range(300)}
+    check_total_labels(stored | {"k000": "v"}, stored)
+    with pytest.raises(InvalidLabelError):
+        check_total_labels(stored | {"x": "v"}, stored)
 
 
 @pytest.mark.parametrize(

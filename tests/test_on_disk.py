@@ -54,9 +54,12 @@ def test_nothing_else_is_left(store: Store, root: Path) -> None:
     with store.writer("committed") as writer:
         writer.write(b"committed")
         writer.commit()
-    with store.writer("already") as writer, pytest.raises(contentdb.AlreadyExistsError):  # noqa: PT012
+    with store.writer("already") as writer:
         writer.write(b"kept")
         writer.commit()
+    with store.writer("already") as writer, pytest.raises(contentdb.AlreadyExistsError):  # noqa: PT012
+        writer.write(b"kept")
+        writer.commit(exist_ok=False)
     with store.writer("aborted") as writer:
         writer.write(b"aborted")
     store.abort("aborted")
@@ -78,13 +81,14 @@ def test_refs_stay_in_the_store(store: Store, root: Path, tmp_path: Path, ref: s
     assert tree(root) == {}
 
 
-def test_a_hash_collision_is_an_error(store: Store, root: Path) -> None:
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_hash_collision_is_an_error(store: Store, root: Path, *, resume: bool) -> None:
     """The file of another ref under the same name is never taken for one's own bytes."""
     with store.writer("one") as writer:
         writer.write(b"bytes of one")
     taken = root / "ingest" / ingest_name("default", "one")
     taken.rename(root / "ingest" / ingest_name("default", "two"))
-    with store.writer("two") as writer:
+    with store.writer("two", resume=resume) as writer:
         assert writer.offset == 0
         assert writer.digest == Digest.of(b"")
 
@@ -120,7 +124,7 @@ def test_a_refused_writer_leaves_no_file(store: Store, root: Path) -> None:
         writer.write(b"con")
     next((root / "ingest").iterdir()).unlink()
     with pytest.raises(FailedPreconditionError):
-        store.writer("ref", total=4)
+        store.writer("ref", total=4, resume=True)
     assert list((root / "ingest").iterdir()) == []
-    with store.writer("ref", total=3) as writer:
+    with store.writer("ref", total=3, resume=True) as writer:
         assert writer.offset == 0

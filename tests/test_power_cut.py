@@ -13,6 +13,8 @@ import pytest
 
 import contentdb
 from contentdb import Digest, DigestMismatchError, DurabilityError, files, locks
+from contentdb.testing.streams import breaking
+from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +30,7 @@ def _killed(writer: contentdb.Writer) -> None:
 def _resumed_after_a_power_cut(store: contentdb.Store, monkeypatch: pytest.MonkeyPatch) -> int:
     """Where the next writer goes on, once the machine was started anew."""
     monkeypatch.setattr(locks, "boot", lambda: "another")
-    with store.writer("ref") as writer:
+    with store.writer("ref", resume=True) as writer:
         return writer.offset
 
 
@@ -38,12 +40,26 @@ def _drops_half(store: contentdb.Store, root: Path) -> None:
 
 
 def _truncates(store: contentdb.Store, root: Path) -> None:
-    with store.writer("ref") as writer:
+    with store.writer("ref", resume=True) as writer:
         writer.truncate()
         _killed(writer)
 
 
-@pytest.mark.parametrize("happens", [_drops_half, _truncates])
+def _starts_over(store: contentdb.Store, root: Path) -> None:
+    _killed(store.writer("ref"))
+
+
+def _ingests_something_else(store: contentdb.Store, root: Path) -> None:
+    with pytest.raises(TimeoutError), pytest.MonkeyPatch.context() as killed:  # noqa: PT012
+        killed.setattr(LocalWriter, "close", _killed)
+        store.ingest("ref", breaking(b"x", TimeoutError()))
+    assert store.status("ref").offset == 1
+    next((root / "ingest").iterdir()).write_bytes(b"")
+
+
+@pytest.mark.parametrize(
+    "happens", [_drops_half, _truncates, _starts_over, _ingests_something_else]
+)
 def test_a_row_does_not_vouch_for_bytes_that_came_in_the_place_of_others(
     root: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[contentdb.Store, Path], None]
 ) -> None:
@@ -52,7 +68,7 @@ def test_a_row_does_not_vouch_for_bytes_that_came_in_the_place_of_others(
         with store.writer("ref") as writer:
             writer.write(bytes(1000))
         happens(store, root)
-        writer = store.writer("ref")
+        writer = store.writer("ref", resume=True)
         assert writer.offset == 0
         writer.write(b"x" * 100)
         _killed(writer)
@@ -70,7 +86,7 @@ def test_the_copy_of_an_ingest_is_as_durable_as_the_ingest(
         monkeypatch.setattr(files, "open_file", _as_others(files.open_file))
         synced: list[str] = []
         monkeypatch.setattr(files, "sync", lambda _fd, path: synced.append(path))
-        with store.writer("ref") as writer:
+        with store.writer("ref", resume=True) as writer:
             assert writer.offset == 1000
         assert len(synced) == 1
 
@@ -150,7 +166,7 @@ def test_after_a_restart_of_the_machine_only_synced_bytes_are_gone_on_with(
         (file,) = (root / "ingest").iterdir()
         with file.open("ab") as ingest:  # as a writer leaves it that is killed
             ingest.write(bytes(1000))
-        with store.writer("ref") as writer:
+        with store.writer("ref", resume=True) as writer:
             assert writer.offset == 1005
             writer.truncate()
             writer.write(b"first")

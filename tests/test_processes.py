@@ -98,7 +98,7 @@ def test_a_killed_holder_is_taken_over(store: contentdb.Store, root: Path) -> No
             store.writer("r")
         child.kill()
         assert not store.status("r").held
-        with store.writer("r") as writer:
+        with store.writer("r", resume=True) as writer:
             assert (writer.offset, writer.digest) == (3, Digest.of(b"con"))
             writer.write(b"tent")
             assert writer.commit().digest == Digest.of(b"content")
@@ -107,7 +107,7 @@ def test_a_killed_holder_is_taken_over(store: contentdb.Store, root: Path) -> No
 def test_a_waiter_is_woken_by_the_holders_death(store: contentdb.Store, root: Path) -> None:
     with Child(HOLD, root, "r") as child:
         assert child.heard() == "holding"
-        waiting = begun(lambda: store.writer("r", wait=True))
+        waiting = begun(lambda: store.writer("r", wait=True, resume=True))
         child.kill()
         with waiting.result(LIMIT_S) as writer:
             assert writer.offset == 3
@@ -128,7 +128,7 @@ def test_a_ref_that_is_being_dropped_is_not_refused(
         busy.execute("BEGIN IMMEDIATE")
         dropping = begun(drops[drop])
         time.sleep(0.1)
-        beginning = begun(lambda: other.writer("r"))
+        beginning = begun(lambda: other.writer("r", resume=True))
         time.sleep(0.1)
         busy.execute("ROLLBACK")
         dropping.result(LIMIT_S)

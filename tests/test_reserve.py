@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
-from contentdb import Digest, IndexDamagedError, NoSpaceError, StorageError, StoreNotFoundError
+from contentdb import (
+    Digest,
+    IndexDamagedError,
+    NoSpaceError,
+    StorageError,
+    StoreNotFoundError,
+    StoreReadOnlyError,
+)
 from contentdb.layout import RESERVE
 
 if TYPE_CHECKING:
@@ -85,8 +92,8 @@ def test_a_read_only_mount_is_told(disk: Path) -> None:
     with contentdb.open(root) as store:
         store.add(b"content")
     subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
-    with pytest.raises(StorageError, match="Read-only file system") as caught:
-        contentdb.open(root).read(Digest.of(b"content"))
+    with pytest.raises(StoreReadOnlyError, match="Read-only file system") as caught:
+        contentdb.open(root)
     assert str(root) in str(caught.value)
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
     with contentdb.open(root) as store:

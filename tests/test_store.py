@@ -125,7 +125,7 @@ def test_close_keeps_what_writers_wrote(root: Path) -> None:
     writer.write(b"con")
     store.close()
     assert writer.closed
-    with contentdb.open(root) as again, again.writer("r") as other:
+    with contentdb.open(root) as again, again.writer("r", resume=True) as other:
         other.write(b"tent")
         assert other.commit().digest == Digest.of(b"content")
 
@@ -249,10 +249,14 @@ def test_a_batch_that_fails_leaves_a_whole_store(store: Store, second: Store) ->
 def test_a_batch_meets_content_twice(store: Store) -> None:
     with store.batch():
         assert store.add(b"content").digest == store.add(b"content").digest
+        with store.writer("r") as writer:
+            writer.write(b"content")
+            assert not writer.commit().new
         with store.writer("r") as writer, pytest.raises(AlreadyExistsError):  # noqa: PT012
             writer.write(b"content")
-            writer.commit()
+            writer.commit(exist_ok=False)
     assert len(list(store.walk())) == 1
+    assert list(store.statuses()) == []
 
 
 def test_a_batch_keeps_nobody_waiting(store: Store, second: Store) -> None:

@@ -119,7 +119,7 @@ def test_a_drop_that_is_overtaken_has_dropped(
     begun: list[contentdb.Writer] = []
 
     def overtaken(self: SqliteIndex, ref: str, token: str) -> bool:
-        begun.append(store.writer("ref"))
+        begun.append(store.writer("ref", resume=True))
         return end(self, ref, token)
 
     with monkeypatch.context() as slow:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import suppress
+from heapq import nlargest, nsmallest
 from itertools import islice
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import click
 
-from contentdb.cli.options import LIMIT, Seconds, refs_argument
+from contentdb.cli.options import LIMIT, Seconds, filters_option, refs_argument
 from contentdb.cli.session import dry_run_option, each, json_option, open_store, quiet_option
 from contentdb.cli.show import (
     age,
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["abort", "active"]
 
 _HEADS = ("REF", "OFFSET", "TOTAL", "DONE", "STARTED", "HELD")
+_PAGE_ROWS = 1000
+"""Rows whose columns are aligned together, as in `ls`."""
 _SORTS = {"ref": "ref", "offset": "offset", "started_at": "started_ns", "updated_at": "updated_ns"}
 
 
@@ -44,7 +47,7 @@ _SORTS = {"ref": "ref", "offset": "offset", "started_at": "started_ns", "updated
 @click.option(
     "--interval", type=Seconds(0.05), default=0.5, show_default=True, help="Between two looks."
 )
-@click.option("--filter", "filters", metavar="FILTER", multiple=True, help="Any of these.")
+@filters_option
 @click.option(
     "--sort",
     type=click.Choice([sign + name for name in _SORTS for sign in ("", "-")]),
@@ -72,7 +75,7 @@ def active(  # noqa: PLR0917 - click passes every option by name
     store = open_store(context)
 
     def now() -> Iterator[Status]:
-        return islice(_sorted(store, filters, sort), limit)
+        return _sorted(store, filters, sort, limit)
 
     if not watch:
         _show(now(), null=null, as_json=as_json, quiet=quiet)
@@ -86,12 +89,21 @@ def active(  # noqa: PLR0917 - click passes every option by name
             time.sleep(interval)
 
 
-def _sorted(store: Store, filters: tuple[str, ...], sort: str) -> Iterator[Status]:
+def _sorted(
+    store: Store, filters: tuple[str, ...], sort: str, limit: int | None
+) -> Iterator[Status]:
+    """In the order that was asked for; by ref they come one by one, and need not be gathered."""
+    found = store.statuses(*filters)
+    if sort == "ref":
+        return islice(found, limit)
     key = attrgetter(_SORTS[sort.removeprefix("-")])
-    return iter(sorted(store.statuses(*filters), key=key, reverse=sort.startswith("-")))
+    descends = sort.startswith("-")
+    if limit is None:
+        return iter(sorted(found, key=key, reverse=descends))
+    return iter((nlargest if descends else nsmallest)(limit, found, key=key))
 
 
-def _show(found: Iterable[Status], *, null: bool, as_json: bool, quiet: bool) -> None:
+def _show(found: Iterator[Status], *, null: bool, as_json: bool, quiet: bool) -> None:
     if as_json:
         for status in found:
             json_line(status_record(status))
@@ -102,8 +114,12 @@ def _show(found: Iterable[Status], *, null: bool, as_json: bool, quiet: bool) ->
             else:
                 line(escaped(status.ref))
     else:
-        for text in table(_HEADS, map(_row, found)):
+        page = list(islice(found, _PAGE_ROWS))
+        for text in table(_HEADS, map(_row, page)):
             line(text)
+        while page := list(islice(found, _PAGE_ROWS)):
+            for text in islice(table(_HEADS, map(_row, page)), 1, None):
+                line(text)
 
 
 def _row(status: Status) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from contentdb.cli.ingest import standard_input
 from contentdb.cli.options import labels_option
 from contentdb.cli.progress import bar
 from contentdb.cli.session import each, json_option, open_store, quiet_option
@@ -41,14 +42,26 @@ def add(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Store each file, and print its digest and name; -q the digest alone.
+    """Store each file, and print its digest and name; -q the digest alone. - is standard input.
 
-    A file whose content is stored already is success, and the blob keeps the labels it has.
+    A file whose content is stored already is success; the labels given are set on it too.
     """
+    if "-" in files and link == "move":
+        raise click.UsageError("standard input cannot be moved; name a file", context)
+    if files.count("-") > 1:
+        raise click.UsageError("standard input can be read once", context)
+    stdin = standard_input(context) if "-" in files else None
     store = open_store(context, create=True)
 
     def take(name: str) -> None:
-        info = store.add(Path(name), labels=labels, link=cast("Link", link))
+        try:
+            info = store.add(
+                stdin if stdin is not None and name == "-" else Path(name),
+                labels=labels,
+                link=cast("Link", link),
+            )
+        except OSError as error:  # the library's own are wrapped
+            raise OSError(error.errno, error.strerror, "standard input") from error
         if as_json:
             json_line(info_record(info) | {"file": name})
         else:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from contentdb.cli.failures import exit_code_of, tell, unwind_on_sigterm
+from contentdb.cli.failures import exit_code_of, tell
 from contentdb.cli.session import remote_options
 from contentdb.cli.show import flush
+from contentdb.cli.stopping import what_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +111,6 @@ class _LazyGroup(click.Group):
 
     def _run(self, args: list[str], extra: dict[str, Any]) -> int:
         _check_streams()
-        unwind_on_sigterm()
         try:
             with self.make_context("contentdb", args, **extra) as context:
                 self.invoke(context)
@@ -120,9 +120,10 @@ class _LazyGroup(click.Group):
             return stop.exit_code
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - `tell` raises what is a bug
             _empty_output()
-            if not isinstance(error, BrokenPipeError):  # who has left is not told
-                tell(error)
-            return exit_code_of(error)
+            cause = what_stopped(error)
+            if not isinstance(cause, BrokenPipeError):  # who has left is not told
+                tell(cause)
+            return exit_code_of(cause)
         return code
 
 

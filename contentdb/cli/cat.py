@@ -16,6 +16,9 @@ from contentdb.cli.show import escaped, json_line, line, shortened, write_bytes
 from contentdb.errors import OffsetOutOfRangeError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from contentdb import Store
     from contentdb.exporting import ExportLink
 
 __all__ = ["cat", "export"]
@@ -31,22 +34,28 @@ _PIECE_BYTES = 1 << 20
 def cat(context: click.Context, digest: str, offset: int, length: int | None) -> None:
     """Write a blob to standard output. Read whole, it is verified; a part is not."""
     store = open_store(context)
+    _write_out(store, store.resolve(digest), offset, length)
+
+
+def _write_out(store: Store, digest: str, offset: int = 0, length: int | None = None) -> None:
     whole = offset == 0 and length is None
-    full = store.resolve(digest)
-    with store.open(full, verify=whole) as reader:
+    with store.open(digest, verify=whole) as reader:
         if offset > reader.size:
             raise OffsetOutOfRangeError(offset, reader.size)
         left = reader.size - offset if length is None else min(length, reader.size - offset)
         reader.seek(offset)
-        shown = nullcontext() if sys.stdout.isatty() else bar(left, what=shortened(full))
-        with shown:
+        with _bar(left, digest, quiet=sys.stdout.isatty()):
             # The read at the end is the one that verifies: a whole blob is read to its end.
             while piece := reader.read(_PIECE_BYTES if whole else min(_PIECE_BYTES, left)):
                 write_bytes(piece)
                 left -= len(piece)
 
 
-@click.command()
+def _bar(size: int, digest: str, *, quiet: bool) -> AbstractContextManager[None]:
+    return nullcontext() if quiet else bar(size, what=shortened(digest))
+
+
+@click.command(short_help="Write a blob to a file, or to standard output.")
 @digest_argument
 @click.argument("path", type=click.Path())
 @click.option(
@@ -62,10 +71,21 @@ def cat(context: click.Context, digest: str, offset: int, length: int | None) ->
 def export(
     context: click.Context, digest: str, path: str, link: str, as_json: bool, quiet: bool
 ) -> None:
-    """Write a blob to PATH, verified, whole or not at all."""
+    """Write a blob to PATH, verified, whole or not at all; PATH - is standard output.
+
+    A regular file of yours that has that name is replaced, and nothing else: no link, no device,
+    no file of another user, nothing inside a store.
+    """
+    if path == "-" and as_json:
+        raise click.UsageError("--json and standard output exclude each other", context)
     store = open_store(context)
     full = store.resolve(digest)
-    with nullcontext() if quiet else bar(store.info(full).size, what=shortened(full)):
+    if path == "-":
+        _write_out(store, full)
+        return
+    if path.endswith("/"):
+        raise click.UsageError(f"{path} is a directory; name a file in it", context)
+    with _bar(store.info(full).size, full, quiet=quiet):
         made = str(store.export(full, Path(path), link=cast("ExportLink", link)))
     if as_json:
         json_line({"digest": full, "path": made})

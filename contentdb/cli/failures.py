@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
 from contentdb.cli.show import escaped
+from contentdb.cli.stopping import Terminated
 from contentdb.errors import (
     ContentDBError,
     InvalidArgumentError,
@@ -20,24 +20,10 @@ from contentdb.errors import (
     StoreNotFoundError,
 )
 
-__all__ = ["EXIT_CODES", "FOUND", "Terminated", "exit_code_of", "tell", "unwind_on_sigterm"]
+__all__ = ["EXIT_CODES", "FOUND", "exit_code_of", "tell"]
 
 FOUND: Final = 3
 """`verify` found something."""
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, made to unwind like SIGINT."""
-
-
-def unwind_on_sigterm() -> None:
-    """Let SIGTERM end the command as SIGINT does: what is half done is tidied up, and told."""
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, _terminate)
-
-
-def _terminate(number: int, frame: object) -> NoReturn:  # noqa: ARG001 - the signature of a handler
-    raise Terminated
 
 
 EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from contentdb.cli.registry_options import connect, load_extra, registry_options
+from contentdb.cli.registry_options import connect, registry_options
 
 if TYPE_CHECKING:
     from contentdb.oci.registry import Registry
@@ -31,7 +31,6 @@ def fetch(repository: str, object: str, media_types: tuple[str, ...], **options:
 
     The bytes are checked against the digest as they pass: a mismatch fails at the end.
     """
-    load_extra()
     from contentdb.oci.media import is_document
     from contentdb.oci.reference import parse_reference, parse_repository
 

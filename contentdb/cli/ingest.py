@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from contentdb import Store
 
-__all__ = ["ingest"]
+__all__ = ["ingest", "standard_input"]
 
 
 @click.command(short_help="Store standard input under a ref, resumably.")
@@ -62,7 +62,7 @@ def ingest(  # noqa: PLR0917 - click passes every option by name
         raise click.UsageError("give a REF, or --expected-digest", context)
     if no_wait and wait is not None:
         raise click.UsageError("--no-wait and --wait exclude each other", context)
-    source = _source(context)
+    source = standard_input(context)
     store = open_store(context, create=True)
     try:
         shown = bar(expected_size, lambda: _kept(store, ref), what=shortened(ref))
@@ -87,8 +87,8 @@ def ingest(  # noqa: PLR0917 - click passes every option by name
         line(info.digest)
 
 
-def _source(context: click.Context) -> BinaryIO:
-    """Standard input, below its buffer: the library reads in large pieces."""
+def standard_input(context: click.Context) -> BinaryIO:
+    """Give standard input, below its buffer: the library reads in large pieces."""
     if sys.stdin is None:
         raise click.UsageError("standard input is closed; give the content as in `< FILE`", context)
     if sys.stdin.isatty():
@@ -124,10 +124,18 @@ def _interrupted(store: Store, ref: str) -> str:
 
 
 def _refused(store: Store, ref: str, error: SizeMismatchError | DigestMismatchError) -> str:
-    sentence = f"ref {escaped(repr(ref))}: {error}; "
-    if isinstance(error, SizeMismatchError) and error.actual < error.expected:
-        return (
-            f"{sentence}{size(_kept(store, ref))} kept: give the whole content to resume, "
-            f"or {_abort(ref)} to drop it"
+    if isinstance(error, SizeMismatchError):
+        sentence = f"ref {escaped(repr(ref))}: expected {error.expected} bytes, got {error.actual}"
+        if error.actual < error.expected:
+            return (
+                f"{sentence}; {size(_kept(store, ref))} kept: give the whole content to resume, "
+                f"or {_abort(ref)} to drop it"
+            )
+    else:
+        sentence = (
+            f"ref {escaped(repr(ref))}: expected content {error.expected}, got {error.actual}"
         )
-    return f"{sentence}nothing is stored, and what came is kept until {_abort(ref)}"
+    return (
+        f"{sentence}; nothing is stored, and what came is kept: give the right content, "
+        f"or {_abort(ref)} to drop it"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -21,12 +21,19 @@ __all__ = ["init", "migrate"]
 
 
 @click.command(short_help="Make the store.")
+@click.option(
+    "--shared",
+    type=click.Choice(["group"]),
+    help="Let all members of its directory's group write to it.",
+)
 @json_option
 @quiet_option
 @click.pass_context
-def init(context: click.Context, as_json: bool, quiet: bool) -> None:
+def init(
+    context: click.Context, shared: Literal["group"] | None, as_json: bool, quiet: bool
+) -> None:
     """Make the store; one that is there already is left as it is."""
-    store = open_store(context, create=True)
+    store = open_store(context, create=True, shared=shared)
     if as_json:
         json_line({"root": str(store.root)})
     elif not quiet:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
-from contentdb.cli.options import LIMIT
+from contentdb.cli.options import LIMIT, filters_option
 from contentdb.cli.session import json_option, open_store, quiet_option
 from contentdb.cli.show import age, info_record, json_line, labels_text, line, size, table
 
 if TYPE_CHECKING:
-    from contentdb.content import Info
+    from contentdb.content import Info, SortOrder
 
 __all__ = ["du", "ls"]
 
@@ -21,7 +21,7 @@ _PAGE_ROWS = 1000
 
 
 @click.command(short_help="List the blobs.")
-@click.option("--filter", "filters", metavar="FILTER", multiple=True, help="Any of these.")
+@filters_option
 @click.option(
     "--sort",
     metavar="FIELD",
@@ -42,7 +42,7 @@ def ls(
     quiet: bool,
 ) -> None:
     """List the blobs: digest, size, age and labels; -q digests alone."""
-    found = open_store(context).walk(*filters, sort=sort, limit=limit)
+    found = open_store(context).walk(*filters, sort=cast("SortOrder", sort), limit=limit)
     if as_json:
         for info in found:
             json_line(info_record(info))

@@ -10,7 +10,6 @@ import click
 
 from contentdb.cli.options import digests_argument
 from contentdb.cli.progress import bar
-from contentdb.cli.registry_options import load_extra
 from contentdb.cli.session import json_option, open_store, quiet_option
 from contentdb.cli.show import escaped, json_line, line
 
@@ -55,11 +54,12 @@ def export_oci(
 
     An existing directory keeps the images it has. Prints the digests.
     """
-    load_extra()
     from contentdb import oci
 
+    if str(target) == "-":
+        raise click.UsageError("name a directory, or a file that ends in .tar", context)
     if len(tags) > len(digests):
-        raise click.UsageError("there are more tags than digests")
+        raise click.UsageError("there are more tags than digests", context)
     store = open_store(context)
     resolved = [store.resolve(digest) for digest in digests]
     names = dict(zip(resolved, tags, strict=False))
@@ -94,7 +94,6 @@ def import_oci(
 
     Prints a line of digest and name for each; -q the digest alone.
     """
-    load_extra()
     from contentdb import oci
 
     store = open_store(context, create=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,6 +21,7 @@ __all__ = [
     "complete_ref",
     "digest_argument",
     "digests_argument",
+    "filters_option",
     "labels_option",
     "read_labels",
     "refs_argument",
@@ -85,10 +87,11 @@ def complete_ref(context: click.Context, parameter: click.Parameter, incomplete:
     del parameter
     try:
         with store_of(context) as store:
-            refs = [status.ref for status in store.statuses()]
+            refs = (status.ref for status in store.statuses())
+            shown = (ref for ref in refs if ref.startswith(incomplete) and ref.isprintable())
+            return list(islice(shown, _MOST_SHOWN))
     except (ContentDBError, click.ClickException):
         return []
-    return [ref for ref in refs if ref.startswith(incomplete) and ref.isprintable()][:_MOST_SHOWN]
 
 
 digest_argument = click.argument("digest", shell_complete=_complete_digest)
@@ -123,5 +126,29 @@ def _read(
 
 
 labels_option = click.option(
-    "--label", "labels", metavar="K=V", multiple=True, callback=_read, help="Hang a label on it."
+    "--label",
+    "labels",
+    metavar="K=V",
+    multiple=True,
+    callback=_read,
+    help="Set a label; may be repeated.",
 )
+
+
+def _not_empty(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> tuple[str, ...]:
+    if not all(text.strip() for text in texts):
+        raise click.BadParameter("it is empty; leave it out to list everything", context, parameter)
+    return texts
+
+
+filters_option = click.option(
+    "--filter",
+    "filters",
+    metavar="FILTER",
+    multiple=True,
+    callback=_not_empty,
+    help="Any of these.",
+)
+"""An empty one fits everything, which is seldom what an unset variable meant."""

@@ -42,7 +42,11 @@ def bar(
         yield
     finally:
         over.set()
-        drawing.join()
+        try:
+            drawing.join()
+        except KeyboardInterrupt:  # else the bar would stay, and the cursor stay hidden
+            drawing.join()
+            raise
 
 
 def reads() -> Callable[[], int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from contentdb.cli.registry_options import connect, load_extra, registry_options
+from contentdb.cli.registry_options import connect, registry_options
 from contentdb.cli.session import open_store
 from contentdb.cli.show import json_line, line
 from contentdb.cli.transfer_bars import transfer
@@ -40,7 +40,6 @@ def pull(
 
     Stop it and start it again: it goes on where it stood. Prints the digest.
     """
-    load_extra()
     from contentdb import oci
 
     place = oci.parse_reference(reference)

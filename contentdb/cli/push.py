@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from contentdb.cli.options import digest_argument
-from contentdb.cli.registry_options import connect, load_extra, registry_options
+from contentdb.cli.registry_options import connect, registry_options
 from contentdb.cli.session import open_store
 from contentdb.cli.show import json_line, line
 from contentdb.cli.transfer_bars import transfer
@@ -39,7 +39,6 @@ def push(
 
     The manifests are read back and compared. Prints the digest.
     """
-    load_extra()
     from contentdb import oci
 
     place = oci.parse_reference(reference)

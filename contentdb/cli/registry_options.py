@@ -73,10 +73,9 @@ def connect(
     """Make the client that the options describe.
 
     Raises:
-        ClickException: The extra is not installed.
+        MissingExtraError: The extra is not installed.
         ContentDBError: The options contradict each other, or Docker's configuration is broken.
     """
-    load_extra()
     from contentdb.oci.registry import Registry
 
     if key is not None and cert is None:
@@ -90,16 +89,6 @@ def connect(
         cert=None if cert is None else (cert, key),
         trusted_realms=trust_realm,
     )
-
-
-def load_extra() -> None:
-    """Import what speaks HTTP, or say how to get it."""
-    try:
-        import contentdb.oci.transport  # noqa: F401 - the one that needs it most
-    except ImportError as error:
-        raise click.ClickException(
-            f"registries need the extra: pip install 'contentdb[oci]' ({error})"
-        ) from error
 
 
 def _credentials(name: str, user: str | None, docker_config: Path | None) -> Credentials | None:

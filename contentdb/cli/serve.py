@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from contentdb.cli.session import root_of
+from contentdb.cli.show import escaped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,11 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
+_log = logging.getLogger("contentdb.server")
+
 _STOP: Final = (signal.SIGINT, signal.SIGTERM)
 _EXPERIMENTS: Final = "-event_engine_listener,tcp_frame_size_tuning"
 """gRPC's newer listener hands each event from one thread to another, a tenth of a call. A frame
 is looked at once it is there whole, not at each of its pieces: eight ingests take a quarter less.
 """
+_COUNT = click.IntRange(1)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -43,9 +48,15 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="For calls that name none, as containerd's do when this server is its content plugin.",
 )
 @click.option("--read-only", is_flag=True, help="Refuse whatever would change something.")
-@click.option("--max-calls", type=click.IntRange(1), default=256, show_default=True)
-@click.option("--max-client-calls", type=click.IntRange(1), default=128, show_default=True)
-@click.option("--max-client-ingests", type=click.IntRange(1), default=64, show_default=True)
+@click.option(
+    "--max-calls", type=_COUNT, default=256, show_default=True, help="At once, of all clients."
+)
+@click.option(
+    "--max-client-calls", type=_COUNT, default=128, show_default=True, help="Of one host over TCP."
+)
+@click.option(
+    "--max-client-ingests", type=_COUNT, default=64, show_default=True, help="Of one host over TCP."
+)
 @click.option("--grace", type=click.FloatRange(0), default=10.0, help="Seconds calls have to end.")
 @click.option("--metrics", metavar="HOST:PORT", help="Answer Prometheus here, without TLS.")
 @click.option(
@@ -77,13 +88,8 @@ def serve(  # noqa: PLR0917 - click passes every option by name
     if socket is None and listen is None:
         raise click.UsageError("give --socket PATH, --listen HOST:PORT, or both")
     os.environ.setdefault("GRPC_EXPERIMENTS", _EXPERIMENTS)
-    try:
-        from contentdb.server import daemon
-        from contentdb.server.guard import SocketError
-    except ImportError as error:
-        raise click.ClickException(
-            f"serving needs the extra: pip install 'contentdb[grpc]' ({error})"
-        ) from error
+    from contentdb.server import daemon
+    from contentdb.server.guard import SocketError
     from contentdb.server.limits import Limits
     from contentdb.server.logs import log_to_stderr
 
@@ -105,7 +111,9 @@ def serve(  # noqa: PLR0917 - click passes every option by name
     except (daemon.ListenError, SocketError) as error:
         raise click.ClickException(str(error)) from error
     finally:
-        server.stop(grace_s=grace)
+        if not server.stop(grace_s=grace):
+            _log.error("a call could not be ended in time: the process ends without it")
+            os._exit(1)  # an orderly exit would wait for that call's thread
 
 
 def _tls_files(*files: Path | None) -> Iterator[Path]:
@@ -124,10 +132,10 @@ def _listening(
     """Listen on each place, and name it with the port that it got."""
     if socket is not None:
         server.listen_unix(socket)
-        yield str(socket)
+        yield escaped(str(socket))
     if listen is not None and tls is not None:
         port = server.listen_tls(listen, tls)
-        yield f"{listen.rpartition(':')[0]}:{port}"
+        yield escaped(f"{listen.rpartition(':')[0]}:{port}")
 
 
 def _address(option: str, text: str) -> Address:
@@ -145,10 +153,6 @@ def _metrics(text: str) -> Metrics:
     address = _address("--metrics", text)
     try:
         return serve_metrics(address.host, address.port)
-    except ImportError as error:
-        raise click.ClickException(
-            f"--metrics needs the extra: pip install 'contentdb[metrics]' ({error})"
-        ) from error
     except OSError as error:
         raise click.ClickException(f"cannot listen on {text}: {error.strerror or error}") from error
 

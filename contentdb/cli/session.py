@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -60,8 +60,13 @@ _REMOTE = (
     click.option("--server-ca", type=_FILE, help="Who signed the server's certificate, PEM."),
 )
 
-_LOCAL = frozenset({"init", "migrate", "repair", "sweep", "verify"})
+_LOCAL = frozenset({"init", "migrate", "reindex", "repair", "sweep", "verify"})
 """Commands that open the store and need more of it than its contract's roles."""
+
+_READING = frozenset({
+    "active", "cat", "du", "export", "export-oci", "info", "ls", "path", "push", "verify",
+})  # fmt: skip
+"""Commands that need no right to write to the store."""
 
 
 def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,6 +96,14 @@ def root_of(context: click.Context) -> str:
             context,
         )
     root: str = context.find_root().params["root"]
+    if not root:
+        raise click.UsageError("--root is empty; name the store's directory", context)
+    try:
+        Path(root).absolute()
+    except OSError as error:
+        raise click.ClickException(
+            f"the current directory: {error.strerror}; go to another, or name --root from /"
+        ) from error
     return root
 
 
@@ -98,41 +111,49 @@ def _address_of(context: click.Context) -> str | None:
     """Where the store is served, if it is; of two places the command line's counts."""
     top = context.find_root()
     address: str | None = top.params["address"]
+    if address == "":  # the environment's counts as none, and is None
+        raise click.UsageError("--address is empty; leave it out to use the store at --root", top)
     if not address or top.get_parameter_source("root") is not ParameterSource.COMMANDLINE:
-        return address or None
+        return address
     if top.get_parameter_source("address") is ParameterSource.COMMANDLINE:
         raise click.UsageError("--root and --address exclude each other", top)
     return None
 
 
-def store_of(context: click.Context, *, create: bool = False) -> Store:
+def store_of(
+    context: click.Context, *, create: bool = False, shared: Literal["group"] | None = None
+) -> Store:
     """Open the store that the command line names; the caller closes it."""
     import contentdb
+    from contentdb.opening import may_only_read
 
     options = context.find_root().params
     namespace = options["namespace"]
     address = _address_of(context)
     if address is None or context.info_name in _LOCAL:
-        return contentdb.open(root_of(context), create=create, namespace=namespace)
-    files = [options[name] for name in ("client_key", "client_cert", "server_ca")]
-    try:
-        from contentdb.remote.channel import Credentials
-
-        remote = contentdb.connect(
-            address,
-            namespace=namespace,
-            credentials=Credentials(*files) if None not in files else None,
+        root = root_of(context)
+        reads = context.info_name in _READING and may_only_read(root)
+        return contentdb.open(
+            root, create=create, namespace=namespace, mode="r" if reads else "rw", shared=shared
         )
-    except ImportError as error:
-        raise click.ClickException(
-            f"--address needs the extra: pip install 'contentdb[grpc]' ({error})"
-        ) from error
+    files = [options[name] for name in ("client_key", "client_cert", "server_ca")]
+    if None in files and any(files):
+        raise click.UsageError("--client-key, --client-cert and --server-ca go together", context)
+    from contentdb.remote.channel import Credentials
+
+    remote = contentdb.connect(
+        address,
+        namespace=namespace,
+        credentials=Credentials(*files) if None not in files else None,
+    )
     return cast("Store", remote)  # it plays a store's roles, and what else commands ask for
 
 
-def open_store(context: click.Context, *, create: bool = False) -> Store:
+def open_store(
+    context: click.Context, *, create: bool = False, shared: Literal["group"] | None = None
+) -> Store:
     """Open the store that the command line names; the one place where commands get it from."""
-    store = store_of(context, create=create)
+    store = store_of(context, create=create, shared=shared)
     if leave_open:
         context.meta["contentdb.store"] = store  # kept until the process ends
         return store

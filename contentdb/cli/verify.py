@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+import contentdb
 from contentdb.cli.failures import FOUND
 from contentdb.cli.progress import bar
 from contentdb.cli.session import (
@@ -83,7 +84,6 @@ def verify(context: click.Context, quick: bool, as_json: bool, quiet: bool) -> N
 @click.pass_context
 def repair(context: click.Context, quick: bool, dry_run: bool, as_json: bool, quiet: bool) -> None:
     """Verify, and mend what is found: adopt, quarantine, mark missing, make read-only."""
-    import contentdb
 
     def tell(done: Repaired) -> None:
         if as_json:
@@ -103,10 +103,14 @@ def repair(context: click.Context, quick: bool, dry_run: bool, as_json: bool, qu
 @click.pass_context
 def reindex(context: click.Context, dry_run: bool, as_json: bool, quiet: bool) -> None:
     """Rebuild the index from the files; labels of what it still knows are kept."""
-    import contentdb
+    from contentdb.layout import DEFAULT_NAMESPACE
 
     with nullcontext() if quiet else bar(None, what="reindexing"):
-        counts = contentdb.reindex(root_of(context), dry_run=dry_run)._asdict()
+        if context.find_root().params["namespace"] == DEFAULT_NAMESPACE:
+            done = contentdb.reindex(root_of(context), dry_run=dry_run)  # a broken index, too
+        else:
+            done = open_store(context).reindex(dry_run=dry_run)
+    counts = done._asdict()
     if as_json:
         json_line(counts)
     elif not quiet:

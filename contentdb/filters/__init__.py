@@ -23,12 +23,15 @@ and ``\b`` are the expression's own. Sizes and times are compared by value:
   **older** than a week. Later is greater, however a time is spelled: an operator that turned
   round with its operand would be a trap. Docker's build history reads ``startedAt>2h`` alike.
 
+`quote` puts any text into a filter, as a value or as a label's key.
+
 Nothing a caller sends can make it slow: texts, selectors and expressions are bounded, and RE2
 takes time linear in the text it searches.
 """
 
 from contentdb.filters.grammar import parse
 from contentdb.filters.patterns import searcher
+from contentdb.filters.quoting import quote, with_labels
 from contentdb.filters.tree import BLOB_FIELDS, INGEST_FIELDS, Filter, Kind, Operator, Selector
 
 __all__ = [
@@ -39,5 +42,7 @@ __all__ = [
     "Operator",
     "Selector",
     "parse",
+    "quote",
     "searcher",
+    "with_labels",
 ]

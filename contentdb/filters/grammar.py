@@ -57,6 +57,13 @@ def parse(
     room = _MAX_SELECTORS
     alternatives = []
     for text in texts:
+        if not isinstance(text, str):
+            raise InvalidFilterError(
+                repr(text),
+                0,
+                f"a filter is text, not {type(text).__name__}; give several one by one, as in"
+                ' walk("size>1MB", "labels.kind")',
+            )
         selectors = _Parser(text, fields, now_ns).selectors(room) if text else ()
         alternatives.append(selectors)
         room -= len(selectors)

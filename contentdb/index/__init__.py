@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
     from contentdb.content import Info, Usage
     from contentdb.digest import Digest
+    from contentdb.errors import ContentDBError
     from contentdb.filters import Filter
+    from contentdb.labels import Labelling
 
-__all__ = ["Blob", "Entry", "FileTime", "Index", "IngestRow", "Outcome", "State"]
+__all__ = ["Blob", "Entry", "FileTime", "Index", "IngestRow", "Outcome", "State", "Takeover"]
 
 
 class State:
@@ -35,12 +37,26 @@ class Outcome(Enum):
     HEALED = "healed"
     """The row of a damaged blob is live again, as old as it was, with its labels."""
     EXISTS = "exists"
-    """A live row was there already and was left as it is."""
+    """A live row was there already; it has its labels set, if it lacked any."""
     GONE = "gone"
     """The blob's file, or the row relied on, had been deleted meanwhile: name it again and
     record it again."""
     FENCED = "fenced"
     """The ingest belongs to another writer now; nothing was recorded."""
+
+
+class Takeover(Enum):
+    """What becomes of what was declared of an ingest when the next writer takes it over."""
+
+    AGREE = "agree"
+    """It stays; the writer may add to it, not contradict it."""
+    PREFER = "prefer"
+    """It stays where the writer says nothing that speaks against it: another total or digest
+    does, and a digest vouches for the whole. The metadata stays: it is that of the bytes."""
+    REPLACE = "replace"
+    """The writer's total and digest take its place, unknown ones too; and its metadata, if any."""
+    ANEW = "anew"
+    """Nothing stays but the offset, which only the writer may lower, durably."""
 
 
 class Blob(NamedTuple):
@@ -67,6 +83,8 @@ class IngestRow(NamedTuple):
     updated_ns: int
     holder: str
     held_since_ns: int
+    metadata: str | None = None
+    """A JSON object of texts, or nothing."""
 
 
 class Entry(Protocol):
@@ -75,13 +93,15 @@ class Entry(Protocol):
     digest: Digest
     size: int
     checksum: int
-    labels: Mapping[str, str]
     now_ns: int
     """Even, so that `Index.adopt` can tell of a row that it is no commit's."""
     ref: str | None
     token: str | None
     only_if: frozenset[int | None] | None
     """States of its row that it relies on, None among them for no row; None: any will do."""
+
+    @property
+    def labelling(self) -> Labelling: ...
 
     def present(self) -> bool:
         """Whether the blob's file still has its name and size: one stat."""
@@ -151,6 +171,19 @@ class Index(Protocol):
         """
         ...
 
+    def merge_labels(
+        self,
+        digest: Digest,
+        labels: Mapping[str, str],
+        now_ns: int,
+        time: FileTime | None = None,
+    ) -> bool:
+        """Durable: set labels, and leave the others; False if there is no live blob.
+
+        Where it has them already nothing changes; else the file gets its time as above.
+        """
+        ...
+
     def restamp(self, digest: Digest, time: FileTime, is_whole: Callable[[], bool]) -> None:
         """Give the file the time of its live row, if under the write lock it is still whole."""
         ...
@@ -179,6 +212,19 @@ class Index(Protocol):
         """
         ...
 
+    def entomb_all(
+        self,
+        digests: Sequence[Digest],
+        time_of: Callable[[Digest], FileTime | None],
+        *,
+        missing_ok: bool = False,
+    ) -> list[Digest]:
+        """Durable: `entomb` for each, in one transaction; which ones there were.
+
+        Without ``missing_ok`` it ends before the first that is absent.
+        """
+        ...
+
     def bury(self, digest: Digest, take_away: Callable[[], object]) -> bool:
         """Drop a row that is still a tombstone. Not durable: it may come back as one.
 
@@ -187,8 +233,18 @@ class Index(Protocol):
         """
         ...
 
+    def bury_all(
+        self, digests: Sequence[Digest], take_away: Callable[[Digest], object]
+    ) -> list[Digest]:
+        """`bury` for each, in one transaction; which ones. Not durable: all may come back."""
+        ...
+
     def drop(self, digests: Sequence[Digest], is_gone: Callable[[Digest], bool]) -> int:
         """Durable: forget rows whose files are gone; how many. It is asked under the lock."""
+        ...
+
+    def elsewhere(self, digest: Digest) -> Blob | None:
+        """The row of a live blob that another namespace has, if any does."""
         ...
 
     def claims(self, digest: Digest) -> bool:
@@ -199,8 +255,8 @@ class Index(Protocol):
         """Call ``act`` under the write lock if nothing claims the blob; whether it acted."""
         ...
 
-    def tombstones(self) -> list[Digest]:
-        """Deletions that were begun and not ended."""
+    def tombstones(self) -> Iterator[Digest]:
+        """Deletions that were begun and not ended; the caller may end them as they come."""
         ...
 
     def shortened(self, prefix: str) -> list[Digest]:
@@ -226,11 +282,10 @@ class Index(Protocol):
         ...
 
     # -- ingests
-    def begin(self, row: IngestRow, *, redeclare: bool) -> IngestRow:
+    def begin(self, row: IngestRow, takeover: Takeover) -> IngestRow:
         """Take an ingest over, or make it, under the row's token. Not durable.
 
-        The stored declaration wins where the new one is silent; `FailedPreconditionError`
-        where they contradict each other, unless ``redeclare``.
+        `FailedPreconditionError` where ``AGREE`` meets a contradiction; nothing changes then.
         """
         ...
 
@@ -248,16 +303,19 @@ class Index(Protocol):
         """One row."""
         ...
 
-    def ingests(self) -> list[IngestRow]:
-        """All rows, by ref."""
+    def ingests(self) -> Iterator[IngestRow]:
+        """All rows, by ref, read in pages; the caller may end ingests as they come.
+
+        What begins or ends meanwhile may be among them or not.
+        """
         ...
 
     def ingest_of(self, name: str) -> tuple[str, str] | None:
         """Namespace and ref of the ingest whose file has that name."""
         ...
 
-    def ingest_names(self) -> set[str]:
-        """The names of all ingests' files, of every namespace."""
+    def ingests_named(self, names: Sequence[str]) -> set[str]:
+        """Those of some hundred names that an ingest's file has, of any namespace."""
         ...
 
     # -- itself
@@ -270,5 +328,6 @@ class Index(Protocol):
         ...
 
     def before_fork(self) -> None: ...
-    def after_fork(self) -> None: ...
+    def look_at_unseen_fork(self) -> None: ...
+    def after_fork_in_child(self) -> ContentDBError | None: ...
     def close(self) -> None: ...

@@ -63,12 +63,14 @@ CREATE TABLE ingests (
     updated_at BIGINT NOT NULL,
     holder TEXT NOT NULL,
     held_since BIGINT NOT NULL,
+    metadata TEXT,
     CONSTRAINT pk_ingests PRIMARY KEY (namespace, ref),
     CONSTRAINT uq_ingests_name UNIQUE (name),
     CONSTRAINT ck_ingests_offset CHECK ("offset" >= 0),
     CONSTRAINT ck_ingests_total CHECK (total >= 0)
 ) WITHOUT ROWID
 """,
+    "CREATE INDEX ix_ingests_expected ON ingests (expected) WHERE expected IS NOT NULL",
     f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')",  # noqa: S608 - our own
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {FORMAT_VERSION}",

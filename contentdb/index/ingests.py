@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from contentdb.errors import FailedPreconditionError
-from contentdb.index import statements
+from contentdb.index import Takeover, statements
 from contentdb.index.rows import find_ingest
 
 if TYPE_CHECKING:
@@ -16,16 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["begin"]
 
 
-def begin(connection: Connection, namespace: str, row: IngestRow, *, redeclare: bool) -> IngestRow:
+def begin(connection: Connection, namespace: str, row: IngestRow, takeover: Takeover) -> IngestRow:
     """Put an ingest under the row's token; the row as it stands then.
 
     Raises:
         FailedPreconditionError: The row contradicts what was declared before.
     """
-    merged = row
     found = find_ingest(connection, namespace, row.ref)
-    if found is not None:
-        merged = _merge(found, row) if not redeclare else _replace(found, row)
+    merged = row if found is None else _take_over(found, row, takeover)
     connection.execute(
         statements.BEGIN_INGEST,
         {
@@ -36,35 +34,48 @@ def begin(connection: Connection, namespace: str, row: IngestRow, *, redeclare: 
             "total": merged.total,
             "expected": merged.expected,
             "offset": merged.offset,
+            "started": merged.started_ns,
+            "updated": merged.updated_ns,
             "holder": merged.holder,
-            "now": row.started_ns,
+            "now": merged.held_since_ns,
+            "metadata": merged.metadata,
         },
     )
     return merged
 
 
-def _merge(found: IngestRow, new: IngestRow) -> IngestRow:
-    """Keep what was declared before; a new declaration may add to it, not contradict it."""
+def _take_over(found: IngestRow, new: IngestRow, takeover: Takeover) -> IngestRow:
+    if takeover is Takeover.ANEW:
+        return new._replace(offset=found.offset)
+    if takeover is Takeover.AGREE:
+        _check_agrees(found, new)
+    if takeover is Takeover.AGREE or (takeover is Takeover.PREFER and not _voids(found, new)):
+        total = found.total if new.total is None else new.total
+        new = new._replace(total=total, expected=new.expected or found.expected)
+    if new.metadata is None or takeover is Takeover.PREFER:
+        new = new._replace(metadata=found.metadata)
+    return new._replace(
+        offset=found.offset, started_ns=found.started_ns, updated_ns=found.updated_ns
+    )
+
+
+def _voids(found: IngestRow, new: IngestRow) -> bool:
+    """Whether what is declared now leaves nothing of what was declared before."""
+    return new.expected is not None or (
+        None not in {found.total, new.total} and found.total != new.total
+    )
+
+
+def _check_agrees(found: IngestRow, new: IngestRow) -> None:
+    """Refuse a new declaration that contradicts the one before; it may add to it."""
     if None not in {found.total, new.total} and found.total != new.total:
         raise _contradiction(found, f"a total of {found.total} bytes, not {new.total}")
     if None not in {found.expected, new.expected} and found.expected != new.expected:
         raise _contradiction(found, f"content {found.expected}, not {new.expected}")
-    return _replace(
-        found,
-        new._replace(
-            total=found.total if new.total is None else new.total,
-            expected=new.expected or found.expected,
-        ),
-    )
 
 
 def _contradiction(found: IngestRow, declared: str) -> FailedPreconditionError:
     return FailedPreconditionError(
-        f"ref {found.ref!r:.80} was begun for {declared}; resume it as it was begun, or abort it"
-    )
-
-
-def _replace(found: IngestRow, new: IngestRow) -> IngestRow:
-    return new._replace(
-        offset=found.offset, started_ns=found.started_ns, updated_ns=found.updated_ns
+        f"ref {found.ref!r:.80} was begun for {declared}; resume it as it was begun, or "
+        "resume=False starts over and abort() drops it"
     )

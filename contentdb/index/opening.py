@@ -16,8 +16,17 @@ from contentdb.errors import (
     NoSpaceError,
     StorageError,
 )
+from contentdb.index import live
 
-__all__ = ["BUSY_S", "WAL_BYTES", "connect", "not_forking", "refusal"]
+__all__ = [
+    "BUSY_S",
+    "WAL_BYTES",
+    "connect",
+    "connect_immutable",
+    "connect_read_only",
+    "not_forking",
+    "refusal",
+]
 
 BUSY_S: Final = 30.0
 """How long to queue for the write lock before giving up with `IndexBusyError`."""
@@ -29,14 +38,17 @@ not_forking = threading.RLock()
 
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-")
 
-_PRAGMAS: Final = (
-    # Labels go with their blob.
-    "PRAGMA foreign_keys = ON",
+_PRAGMAS_OF_ALL: Final = (
     # A planted schema cannot call functions; a damaged page is found when it is read.
     "PRAGMA trusted_schema = OFF",
     "PRAGMA cell_size_check = ON",
     # An I/O error becomes an error code, not a SIGBUS.
     "PRAGMA mmap_size = 0",
+)
+_PRAGMAS: Final = (
+    *_PRAGMAS_OF_ALL,
+    # Labels go with their blob.
+    "PRAGMA foreign_keys = ON",
     # Checkpoints are deliberate, see `contentdb.index.connection`.
     "PRAGMA wal_autocheckpoint = 0",
     # The WAL keeps its blocks: overwriting them syncs faster than growing a file, and a
@@ -44,6 +56,8 @@ _PRAGMAS: Final = (
     f"PRAGMA journal_size_limit = {WAL_BYTES}",
     # 16 MiB of page cache hold the inner pages of tens of millions of rows.
     "PRAGMA cache_size = -16384",
+    # Sorting a million rows goes on in a file, whatever this SQLite was built to do.
+    "PRAGMA temp_store = FILE",
 )
 
 
@@ -53,13 +67,7 @@ def connect(path: str, *, query_only: bool = False) -> sqlite3.Connection:
     Transactions are ours: ``isolation_level=None`` keeps the module from beginning any. A
     connection that only reads leaves the file as it is, which may be somebody else's.
     """
-    connection = sqlite3.connect(
-        f"{_uri(path)}?mode=rw",
-        uri=True,
-        timeout=BUSY_S,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+    connection = _connected(path, "mode=rw")
     try:
         for pragma in _PRAGMAS:
             connection.execute(pragma).fetchall()
@@ -71,6 +79,52 @@ def connect(path: str, *, query_only: bool = False) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def connect_read_only(path: str) -> sqlite3.Connection:
+    """Open a database whose log and shared memory are there, and change none of the three.
+
+    SQLite itself would write to the shared memory (https://sqlite.org/wal.html#readonly), unless
+    it is told not to.
+    """
+    connection = _connected(path, "mode=ro&readonly_shm=1")
+    try:
+        for pragma in _PRAGMAS:
+            connection.execute(pragma).fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_immutable(path: str) -> sqlite3.Connection:
+    """Open a database that is one file and stays as it is: no log is looked for, no lock taken.
+
+    Keep writers out while it is open, and this process's other connections too: see `alone`.
+    """
+    connection = sqlite3.connect(
+        f"{_uri(path)}?mode=ro&immutable=1", uri=True, isolation_level=None, check_same_thread=False
+    )
+    try:
+        for pragma in _PRAGMAS_OF_ALL:
+            connection.execute(pragma).fetchall()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connected(path: str, parameters: str) -> sqlite3.Connection:
+    live.check_safe(path)
+    connection = sqlite3.connect(
+        f"{_uri(path)}?{parameters}",
+        uri=True,
+        timeout=BUSY_S,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=live.Connection,
+    )
+    return live.remember(connection, path)
 
 
 def _set_wal(connection: sqlite3.Connection, path: str) -> None:

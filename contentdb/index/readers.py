@@ -10,83 +10,80 @@ nobody frees. So a fork waits until no thread is inside, and then nothing is ope
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
-import threading
-import time
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from contentdb.errors import ContentDBError
+from contentdb import forks
+from contentdb.errors import UnsafeForkError
+from contentdb.index.live import check_safe, end
 from contentdb.index.opening import connect, refusal
+from contentdb.index.remaining import remaining
+from contentdb.presence import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+
+    from contentdb.place import Place
 
 __all__ = ["Readers"]
 
 T = TypeVar("T")
 
-_POLL_S: Final = 0.0005
-
 
 class Readers:
     """All that reads the database, and its peace before a fork."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, place: Place) -> None:
         self._path = path
+        self._place = place
         self._idle: list[sqlite3.Connection] = []
-        self._inside: list[None] = []
-        """One item for each thread that may be inside SQLite; appends and pops are atomic."""
+        self._inside = Presence()
+        """The threads that may be inside SQLite."""
         self._streams: set[_Stream[Any]] = set()
-        self._fork = threading.Lock()
-        """Held from before a fork until after it."""
-        self._forker = 0
-        """The thread that forks meanwhile."""
-        self._pid = os.getpid()
         self._closed = False
 
     # -- reading -------------------------------------------------------------------------------
 
     def one(self, statement: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - a row of any shape
         """Run a statement that reads and return its first row, or None."""
-        self._enter()
-        try:  # and not `_lent`, which would cost a fifth of a look-up
+        with self._inside.mine():
             connection = self._take()
-            try:
+            try:  # and not `_lent`, which would cost a fifth of a look-up
                 row = connection.execute(statement, values).fetchone()
             except BaseException as error:
-                connection.close()
+                end(connection)
                 if isinstance(error, sqlite3.Error):
                     raise refusal(self._path, error) from error
                 raise
             self._give_back(connection)
-        finally:
-            self._inside.pop()
         return row
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Hold one state of the database over several statements. A fork waits for its end."""
-        with self._working(), self.held() as connection:
+        with self._inside.mine(), self.held() as connection:
             yield connection
 
-    def stream(self, pieces: Generator[T, None, None]) -> Iterator[T]:
+    def stream(self, pieces: Generator[Iterator[T], None, None]) -> Iterator[Iterator[T]]:
         """Hand on what a generator reads by way of `held`, piece by piece.
 
-        A fork meanwhile reads the rest into memory, for the parent and for the child.
+        A fork meanwhile reads the rest, for the parent and for the child.
         """
         stream = _Stream(pieces)
         self._streams.add(stream)
         try:
             while True:
-                with self._working():
+                forks.check()
+                if stream.is_lost:
+                    raise UnsafeForkError(self._path)
+                with self._inside.mine():
                     piece = next(stream.pieces, None)
                 if piece is None:
                     return
                 yield piece
         finally:
             self._streams.discard(stream)
-            with self._working():
+            with self._inside.mine():
                 stream.pieces.close()
 
     @contextlib.contextmanager
@@ -111,7 +108,7 @@ class Readers:
         try:
             yield connection
         except BaseException as error:
-            connection.close()
+            end(connection)
             if isinstance(error, sqlite3.Error):
                 raise refusal(self._path, error) from error
             raise
@@ -123,11 +120,19 @@ class Readers:
         except IndexError:
             pass
         try:
-            return connect(self._path, query_only=True)
+            connection = connect(self._path, query_only=True)
         except sqlite3.Error as error:
+            self._place.check()  # there may be no such file any more
             raise refusal(self._path, error) from error
+        try:
+            self._place.check()
+        except BaseException:
+            end(connection)
+            raise
+        return connection
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
+        check_safe(self._path)  # a signal's handler may have forked while this thread was reading
         self._idle.append(connection)
         if self._closed:
             self._close_idle()
@@ -135,7 +140,7 @@ class Readers:
     def _close_idle(self) -> None:
         with contextlib.suppress(IndexError):
             while True:
-                self._idle.pop().close()
+                end(self._idle.pop())
 
     def close(self) -> None:
         """Close what is idle now, and what is in use as soon as it is given back."""
@@ -144,59 +149,48 @@ class Readers:
 
     # -- forks ---------------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _working(self) -> Iterator[None]:
-        self._enter()
-        try:
-            yield
-        finally:
-            self._inside.pop()
+    @property
+    def is_inside(self) -> bool:
+        """Whether this thread is inside SQLite."""
+        return self._inside.is_inside
 
-    def _enter(self) -> None:
-        self._inside.append(None)
-        while self._forker and self._forker != threading.get_ident():
-            self._inside.pop()
-            with self._fork:
-                pass
-            self._inside.append(None)
+    @property
+    def others_inside(self) -> bool:
+        """Whether another thread is inside SQLite, or was at a fork that Python did not see."""
+        return self._inside.others_inside
 
     def before_fork(self) -> None:
-        """Wait until no thread is inside SQLite, close everything, and let nobody in."""
-        self._fork.acquire()
-        self._pid = os.getpid()
-        self._forker = threading.get_ident()
-        while self._inside:
-            time.sleep(_POLL_S)
+        """Wait until no other thread is inside SQLite, close everything, and let none in."""
+        self._inside.keep_others_out()
+        if self.is_inside:  # a signal's handler forks; its connection stays as it is
+            return
         for stream in list(self._streams):
             stream.drain()
         self._close_idle()
 
-    def after_fork(self) -> None:
-        """Go on, in the parent and in the child."""
-        if os.getpid() != self._pid:
-            self._inside.clear()  # the parent's threads, on their way in
-        self._forker = 0
-        self._fork.release()
+    def after_fork_in_child(self) -> None:
+        """Begin anew, without the parent's threads; what is open has come along unseen."""
+        self._inside.forget_others()
+        self._close_idle()
+        for stream in self._streams:
+            stream.is_lost |= not stream.is_drained
 
 
 class _Stream(Generic[T]):
     """Pieces that are read one by one, with a snapshot held between them."""
 
-    def __init__(self, pieces: Generator[T, None, None]) -> None:
+    def __init__(self, pieces: Generator[Iterator[T], None, None]) -> None:
         self.pieces = pieces
+        self.is_drained = False
+        """Whether it has no connection any more."""
+        self.is_lost = False
+        """Whether its connection has crossed a fork, so that it must not be used."""
 
     def drain(self) -> None:
-        """Read the rest into memory, which frees the snapshot."""
-        rest: list[T] = []
-        failure = None
+        """Read the rest, which frees the snapshot."""
         try:
-            rest.extend(self.pieces)
-        except ContentDBError as error:
-            failure = error
-        self.pieces = _later(rest, failure)
-
-
-def _later(pieces: list[T], failure: ContentDBError | None) -> Generator[T, None, None]:
-    yield from pieces
-    if failure is not None:
-        raise failure
+            self.pieces = remaining(self.pieces)
+        except BaseException:  # a signal's handler cut it off: what was read is lost
+            self.is_lost = True
+            raise
+        self.is_drained = True

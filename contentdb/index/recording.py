@@ -10,7 +10,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from contentdb.index import Outcome, State, statements
-from contentdb.index.rows import find_blob, has_token, key_of, set_labels, state_of
+from contentdb.index.rows import (
+    find_blob,
+    has_labels,
+    has_token,
+    key_of,
+    may_lack,
+    merge_labels,
+    set_labels,
+    state_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,9 +38,12 @@ def record(connection: Connection, namespace: str, entries: Sequence[Entry]) -> 
 
 
 def is_recorded(connection: Connection, namespace: str, entry: Entry) -> bool:
-    """Whether the entry's blob is live and its own, and the ingest that it ended is gone."""
-    blob = find_blob(connection, key_of(namespace, entry.digest))
+    """Whether the blob is live, its own and labelled, and the ingest that it ended is gone."""
+    key = key_of(namespace, entry.digest)
+    blob = find_blob(connection, key)
     if blob is None or blob.state != State.LIVE or _is_adopted(blob, entry):
+        return False
+    if not has_labels(connection, key, entry.labelling.stored):
         return False
     return entry.token is None or not _is_ours(connection, namespace, entry)
 
@@ -42,12 +54,23 @@ def _record(connection: Connection, namespace: str, entry: Entry) -> Outcome:
     if not entry.present() or not _is_as_relied_on(connection, namespace, entry):
         return Outcome.GONE
     outcome = _insert(connection, namespace, entry)
-    if entry.labels and outcome is not Outcome.EXISTS:
-        set_labels(connection, key_of(namespace, entry.digest), entry.labels)
+    key = key_of(namespace, entry.digest)
+    labels = entry.labelling
+    if outcome is Outcome.CREATED:
+        set_labels(connection, key, labels.new)
+    elif outcome is Outcome.EXISTS:
+        merge_labels(connection, key, labels.stored, entry.now_ns, _stamping(entry))
+    elif may_lack(connection, key, labels.stored):  # its row has a new time of update already
+        set_labels(connection, key, labels.stored)
     if entry.token is not None:
         ingest = {"namespace": namespace, "ref": entry.ref, "token": entry.token}
         connection.execute(statements.END_INGEST, ingest)
     return outcome
+
+
+def _stamping(entry: Entry) -> Callable[[Blob, int], object]:
+    """Make what gives the entry's file a new time, where it has that of its row by now."""
+    return lambda blob, moved_ns: entry.stamp(moved_ns, instead_of_ns=blob.updated_ns)
 
 
 def _is_ours(connection: Connection, namespace: str, entry: Entry) -> bool:
@@ -78,8 +101,8 @@ def _insert_all(
         return None
     for entry in entries:
         entry.stamp(entry.now_ns)
-        if entry.labels:
-            set_labels(connection, key_of(namespace, entry.digest), entry.labels)
+        if labels := entry.labelling.new:
+            set_labels(connection, key_of(namespace, entry.digest), labels)
     return [Outcome.CREATED] * len(rows)
 
 

@@ -22,7 +22,7 @@ __all__ = [
     "revision_of",
 ]
 
-REVISIONS: Final = ("0001",)
+REVISIONS: Final = ("0001", "0002")
 """Oldest first."""
 HEAD: Final = REVISIONS[-1]
 

@@ -85,9 +85,13 @@ ingests = Table(
     # who, for messages only: liveness is the lock on the ingest's file
     Column("holder", Text, nullable=False),
     Column("held_since", BigInteger, nullable=False),
+    # a JSON object of texts, the caller's own: an ETag, say
+    Column("metadata", Text),
     PrimaryKeyConstraint("namespace", "ref"),
     UniqueConstraint("name"),
     CheckConstraint('"offset" >= 0', name="offset"),
     CheckConstraint("total >= 0", name="total"),
+    # a deletion asks under the write lock whether an ingest waits for the content
+    Index(None, "expected", sqlite_where=text("expected IS NOT NULL")),
     sqlite_with_rowid=False,
 )

@@ -12,26 +12,61 @@ from contentdb.index.connection import Database
 from contentdb.index.ingests import begin
 from contentdb.index.recording import adopt, is_recorded, record
 from contentdb.index.revision import read_revision
-from contentdb.index.rows import find_blob, find_ingest, has_token, key_of, set_labels, state_of
+from contentdb.index.rows import (
+    find_blob,
+    find_ingest,
+    find_labels,
+    has_labels,
+    has_token,
+    key_of,
+    merge_labels,
+    set_labels,
+    state_of,
+    touch,
+)
+from contentdb.labels import check_total_labels
 from contentdb.moments import BEING_DELETED_NS, is_time_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from sqlite3 import Connection
 
+    from contentdb.errors import UnsafeForkError
     from contentdb.filters import Filter
-    from contentdb.index import Entry, FileTime, Outcome
+    from contentdb.index import Entry, FileTime, Outcome, Takeover
+    from contentdb.place import Place
 
 __all__ = ["SqliteIndex"]
 
+_PAGE_ROWS: Final = 250
+"""Of tombstones and ingests: an ingest may weigh some kilobytes."""
 _PREFIX_END: Final = "\U0010ffff"
+
+
+def _read_only(path: str, root: str, place: Place | None) -> Database:
+    from contentdb.index.readonly import ReadOnlyDatabase  # few stores are opened so
+
+    return ReadOnlyDatabase(path, root, place)
 
 
 class SqliteIndex:
     """Plays the role `contentdb.index.Index`."""
 
-    def __init__(self, path: str, root: str, *, namespace: str, durable: bool) -> None:
-        self._database = Database(path, root, durable=durable)
+    def __init__(
+        self,
+        path: str,
+        root: str,
+        *,
+        namespace: str,
+        durable: bool,
+        read_only: bool = False,
+        place: Place | None = None,
+    ) -> None:
+        self._database = (
+            _read_only(path, root, place)
+            if read_only
+            else Database(path, root, durable=durable, place=place)
+        )
         self._namespace = namespace
         self._root = root
 
@@ -77,10 +112,25 @@ class SqliteIndex:
         """Count in one query."""
         return Usage._make(self._database.one(statements.USAGE, {"namespace": self._namespace}))
 
-    def tombstones(self) -> list[Digest]:
+    def tombstones(self) -> Iterator[Digest]:
         """Deletions that were begun and not ended."""
-        rows = self._database.all(statements.TOMBSTONES, {"namespace": self._namespace})
-        return [Digest(digest) for (digest,) in rows]
+        for (digest,) in self._paged(statements.TOMBSTONES):
+            yield Digest(digest)
+
+    def _paged(self, statement: str) -> Iterator[Any]:
+        """All rows of a statement that goes by the text in its first column, in short looks.
+
+        No snapshot is held: rows may go and come while the caller works, and the log is folded.
+        """
+        values = {"namespace": self._namespace, "after": "", "limit": _PAGE_ROWS}
+        while rows := self._database.all(statement, values):
+            yield from rows
+            values["after"] = rows[-1][0]
+
+    def elsewhere(self, digest: Digest) -> Blob | None:
+        """The live row of another namespace."""
+        row = self._database.one(statements.FIND_ELSEWHERE, self._key(digest))
+        return None if row is None else Blob._make(row)
 
     def claims(self, digest: Digest) -> bool:
         """Whether any namespace has a row of the blob, or an ingest that expects it."""
@@ -131,29 +181,59 @@ class SqliteIndex:
         time: FileTime | None = None,
     ) -> bool:
         """Replace all labels, or those of the keys, durably; False if there is no live blob."""
-        values = self._key(digest) | {"now": now_ns}
+        values = self._key(digest)
+        moved_ns = now_ns
 
         def work(connection: Connection) -> bool:
-            blob = find_blob(connection, values)
-            if blob is None or blob.state != State.LIVE:
+            nonlocal moved_ns
+            if state_of(connection, values) != State.LIVE:
                 return False
-            values["now"] = max(now_ns, blob.updated_ns + 1)
-            if time is not None and self._vouches(connection, values, blob, time.find()):
-                time.set(values["now"])
-            connection.execute(statements.TOUCH_BLOB, values)
+            chosen = {key: value for key, value in labels.items() if keys is None or key in keys}
+            if chosen and keys is not None:
+                stored = find_labels(connection, values)
+                check_total_labels(stored | chosen, stored)
+            moved_ns = touch(connection, values, now_ns, self._stamping(connection, values, time))
             if keys is None:
                 connection.execute(statements.DROP_LABELS, values)
             for key in keys or ():
                 connection.execute(statements.DROP_LABEL, values | {"key": key})
-            chosen = {key: value for key, value in labels.items() if keys is None or key in keys}
-            set_labels(connection, self._key(digest), chosen)
+            set_labels(connection, values, chosen)
             return True
 
         def landed(connection: Connection) -> bool:
             blob = find_blob(connection, values)
-            return blob is not None and blob.updated_ns == values["now"]
+            return blob is not None and blob.updated_ns == moved_ns
 
         return self._database.write(work, landed, durable=True)
+
+    def merge_labels(
+        self,
+        digest: Digest,
+        labels: Mapping[str, str],
+        now_ns: int,
+        time: FileTime | None = None,
+    ) -> bool:
+        """Set labels, and leave the others, durably; False if there is no live blob."""
+        key = self._key(digest)
+
+        def work(connection: Connection) -> bool:
+            if state_of(connection, key) != State.LIVE:
+                return False
+            merge_labels(connection, key, labels, now_ns, self._stamping(connection, key, time))
+            return True
+
+        return self._database.write(work, lambda db: has_labels(db, key, labels), durable=True)
+
+    def _stamping(
+        self, connection: Connection, key: dict[str, Any], time: FileTime | None
+    ) -> Callable[[Blob, int], object]:
+        """Make what gives a file a new time, if its present one says that it is whole."""
+
+        def stamp(blob: Blob, moved_ns: int) -> None:
+            if time is not None and self._vouches(connection, key, blob, time.find()):
+                time.set(moved_ns)
+
+        return stamp
 
     def _vouches(
         self, connection: Connection, key: dict[str, Any], blob: Blob, found_ns: int | None
@@ -205,21 +285,42 @@ class SqliteIndex:
 
     def entomb(self, digest: Digest, time: FileTime | None = None) -> bool:
         """Begin a deletion, durably; False if there is no blob. Its labels go at once."""
+        return bool(self.entomb_all([digest], lambda _digest: time))
+
+    def entomb_all(
+        self,
+        digests: Sequence[Digest],
+        time_of: Callable[[Digest], FileTime | None],
+        *,
+        missing_ok: bool = False,
+    ) -> list[Digest]:
+        """Begin deletions, durably, in one transaction; which ones."""
+        begun: list[Digest] = []
+
+        def work(connection: Connection) -> list[Digest]:
+            for digest in digests:
+                if self._entomb(connection, digest, time_of(digest)):
+                    begun.append(digest)
+                elif not missing_ok:
+                    break
+            return begun
+
+        def landed(connection: Connection) -> bool:
+            states = (state_of(connection, self._key(digest)) for digest in begun)
+            return all(state == State.TOMBSTONE for state in states)
+
+        return self._database.write(work, landed, durable=True, rows=len(digests))
+
+    def _entomb(self, connection: Connection, digest: Digest, time: FileTime | None) -> bool:
         key = self._key(digest)
-
-        def work(connection: Connection) -> bool:
-            blob = find_blob(connection, key)
-            if blob is None or blob.state == State.TOMBSTONE:
-                return False
-            if time is not None:
-                self._take_back(connection, key, blob, time)
-            connection.execute(statements.ENTOMB, key)
-            connection.execute(statements.DROP_LABELS, key)
-            return True
-
-        return self._database.write(
-            work, lambda db: state_of(db, key) == State.TOMBSTONE, durable=True
-        )
+        blob = find_blob(connection, key)
+        if blob is None or blob.state == State.TOMBSTONE:
+            return False
+        if time is not None:
+            self._take_back(connection, key, blob, time)
+        connection.execute(statements.ENTOMB, key)
+        connection.execute(statements.DROP_LABELS, key)
+        return True
 
     def _take_back(
         self, connection: Connection, key: dict[str, Any], blob: Blob, time: FileTime
@@ -233,17 +334,33 @@ class SqliteIndex:
 
     def bury(self, digest: Digest, take_away: Callable[[], object]) -> bool:
         """Drop a row that is still a tombstone, and its file unless another namespace has it."""
+        return bool(self.bury_all([digest], lambda _digest: take_away()))
+
+    def bury_all(
+        self, digests: Sequence[Digest], take_away: Callable[[Digest], object]
+    ) -> list[Digest]:
+        """Drop rows that are still tombstones, in one transaction, and their files; which ones."""
+        buried: list[Digest] = []
+
+        def work(connection: Connection) -> list[Digest]:
+            buried.extend(digest for digest in digests if self._bury(connection, digest, take_away))
+            return buried
+
+        def landed(connection: Connection) -> bool:
+            return all(find_blob(connection, self._key(digest)) is None for digest in buried)
+
+        return self._database.write(work, landed, durable=False, rows=len(digests))
+
+    def _bury(
+        self, connection: Connection, digest: Digest, take_away: Callable[[Digest], object]
+    ) -> bool:
         key = self._key(digest)
-
-        def work(connection: Connection) -> bool:
-            if state_of(connection, key) != State.TOMBSTONE:
-                return False
-            if connection.execute(statements.OTHER_NAMESPACE_HAS, key).fetchone() is None:
-                take_away()
-            connection.execute(statements.BURY, key)
-            return True
-
-        return self._database.write(work, lambda db: find_blob(db, key) is None, durable=False)
+        if state_of(connection, key) != State.TOMBSTONE:
+            return False
+        if connection.execute(statements.OTHER_NAMESPACE_HAS, key).fetchone() is None:
+            take_away(digest)
+        connection.execute(statements.BURY, key)
+        return True
 
     def drop(self, digests: Sequence[Digest], is_gone: Callable[[Digest], bool]) -> int:
         """Forget rows whose files are gone, durably; how many."""
@@ -272,10 +389,10 @@ class SqliteIndex:
 
     # -- ingests -----------------------------------------------------------------------------------
 
-    def begin(self, row: IngestRow, *, redeclare: bool) -> IngestRow:
+    def begin(self, row: IngestRow, takeover: Takeover) -> IngestRow:
         """Take an ingest over, or make it, under the row's token."""
         return self._database.write(
-            lambda connection: begin(connection, self._namespace, row, redeclare=redeclare),
+            lambda connection: begin(connection, self._namespace, row, takeover),
             lambda connection: self._is_held(connection, row.ref, row.token),
             durable=False,
         )
@@ -314,19 +431,20 @@ class SqliteIndex:
         row = self._database.one(statements.FIND_INGEST, values)
         return None if row is None else IngestRow._make(row)
 
-    def ingests(self) -> list[IngestRow]:
-        """All rows, by ref."""
-        rows = self._database.all(statements.ALL_INGESTS, {"namespace": self._namespace})
-        return [IngestRow._make(row) for row in rows]
+    def ingests(self) -> Iterator[IngestRow]:
+        """All rows, by ref; what begins or ends meanwhile may be among them or not."""
+        return map(IngestRow._make, self._paged(statements.INGESTS))
 
     def ingest_of(self, name: str) -> tuple[str, str] | None:
         """Namespace and ref of the ingest whose file has that name."""
         row: tuple[str, str] | None = self._database.one(statements.INGEST_OF_NAME, {"name": name})
         return row
 
-    def ingest_names(self) -> set[str]:
-        """The names of all ingests' files, of every namespace."""
-        return {name for (name,) in self._database.all(statements.INGEST_NAMES, {})}
+    def ingests_named(self, names: Sequence[str]) -> set[str]:
+        """Those of the names that an ingest's file has, of any namespace."""
+        with self._database.snapshot() as connection:
+            rows = connection.execute(statements.ingests_named(len(names)), names).fetchall()
+        return {name for (name,) in rows}
 
     # -- itself ------------------------------------------------------------------------------------
 
@@ -350,9 +468,13 @@ class SqliteIndex:
         """Close everything: SQLite's state must not cross a fork."""
         self._database.before_fork()
 
-    def after_fork(self) -> None:
-        """Go on, in the parent and in the child."""
-        self._database.after_fork()
+    def look_at_unseen_fork(self) -> None:
+        """Find out whether a thread was inside; see `contentdb.index.connection`."""
+        self._database.look_at_unseen_fork()
+
+    def after_fork_in_child(self) -> UnsafeForkError | None:
+        """Begin anew; gives the error where this process must not use the index."""
+        return self._database.after_fork_in_child()
 
     def close(self) -> None:
         """Free all connections."""

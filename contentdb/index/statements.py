@@ -88,6 +88,14 @@ WHERE known.namespace <> :namespace AND blobs.state <> 1
 LIMIT 1
 """  # noqa: S608 - our own text
 
+FIND_ELSEWHERE: Final = f"""
+{_EVERY_NAMESPACE}
+SELECT size, checksum, created_at, updated_at, state
+FROM known JOIN blobs ON blobs.namespace = known.namespace AND blobs.digest = :digest
+WHERE known.namespace <> :namespace AND blobs.state = 0
+LIMIT 1
+"""  # noqa: S608 - our own text
+
 OTHER_NAMESPACE_LIVE: Final = f"""
 {_EVERY_NAMESPACE}
 SELECT updated_at FROM known
@@ -107,7 +115,9 @@ LIMIT 1
 """  # noqa: S608 - our own text
 
 TOMBSTONES: Final = """
-SELECT digest FROM blobs WHERE namespace = :namespace AND state = 1 ORDER BY digest
+SELECT digest FROM blobs
+WHERE namespace = :namespace AND state = 1 AND digest > :after
+ORDER BY digest LIMIT :limit
 """
 
 SHORTENED: Final = """
@@ -134,6 +144,14 @@ WHERE namespace = :namespace AND digest >= :first AND digest < :behind
 ORDER BY digest
 """
 
+
+def labels_of(count: int) -> str:
+    """Select the labels of so many blobs; the values are the namespace and the digests."""
+    return f"""
+SELECT digest, key, value FROM labels WHERE namespace = ? AND digest IN ({_places(count)})
+"""  # noqa: S608 - marks alone
+
+
 # -- labels ------------------------------------------------------------------------------------
 
 SET_LABEL: Final = """
@@ -152,30 +170,31 @@ DELETE FROM labels WHERE namespace = :namespace AND digest = :digest
 # -- ingests -----------------------------------------------------------------------------------
 
 FIND_INGEST: Final = """
-SELECT ref, name, token, total, expected, "offset", started_at, updated_at, holder, held_since
+SELECT ref, name, token, total, expected, "offset", started_at, updated_at, holder, held_since,
+       metadata
 FROM ingests WHERE namespace = :namespace AND ref = :ref
 """
 
-ALL_INGESTS: Final = """
-SELECT ref, name, token, total, expected, "offset", started_at, updated_at, holder, held_since
-FROM ingests WHERE namespace = :namespace ORDER BY ref
+INGESTS: Final = """
+SELECT ref, name, token, total, expected, "offset", started_at, updated_at, holder, held_since,
+       metadata
+FROM ingests WHERE namespace = :namespace AND ref > :after
+ORDER BY ref LIMIT :limit
 """
 
 BEGIN_INGEST: Final = """
 INSERT INTO ingests (namespace, ref, name, token, total, expected, "offset",
-                     started_at, updated_at, holder, held_since)
-VALUES (:namespace, :ref, :name, :token, :total, :expected, :offset, :now, :now, :holder, :now)
+                     started_at, updated_at, holder, held_since, metadata)
+VALUES (:namespace, :ref, :name, :token, :total, :expected, :offset,
+        :started, :updated, :holder, :now, :metadata)
 ON CONFLICT (namespace, ref) DO UPDATE SET
     token = excluded.token, total = excluded.total, expected = excluded.expected,
-    holder = excluded.holder, held_since = excluded.held_since
+    started_at = excluded.started_at, updated_at = excluded.updated_at,
+    holder = excluded.holder, held_since = excluded.held_since, metadata = excluded.metadata
 """
 
 INGEST_OF_NAME: Final = """
 SELECT namespace, ref FROM ingests WHERE name = :name
-"""
-
-INGEST_NAMES: Final = """
-SELECT name FROM ingests
 """
 
 PAUSE_INGEST: Final = """
@@ -191,6 +210,14 @@ EXPECTED_BY_INGEST: Final = """
 SELECT 1 FROM ingests WHERE expected = :digest LIMIT 1
 """
 
+
+def ingests_named(count: int) -> str:
+    """Select which of so many names are those of an ingest's file, in any namespace."""
+    return f"""
+SELECT name FROM ingests WHERE name IN ({_places(count)})
+"""  # noqa: S608 - marks alone
+
+
 # -- the whole ---------------------------------------------------------------------------------
 
 USAGE: Final = """
@@ -202,3 +229,7 @@ FROM (SELECT count(*) AS blobs, coalesce(sum(size), 0) AS bytes
 """
 
 REVISION: Final = "SELECT version_num FROM alembic_version"
+
+
+def _places(count: int) -> str:
+    return ", ".join("?" * count)

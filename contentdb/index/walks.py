@@ -14,7 +14,7 @@ from contentdb.index import statements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-    from sqlite3 import Connection, Cursor
+    from sqlite3 import Connection
 
     from contentdb.filters import Filter
     from contentdb.index.connection import Database
@@ -22,10 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["walk"]
 
 _PAGE_ROWS: Final = 1000
+_PAGE_WEIGHT: Final = 2 << 20
+"""About how many bytes of memory the labels of a page may take."""
+_LABEL_WEIGHT: Final = 256
+"""What two texts and their place in a dict take, beside their letters."""
 _NO_LIMIT: Final = -1
 
 _Labels: TypeAlias = "dict[str, dict[str, str]]"
 """By digest; a blob without any is left out."""
+_LabelsOf: TypeAlias = "Callable[[Connection, str, list[Any]], Iterator[tuple[str, str, str]]]"
+"""Asks for the labels of rows: digest, key and value of each."""
 
 
 def walk(
@@ -38,8 +44,8 @@ def walk(
 ) -> Iterator[Info]:
     """Stream live blobs as of the start of the walk.
 
-    A walk of up to a thousand blobs is read whole before the first is handed out. A longer
-    one holds a snapshot until it ends or is closed.
+    A walk of up to a thousand blobs, with few labels, is read whole before the first is handed
+    out. A longer one holds a snapshot until it ends or is closed.
     """
     if chosen is None and sort == "digest":
         values: dict[str, Any] = {
@@ -62,53 +68,73 @@ def _pages(
     database: Database,
     statement: str,
     values: dict[str, Any],
-    labels_of: Callable[[Connection, list[Any], str], _Labels],
+    labels_of: _LabelsOf,
     teach: Callable[[Connection], None] | None = None,
 ) -> Generator[Iterator[Info], None, None]:
+    """Make pages of a thousand rows, or of fewer where their labels weigh too much."""
     with database.held() as connection:
         if teach is not None:
             teach(connection)
         cursor = connection.execute(statement, values)
-        page = _page(connection, cursor, values["namespace"], labels_of)
-        while len(page) == _PAGE_ROWS:
-            yield _records(page)
-            page = _page(connection, cursor, values["namespace"], labels_of)
-    yield _records(page)
+        rows = cursor.fetchmany(_PAGE_ROWS)
+        are_last = len(rows) < _PAGE_ROWS
+        size = _PAGE_ROWS
+        while True:
+            page, labels = _light_page(connection, values["namespace"], rows[:size], labels_of)
+            size = len(page) or size
+            rows = rows[size:]
+            if not rows and are_last:
+                break
+            yield _records(page, labels)
+            if not rows:
+                rows = cursor.fetchmany(_PAGE_ROWS)
+                are_last = len(rows) < _PAGE_ROWS
+                size = _PAGE_ROWS
+    yield _records(page, labels)
 
 
-def _records(rows: list[Any]) -> Iterator[Info]:
+def _records(rows: list[Any], labels: _Labels) -> Iterator[Info]:
     """Make rows of five values into Info, at the speed of C."""
+    if labels:
+        rows = [(*row[:4], labels.get(row[0])) for row in rows]
     return map(tuple.__new__, repeat(Info), rows)
 
 
-def _page(
-    connection: Connection,
-    cursor: Cursor,
-    namespace: str,
-    labels_of: Callable[[Connection, list[Any], str], _Labels],
-) -> list[Any]:
-    rows = cursor.fetchmany(_PAGE_ROWS)
-    labels = labels_of(connection, rows, namespace) if rows else {}
-    if not labels:
-        return rows
-    return [(*row[:4], labels.get(row[0])) for row in rows]
+def _light_page(
+    connection: Connection, namespace: str, rows: list[Any], labels_of: _LabelsOf
+) -> tuple[list[Any], _Labels]:
+    """As many of the rows, from the first on, as have labels of a bounded weight; one at least."""
+    while rows:
+        labels = _weighed(labels_of(connection, namespace, rows), alone=len(rows) == 1)
+        if labels is not None:
+            return rows, labels
+        rows = rows[: len(rows) // 2]
+    return rows, {}
 
 
-def _labels_between(connection: Connection, rows: list[Any], namespace: str) -> _Labels:
-    """Labels of all blobs from the first row to the last, in one statement."""
+def _weighed(found: Iterator[tuple[str, str, str]], *, alone: bool) -> _Labels | None:
+    """Gather labels by digest; None as soon as they weigh too much for a page of several blobs."""
+    labels: _Labels = {}
+    weight = 0
+    for digest, key, value in found:
+        labels.setdefault(digest, {})[key] = value
+        weight += _LABEL_WEIGHT + len(key) + len(value)
+        if weight > _PAGE_WEIGHT and not alone:
+            return None
+    return labels
+
+
+def _labels_between(
+    connection: Connection, namespace: str, rows: list[Any]
+) -> Iterator[tuple[str, str, str]]:
+    """Those of all blobs from the first row to the last, which are the rows."""
     values = {"namespace": namespace, "first": rows[0][0], "last": rows[-1][0]}
-    found: _Labels = {}
-    for digest, key, value in connection.execute(statements.WALK_LABELS, values):
-        found.setdefault(digest, {})[key] = value
-    return found
+    return connection.execute(statements.WALK_LABELS, values)
 
 
-def _labels_of_each(connection: Connection, rows: list[Any], namespace: str) -> _Labels:
-    """Labels of rows that others may lie between, whose labels would fill the memory."""
-    found: _Labels = {}
-    for row in rows:
-        values = {"namespace": namespace, "digest": row[0]}
-        labels = connection.execute(statements.FIND_LABELS, values).fetchall()
-        if labels:
-            found[row[0]] = dict(labels)
-    return found
+def _labels_of_each(
+    connection: Connection, namespace: str, rows: list[Any]
+) -> Iterator[tuple[str, str, str]]:
+    """Those of the rows alone: others may lie between them."""
+    digests = [row[0] for row in rows]
+    return connection.execute(statements.labels_of(len(rows)), [namespace, *digests])

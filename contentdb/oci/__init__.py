@@ -7,6 +7,15 @@ Everything that comes from a registry or a layout is taken for hostile until its
 been checked; `contentdb.oci.registry` says how.
 """
 
+from importlib import import_module
+
+from contentdb.errors import MissingExtraError
+
+try:
+    import_module("urllib3")
+except ImportError as error:
+    raise MissingExtraError("contentdb.oci", "oci", error) from error
+
 from contentdb.oci.credentials import Credentials, CredentialsError, find_credentials
 from contentdb.oci.download import blob_chunks
 from contentdb.oci.errors import (

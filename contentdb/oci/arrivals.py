@@ -118,6 +118,7 @@ class Arrivals:
                     total=blob.size,
                     expected=blob.digest,
                     wait=_LOOK_UP_S if waits else False,
+                    resume=True,
                 )
             if not waits:
                 self._tell("waiting", blob, 0)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, cast
 
@@ -26,6 +25,7 @@ from contentdb.oci.manifest import (
 )
 from contentdb.oci.media import is_document
 from contentdb.oci.strict_json import parse_object
+from contentdb.oci.tarball import Tarball
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Imported", "import_layout"]
 
-_MOST_MEMBERS: Final = 200_000
 _MOST_LEVELS: Final = 5
 _MOST_ENTRIES: Final = 4096
 
@@ -79,11 +78,11 @@ def import_layout(
     """
     path = Path(source)
     try:
-        with _Directory(path) if path.is_dir() else _Tar(path) as layout:
+        with _Directory(path) if path.is_dir() else Tarball(path) as layout:
             return _Import(store, layout, link).run()
     except ContentDBError:
         raise
-    except (tarfile.TarError, ValueError, OverflowError) as error:  # tarfile tells bad numbers so
+    except ValueError as error:  # a path with a NUL
         raise InvalidManifestError(f"{path} is neither a layout's directory nor its tar") from error
     except OSError as error:
         raise StorageError.of("read the image layout", path, error) from error
@@ -124,42 +123,6 @@ class _Directory:
 
     def __exit__(self, *_: object) -> None:
         os.close(self._fd)
-
-
-class _Tar:
-    """A layout in a tar, which is read in place."""
-
-    def __init__(self, path: Path) -> None:
-        self._tar = tarfile.open(path, "r:")  # noqa: SIM115 - closed by __exit__; "r:" decompresses nothing
-        self._members: dict[str, tarfile.TarInfo] = {}
-        try:
-            for count, member in enumerate(self._tar):
-                if count >= _MOST_MEMBERS:
-                    raise InvalidManifestError(  # noqa: TRY301 - the tar is to be closed
-                        f"the tar has more than {_MOST_MEMBERS} members"
-                    )
-                self._members.setdefault(member.name.removeprefix("./"), member)
-        except BaseException:
-            self._tar.close()
-            raise
-
-    def open(self, name: str) -> BinaryIO:
-        member = self._members.get(name)
-        if member is None:
-            raise FileNotFoundError(2, os.strerror(2), name)
-        opened = self._tar.extractfile(member) if member.isreg() and not member.issparse() else None
-        if opened is None:
-            raise InvalidManifestError(f"{name} in the layout is not a regular file")
-        return opened  # type: ignore[return-value]  # a buffered reader
-
-    def path(self, name: str) -> Path | None:  # noqa: ARG002 - a member has none
-        return None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._tar.close()
 
 
 class _Import:

@@ -8,21 +8,21 @@ from __future__ import annotations
 import errno
 import io
 import json
-import secrets
+import os
+import stat
 import tarfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from contentdb.digest import Digest
 from contentdb.errors import StorageError
+from contentdb.exporting import draft, refuse_stores
 from contentdb.oci.graph import tree_of
 from contentdb.oci.manifest import MANIFEST_BYTES, entries_of
 from contentdb.oci.media import OCI_INDEX
 from contentdb.oci.strict_json import parse_object
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Mapping
 
     from contentdb.oci.graph import Node, Tree
@@ -61,17 +61,19 @@ def export_layout(
 
     Raises:
         NotFoundError: A part is not stored.
-        StorageError: The directory cannot be written.
+        StorageError: The directory cannot be written, is inside a store, or has a link or the like
+            where one of its files would be.
     """
     root = Path(target)
     trees = [tree_of(store, Digest(digest)) for digest in digests]
+    refuse_stores(root, os.path.realpath(root))
     try:
         _make_folder(root / "blobs", parents=True)
         for tree in trees:
-            for digest in _all_digests(tree):
+            for digest, size in _sizes(tree).items():
                 path = root / _blob_name(digest)
                 _make_folder(path.parent)
-                if not path.exists():
+                if not _is_file(path, size):
                     store.export(digest, path, link=link)
         index = _merged(root, [_entry(tree.top, tags or {}) for tree in trees])
         _replace(root / "oci-layout", _MARKER)
@@ -102,26 +104,29 @@ def export_tar(
     """
     path = Path(target)
     trees = [tree_of(store, Digest(digest)) for digest in digests]
-    partial = _partial(path)
-    try:
-        with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
-            _add(tar, "oci-layout", _MARKER)
-            _add(tar, "index.json", _index([_entry(tree.top, tags or {}) for tree in trees]))
-            for digest in sorted({d for tree in trees for d in _all_digests(tree)}):
-                with store.open(digest) as reader:
-                    member = _member(_blob_name(digest), reader.size)
-                    tar.addfile(member, reader)
-        partial.replace(path)
-    except OSError as error:
-        raise StorageError.of("write", path, error) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with draft(path) as new, tarfile.open(new.path, "x", format=tarfile.PAX_FORMAT) as tar:
+        _add(tar, "oci-layout", _MARKER)
+        _add(tar, "index.json", _index([_entry(tree.top, tags or {}) for tree in trees]))
+        for digest in sorted({digest for tree in trees for digest in _sizes(tree)}):
+            with store.open(digest) as reader:
+                member = _member(_blob_name(digest), reader.size)
+                tar.addfile(member, reader)
     return [tree.top.digest for tree in trees]
 
 
-def _all_digests(tree: Tree) -> list[Digest]:
-    return [*(blob.digest for blob in tree.blobs), *(node.digest for node in tree.nodes)]
+def _sizes(tree: Tree) -> dict[Digest, int]:
+    """All that an image consists of, with its sizes in bytes."""
+    sizes = {blob.digest: blob.size for blob in tree.blobs}
+    return sizes | {node.digest: len(node.data) for node in tree.nodes}
+
+
+def _is_file(path: Path, size: int) -> bool:
+    """Whether the layout has that blob. One that a crash has cut short is written again."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_size == size
 
 
 def _blob_name(digest: Digest) -> str:
@@ -169,13 +174,8 @@ def _name(entry: Mapping[str, Any]) -> str | None:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    partial = _partial(path)
-    partial.write_bytes(data)
-    partial.replace(path)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    with draft(path) as new:
+        Path(new.path).write_bytes(data)
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:

@@ -1,9 +1,8 @@
-"""Statuses of calls as errors of the library, and the block that turns one into the other."""
+"""Statuses of calls as errors of the library."""
 
 from __future__ import annotations
 
 import re
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -12,9 +11,9 @@ from contentdb import errors
 from contentdb.server.statuses import unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-__all__ = ["error_of", "told"]
+__all__ = ["error_of", "is_unimplemented"]
 
 _LOCKED: Final = re.compile(r" locked(?: for \S+ \(since [^()]*\))?: unavailable\Z")
 
@@ -28,30 +27,32 @@ _BY_CODE: Final[dict[grpc.StatusCode, Callable[[str, str], errors.ContentDBError
 }
 
 
-@contextmanager
-def told(*, digest: str = "", ref: str | None = None) -> Iterator[None]:
-    """Raise what a call in the block ends with as an error of the library."""
-    try:
-        yield
-    except grpc.RpcError as error:
-        raise error_of(error, digest=digest, ref=ref) from error
-
-
 def error_of(
-    error: grpc.RpcError, *, digest: str = "", ref: str | None = None
+    error: grpc.RpcError,
+    *,
+    digest: str = "",
+    ref: str | None = None,
+    why: Callable[[], str | None] = lambda: None,
 ) -> errors.ContentDBError:
     """Make the library's error of a status.
 
     A contentdb server sends the error itself. Of another server's status the code tells the
-    class; ``digest`` and ``ref`` are what the call was about.
+    class; ``digest`` and ``ref`` are what the call was about, and ``why`` finds out what kept a
+    call from reaching a server, if it can.
     """
     call: Any = error  # whatever is raised is a `grpc.Call` too, which its type does not say
     sent = unpack(call.trailing_metadata() or (), digest=digest, ref=ref)
-    return sent or _by_code(call.code(), call.details() or "", digest, ref)
+    return sent or _by_code(call.code(), call.details() or "", digest, ref, why)
+
+
+def is_unimplemented(error: errors.ContentDBError) -> bool:
+    """Whether the server does not know the rpc that was called."""
+    call: Any = error.__cause__
+    return isinstance(call, grpc.RpcError) and call.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def _by_code(
-    code: grpc.StatusCode, text: str, digest: str, ref: str | None
+    code: grpc.StatusCode, text: str, digest: str, ref: str | None, why: Callable[[], str | None]
 ) -> errors.ContentDBError:
     if code is grpc.StatusCode.UNAVAILABLE and ref is not None and _LOCKED.search(text):
         return errors.RefLockedError(ref)
@@ -59,8 +60,15 @@ def _by_code(
         return errors.NotFoundError(ref=ref)
     if (make := _BY_CODE.get(code)) is not None:
         return make(digest, text)
-    if code is grpc.StatusCode.UNAVAILABLE:  # gRPC tells the whole way to it, then the reason
-        return errors.StoreError("remote store", f"nobody answers: {text.rpartition('rror: ')[2]}")
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return _unreached(text, why())
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.StoreError("remote store", "nobody answers: it took too long")
     return errors.StoreError("remote store", f"{code.name}: {text}")
+
+
+def _unreached(text: str, reason: str | None) -> errors.StoreError:
+    if reason is not None:
+        return errors.StoreError("remote store", f"no connection: {reason}")
+    said = text.rpartition("rror: ")[2]  # gRPC tells the whole way to it, then the reason
+    return errors.StoreError("remote store", f"nobody answers: {said}")

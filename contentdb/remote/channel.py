@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 import grpc
 
 from contentdb.errors import InvalidArgumentError, StorageError, StoreClosedError
+from contentdb.remote.answers import error_of
+from contentdb.remote.handshake import tls_failure
+from contentdb.server import content_pb2 as wire
 from contentdb.server.addresses import unix_target
+from contentdb.server.certificates import check_authority, check_pair
 from contentdb.server.content_pb2_grpc import ContentStub
+from contentdb.server.messages import OWN_SERVICE
 from contentdb.server.namespaces import HEADER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from contentdb.server import content_pb2 as wire
 
 __all__ = ["Channel", "Credentials", "Stream"]
 
@@ -60,13 +64,24 @@ class Credentials(NamedTuple):
 
 
 class Channel:
-    """One connection to a content service, shared by threads."""
+    """One connection to a content service, shared by threads.
+
+    A call, and waiting for the answers of a stream, may raise `grpc.RpcError`; see `told`.
+    """
 
     def __init__(self, address: str, namespace: str, credentials: Credentials | None) -> None:
         self._address = address
+        self._credentials = credentials
         self._closed = False
         self._channel = _open(address, credentials)
         self._stub = ContentStub(self._channel)
+        self._stream_statuses: Callable[..., Iterator[wire.ListStatusesResponse]] = (
+            self._channel.unary_stream(
+                f"/{OWN_SERVICE}/StreamStatuses",
+                request_serializer=wire.ListStatusesRequest.SerializeToString,
+                response_deserializer=wire.ListStatusesResponse.FromString,
+            )
+        )
         self._metadata = ((HEADER, namespace),)
 
     def info(self, request: wire.InfoRequest) -> wire.InfoResponse:
@@ -97,6 +112,12 @@ class Channel:
         """List ingests."""
         return self._call(self._stub.ListStatuses, request, timeout=_PATIENCE_S)
 
+    def stream_statuses(
+        self, request: wire.ListStatusesRequest
+    ) -> Iterator[wire.ListStatusesResponse]:
+        """List ingests; a server of another kind ends it with `grpc.StatusCode.UNIMPLEMENTED`."""
+        return self._call(self._stream_statuses, request)
+
     def write(
         self, requests: Iterator[wire.WriteContentRequest]
     ) -> Stream[wire.WriteContentResponse]:
@@ -106,6 +127,17 @@ class Channel:
     def abort(self, request: wire.AbortRequest) -> None:
         """Drop an ingest."""
         self._call(self._stub.Abort, request, timeout=_PATIENCE_S)
+
+    @contextmanager
+    def told(self, *, digest: str = "", ref: str | None = None) -> Iterator[None]:
+        """Raise what a call in the block ends with as an error of the library."""
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise error_of(error, digest=digest, ref=ref, why=self._tls_failure) from error
+
+    def _tls_failure(self) -> str | None:
+        return self._credentials and tls_failure(self._address, self._credentials)
 
     def close(self) -> None:
         """Disconnect; twice is harmless."""
@@ -144,6 +176,11 @@ def _open(address: str, credentials: Credentials | None) -> grpc.Channel:
         private_key=_read(credentials.key),
         certificate_chain=_read(credentials.certificate),
     )
+    try:
+        check_authority(credentials.authority)
+        check_pair(credentials.certificate, credentials.key)
+    except ValueError as error:
+        raise InvalidArgumentError(str(error)) from error
     return grpc.secure_channel(address, chain, options)
 
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from contentdb.errors import StorageError
+from contentdb.exporting import cat_advice, draft
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from contentdb.content import Reader
 
 __all__ = ["save"]
@@ -20,16 +17,11 @@ _PIECE_BYTES: Final = 1024 * 1024
 
 
 def save(reader: Reader, target: Path) -> Path:
-    """Write all that a reader gives under a hidden name, and rename it once it is verified."""
-    hidden = target.parent / f".{target.name[:64]}.{os.urandom(8).hex()}"
-    try:
-        with hidden.open("xb") as file:
-            shutil.copyfileobj(reader, file, _PIECE_BYTES)
-        hidden.replace(target)
-    except BaseException as error:
-        with suppress(OSError):
-            hidden.unlink()
-        if isinstance(error, OSError):
-            raise StorageError.of("write", target, error) from error
-        raise
+    """Write all that a reader gives into a file that gets its name once it is verified.
+
+    Raises:
+        StorageError: The target cannot be written, or `draft` does not replace what is there.
+    """
+    with draft(target, advice=cat_advice(reader.digest)) as new, Path(new.path).open("xb") as file:
+        shutil.copyfileobj(reader, file, _PIECE_BYTES)
     return target

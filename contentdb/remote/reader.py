@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from contentdb.digest import Digest, Hasher
 from contentdb.errors import CorruptBlobError
-from contentdb.remote.answers import told
 from contentdb.server import content_pb2 as wire
 
 if TYPE_CHECKING:
@@ -46,7 +45,9 @@ class RemoteReader(io.RawIOBase):
     def _fill(self) -> None:
         if self._stream is None:
             return
-        with told(digest=self.digest):  # a message may be empty without being the last
+        with self._channel.told(
+            digest=self.digest
+        ):  # a message may be empty without being the last
             data = next((one.data for one in self._stream if one.data), b"")
         self._rest = memoryview(data)
 

@@ -29,11 +29,11 @@ from contentdb.errors import (
 )
 from contentdb.labels import check_labels, keys_of_fields
 from contentdb.layout import DEFAULT_NAMESPACE, check_namespace, check_ref
-from contentdb.remote.answers import told
 from contentdb.remote.believing import as_info, as_status, nonsense
 from contentdb.remote.channel import Channel, Credentials
 from contentdb.remote.exporting import save
 from contentdb.remote.ingesting import fill
+from contentdb.remote.listing import list_infos, list_statuses
 from contentdb.remote.reader import RemoteReader
 from contentdb.remote.writer import RemoteWriter
 from contentdb.server import content_pb2 as wire
@@ -76,6 +76,10 @@ def connect(
     return RemoteStore(address, namespace=namespace, credentials=credentials)
 
 
+def _connected_anew(address: str, namespace: str, credentials: Credentials | None) -> RemoteStore:
+    return connect(address, namespace=namespace, credentials=credentials)
+
+
 class RemoteStore:
     """Provider, Ingester, IngestManager and Manager over containerd's Content API.
 
@@ -88,7 +92,12 @@ class RemoteStore:
     ) -> None:
         self.address = address
         self.namespace = check_namespace(namespace)
+        self._credentials = credentials
         self._channel = Channel(address, namespace, credentials)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickled or copied it is another store at the same address, connected anew."""
+        return _connected_anew, (self.address, self.namespace, self._credentials)
 
     # -- Provider
 
@@ -109,7 +118,7 @@ class RemoteStore:
     def export(self, digest: str, path: str | PathLike[str], *, link: str = "copy") -> Path:
         """Write a blob to a path here, verified, whole or not at all; gives the path.
 
-        It replaces what is there. Not synced. Every ``link`` becomes a copy.
+        It replaces what a store at hand would replace. Not synced. Every ``link`` becomes a copy.
         """
         _check_link(link)
         with self.open(digest) as reader:
@@ -229,20 +238,17 @@ class RemoteStore:
 
     def status(self, ref: str) -> Status:
         """One ingest. A containerd does not tell whether it is held: False."""
-        with told(ref=check_ref(ref)):
+        with self._channel.told(ref=check_ref(ref)):
             answer = self._channel.status(wire.StatusRequest(ref=ref))
         return as_status(answer.status, asked=ref)
 
     def statuses(self, *filters: str) -> Iterator[Status]:
         """Those that any of the filters selects, by ref."""
-        request = wire.ListStatusesRequest(filters=_checked(filters))
-        with told():
-            answer = self._channel.list_statuses(request)
-        return iter(sorted(map(as_status, answer.statuses), key=lambda status: status.ref))
+        return list_statuses(self._channel, wire.ListStatusesRequest(filters=_checked(filters)))
 
     def abort(self, ref: str) -> None:
         """Drop an ingest."""
-        with told(ref=check_ref(ref)):
+        with self._channel.told(ref=check_ref(ref)):
             self._channel.abort(wire.AbortRequest(ref=ref))
 
     # -- Manager
@@ -250,7 +256,7 @@ class RemoteStore:
     def info(self, digest: str) -> Info:
         """What is known of a blob."""
         digest = Digest(digest)
-        with told(digest=digest):
+        with self._channel.told(digest=digest):
             answer = self._channel.info(wire.InfoRequest(digest=digest))
         return as_info(answer.info, asked=digest)
 
@@ -275,7 +281,7 @@ class RemoteStore:
             info=wire.Info(digest=digest, labels=check_labels(labels)),
             update_mask=None if fields is None else FieldMask(paths=fields),
         )
-        with told(digest=digest):
+        with self._channel.told(digest=digest):
             answer = self._channel.update(request)
         return as_info(answer.info, asked=digest)
 
@@ -297,37 +303,17 @@ class RemoteStore:
             )
         if limit is not None and limit < 0:
             raise InvalidArgumentError(f"a limit is 0 or more, not {limit}")
-        infos = self._list(filters)
+        infos = list_infos(self._channel, wire.ListContentRequest(filters=_checked(filters)))
         if behind is not None:
             infos = (info for info in infos if info.digest > behind)
         if sort != "digest":
             infos = iter(sorted(infos, key=key, reverse=sort.startswith("-")))
         return infos if limit is None else islice(infos, limit)
 
-    def _list(self, filters: Sequence[str]) -> Iterator[Info]:
-        """Begin a listing; its first page is here on return, so that it is as of now."""
-        request = wire.ListContentRequest(filters=_checked(filters))
-        stream = iter(self._channel.list_content(request))
-
-        def page() -> list[Info]:
-            with told():  # a message may be empty without being the last
-                infos = next((one.info for one in stream if one.info), ())
-            return list(map(as_info, infos))
-
-        first = page()
-
-        def pages() -> Iterator[Info]:
-            infos = first
-            while infos:
-                yield from infos
-                infos = page()
-
-        return pages()
-
     def delete(self, digest: str) -> None:
         """Remove a blob."""
         digest = Digest(digest)
-        with told(digest=digest):
+        with self._channel.told(digest=digest):
             self._channel.delete(wire.DeleteContentRequest(digest=digest))
 
     # -- beyond the roles

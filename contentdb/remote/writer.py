@@ -20,7 +20,6 @@ from contentdb.errors import (
     WriterClosedError,
 )
 from contentdb.labels import check_labels
-from contentdb.remote.answers import told
 from contentdb.remote.believing import as_digest, as_info, as_status, nonsense
 from contentdb.server import content_pb2 as wire
 
@@ -154,7 +153,7 @@ class RemoteWriter:
             digest = self._commit(request)
         finally:
             self.close()
-        with told(digest=digest):
+        with self._channel.told(digest=digest):
             answer = self._channel.info(wire.InfoRequest(digest=digest))
         return as_info(answer.info, asked=digest)
 
@@ -211,7 +210,7 @@ class RemoteWriter:
 
     def _answer(self) -> wire.WriteContentResponse:
         try:
-            with told(digest=self._expected or "", ref=self.ref):
+            with self._channel.told(digest=self._expected or "", ref=self.ref):
                 answer = next(self._stream, None)
         except ContentDBError:
             self.close()

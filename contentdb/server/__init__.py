@@ -4,14 +4,17 @@
 
     daemon.py      the gRPC server: where it listens, how it starts and stops
     addresses.py   a host and a port, and a socket's path, as gRPC takes them
+    certificates.py  the files of mutual TLS, tried
     guard.py       who may hold a unix socket's path
     service.py     the table of rpcs, and what every call goes through
+    parsing.py     requests out of bytes
+    health.py      gRPC's Health service
     reading.py     Info, List, Read, Status, ListStatuses
     openblobs.py   blobs that stay open between the calls of one client's reading
     writing.py     Write, one ingest a stream
     changing.py    Update, Delete, Abort
     namespaces.py  one store handle for each namespace in use
-    limits.py      how much one client may have open
+    limits.py      how much clients may have open, and which call gives way
     logs.py        what is told, as text or as lines of JSON
     metrics.py     counts and times for Prometheus
     statuses.py    contentdb's errors as gRPC statuses, and back
@@ -19,3 +22,13 @@
 
 The `.proto` files hold the facts of the wire; the code beside them is made by ``make proto``.
 """
+
+from importlib import import_module
+
+from contentdb.errors import MissingExtraError
+
+try:
+    for _name in ("google.protobuf", "grpc", "grpc_health"):
+        import_module(_name)
+except ImportError as error:
+    raise MissingExtraError("contentdb.server", "grpc", error) from error

@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import os
-import ssl
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 import contentdb
+from contentdb.opening import may_only_read
 from contentdb.server import version_pb2
 from contentdb.server.addresses import Address, unix_target
+from contentdb.server.certificates import check_authority, check_pair
 from contentdb.server.guard import SocketGuard
-from contentdb.server.limits import Limits
+from contentdb.server.health import Health
+from contentdb.server.limits import Limits, Places
 from contentdb.server.metrics import Metrics, NoMetrics
 from contentdb.server.namespaces import Namespaces
+from contentdb.server.parsing import unary
 from contentdb.server.service import SERVICE, Service
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from types import TracebackType
 
-    from contentdb.store import Durability, Store
+    from contentdb.store import Durability, Mode, Store
 
 __all__ = ["ListenError", "Server", "Tls"]
 
 _GRACE_S: Final = 10.0
+_CLOSING_S: Final = 5.0
+"""How long cancelled calls may take to close what they have open."""
+_LEAST_S: Final = 1.0
+_AT_THE_DOOR: Final = 16
+"""Threads for calls that have no place yet: to make one, or to be told that there is none."""
 _WINDOW_BYTES: Final = 4 * 1024 * 1024
 _READ_BYTES: Final = 256 * 1024
 """What is read from a socket at first; gRPC's own 8 KiB cost ingests a twentieth."""
@@ -79,28 +89,32 @@ class Server:
         metrics: Metrics | None = None,
     ) -> None:
         limits = limits or Limits()
+        mode: Mode = "r" if read_only and may_only_read(root) else "rw"
 
         def open_store(namespace: str) -> Store:
             return contentdb.open(
-                root, create=not read_only, durability=durability, namespace=namespace
+                root, create=not read_only, durability=durability, namespace=namespace, mode=mode
             )
 
         open_store(default_namespace or "default").close()  # a bad root is told now, not to clients
         self._namespaces = Namespaces(
             open_store, default=default_namespace, limit=limits.namespaces
         )
-        self._stopped = False
+        self._stopped = self._ended = False
         self._guards: list[SocketGuard] = []
-        self._threads = ThreadPoolExecutor(limits.calls, "contentdb-rpc")
+        at_once = limits.calls + _AT_THE_DOOR
+        self._threads = ThreadPoolExecutor(at_once, "contentdb-rpc")
         self._server = grpc.server(
-            self._threads, options=_options(limits), maximum_concurrent_rpcs=limits.calls
+            self._threads, options=_options(limits), maximum_concurrent_rpcs=at_once
         )
-        self._health = health.HealthServicer()
+        places = Places(limits)
+        self._health = Health(places, frozenset({SERVICE}))
         self._service = Service(
-            self._namespaces, limits, metrics or NoMetrics(), read_only=read_only
+            self._namespaces, places, metrics or NoMetrics(), read_only=read_only
         )
-        self._server.add_generic_rpc_handlers((self._service.handler(), _version_handler()))
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._server.add_generic_rpc_handlers(
+            (*self._service.handlers(), self._health.handler(), _version_handler())
+        )
 
     def listen_unix(self, path: Path) -> None:
         """Listen on a unix socket; see `SocketGuard` for what is refused with `SocketError`."""
@@ -130,25 +144,32 @@ class Server:
 
     def start(self) -> None:
         """Begin to serve."""
+        self._health.set(serving=True)
         self._server.start()
-        for service in ("", SERVICE):
-            self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
-    def stop(self, *, grace_s: float = _GRACE_S) -> None:
+    def stop(self, *, grace_s: float = _GRACE_S) -> bool:
         """Take no new calls, let those under way end for a while, then cancel them.
 
         Ingests that are cut off stay, to be resumed. Twice is harmless.
+
+        Returns:
+            Whether all calls have ended. If not, gRPC has lost one, or a disk does not answer: a
+            thread is left that only the end of the process ends. The stores are closed all the
+            same, unless that thread is inside one.
         """
         if self._stopped:
-            return
+            return self._ended
         self._stopped = True
-        self._health.enter_graceful_shutdown()
-        self._server.stop(grace_s).wait()
-        self._threads.shutdown()  # a cancelled call may still be closing its ingest
+        self._health.set(serving=False)
+        deadline = monotonic() + grace_s + _CLOSING_S
+        ended = self._server.stop(grace_s).wait(grace_s + _CLOSING_S)
+        # A cancelled call may still be closing its ingest.
+        ended &= _done_by(deadline, self._threads.shutdown)
         self._service.close()
-        self._namespaces.close()
+        self._ended = _done_by(deadline, self._namespaces.close) and ended
         for guard in self._guards:
             guard.release()
+        return self._ended
 
     def __enter__(self) -> Self:
         return self
@@ -162,19 +183,20 @@ class Server:
         self.stop()
 
 
+def _done_by(deadline: float, act: Callable[[], object]) -> bool:
+    """Act in a thread of its own, and say whether that is done by then, or in a second."""
+    thread = Thread(target=act, name="contentdb-end", daemon=True)
+    thread.start()
+    thread.join(max(_LEAST_S, deadline - monotonic()))
+    return not thread.is_alive()
+
+
 def _credentials(address: str, tls: Tls) -> grpc.ServerCredentials:
-    """Try the files with OpenSSL, since gRPC would not tell them from an address in use."""
     try:
-        trial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        trial.load_cert_chain(tls.certificate, tls.key, password="")
-    except OSError as error:
-        files = f"the certificate {tls.certificate} with the key {tls.key}"
-        raise ListenError(address, f"cannot use {files}: {error}") from error
-    try:
-        trial.load_verify_locations(tls.client_authority)
-    except OSError as error:
-        reason = f"cannot use the certificates {tls.client_authority}: {error}"
-        raise ListenError(address, reason) from error
+        check_pair(tls.certificate, tls.key)
+        check_authority(tls.client_authority)
+    except ValueError as error:
+        raise ListenError(address, str(error)) from error
     return grpc.ssl_server_credentials(
         [(tls.key.read_bytes(), tls.certificate.read_bytes())],
         root_certificates=tls.client_authority.read_bytes(),
@@ -203,11 +225,7 @@ def _version_handler() -> grpc.GenericRpcHandler:
     def version(_request: Empty, _context: grpc.ServicerContext) -> version_pb2.VersionResponse:
         return version_pb2.VersionResponse(version=contentdb.__version__, revision="contentdb")
 
-    method = grpc.unary_unary_rpc_method_handler(
-        version,
-        request_deserializer=Empty.FromString,
-        response_serializer=version_pb2.VersionResponse.SerializeToString,
-    )
+    method = unary(version, Empty.FromString, version_pb2.VersionResponse.SerializeToString)
     return grpc.method_handlers_generic_handler(
         "containerd.services.version.v1.Version", {"Version": method}
     )

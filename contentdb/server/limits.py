@@ -1,64 +1,175 @@
-"""How much one client may have open at once, so that no client can starve the others."""
+"""How much clients may have open at once, so that no client can starve the others."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+import logging
+from collections import Counter
 from threading import Lock
-from typing import Final, NamedTuple
+from time import monotonic
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import grpc
 
 from contentdb.server.statuses import Refusal
 
-__all__ = ["Gate", "Limits", "client_of"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Limits", "Place", "Places"]
+
+_log = logging.getLogger("contentdb.server")
 
 _MIB: Final = 1024 * 1024
 
 
 class Limits(NamedTuple):
-    """What a server bears. All clients of a unix socket, one user's, count as one client."""
+    """What a server bears."""
 
     message_bytes: int = 16 * _MIB
     """Of one message, either way; containerd's own limit. Larger ones get ResourceExhausted."""
     calls: int = 256
     """At once, of all clients; each takes a thread."""
     client_calls: int = 128
-    """At once, of one client."""
+    """At once, of one client over TCP, which is a host: those of a socket have no names."""
     client_ingests: int = 64
-    """Streams of Write at once, of one client."""
+    """Streams of Write at once, of one client over TCP."""
+    silence_s: float = 10.0
+    """A call whose client has been silent for so long gives way when all places are taken."""
     namespaces: int = 64
     """In use at once."""
 
 
-class Gate:
-    """Counts what each client has open."""
+class Place:
+    """One call's place among those that are open."""
 
-    def __init__(self, limit: int, what: str) -> None:
-        """Let each client have ``limit`` open; ``what`` they are is for the message."""
-        self._limit = limit
-        self._what = what
-        self._open: defaultdict[str, int] = defaultdict(int)
+    __slots__ = ("_cancel", "_places", "host", "namespace", "rpc", "silent_since")
+
+    def __init__(
+        self,
+        places: Places,
+        rpc: str,
+        host: str | None,
+        namespace: str | None,
+        cancel: Callable[[], object],
+    ) -> None:
+        self._places = places
+        self._cancel = cancel
+        self.rpc = rpc
+        self.host = host
+        self.namespace = namespace
+        self.silent_since: float | None = None
+        """Since when the call waits for its client to send or to read; None while it works."""
+
+    @property
+    def is_ingest(self) -> bool:
+        """Whether a client writes."""
+        return self.rpc == "Write"
+
+    def leave(self) -> None:
+        """Free the place; twice is harmless."""
+        self._places.leave(self)
+
+    def give_way(self) -> None:
+        """End the call, whose thread waits for its client."""
+        facts = {"rpc": self.rpc, "client": self.host or "unix"}
+        _log.warning("a silent call gave way to another", extra={"facts": facts})
+        self._cancel()
+
+
+class Places:
+    """The calls that are open.
+
+    When all places are taken, the call whose client has been silent the longest gives way: a
+    client that leaves its streams open and says nothing locks no other out. What such a stream of
+    Write has sent is kept.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._open: set[Place] = set()
+        self._namespaces: Counter[str] = Counter()
+        self._calls: Counter[str] = Counter()
+        self._ingests: Counter[str] = Counter()
         self._lock = Lock()
 
-    def enter(self, client: str) -> None:
-        """Count one more, until `leave`; `Refusal` (ResourceExhausted) at the limit."""
+    def enter(
+        self, rpc: str, peer: str, cancel: Callable[[], object], namespace: str | None = None
+    ) -> Place:
+        """Take a place for a call, until it leaves; `Refusal` (ResourceExhausted) at a limit."""
+        place = Place(self, rpc, _host_of(peer), namespace, cancel)
         with self._lock:
-            if self._open[client] >= self._limit:
-                raise Refusal(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    f"this client has {self._limit} {self._what} open, the most there may be: "
-                    f"end one first",
-                )
-            self._open[client] += 1
+            if place.host is not None:
+                self._check_host(place)
+            giving_way = self._make_room(place)
+            for silent in giving_way:
+                self._remove(silent)
+            self._add(place)
+        for silent in giving_way:
+            silent.give_way()
+        return place
 
-    def leave(self, client: str) -> None:
-        """Count one less."""
+    def leave(self, place: Place) -> None:
+        """Free a place, if the call has not given way already."""
         with self._lock:
-            self._open[client] -= 1
-            if not self._open[client]:
-                del self._open[client]
+            if place in self._open:
+                self._remove(place)
+
+    def _check_host(self, place: Place) -> None:
+        counts = [(self._calls, self._limits.client_calls, "calls")]
+        if place.is_ingest:
+            counts.append((self._ingests, self._limits.client_ingests, "ingests"))
+        for count, limit, what in counts:
+            if count[place.host or ""] >= limit:
+                raise _too_many(f"this client has {limit} {what} open")
+
+    def _make_room(self, place: Place) -> list[Place]:
+        """Choose the calls that give way: those of a namespace, where a further one is too many."""
+        used, name = self._namespaces, place.namespace
+        if name is not None and name not in used and len(used) >= self._limits.namespaces:
+            calls = [[one for one in self._open if one.namespace == each] for each in used]
+            return self._longest_silent(calls, f"{self._limits.namespaces} namespaces are in use")
+        if len(self._open) >= self._limits.calls:
+            calls = [[one] for one in self._open]
+            return self._longest_silent(calls, f"{self._limits.calls} calls are open")
+        return []
+
+    def _longest_silent(self, groups: list[list[Place]], what: str) -> list[Place]:
+        """Choose the group of calls all of which have been silent the longest, if long enough."""
+        now = monotonic()
+        since = [max(now if one.silent_since is None else one.silent_since for one in group)
+                 for group in groups]  # fmt: skip
+        longest = min(since)
+        if longest > now - self._limits.silence_s or longest == now:
+            raise _too_many(what)
+        return groups[since.index(longest)]
+
+    def _add(self, place: Place) -> None:
+        self._open.add(place)
+        for count, key in self._counts(place):
+            count[key] += 1
+
+    def _remove(self, place: Place) -> None:
+        self._open.discard(place)
+        for count, key in self._counts(place):
+            count[key] -= 1
+            if not count[key]:
+                del count[key]
+
+    def _counts(self, place: Place) -> Iterator[tuple[Counter[str], str]]:
+        if place.namespace is not None:
+            yield self._namespaces, place.namespace
+        if place.host is not None:
+            yield self._calls, place.host
+            if place.is_ingest:
+                yield self._ingests, place.host
 
 
-def client_of(peer: str) -> str:
-    """Who a peer is: the host without the port for TCP, all of a socket's users as one."""
-    return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else peer
+def _too_many(what: str) -> Refusal:
+    return Refusal(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, f"{what}, the most there may be: end one first"
+    )
+
+
+def _host_of(peer: str) -> str | None:
+    """The host of a TCP client; None for one of a unix socket, which gRPC gives no name."""
+    return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else None

@@ -23,13 +23,18 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
+        return json.dumps(line)  # in ASCII: clients choose refs, and a log is read at a terminal
 
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = getattr(record, "facts", {})
-        return " ".join([super().format(record), *(f"{key}={facts[key]!r}" for key in facts)])
+        text = " ".join([super().format(record), *(f"{key}={facts[key]!r}" for key in facts)])
+        return "\n".join(_printable(line) for line in text.split("\n"))  # those of a traceback
+
+
+def _printable(line: str) -> str:
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in line)
 
 
 def log_to_stderr(*, level: str, as_json: bool) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
 __all__ = [
+    "OWN_SERVICE",
     "digest_or_none",
     "fill_info",
     "from_info",
@@ -32,6 +33,9 @@ __all__ = [
     "to_ns",
     "to_status",
 ]
+
+OWN_SERVICE: Final = "contentdb.v1.Content"
+"""Has the rpcs that containerd's service has not, in its messages: StreamStatuses."""
 
 _SECOND_NS: Final = 1_000_000_000
 _LABEL_BYTES: Final = 4096

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+import socket
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from contentdb.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -10,6 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["Metrics", "NoMetrics", "Prometheus", "serve_metrics"]
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300)
+
+_SCRAPES: Final = 8
+"""Connections at once."""
+_SCRAPE_S: Final = 10
+"""How long one may be silent."""
 
 
 class Metrics(Protocol):
@@ -64,10 +75,66 @@ class Prometheus:
 
 
 def serve_metrics(host: str, port: int) -> Prometheus:
-    """Answer GET /metrics on an address of its own, from now until the process ends."""
-    from prometheus_client import CollectorRegistry, start_http_server
+    """Answer GET /metrics on an address of its own, from now until the process ends.
+
+    Raises:
+        MissingExtraError: The extra ``contentdb[metrics]`` is not installed.
+    """
+    try:
+        from prometheus_client import CollectorRegistry, make_wsgi_app
+    except ImportError as error:
+        raise MissingExtraError("contentdb.server.metrics", "metrics", error) from error
 
     registry = CollectorRegistry()
     metrics = Prometheus(registry)
-    start_http_server(port, host, registry)
+    server = _Scraped(host, port)
+    server.set_app(make_wsgi_app(registry))
+    threading.Thread(target=server.serve_forever, name="contentdb-metrics", daemon=True).start()
     return metrics
+
+
+class _Scraped(WSGIServer):
+    """Bears so many connections, each with a thread; one more ends the oldest.
+
+    So whatever is silent or slow, the next scrape is answered, and threads are bounded.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._open: dict[socket.socket, None] = {}
+        self._lock = threading.Lock()
+        flags = socket.AI_PASSIVE
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=flags)[0]
+        self.address_family, at = found[0], found[4]
+        super().__init__((str(at[0]), port), _Scrape)
+
+    def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as typeshed has it
+        """Answer in a thread."""
+        with self._lock:
+            if len(self._open) >= _SCRAPES:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                with suppress(OSError):  # it has been reset
+                    oldest.shutdown(socket.SHUT_RDWR)
+            self._open[request] = None
+        threading.Thread(
+            target=self._answer,
+            args=(request, client_address),
+            name="contentdb-scrape",
+            daemon=True,
+        ).start()
+
+    def _answer(self, request: socket.socket, client_address: Any) -> None:  # noqa: ANN401 - as above
+        try:
+            with suppress(OSError):  # silent for too long, gone, or ended for another
+                self.finish_request(request, client_address)
+        finally:
+            with self._lock:
+                self._open.pop(request, None)
+            self.shutdown_request(request)
+
+
+class _Scrape(WSGIRequestHandler):
+    timeout = _SCRAPE_S
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as it is called
+        """Log nothing."""

@@ -1,8 +1,11 @@
-"""The rpcs that change nothing: Info, List, Read, Status and ListStatuses."""
+"""The rpcs that change nothing: Info, List, Read, Status and ListStatuses.
+
+What a listing sends in one message is bounded by its bytes: labels and refs may be long.
+"""
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -18,13 +21,22 @@ from contentdb.server.statuses import Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from contentdb.content import Info
     from contentdb.server.openblobs import OpenBlobs
     from contentdb.store import Store
 
-__all__ = ["info", "list_content", "list_statuses", "read", "status"]
+__all__ = ["info", "list_content", "list_statuses", "read", "status", "stream_statuses"]
 
 _INFOS_PER_MESSAGE: Final = 100
 _BYTES_PER_MESSAGE: Final = 1024 * 1024
+_INFO_BYTES: Final = 256
+"""Of an Info without its labels, or more."""
+_LABEL_BYTES: Final = 12
+"""Of a label beside its texts, or more."""
+_STATUS_BYTES: Final = 256
+"""Of a Status without its ref, or more."""
+_MOST_BYTES: Final = 15 * 1024 * 1024
+"""Of all statuses in one answer, by those estimates; containerd's clients take 16 MiB."""
 
 
 def info(store: Store, request: wire.InfoRequest) -> wire.InfoResponse:
@@ -36,12 +48,29 @@ def list_content(
     store: Store, request: wire.ListContentRequest
 ) -> Iterator[wire.ListContentResponse]:
     """Stream what the filters select, by digest; nothing found is no message."""
-    infos = store.walk(*request.filters)
-    while page := list(islice(infos, _INFOS_PER_MESSAGE)):
-        response = wire.ListContentResponse()
-        for each in page:
-            fill_info(response.info.add(), each)
+    response, left = wire.ListContentResponse(), _BYTES_PER_MESSAGE
+    for each in store.walk(*request.filters):
+        weight = _weight_of(each)
+        if response.info and (weight > left or len(response.info) == _INFOS_PER_MESSAGE):
+            yield response
+            response, left = wire.ListContentResponse(), _BYTES_PER_MESSAGE
+        fill_info(response.info.add(), each)
+        left -= weight
+    if response.info:
         yield response
+
+
+def _weight_of(info: Info) -> int:
+    """About as many bytes as it takes in a message. Labels are looked at as the tuple has them."""
+    labels = info[4]
+    if not labels:
+        return _INFO_BYTES
+    texts = chain.from_iterable(labels.items())
+    return _INFO_BYTES + _LABEL_BYTES * len(labels) + sum(map(_utf8_bytes, texts))
+
+
+def _utf8_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def read(blobs: OpenBlobs, store: Store, request: wire.ReadContentRequest) -> Iterator[bytes]:
@@ -86,5 +115,31 @@ def status(store: Store, request: wire.StatusRequest) -> wire.StatusResponse:
 
 
 def list_statuses(store: Store, request: wire.ListStatusesRequest) -> wire.ListStatusesResponse:
-    """Answer with the ingests that the filters select, by ref."""
-    return wire.ListStatusesResponse(statuses=map(from_status, store.statuses(*request.filters)))
+    """Answer with the ingests that the filters select, by ref, if one message can hold them."""
+    response, left = wire.ListStatusesResponse(), _MOST_BYTES
+    for each in store.statuses(*request.filters):
+        left -= _STATUS_BYTES + _utf8_bytes(each.ref)
+        if left < 0:
+            raise Refusal(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"these ingests take more than the {_MOST_BYTES >> 20} MiB of one answer: "
+                "select fewer by a filter",
+            )
+        response.statuses.append(from_status(each))
+    return response
+
+
+def stream_statuses(
+    store: Store, request: wire.ListStatusesRequest
+) -> Iterator[wire.ListStatusesResponse]:
+    """Stream what the filters select, by ref; nothing found is no message. An rpc of our own."""
+    response, left = wire.ListStatusesResponse(), _BYTES_PER_MESSAGE
+    for each in store.statuses(*request.filters):
+        weight = _STATUS_BYTES + _utf8_bytes(each.ref)
+        if response.statuses and weight > left:
+            yield response
+            response, left = wire.ListStatusesResponse(), _BYTES_PER_MESSAGE
+        response.statuses.append(from_status(each))
+        left -= weight
+    if response.statuses:
+        yield response

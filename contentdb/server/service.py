@@ -3,14 +3,18 @@
 A call finds its namespace and its place among its client's other calls, is counted and
 logged, and has its errors turned into statuses. What it does then is a plain function of a
 store and a request, in one of the neighbouring files.
+
+Requests are parsed here, by the thread of the call: see `contentdb.server.parsing`.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import closing
 from functools import partial
-from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from time import monotonic, perf_counter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
@@ -19,17 +23,18 @@ from contentdb.errors import ContentDBError
 from contentdb.server import changing, reading, writing
 from contentdb.server import content_pb2 as wire
 from contentdb.server.framing import take_apart
-from contentdb.server.limits import Gate, client_of
+from contentdb.server.messages import OWN_SERVICE
 from contentdb.server.openblobs import OpenBlobs
+from contentdb.server.parsing import parse_request
 from contentdb.server.statuses import ERROR_TRAILER, Refusal, code_of, describe, shortened, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Generator, Iterator
     from types import TracebackType
 
     from google.protobuf.message import Message
 
-    from contentdb.server.limits import Limits
+    from contentdb.server.limits import Place, Places
     from contentdb.server.metrics import Metrics
     from contentdb.server.namespaces import Namespaces
     from contentdb.store import Store
@@ -50,7 +55,7 @@ _OUR_FAULT: Final = frozenset(
 )
 
 
-_Undo = tuple["Callable[[str], None]", str]
+_Undo = Callable[[], object]
 
 
 class _Rpc(NamedTuple):
@@ -63,14 +68,9 @@ class _Rpc(NamedTuple):
     """Whether the handler gives bytes."""
     opens: bool = False
     """Whether the handler takes the blobs that are open, before the store."""
-
     parse: Callable[[bytes], Any] | None = None
     """In the place of the request's own."""
-
-    @property
-    def streams(self) -> bool:
-        """Whether it answers with a stream."""
-        return self.shape is not grpc.unary_unary_rpc_method_handler
+    service: str = SERVICE
 
 
 _UNARY: Final = grpc.unary_unary_rpc_method_handler
@@ -87,6 +87,13 @@ _RPCS: Final = (
     _Rpc("ListStatuses", reading.list_statuses, wire.ListStatusesRequest, _UNARY),
     _Rpc("Write", writing.write, wire.WriteContentRequest, _BOTH, changes=True, parse=take_apart),
     _Rpc("Abort", changing.abort, wire.AbortRequest, _UNARY, changes=True),
+    _Rpc(
+        "StreamStatuses",
+        reading.stream_statuses,
+        wire.ListStatusesRequest,
+        _SERVER,
+        service=OWN_SERVICE,
+    ),
 )
 
 
@@ -94,58 +101,60 @@ class Service:
     """containerd's Content service over the stores of the namespaces."""
 
     def __init__(
-        self, namespaces: Namespaces, limits: Limits, metrics: Metrics, *, read_only: bool
+        self, namespaces: Namespaces, places: Places, metrics: Metrics, *, read_only: bool
     ) -> None:
         self._namespaces = namespaces
+        self._places = places
         self.metrics = metrics
         self._read_only = read_only
-        self._calls = Gate(limits.client_calls, "calls")
-        self._ingests = Gate(limits.client_ingests, "ingests")
-
         self._blobs = OpenBlobs()
 
     def close(self) -> None:
         """Let go of what calls had open; none may be under way."""
         self._blobs.clear()
 
-    def handler(self) -> grpc.GenericRpcHandler:
+    def handlers(self) -> Iterator[grpc.GenericRpcHandler]:
         """What a gRPC server takes."""
-        handlers = {rpc.name: self._method(rpc) for rpc in _RPCS}
-        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+        for service in (SERVICE, OWN_SERVICE):
+            methods = {rpc.name: self._method(rpc) for rpc in _RPCS if rpc.service == service}
+            yield grpc.method_handlers_generic_handler(service, methods)
 
     def _method(self, rpc: _Rpc) -> grpc.RpcMethodHandler[Any, Any]:
         handler = partial(rpc.handler, self._blobs) if rpc.opens else rpc.handler
+        parse = partial(parse_request, rpc.parse or rpc.request.FromString)
 
-        def answer(request: Any, context: grpc.ServicerContext) -> Message:  # noqa: ANN401 - by rpc
+        def answer(raw: bytes, context: grpc.ServicerContext) -> Message:
             answers: list[Message] = []
-            with _Call(self, rpc, context) as store:
-                answers.append(handler(store, request))
+            with _Call(self, rpc, context) as call:
+                answers.append(handler(call.store, parse(raw)))
             return answers[0] if answers else Empty()  # none: the client has left
 
-        def stream(request: Any, context: grpc.ServicerContext) -> Iterator[Message]:  # noqa: ANN401
-            with _Call(self, rpc, context) as store:
-                yield from handler(store, request)
+        def stream(raw: bytes, context: grpc.ServicerContext) -> Iterator[Message]:
+            with _Call(self, rpc, context) as call:
+                yield from call.sent(handler(call.store, parse(raw)))
+
+        def converse(raws: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Message]:
+            with _Call(self, rpc, context) as call:
+                yield from call.sent(handler(call.store, map(parse, call.received(raws))))
 
         return rpc.shape(
-            stream if rpc.streams else answer,
-            request_deserializer=rpc.parse or rpc.request.FromString,
+            {_UNARY: answer, _SERVER: stream, _BOTH: converse}[rpc.shape],
+            request_deserializer=None,
             response_serializer=None if rpc.serialized else _serialize,
         )
 
-    def enter(self, rpc: _Rpc, context: grpc.ServicerContext, undo: list[_Undo]) -> Store:
+    def enter(
+        self, rpc: _Rpc, context: grpc.ServicerContext, undo: list[_Undo]
+    ) -> tuple[Store, Place]:
         """Let a call in, or raise `Refusal`; what was taken for it is added to ``undo``."""
         if rpc.changes and self._read_only:
             raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "this server is read-only")
-        client = client_of(context.peer())
-        self._calls.enter(client)
-        undo.append((self._calls.leave, client))
-        if rpc.name == "Write":
-            self._ingests.enter(client)
-            undo.append((self._ingests.leave, client))
         name = self._namespaces.named(context.invocation_metadata())
+        place = self._places.enter(rpc.name, context.peer(), context.cancel, name)
+        undo.append(place.leave)
         store = self._namespaces.enter(name)
-        undo.append((self._namespaces.leave, name))
-        return store
+        undo.append(partial(self._namespaces.leave, name))
+        return store, place
 
 
 class _Call:
@@ -154,7 +163,7 @@ class _Call:
     Plain methods, not generators: `ctr content get` makes a call for every 32 KiB.
     """
 
-    __slots__ = ("_began", "_context", "_rpc", "_service", "_undo")
+    __slots__ = ("_began", "_context", "_place", "_rpc", "_service", "_undo", "store")
 
     def __init__(self, service: Service, rpc: _Rpc, context: grpc.ServicerContext) -> None:
         self._service = service
@@ -162,14 +171,35 @@ class _Call:
         self._context = context
         self._undo: list[_Undo] = []
 
-    def __enter__(self) -> Store:
+    def received(self, raws: Iterator[bytes]) -> Iterator[bytes]:
+        """Give the requests of a stream, and note while its client is silent."""
+        place = self._place
+        while True:
+            place.silent_since = monotonic()
+            raw = next(raws, None)
+            place.silent_since = None
+            if raw is None:
+                return
+            yield raw
+
+    def sent(self, messages: Generator[Message]) -> Iterator[Message]:
+        """Give the answers of a stream, and note while its client does not take them."""
+        place = self._place
+        with closing(messages):
+            for message in messages:
+                place.silent_since = monotonic()
+                yield message
+                place.silent_since = None
+
+    def __enter__(self) -> Self:
         self._began = perf_counter()
         self._service.metrics.began(self._rpc.name)
         try:
-            return self._service.enter(self._rpc, self._context, self._undo)
+            self.store, self._place = self._service.enter(self._rpc, self._context, self._undo)
         except Exception as error:
             self.__exit__(type(error), error, None)
             raise  # not reached: the call was aborted
+        return self
 
     def __exit__(
         self,
@@ -177,8 +207,8 @@ class _Call:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        for leave, argument in reversed(self._undo):
-            leave(argument)
+        for leave in reversed(self._undo):
+            leave()
         code, text = grpc.StatusCode.OK, ""
         if isinstance(error, Exception):
             code, text = _verdict(error, self._context)

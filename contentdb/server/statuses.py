@@ -47,8 +47,8 @@ _FACTS: Final[dict[type[errors.ContentDBError], dict[str, type | UnionType]]] = 
     errors.OffsetOutOfRangeError: {"offset": int, "size": int},
     errors.NotFoundError: {"digest": str | None, "ref": str | None},
     errors.AlreadyExistsError: {"digest": str},
-    errors.SizeMismatchError: {"expected": int, "actual": int},
-    errors.DigestMismatchError: {"expected": str, "actual": str},
+    errors.SizeMismatchError: {"expected": int, "actual": int, "ref": str | None},
+    errors.DigestMismatchError: {"expected": str, "actual": str, "ref": str | None},
     errors.RefLockedError: {"ref": str, "held_s": float | None, "holder": str | None},
     errors.WriterClosedError: {"ref": str},
     errors.StoreClosedError: {"root": str},
@@ -56,6 +56,7 @@ _FACTS: Final[dict[type[errors.ContentDBError], dict[str, type | UnionType]]] = 
     errors.StorageError: {"action": str, "path": str, "errno": int | None},
     errors.IndexFailedError: {"path": str, "reason": str},
     errors.StoreError: {"root": str, "reason": str},
+    errors.MissingExtraError: {"what": str, "extra": str},
 }
 """The attributes of each class, beside those of its parents."""
 

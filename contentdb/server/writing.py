@@ -62,6 +62,7 @@ class _Ingest:
             total=self._declared[0],
             expected=self._declared[1],
             wait=_LOCK_WAIT_S,
+            resume=True,
             redeclare=True,
         )
 
@@ -136,7 +137,10 @@ class _Ingest:
         self._redeclare(expected)
         try:
             info = self._writer.commit(
-                size=self._total, expected=expected, labels=to_labels(request.labels)
+                size=self._total,
+                expected=expected,
+                labels=to_labels(request.labels),
+                exist_ok=False,  # containerd's clients take that error for success
             )
         except SizeMismatchError as error:
             raise Refusal(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from contentdb import files, locks
 from contentdb.beginning import ref_locked
@@ -11,6 +12,7 @@ from contentdb.content import Status
 from contentdb.digest import Digest
 from contentdb.errors import NotFoundError
 from contentdb.layout import check_ref, ingest_name
+from contentdb.metadata import unpack_metadata
 from contentdb.reserve import make_room
 from contentdb.store.opened import Opened
 from contentdb.sweep import drop_ingest
@@ -18,9 +20,12 @@ from contentdb.sweep import drop_ingest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from contentdb.filters import Filter
     from contentdb.index import IngestRow
 
 __all__ = ["Active"]
+
+_PAGE_ROWS: Final = 100
 
 
 class Active(Opened):
@@ -35,14 +40,15 @@ class Active(Opened):
         with self._gate:
             row = self._parts.index.ingest(check_ref(ref))
             found = row and self._status(row)
-            if found and not found.offset and self._parts.index.ingest(ref) is None:
-                found = None  # its file went first: it was committed between the two looks
             if found is None:
                 raise NotFoundError(ref=ref)
             return found
 
     def statuses(self, *filters: str) -> Iterator[Status]:
         """Describe the ingests that any of the filters selects, by ref; without filters all.
+
+        They are read in pages, in bounded memory, each as it is then: one that begins or ends
+        meanwhile may be among them or not.
 
         Raises:
             InvalidFilterError: A filter does not parse.
@@ -51,19 +57,44 @@ class Active(Opened):
 
         chosen = parse(*filters, fields=INGEST_FIELDS)
         with self._gate:
-            found = [self._status(row) for row in self._parts.index.ingests()]
-        return iter([status for status in found if chosen.matches(_fields(status))])
+            rows = self._parts.index.ingests()
+        return self._selected(rows, chosen)
 
-    def _status(self, row: IngestRow) -> Status:
-        """What a row says, and what only the file knows: how far, and whether a writer lives."""
+    def _selected(self, rows: Iterator[IngestRow], chosen: Filter) -> Iterator[Status]:
+        """Look at the files of a page at once: a slow caller must not part them from their rows."""
+        while True:
+            with self._gate:
+                page = list(map(self._status, islice(rows, _PAGE_ROWS)))
+            if not page:
+                return
+            for status in page:
+                if status is not None and chosen.matches(_fields(status)):
+                    yield status
+
+    def _status(self, row: IngestRow) -> Status | None:
+        """What a row says, and what only the file knows: how far, and whether a writer lives.
+
+        None where the ingest ended after its row was read.
+        """
         found = files.stat_name(self._parts.ingest, row.name)
         offset = 0 if found is None else found.st_size
+        if not offset and self._parts.index.ingest(row.ref) is None:
+            return None  # its file went first
         updated_ns = row.updated_ns
         if found is not None and offset != row.offset:
             updated_ns = max(updated_ns, min(found.st_mtime_ns, time.time_ns()))
         expected = None if row.expected is None else Digest(row.expected)
         held = locks.is_held(self._parts.ingest, row.name)
-        return Status(row.ref, offset, row.total, expected, row.started_ns, updated_ns, held)
+        return Status(
+            row.ref,
+            offset,
+            row.total,
+            expected,
+            row.started_ns,
+            updated_ns,
+            held,
+            unpack_metadata(row.metadata),
+        )
 
     def abort(self, ref: str) -> None:
         """Drop an ingest and what it has received.

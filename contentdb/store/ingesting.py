@@ -5,37 +5,40 @@ from __future__ import annotations
 import math
 import os
 import time
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, Self
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from contentdb import adding
+from contentdb.add_many import AddIterator, each_asked
 from contentdb.batch import Batch
-from contentdb.beginning import begin, check_total
+from contentdb.beginning import begin, declare
 from contentdb.bulk import add_many
+from contentdb.claiming import claim
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
     InvalidArgumentError,
     NotFoundError,
     RefLockedError,
-    SizeMismatchError,
 )
-from contentdb.labels import check_labels
+from contentdb.index import Takeover
+from contentdb.labels import Labelling, labelling
 from contentdb.layout import check_ref
-from contentdb.pipeline import pump
 from contentdb.publish import stored
-from contentdb.sources import bytes_of, reading, skip_to
+from contentdb.resuming import take_in
+from contentdb.sources import bytes_of, origin_of, reading
 from contentdb.store.active import Active
+from contentdb.unsent import UnsentWriter
 from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping
-    from typing import BinaryIO
+    from collections.abc import Iterable, Iterator, Mapping
 
     from typing_extensions import Buffer
 
     from contentdb.adding import Link
-    from contentdb.content import Info
+    from contentdb.beginning import Declared
+    from contentdb.content import Info, Openable, Progress, Source
     from contentdb.errors import ContentDBError
 
 __all__ = ["Ingesting"]
@@ -54,25 +57,47 @@ class Ingesting(Active):
         total: int | None = None,
         expected: str | None = None,
         wait: float | bool = False,
+        resume: bool = False,
+        metadata: Mapping[str, str] | None = None,
         redeclare: bool = False,
     ) -> LocalWriter:
-        """Begin or resume the ingest of a ref, and hold it until the writer is closed.
+        """Begin the ingest of a ref, or resume it, and hold it until the writer is closed.
 
-        What was written before a resume is kept even when its writer was killed. Beginning is
-        not durable: a power cut may forget an ingest, never a commit.
+        Without ``resume`` nothing is left of an earlier try of the ref. With it the writer goes
+        on with what is there, even where the one before it was killed; look at `offset`.
+        Beginning is not durable: a power cut may forget an ingest, never a commit.
 
         Args:
             ref: The caller's name for it: any text of 1 to 4096 bytes.
             total: Size in bytes, checked at the commit.
             expected: Digest, checked at the commit.
             wait: How long to wait for another writer of the ref, in seconds; True for ever.
+            resume: Go on with what is there, of the content that was declared before.
+            metadata: Texts to note with the ingest, of 16 KiB together; see `Status.metadata`.
+                On a resume None leaves those that are there.
             redeclare: Let this ``total`` and ``expected`` replace those declared before.
 
         Raises:
             AlreadyExistsError: ``expected`` is stored; no ingest was made.
             RefLockedError: Another writer holds the ref.
-            FailedPreconditionError: ``total`` or ``expected`` contradict those declared before.
+            FailedPreconditionError: ``total`` or ``expected`` contradict what a resumed ingest
+                was declared to be.
         """
+        takeover = Takeover.REPLACE if redeclare else Takeover.AGREE
+        declared = declare(total, expected, metadata)
+        # Without `resume` a caller may write without a look at the offset.
+        kind = UnsentWriter if resume and self._parts.shares else LocalWriter
+        return self._writer(kind, ref, declared, takeover if resume else Takeover.ANEW, wait=wait)
+
+    def _writer(
+        self,
+        kind: type[LocalWriter],
+        ref: str,
+        declared: Declared,
+        takeover: Takeover,
+        *,
+        wait: float | bool,
+    ) -> LocalWriter:
         batch = self._batch
         if batch is not None and batch.holds(ref):
             batch.flush()
@@ -83,44 +108,48 @@ class Ingesting(Active):
             slice_s = min(_WAIT_S, max(0.0, deadline - time.monotonic()))
             try:
                 with self._gate:  # for a while only: it may be this store's end that frees the ref
-                    row, fd, size = begin(
-                        self._parts,
-                        ref,
-                        total=total,
-                        expected=expected,
-                        wait=slice_s,
-                        redeclare=redeclare,
-                    )
-                    made = LocalWriter(self._parts, self._gate, row, fd, size, lambda: self._batch)
+                    row, fd, size = begin(self._parts, ref, declared, takeover, wait=slice_s)
+                    made = kind(self._parts, self._gate, row, fd, size, lambda: self._batch)
                     self._writers.add(made)
                     return made
             except RefLockedError:
                 if time.monotonic() >= deadline:
                     raise
 
-    def ingest(
+    def ingest(  # noqa: PLR0913 - all but two have a default that fits most
         self,
         ref: str,
-        source: BinaryIO,
+        source: Source | Openable,
         *,
         total: int | None = None,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
         wait: float | bool = True,
+        keep_labels: bool = False,
+        metadata: Mapping[str, str] | None = None,
+        progress: Progress | None = None,
     ) -> Info:
-        """Take a whole stream in under a ref; durable when it returns, and may be repeated.
+        """Take a whole source in under a ref; durable when it returns, and may be repeated.
 
-        It waits for its turn and goes on where an earlier try stood, by seeking the source or
-        by reading over what is there already. Content that is stored already is success, and
-        if ``expected`` says so the source is not read.
+        It waits for its turn and goes on where an earlier try stood. With ``expected`` it seeks
+        to that place; without, it reads the source from its start and compares: bytes that an
+        earlier try left of other content are replaced, never mixed in. So they are as well where
+        the whole does not match ``expected``. Content that is stored already is success, and if
+        ``expected`` says so the source is not read.
 
         Args:
             ref: The caller's name for it.
-            source: A binary stream that stands at the beginning of the content.
+            source: A binary stream, whose content begins where it stands; or a function that
+                gives a stream of the content from an offset on, such as by a Range request.
             total: Size in bytes; no more than that is read.
             expected: Digest.
-            labels: For a blob that is new; one that is stored keeps its own.
+            labels: Set on the blob; on one that is stored already they are added to its own.
             wait: How long to wait for another writer of the ref, in seconds; True for ever.
+            keep_labels: Leave the labels of a blob that is stored already as they are.
+            metadata: Texts to note with the ingest, of 16 KiB together. Where they are the same
+                as those of the earlier try, an ETag say, a function is asked for the rest of
+                the content alone, without ``expected`` too.
+            progress: Called with the bytes that are in and the total, which may be unknown.
 
         Raises:
             SizeMismatchError, DigestMismatchError: The source is not what was declared, or ended
@@ -129,69 +158,84 @@ class Ingesting(Active):
             OSError: What the source raised; what came before it is kept.
         """
         check_ref(ref)
-        check_total(total)
-        kept = check_labels(labels or {})
-        fill = reading(source)
-        try:
-            writer = self.writer(ref, total=total, expected=expected, wait=wait)
-        except AlreadyExistsError as error:
-            return self._stored_meanwhile(ref, error)
-        with writer:
-            _take_in(source, fill, writer)
-            try:
-                return writer.commit(labels=kept)
-            except AlreadyExistsError as error:
-                return self._stored_meanwhile(ref, error)
+        declared = declare(total, expected, metadata)
+        kept = labelling(labels, keep_labels=keep_labels)
+        with closing(origin_of(source)) as origin:
+            if declared.expected is not None and (
+                info := self._claimed(ref, declared.expected, kept)
+            ):
+                return info
+            while True:
+                try:
+                    writer = self._writer(LocalWriter, ref, declared, Takeover.PREFER, wait=wait)
+                except AlreadyExistsError as error:
+                    if info := self._stored_meanwhile(ref, Digest(error.digest), kept):
+                        return info
+                    continue  # it was deleted again in this very moment
+                with writer:
+                    take_in(writer, origin, declared, progress)
+                    return writer.commit(labels=kept.new, keep_labels=keep_labels)
 
-    def _stored_meanwhile(self, ref: str, error: AlreadyExistsError) -> Info:
-        """The content came in by another way: what this ref had of it is of no use."""
-        digest = Digest(error.digest)
+    def _claimed(self, ref: str, digest: Digest, labels: Labelling) -> Info | None:
+        """Make what another namespace holds this one's, and drop what this ref had of it."""
+        with self._gate:
+            if not self._parts.shares or stored(self._parts, digest) is not None:
+                return None
+            info = claim(self._parts, digest, labels)
+        if info is not None:
+            self._drop_part_of(ref, digest)
+        return info
+
+    def _stored_meanwhile(self, ref: str, digest: Digest, labels: Labelling) -> Info | None:
+        """The content is there without this ref; None if it was deleted in this very moment."""
+        self._drop_part_of(ref, digest)
+        with self._gate:
+            return adding.stored_with(self._parts, digest, labels)
+
+    def _drop_part_of(self, ref: str, digest: Digest) -> None:
+        """Drop an ingest of content that is stored; one of other content stays."""
         with self._gate:
             row = self._parts.index.ingest(ref)
-        if row is not None and row.expected in {None, digest}:  # else it is of something else
+        if row is not None and row.expected in {None, digest}:
             with suppress(NotFoundError, RefLockedError):
                 self.abort(ref)
-        batch = self._batch
-        with self._gate:
-            info = stored(self._parts, digest)
-        if info is None and batch is not None:
-            info = batch.known(digest)
-        if info is None:  # it was deleted again in this very moment
-            raise error
-        return info
 
     def add(
         self,
-        source: Buffer | BinaryIO | os.PathLike[str],
+        source: Buffer | Source | os.PathLike[str],
         *,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
         link: Link = "copy",
+        keep_labels: bool = False,
     ) -> Info:
         """Store content without a ref; durable when it returns, and may be repeated.
 
-        Content that is stored already is success, and costs no write.
+        Content that is stored already is success, and costs no write; ``Info.new`` tells which
+        it was.
 
         Args:
             source: Bytes, a binary stream, or the path of a regular file.
             expected: Digest; when it is stored, the source is not read.
-            labels: For a blob that is new; one that is stored keeps its own.
+            labels: Set on the blob, each in place of the one of its name.
             link: How a path's bytes get in. ``reflink`` shares its blocks; ``hardlink`` makes the
                 file itself the blob, read-only from then on; ``move`` also takes its name
                 away. Each becomes a copy where the filesystem cannot.
+            keep_labels: Leave the labels of content that is stored already as they are.
 
         Raises:
             DigestMismatchError: The content is not what was expected; nothing is stored.
             StorageError: The source or the disk failed; nothing is stored.
         """
-        kept = check_labels(labels) if labels else {}
+        kept = labelling(labels, keep_labels=keep_labels)
         wanted = None if expected is None else Digest(expected)
         adding.check_link(link)
         with self._gate:
-            if wanted is not None and (known := stored(self._parts, wanted)) is not None:
-                if link == "move" and isinstance(source, os.PathLike):
-                    return adding.add_path(self._parts, source, wanted, kept, link)
-                return known
+            moving = link == "move" and isinstance(source, os.PathLike)
+            if wanted is not None and not moving:
+                known = adding.stored_with(self._parts, wanted, kept)
+                if known is not None:
+                    return known
             batch = self._batch
             if batch is not None and link == "copy":
                 return batch.add(source, wanted, kept)
@@ -202,29 +246,65 @@ class Ingesting(Active):
                 return adding.add_path(self._parts, source, wanted, kept, link)
             return adding.add_stream(self._parts, reading(source), wanted, kept)
 
+    @overload
     def add_many(
         self,
-        sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
+        sources: Iterable[Buffer | Source | os.PathLike[str]],
         *,
         expected: Iterable[str | None] | None = None,
-        labels: Mapping[str, str] | None = None,
-    ) -> Generator[Info | ContentDBError]:
-        """Store many sources, sharing the cost of durability; durable when yielded.
+        labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        keep_labels: bool = False,
+        errors: Literal["raise"] = "raise",
+    ) -> AddIterator[Info]: ...
+    @overload
+    def add_many(
+        self,
+        sources: Iterable[Buffer | Source | os.PathLike[str]],
+        *,
+        expected: Iterable[str | None] | None = None,
+        labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        keep_labels: bool = False,
+        errors: Literal["yield"],
+    ) -> AddIterator[Info | ContentDBError]: ...
+    def add_many(
+        self,
+        sources: Iterable[Buffer | Source | os.PathLike[str]],
+        *,
+        expected: Iterable[str | None] | None = None,
+        labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
+        keep_labels: bool = False,
+        errors: Literal["raise", "yield"] = "raise",
+    ) -> AddIterator[Any]:
+        """Store many sources as they are iterated, sharing the cost of durability.
 
-        An answer comes for each source, in order: its `Info`, or the error that concerns it
-        alone. Memory is bounded, and a slow source does not hold back those before it.
+        An `Info` comes for each source, in order, durable when it is yielded. Memory is
+        bounded, and a slow source does not hold back those before it. Nothing is stored before
+        the first answer is asked for; a `ResourceWarning` tells of an iterator that was dropped
+        before its end.
 
         Args:
             sources: Bytes, binary streams, or paths of regular files.
             expected: As many digests, or None, each for its source.
-            labels: For blobs that are new.
+            labels: Set on the blobs, as by `add`: a mapping for all, or as many mappings, or
+                None, each for its source.
+            keep_labels: Leave the labels of content that is stored already as they are.
+            errors: With ``"raise"`` the first bad source ends it: those before it are stored and
+                yielded, then its error is raised, naming its place (``source_index``). With
+                ``"yield"`` the error comes in the place of its `Info` and spoils no other.
 
         Raises:
-            InvalidArgumentError: ``expected`` has fewer or more items than ``sources``.
+            InvalidArgumentError: ``expected`` or ``labels`` has fewer or more items than
+                ``sources``, or something is no list; from the iterator, where that shows there.
         """
-        kept = check_labels(labels or {})
+        if errors not in {"raise", "yield"}:
+            raise InvalidArgumentError(f"errors is raise or yield, not {errors!r}")
+        asked = each_asked(sources, expected, labels, keep_labels=keep_labels)
         with self._gate:
-            return add_many(self._parts, self._gate, sources, expected, kept)
+            raising = errors == "raise"
+            steps = add_many(
+                self._parts, self._gate, asked, keep_labels=keep_labels, raising=raising
+            )
+            return AddIterator(steps, sources)
 
     @contextmanager
     def batch(self) -> Iterator[Self]:
@@ -241,25 +321,12 @@ class Ingesting(Active):
             return
         batch = self._local.batch = Batch(self._parts)
         try:
-            yield self
-        finally:
-            self._local.batch = None
-            if batch.is_ours:
-                try:
+            try:
+                yield self
+            finally:
+                self._local.batch = None
+                if batch.is_ours:
                     with self._gate:
                         batch.flush()
-                finally:
-                    batch.discard()
-
-
-def _take_in(source: Any, fill: Any, writer: LocalWriter) -> None:  # noqa: ANN401 - see `reading`
-    """Bring an ingest from where it stands to the end of its source."""
-    if writer.offset:
-        skip_to(source, writer.offset, fill)
-    total = writer.status().total
-    if total is None:
-        pump(fill, writer)
-        return
-    pump(fill, writer, max(0, total - writer.offset))
-    if writer.offset == total and fill(memoryview(bytearray(1))):
-        raise SizeMismatchError(expected=total, actual=total + 1)
+        finally:
+            batch.discard()

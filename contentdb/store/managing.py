@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import time
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from contentdb.add_many import check_is_many
 from contentdb.digest import Digest
-from contentdb.errors import InvalidArgumentError, InvalidDigestError, NotFoundError
+from contentdb.errors import InvalidDigestError, NoSpaceError, NotFoundError
 from contentdb.index import State
 from contentdb.labels import check_labels, keys_of_fields
 from contentdb.publish import looked_up
-from contentdb.recover import finish_delete
+from contentdb.recover import GROUP_COUNT, finish_delete
 from contentdb.reserve import make_room
 from contentdb.shortening import beginnings, only_one
 from contentdb.store.opened import Opened
+from contentdb.walking import check_walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from contentdb.content import Info, Usage
+    from contentdb.content import Info, SortOrder, Usage
 
 __all__ = ["Managing"]
 
@@ -76,7 +78,8 @@ class Managing(Opened):
 
         Raises:
             NotFoundError: There is no such blob.
-            InvalidLabelError: Key and value have more than 4096 bytes together.
+            InvalidLabelError: Key and value have more than 4096 bytes together, or all labels of
+                the blob more than 1 MiB.
             InvalidFieldError: A field is not ``labels`` or one of them; nothing changes.
         """
         wanted = Digest(digest)
@@ -93,7 +96,8 @@ class Managing(Opened):
     def walk(
         self,
         *filters: str,
-        sort: str = "digest",
+        labels: Mapping[str, str] | None = None,
+        sort: SortOrder = "digest",
         after: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Info]:
@@ -105,6 +109,7 @@ class Managing(Opened):
 
         Args:
             *filters: See `contentdb.filters`.
+            labels: Those that a blob has all of, each with that value; beside the filters.
             sort: ``digest``, ``size``, ``created_at`` or ``updated_at``; ``-`` before it descends.
             after: Begin behind this digest; in digest order only.
             limit: At most so many.
@@ -112,21 +117,11 @@ class Managing(Opened):
         Raises:
             InvalidFilterError: A filter does not parse.
             InvalidFieldError: There is no such order.
+            InvalidLabelError: There can be no such label.
         """
-        chosen = None
-        if any(filters):
-            from contentdb.filters import parse  # 2 ms that most commands need not spend
-
-            chosen = parse(*filters)
-        behind = None if after is None else Digest(after)
-        if behind is not None and sort != "digest":
-            raise InvalidArgumentError(
-                f"after pages in digest order; leave it out to sort by {sort!r:.80}"
-            )
-        if limit is not None and not 0 <= limit < 1 << 63:
-            raise InvalidArgumentError(f"a limit is 0 or more and less than 2**63, not {limit}")
+        asked = check_walk(filters, labels, sort, after, limit)
         with self._gate:
-            return self._parts.index.walk(chosen, sort, behind, limit)
+            return self._parts.index.walk(asked.chosen, asked.sort, asked.after, asked.limit)
 
     def delete(self, digest: str) -> None:
         """Remove a blob, its row and its file, damaged or not. Durable when it returns.
@@ -134,14 +129,62 @@ class Managing(Opened):
         Raises:
             NotFoundError: There is no such blob.
         """
-        wanted = Digest(digest)
+        self._delete([Digest(digest)], missing_ok=False)
+
+    def delete_many(self, digests: Iterable[str], *, missing_ok: bool = False) -> int:
+        """Remove blobs, sharing the cost of durability. Durable when it returns.
+
+        Args:
+            digests: Which; they are taken as they come, so a walk's will do.
+            missing_ok: Pass over what is absent, instead of raising.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            NotFoundError: One is absent; those before it are removed, those behind it are not.
+            InvalidDigestError: One is no digest; as above.
+        """
+        check_is_many("digests", digests, "to remove one, use delete")
+        left = iter(digests)
+        count = 0
+        while True:
+            group, failure = _next_group(left)
+            if group:
+                count += self._delete(group, missing_ok=missing_ok)
+            if failure is not None:
+                raise failure
+            if len(group) < GROUP_COUNT:
+                return count
+
+    def _delete(self, digests: list[Digest], *, missing_ok: bool) -> int:
+        """Remove blobs together; one by one where the disk has no room for that."""
+        parts = self._parts
         with self._gate:
             make_room(str(self.root))
-            if not self._parts.index.entomb(wanted, self._parts.shards.time(wanted)):
-                raise NotFoundError(digest=wanted)
-            finish_delete(self._parts, wanted)
+            try:
+                gone = parts.index.entomb_all(digests, parts.shards.time, missing_ok=missing_ok)
+            except NoSpaceError:
+                if len(digests) == 1:
+                    raise
+                return sum(self._delete([one], missing_ok=missing_ok) for one in digests)
+            finish_delete(parts, *gone)
+        if len(gone) < len(digests) and not missing_ok:
+            raise NotFoundError(digest=digests[len(gone)])
+        return len(gone)
 
     def usage(self) -> Usage:
         """Count blobs, ingests and their bytes, from the index alone."""
         with self._gate:
             return self._parts.index.usage()
+
+
+def _next_group(left: Iterator[str]) -> tuple[list[Digest], Exception | None]:
+    """Take so many as share their transactions, up to what is no digest; and what that raised."""
+    group: list[Digest] = []
+    try:
+        for text in islice(left, GROUP_COUNT):
+            group.append(Digest(text))  # noqa: PERF401 - what comes before an error counts
+    except Exception as error:  # noqa: BLE001 - raised after those before it are removed
+        return group, error
+    return group, None

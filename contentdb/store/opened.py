@@ -9,12 +9,14 @@ import weakref
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, NoReturn, Self
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.errors import ContentDBError, CorruptBlobError, NotFoundError
 from contentdb.gate import Gate
 from contentdb.index import State
+from contentdb.index.live import close_inherited
 from contentdb.index.opening import not_forking
 from contentdb.layout import quarantine_name
+from contentdb.presence import reset_after_fork
 from contentdb.recover import recover
 
 if TYPE_CHECKING:
@@ -39,8 +41,9 @@ class Opened:
         self._gate = Gate(parts.root)
         self._writers: weakref.WeakSet[LocalWriter] = weakref.WeakSet()
         self._local = threading.local()
-        with suppress(ContentDBError):  # what cannot be tidied now is tidied another time
-            recover(parts)
+        if not parts.read_only:
+            with suppress(ContentDBError):  # what cannot be tidied now is tidied another time
+                recover(parts)
         _open.add(self)
 
     @property
@@ -57,6 +60,16 @@ class Opened:
     def durability(self) -> Literal["full", "process"]:
         """What an acknowledgement is worth; see `contentdb.open`."""
         return "full" if self._parts.durable else "process"
+
+    @property
+    def sharing(self) -> Literal["isolated", "shared"]:
+        """Whether content of other namespaces is had by its digest; see `contentdb.open`."""
+        return "shared" if self._parts.shares else "isolated"
+
+    @property
+    def mode(self) -> Literal["rw", "r"]:
+        """Whether it was opened to be read only; see `contentdb.open`."""
+        return "r" if self._parts.read_only else "rw"
 
     @contextmanager
     def parts(self) -> Iterator[Parts]:
@@ -128,9 +141,8 @@ class Opened:
         Calls of other threads are waited for. Writers are closed: their ingests are kept and
         their refs are free. Readers and walks that were begun go on.
         """
-        if not self._gate.close():
-            return
-        with ExitStack() as rest:  # all of it, whatever fails
+        self._gate.close()
+        with ExitStack() as rest:  # all of it, whatever fails; each may be closed again
             rest.callback(self._parts.close)
             for writer in list(self._writers):
                 rest.callback(writer.close)
@@ -159,29 +171,25 @@ class Opened:
 
 
 _open: weakref.WeakSet[Opened] = weakref.WeakSet()
-_held: list[Opened] = []
-"""Stores between the two halves of a fork."""
 
 
 def _before_fork() -> None:
-    not_forking.acquire()
-    _held.extend(_open)
-    for store in _held:
+    forks.hold(not_forking)
+    for store in list(_open):
         store._parts.index.before_fork()  # noqa: SLF001 - a function of this class
 
 
-def _after_fork(*, in_child: bool) -> None:
-    while _held:
-        store = _held.pop()
-        if in_child:
-            store._gate.after_fork_in_child()  # noqa: SLF001 - as above
-            store._parts.after_fork_in_child()  # noqa: SLF001
-        store._parts.index.after_fork()  # noqa: SLF001
-    not_forking.release()
+def _after_fork_in_child(seen: bool) -> None:  # noqa: FBT001 - a hook
+    stores = list(_open)
+    if not seen:
+        for store in stores:
+            store._parts.index.look_at_unseen_fork()  # noqa: SLF001 - as above
+        close_inherited(opening=not not_forking.acquire(blocking=False))
+    for store in stores:
+        refusal = store._parts.index.after_fork_in_child()  # noqa: SLF001 - as above
+        store._gate.after_fork_in_child(refusal)  # noqa: SLF001
+        store._parts.after_fork_in_child()  # noqa: SLF001
+    reset_after_fork(not_forking)
 
 
-os.register_at_fork(
-    before=_before_fork,
-    after_in_parent=lambda: _after_fork(in_child=False),
-    after_in_child=lambda: _after_fork(in_child=True),
-)
+forks.register(before=_before_fork, in_child=_after_fork_in_child)

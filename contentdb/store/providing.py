@@ -76,7 +76,8 @@ class Providing(Opened):
     ) -> Path:
         """Write a blob to a path of the caller's, verified, whole or not at all; gives the path.
 
-        It replaces what is there. Not synced.
+        Of what is there, only a regular file of this process's user is replaced, never a link or a
+        device, and nothing is written into a store. Not synced.
 
         Args:
             digest: Which.
@@ -86,7 +87,7 @@ class Providing(Opened):
 
         Raises:
             NotFoundError, CorruptBlobError: As `read`.
-            StorageError: The target cannot be written.
+            StorageError: The target cannot be written, or is not to be replaced.
         """
         fd, wanted = self._opened(digest)
         return exporting.export(fd, wanted, Path(path), link, self._damaged)

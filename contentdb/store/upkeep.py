@@ -60,7 +60,8 @@ class Upkeep(Opened):
         """
         from contentdb.sweep import sweep
 
-        make_room(str(self.root))
+        if not dry_run:
+            make_room(str(self.root))
         swept = []
         for one in self._inside(sweep(self._parts, older_than_s=older_than, dry_run=dry_run)):
             swept.append(one)

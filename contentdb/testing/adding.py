@@ -2,26 +2,47 @@
 
 from __future__ import annotations
 
+import gc
+import gzip
 import io
-from typing import TYPE_CHECKING
+import os
+import tarfile
+import tempfile
+import warnings
+import zipfile
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from contentdb.content import Info
 from contentdb.digest import Digest
-from contentdb.errors import ContentDBError, DigestMismatchError, InvalidLabelError
-from contentdb.testing.streams import breaking, dribble, piped
+from contentdb.errors import (
+    ContentDBError,
+    DigestMismatchError,
+    InvalidArgumentError,
+    InvalidDigestError,
+    InvalidLabelError,
+)
+from contentdb.testing.streams import (
+    NotYet,
+    OnlyRead,
+    breaking,
+    dribble,
+    piped,
+    unread,
+)
 from contentdb.testing.subject import Rules
 from contentdb.testing.threads import together
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from os import PathLike
     from pathlib import Path
     from typing import BinaryIO
 
     from typing_extensions import Buffer
 
+    from contentdb.content import Source
     from contentdb.testing.subject import ContentStore
 
 __all__ = ["AddingRules"]
@@ -33,6 +54,28 @@ BYTES_LIKE = [
     b"",
     b"x" * 3_000_000,
 ]
+
+
+def _add_path(store: ContentStore, folder: Path, **options: Any) -> Info:  # noqa: ANN401 - passed on
+    (folder / "labelled").write_bytes(b"content")
+    return store.add(folder / "labelled", **options)
+
+
+def _add_many(store: ContentStore, _folder: Path, **options: Any) -> Info:  # noqa: ANN401 - as above
+    infos: list[Info] = list(store.add_many([b"content"], **options))
+    return infos[0]
+
+
+LABELLED_WAYS: dict[str, Callable[..., Info]] = {
+    "bytes": lambda store, _folder, **options: store.add(b"content", **options),
+    "stream": lambda store, _folder, **options: store.add(piped(b"content"), **options),
+    "path": _add_path,
+    "expected": lambda store, _folder, **options: store.add(
+        unread(), expected=Digest.of(b"content"), **options
+    ),
+    "many": _add_many,
+}
+"""How `b"content"` gets in, given a store, a folder and the options about labels."""
 
 
 class AddingRules(Rules):
@@ -65,6 +108,64 @@ class AddingRules(Rules):
             store.add(source)
         assert len(list(store.walk())) == 5
 
+    def test_any_stream_is_a_source(self, store: ContentStore, tmp_path: Path) -> None:
+        """3.13a: whatever has `read(n) -> bytes` is content, many of them too."""
+        path = tmp_path / "content"
+        path.write_bytes(b"content")
+        packed, zipped = io.BytesIO(), io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            tar.add(path, "content")
+        with zipfile.ZipFile(zipped, "w") as archive:
+            archive.writestr("content", b"content")
+        digest = Digest.of(b"content")
+
+        def sources() -> Iterator[Source]:
+            with gzip.open(io.BytesIO(gzip.compress(b"content"))) as file:
+                yield file
+            with zipfile.ZipFile(zipped) as archive, archive.open("content") as part:
+                yield part
+            packed.seek(0)
+            with tarfile.open(fileobj=packed) as tar:
+                member = tar.extractfile("content")
+                assert member is not None
+                yield member
+            with tempfile.SpooledTemporaryFile() as spooled:
+                spooled.write(b"content")
+                spooled.seek(0)
+                yield spooled
+            with path.open("rb", buffering=0) as raw:
+                yield raw
+            yield OnlyRead(b"content")
+            yield OnlyRead(b"c", b"ont", b"ent")
+            with store.open(store.add(path).digest) as reader:
+                yield reader
+
+        for source in sources():
+            assert store.add(source).digest == digest
+            store.delete(digest)
+        infos = list(store.add_many(sources()))
+        assert [info.digest for info in infos] == [digest] * 8
+        assert store.read(digest) == b"content"
+
+    @pytest.mark.parametrize("before", [b"", b"half of it"])
+    def test_nothing_yet_is_no_end(self, store: ContentStore, before: bytes) -> None:
+        """3.13a: a non-blocking source that has nothing yet is an error, and stores nothing."""
+        pieces = (before, None) if before else (None,)
+        for source in (NotYet(before), OnlyRead(*pieces)):
+            with pytest.raises(BlockingIOError):
+                store.add(source)
+        with pytest.raises(ContentDBError, match="nothing yet"):
+            list(store.add_many([NotYet(before)]))
+        reading_end, writing_end = os.pipe()
+        os.set_blocking(reading_end, False)
+        with os.fdopen(reading_end, "rb") as pipe, os.fdopen(writing_end, "wb") as end:
+            end.write(before)
+            end.flush()
+            with pytest.raises(BlockingIOError):
+                store.add(pipe)
+        assert list(store.walk()) == []
+        assert list(store.statuses()) == []
+
     def test_add_again(self, store: ContentStore, second: ContentStore) -> None:
         """3.12: content that is there already is success, and stays what it was."""
         first = store.add(b"content")
@@ -76,6 +177,78 @@ class AddingRules(Rules):
         """3.12: one content added eight times at once is one blob, and nobody fails."""
         outcomes = together(*[lambda one=one: one.add(b"content") for one in (store, second) * 4])
         assert outcomes == [store.info(Digest.of(b"content"))] * 8
+
+    def test_new_is_told(self, store: ContentStore, second: ContentStore) -> None:
+        """3.12: the call that stored what was not there says so, and no other Info does."""
+        first = store.add(b"content")
+        assert first.new
+        assert not second.add(b"content").new
+        assert not second.add(io.BytesIO(b"content"), expected=first.digest).new
+        assert not store.info(first.digest).new
+        assert not any(info.new for info in second.walk())
+        answers = store.add_many([b"content", b"1", b"1"])
+        assert [info.new for info in answers] == [False, True, False]
+        store.delete(first.digest)
+        assert store.add(b"content").new
+
+    def test_one_of_many_is_told_new(self, store: ContentStore, second: ContentStore) -> None:
+        """3.12: of eight that add one content at once, exactly one is told that it was new."""
+        for number in range(5):
+            data = b"content %d" % number
+            calls = [lambda one=one, data=data: one.add(data) for one in (store, second) * 4]
+            outcomes = _infos(together(*calls))
+            assert sum(info.new for info in outcomes) == 1
+
+    @pytest.mark.parametrize("way", LABELLED_WAYS)
+    def test_labels_reach_stored_content(
+        self, store: ContentStore, second: ContentStore, tmp_path: Path, way: str
+    ) -> None:
+        """3.12: labels given with content that is stored already are merged onto it by key."""
+        first = store.add(b"content", labels={"old": "1", "both": "1"})
+        info = LABELLED_WAYS[way](second, tmp_path, labels={"both": "2", "new": "2", "empty": ""})
+        assert dict(info.labels) == {"old": "1", "both": "2", "new": "2"}
+        assert (info.created_ns, info.new) == (first.created_ns, False)
+        assert info.updated_ns > first.updated_ns
+        for one in (store, second):
+            assert one.info(first.digest) == info
+            assert list(one.walk("labels.new==2")) == [info]
+
+    @pytest.mark.parametrize("way", LABELLED_WAYS)
+    def test_labels_that_are_there_change_nothing(
+        self, store: ContentStore, second: ContentStore, tmp_path: Path, way: str
+    ) -> None:
+        """3.12: where every given label is there already, `updated_at` does not move."""
+        first = store.add(b"content", labels={"a": "1", "b": "2"})
+        for labels in ({"a": "1"}, {"a": "1", "b": "2"}, {}):
+            assert LABELLED_WAYS[way](second, tmp_path, labels=labels) == first
+        assert store.info(first.digest) == first
+
+    @pytest.mark.parametrize("way", LABELLED_WAYS)
+    def test_keep_labels(
+        self, store: ContentStore, second: ContentStore, tmp_path: Path, way: str
+    ) -> None:
+        """3.12: with keep_labels stored content keeps its labels, and new content is labelled."""
+        first = store.add(b"content", labels={"a": "1"})
+        given = {"a": "2", "b": "2"}
+        info = LABELLED_WAYS[way](second, tmp_path, labels=given, keep_labels=True)
+        assert info == first
+        assert store.info(first.digest) == first
+        new = store.add(b"new", labels={"a": "2"}, keep_labels=True)
+        assert dict(store.info(new.digest).labels) == {"a": "2"}
+
+    def test_labels_at_once(self, store: ContentStore, second: ContentStore) -> None:
+        """3.12: eight that add one content at once, each with a label, have all labels set."""
+        outcomes = together(
+            *[
+                lambda one=one, key=key: one.add(b"content", labels={key: "v", "all": key})
+                for key, one in zip("abcdefgh", (store, second) * 4, strict=True)
+            ]
+        )
+        labels = dict(store.info(Digest.of(b"content")).labels)
+        assert labels.pop("all") in "abcdefgh"
+        assert labels == dict.fromkeys("abcdefgh", "v")
+        for key, info in zip("abcdefgh", _infos(outcomes), strict=True):
+            assert info.labels[key] == "v"
 
     def test_add_refuses(self, store: ContentStore, tmp_path: Path) -> None:
         """3.12: a wrong digest, a bad label and a missing file store nothing."""
@@ -108,7 +281,6 @@ class AddingRules(Rules):
         ]  # fmt: skip
         seen = 0
         for data, info in zip(contents, store.add_many(sources, labels={"k": "v"}), strict=True):
-            assert isinstance(info, Info)
             assert second.info(Digest.of(data)) == info
             assert second.read(info.digest) == data
             assert dict(info.labels) == {"k": "v"}
@@ -125,19 +297,17 @@ class AddingRules(Rules):
             for number in range(1500):
                 yield b"%d" % (number % 1000)
 
-        outcomes = list(store.add_many(sources()))
-        assert [one.digest for one in outcomes if isinstance(one, Info)] == [
-            Digest.of(data) for data in sources()
-        ]
+        digests = [info.digest for info in store.add_many(sources())]
+        assert digests == [Digest.of(data) for data in sources()]
         assert len(list(store.walk())) == 1000
 
     def test_add_many_tells_a_bad_source_for_itself(
         self, store: ContentStore, tmp_path: Path
     ) -> None:
-        """3.12: a source that is missing or of a wrong digest spoils no other."""
+        """3.12: with errors="yield" a source that is missing or wrong spoils no other."""
         sources: list[bytes | Path] = [b"one", tmp_path / "missing", b"two", b"three"]
         expected = [None, None, Digest.of(b"not two"), Digest.of(b"three", "sha512")]
-        one, missing, two, three = store.add_many(sources, expected=expected)
+        one, missing, two, three = store.add_many(sources, expected=expected, errors="yield")
         assert isinstance(one, Info)
         assert isinstance(missing, ContentDBError)
         assert isinstance(two, DigestMismatchError)
@@ -145,16 +315,177 @@ class AddingRules(Rules):
         assert three.digest == expected[3]
         assert {info.digest for info in store.walk()} == {Digest.of(b"one"), expected[3]}
 
+    @pytest.mark.parametrize("count", [0, 1, 7, 40])
+    def test_add_many_raises(
+        self, store: ContentStore, second: ContentStore, tmp_path: Path, count: int
+    ) -> None:
+        """3.12: the first bad source raises, with its place, once those before it are stored."""
+        good = numbered(count)
+        sources: list[Any] = [*good, tmp_path / "missing", b"after"]
+        answers = store.add_many(iter(sources))
+        for data in good:
+            assert second.info(next(answers).digest).digest == Digest.of(data)
+        with pytest.raises(ContentDBError, match=rf"sources\[{count}\] .*missing") as caught:
+            next(answers)
+        assert caught.value.source_index == count
+        assert isinstance(caught.value.__cause__, type(caught.value))
+        assert not store.exists(Digest.of(b"after"))
+        with pytest.raises(StopIteration):
+            next(answers)
+
+    def test_add_many_raises_what_add_raises(self, store: ContentStore, tmp_path: Path) -> None:
+        """3.12, B: each kind of bad source raises its own error, in a careless loop."""
+        closed = io.BytesIO(b"closed")
+        closed.close()
+        text = io.StringIO("text")
+        bad: list[tuple[Any, type[Exception], str]] = [
+            (tmp_path / "missing", ContentDBError, "missing"),
+            (tmp_path, ContentDBError, "not a regular file"),
+            ("text", InvalidArgumentError, "encode it"),
+            (text, InvalidArgumentError, "binary mode"),
+            (5, InvalidArgumentError, "int"),
+            (None, InvalidArgumentError, "NoneType"),
+            ([b"nested"], InvalidArgumentError, "list"),
+            (closed, InvalidArgumentError, "closed"),
+            (breaking(b"half", TimeoutError(110, "timed out")), ContentDBError, "timed out"),
+        ]
+        for source, error, reason in bad:
+            with pytest.raises(error, match=reason):
+                for _ in store.add_many([b"good", source, b"not reached"]):
+                    pass
+        with pytest.raises(DigestMismatchError, match=r"sources\[1\]"):
+            list(store.add_many([b"good", b"bad"], expected=[None, Digest.of(b"other")]))
+        with pytest.raises(InvalidDigestError, match=r"sources\[1\]"):
+            list(store.add_many([b"good", b"bad"], expected=[None, "sha256:short"]))
+        assert [info.digest for info in store.walk()] == [Digest.of(b"good")]
+        assert list(store.statuses()) == []
+
+    def test_add_many_survives_its_iterable(self, store: ContentStore) -> None:
+        """3.12, B: where the sources' own iterator raises, those before it are stored and told."""
+
+        def sources() -> Iterator[bytes]:
+            yield from numbered(3)
+            raise KeyError("mine")
+
+        for answers in (store.add_many(sources()), store.add_many(sources(), errors="yield")):
+            infos = _infos(next(answers) for _ in range(3))
+            assert [info.digest for info in infos] == list(map(Digest.of, numbered(3)))
+            with pytest.raises(KeyError, match="mine"):
+                next(answers)
+
+    def test_add_many_labels_each(self, store: ContentStore) -> None:
+        """3.12: labels may differ by source, and those for stored content are merged by key."""
+        store.add(b"0", labels={"old": "1", "n": "old"})
+        labels: list[dict[str, str] | None] = [
+            {"n": "0"},
+            {"n": "1"},
+            None,
+            {"n": "1 again", "m": "1"},
+        ]
+        infos = list(store.add_many([b"0", b"1", b"2", b"1"], labels=iter(labels)))
+        assert [dict(info.labels) for info in infos] == [
+            {"old": "1", "n": "0"}, {"n": "1 again", "m": "1"}, {}, {"n": "1 again", "m": "1"},
+        ]  # fmt: skip
+        assert infos == [store.info(info.digest) for info in infos]
+        infos = list(store.add_many([b"0", b"3"], labels=labels[1:3], keep_labels=True))
+        assert [dict(info.labels) for info in infos] == [{"old": "1", "n": "0"}, {}]
+
+    def test_a_bad_label_is_its_sources_own(self, store: ContentStore) -> None:
+        """3.12: what one source's labels are refused for spoils no other."""
+        labels = [{"n": "0"}, {"": "no key"}, {"n": 2}, "n=3", {"n": "4"}]
+        contents = numbered(5)
+        answers = list(store.add_many(contents, labels=labels, errors="yield"))  # type: ignore[call-overload]
+        assert [isinstance(answer, Info) for answer in answers] == [True, False, False, False, True]
+        assert all(isinstance(answer, InvalidArgumentError) for answer in answers[1:4])
+        assert {info.digest for info in store.walk()} == {Digest.of(b"0"), Digest.of(b"4")}
+        with pytest.raises(InvalidLabelError):
+            store.add_many(contents, labels={"": "for all"})
+
+    @pytest.mark.parametrize("length", [0, 2, 4])
+    @pytest.mark.parametrize("what", ["expected", "labels"])
+    def test_add_many_pairs_strictly(self, store: ContentStore, what: str, length: int) -> None:
+        """3.12, B: fewer or more digests or labels than sources are refused, never left out."""
+        given = [None] * length
+        contents = [b"1", b"2", b"3"]
+        with pytest.raises(InvalidArgumentError, match=rf"{what} has {length} items"):
+            store.add_many(contents, **{what: given})  # type: ignore[call-overload]
+        assert list(store.walk()) == []
+        seen = []
+        with pytest.raises(InvalidArgumentError, match=f"{what} has"):  # noqa: PT012
+            for info in store.add_many(iter(contents), **{what: iter(given)}):  # type: ignore[call-overload]
+                seen.append(info.digest)  # noqa: PERF401 - what came before the error counts
+        assert seen == list(map(Digest.of, contents[:length]))
+        assert {info.digest for info in store.walk()} == set(seen)
+
+    def test_add_many_takes_many(self, store: ContentStore, tmp_path: Path) -> None:
+        """B: one thing in the place of a list is refused, whose lines or bytes would be stored."""
+        path = tmp_path / "lines"
+        path.write_bytes(b"one\ntwo\n")
+        with path.open("rb") as file:
+            for one in (b"bytes", bytearray(b"bytes"), "text", path, file, {b"k": b"v"}, None, 5):
+                with pytest.raises(InvalidArgumentError, match="sources is a list"):
+                    store.add_many(one)  # type: ignore[arg-type]
+        digest = Digest.of(b"1")
+        with pytest.raises(InvalidArgumentError, match="expected is a list"):
+            store.add_many([b"1"], expected=digest)
+        with pytest.raises(InvalidArgumentError, match="labels is a list"):
+            store.add_many([b"1"], labels="k=v")  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgumentError, match="errors is raise or yield"):
+            store.add_many([b"1"], errors="ignore")  # type: ignore[call-overload]
+        assert list(store.walk()) == []
+
     def test_add_many_of_nothing(self, store: ContentStore) -> None:
         """3.12: no sources, no Info."""
         assert list(store.add_many([])) == []
 
     def test_add_many_left_early(self, store: ContentStore) -> None:
-        """3.12: what was yielded stays when the caller goes away, and the store works on."""
-        results = store.add_many(b"%d" % number for number in range(100))
-        first = next(results)
-        assert isinstance(first, Info)
-        del results
+        """3.12: what was yielded stays when the caller closes it, and the store works on."""
+        answers = store.add_many(b"%d" % number for number in range(100))
+        first = next(answers)
+        answers.close()
+        assert list(answers) == []
         assert store.read(first.digest) == b"0"
         store.add(b"after")
         assert list(store.statuses()) == []
+
+    @pytest.mark.parametrize("count", [0, 1, 5])
+    def test_a_dropped_add_many_warns(self, store: ContentStore, count: int) -> None:
+        """A, 3.12: sources that are left because nothing iterates give a ResourceWarning."""
+        with pytest.warns(ResourceWarning, match="add_many was dropped"):
+            _drop(store, numbered(10), count)
+        assert {info.digest for info in store.walk()} >= set(map(Digest.of, numbered(count)))
+
+    def test_an_add_many_that_has_told_all_does_not_warn(
+        self, store: ContentStore, tmp_path: Path
+    ) -> None:
+        """A: no warning for an answer to each of a list, nor for an error that was raised."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            _drop(store, [b"1", b"2", b"3"], 3)  # as zip does, which asks for no end
+            with pytest.raises(ContentDBError):
+                _drop(store, [b"1", tmp_path / "missing", b"3"], 3)
+            store.add_many([b"4"]).close()
+            gc.collect()
+
+
+def numbered(count: int) -> list[bytes]:
+    """So many contents, all different."""
+    return [b"%d" % number for number in range(count)]
+
+
+def _drop(store: ContentStore, sources: list[Any], count: int) -> None:
+    """Forget the answers to so many sources after some of them."""
+    answers = store.add_many(sources)
+    for _ in range(count):
+        next(answers)
+    del answers
+    gc.collect()
+
+
+def _infos(answers: Iterable[Info | ContentDBError]) -> list[Info]:
+    """All of them, none of which may be an error."""
+    found = []
+    for answer in answers:
+        assert isinstance(answer, Info), answer
+        found.append(answer)
+    return found

@@ -96,19 +96,23 @@ class CommittingRules(Rules):
         assert writer.closed
         assert list(store.walk()) == []
         assert second.status("r").offset == 7
-        with second.writer("r") as other:
+        with second.writer("r", resume=True) as other:
             assert (other.offset, other.digest) == (7, Digest.of(b"content"))
             assert other.commit(size=7).digest == Digest.of(b"content")
 
     def test_mismatches_tell_both_sides(self, store: ContentStore) -> None:
-        """3.9: the errors carry what was expected and what came."""
+        """3.9: the errors carry what was expected and what came, and name ref and remedy."""
         begin(store, b"content")
-        with store.writer("r") as writer, pytest.raises(SizeMismatchError) as size:
+        with store.writer("r", resume=True) as writer, pytest.raises(SizeMismatchError) as size:
             writer.commit(size=9)
         assert (size.value.expected, size.value.actual) == (9, 7)
-        with store.writer("r") as writer, pytest.raises(DigestMismatchError) as digest:
+        with store.writer("r", resume=True) as writer, pytest.raises(DigestMismatchError) as digest:
             writer.commit(expected=OTHER)
         assert (digest.value.expected, digest.value.actual) == (OTHER, Digest.of(b"content"))
+        for error in (size.value, digest.value):
+            assert error.ref == "r"
+            for word in ("'r'", "kept", "resume=True", "resume=False", "abort"):
+                assert word in str(error)
 
     def test_a_refused_ingest_can_be_mended_or_dropped(self, store: ContentStore) -> None:
         """3.9: after a refusal the ingest can be resumed, truncated and aborted."""
@@ -116,11 +120,11 @@ class CommittingRules(Rules):
             writer.write(b"con")
             with pytest.raises(DigestMismatchError):
                 writer.commit()
-        with store.writer("r") as writer:
+        with store.writer("r", resume=True) as writer:
             writer.write(b"fused")
             with pytest.raises(DigestMismatchError):
                 writer.commit()
-        with store.writer("r") as writer:
+        with store.writer("r", resume=True) as writer:
             writer.truncate()
             writer.write(b"content")
             writer.commit()
@@ -133,7 +137,10 @@ class CommittingRules(Rules):
         """3.9: the digest declared at the beginning is checked, and commit cannot change it."""
         begin(store, b"content", expected=OTHER)
         for expected in (None, Digest.of(b"content")):
-            with store.writer("r") as writer, pytest.raises(FailedPreconditionError):
+            with (
+                store.writer("r", resume=True) as writer,
+                pytest.raises(FailedPreconditionError, match="'r'"),
+            ):
                 writer.commit(expected=expected)
         assert list(store.walk()) == []
 
@@ -163,13 +170,49 @@ class CommittingRules(Rules):
             assert writer.commit(expected=digest).digest == digest
         assert store.read(digest) == b"content"
 
-    def test_already_stored(self, store: ContentStore, second: ContentStore) -> None:
-        """3.9: committing stored content drops the ingest and leaves the blob as it is."""
+    def test_a_commit_tells_that_it_was_new(self, store: ContentStore) -> None:
+        """3.9: the Info of a commit that stored something says so, and equals any other's."""
+        with store.writer("r") as writer:
+            writer.write(b"content")
+            info = writer.commit()
+        assert info.new
+        assert not store.info(info.digest).new
+        assert store.info(info.digest) == info
+
+    @pytest.mark.parametrize("labels", [None, {"first": "again", "second": "yes"}])
+    def test_already_stored(
+        self, store: ContentStore, second: ContentStore, labels: dict[str, str] | None
+    ) -> None:
+        """3.9, 3.12: stored content is success; the ingest goes, and its labels are added."""
+        stored = store.add(b"content", labels={"first": "yes", "other": "stays"})
+        with second.writer("r", total=7) as writer:
+            writer.write(b"content")
+            info = writer.commit(labels=labels)
+            assert writer.closed
+        assert not info.new
+        assert info.digest == stored.digest
+        assert dict(info.labels) == {"first": "yes", "other": "stays"} | (labels or {})
+        assert info.created_at == stored.created_at
+        assert store.info(stored.digest) == info
+        assert labels or info == stored
+        assert list(store.statuses()) == []
+
+    def test_already_stored_keeps_its_labels(self, store: ContentStore) -> None:
+        """3.9, 3.12: `keep_labels` leaves the labels of what is stored; new content gets them."""
+        for labels, kept in (({"k": "v"}, {"k": "v"}), ({"k": "w", "l": "x"}, {"k": "v"})):
+            with store.writer("r") as writer:
+                writer.write(b"content")
+                info = writer.commit(labels=labels, keep_labels=True)
+            assert dict(info.labels) == kept
+            assert store.info(info.digest) == info
+
+    def test_already_stored_may_be_refused(self, store: ContentStore, second: ContentStore) -> None:
+        """3.9: with `exist_ok=False` stored content is an error; the ingest goes all the same."""
         stored = store.add(b"content", labels={"first": "yes"})
         with second.writer("r") as writer:
             writer.write(b"content")
             with pytest.raises(AlreadyExistsError) as caught:
-                writer.commit(labels={"second": "no"})
+                writer.commit(labels={"second": "no"}, exist_ok=False)
             assert writer.closed
         assert caught.value.digest == stored.digest
         assert list(store.statuses()) == []
@@ -182,7 +225,7 @@ class CommittingRules(Rules):
         first = store.writer("r")
         first.write(b"con")
         first.close()
-        with second.writer("r") as other:
+        with second.writer("r", resume=True) as other:
             with pytest.raises(WriterClosedError):
                 first.commit()
             first.close()
@@ -199,16 +242,36 @@ class CommittingRules(Rules):
             with pytest.raises(WriterClosedError):
                 writer.commit()
 
-    def test_exactly_one_commit_wins(self, store: ContentStore, second: ContentStore) -> None:
-        """3.10: of eight refs that commit one digest at once one wins, and no ingest is left."""
+    def test_exactly_one_commit_is_new(self, store: ContentStore, second: ContentStore) -> None:
+        """3.10: eight refs commit one digest at once: all succeed, one is told that it was new."""
         for number in range(5):
             data = b"content %d" % number
             writers = [one.writer(f"ref {at}") for at, one in enumerate((store, second) * 4)]
             for writer in writers:
                 writer.write(data)
-            outcomes = together(*[writer.commit for writer in writers])
-            assert sum(isinstance(one, Info) for one in outcomes) == 1
-            assert sum(isinstance(one, AlreadyExistsError) for one in outcomes) == 7
+            outcomes = together(
+                *[
+                    lambda writer=writer: writer.commit(labels={writer.ref: "here"})
+                    for writer in writers
+                ]
+            )
+            infos = [one for one in outcomes if isinstance(one, Info)]
+            assert len(infos) == 8
+            assert sum(info.new for info in infos) == 1
+            stored = store.info(Digest.of(data))
+            assert dict(stored.labels) == {f"ref {at}": "here" for at in range(8)}
             assert store.read(Digest.of(data)) == data
             assert list(store.statuses()) == []
         assert len(list(store.walk())) == 5
+
+    def test_exactly_one_commit_wins(self, store: ContentStore, second: ContentStore) -> None:
+        """3.10: where stored content is an error, one of eight commits at once wins."""
+        writers = [one.writer(f"ref {at}") for at, one in enumerate((store, second) * 4)]
+        for writer in writers:
+            writer.write(b"content")
+        outcomes = together(
+            *[lambda writer=writer: writer.commit(exist_ok=False) for writer in writers]
+        )
+        assert sum(isinstance(one, Info) for one in outcomes) == 1
+        assert sum(isinstance(one, AlreadyExistsError) for one in outcomes) == 7
+        assert list(store.statuses()) == []

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentdb.digest import Digest
-from contentdb.errors import InvalidFilterError
+from contentdb.errors import (
+    InvalidArgumentError,
+    InvalidFieldError,
+    InvalidFilterError,
+    InvalidLabelError,
+)
+from contentdb.filters import quote
 from contentdb.testing.subject import Rules
 
 if TYPE_CHECKING:
@@ -90,6 +96,12 @@ BAD_FILTERS = [
     ("ref==a", 0), ("1=1; DROP TABLE blobs", None),
 ]  # fmt: skip
 
+ODD_VALUES = [
+    "a,size>0", 'say "hi"', "back\\slash", "\\", '"', '",labels.v', "new\nline", "tab\tbell\a\r",
+    "ünïcödé", "emoji 😀", " spaces ", "/slashes/", "|bars|", "=", "==x", "'; DROP TABLE blobs; --",
+    "\\x41", "\u2028", "\x7f\x1b",
+]  # fmt: skip
+
 
 class FilteringRules(Rules):
     """Which ones."""
@@ -112,6 +124,75 @@ class FilteringRules(Rules):
                 list(store.walk(*filters))
             return
         assert sorted(named[info.digest] for info in store.walk(*filters)) == found.split()
+
+    def test_walk_by_labels(self, store: ContentStore, named: dict[str, str]) -> None:
+        """4.2a: labels select by equality, all of them, beside any of the filters."""
+
+        def found(*filters: str, labels: dict[str, str]) -> str:
+            walked = store.walk(*filters, labels=labels)
+            return " ".join(sorted(named[info.digest] for info in walked))
+
+        assert found(labels={}) == found(labels={}) == "config large layer plain"
+        assert found("size>20", labels={}) == "large layer"
+        assert found(labels={"kind": "layer"}) == "large layer"
+        assert found(labels={"kind": "layer", "note": "x=y"}) == "large"
+        assert found(labels={"kind": "config", "note": "x=y"}) == ""
+        assert found(labels={"io.example/arch": "amd64"}) == "layer"
+        assert found(labels={"note": 'a "quoted", one'}) == "config"
+        assert found("size>=5000", labels={"kind": "layer"}) == "large layer"
+        assert found("size==20", "size>1MB", labels={"kind": "layer"}) == "large"
+        assert found("", "size==20", labels={"kind": "layer"}) == "large layer"
+        assert found(labels={"kind": "", "absent": ""}) == ""
+        assert found(labels={"kind": "layer,size>0"}) == ""
+        pages = store.walk("size>0", labels={"kind": "layer"}, sort="-size", limit=1)
+        assert [named[info.digest] for info in pages] == ["large"]
+        (first, second) = store.walk(labels={"kind": "layer"})
+        assert list(store.walk(labels={"kind": "layer"}, after=first.digest)) == [second]
+
+    @pytest.mark.parametrize("value", ODD_VALUES)
+    def test_any_value_can_be_asked_for(self, store: ContentStore, value: str) -> None:
+        """4.2a: any value or key selects itself alone, by labels or quoted in a filter."""
+        for number, other in enumerate((*ODD_VALUES, "a", "size", "b")):
+            store.add(b"%d" % number, labels={"v": other, other: "k"})
+        for found in (
+            store.walk(labels={"v": value}),
+            store.walk(f"labels.v=={quote(value)}"),
+            store.walk(labels={value: "k"}),
+            store.walk(f"labels.{quote(value)}==k,labels.v"),
+        ):
+            assert [info.labels["v"] for info in found] == [value]
+
+    def test_filters_stand_alone_beside_labels(self, store: ContentStore) -> None:
+        """4.2a, B: labels mend no filter that does not parse, and their error shows the filter."""
+        store.add(b"content", labels={"k": "v"})
+        for text in ("labels.k==", 'labels.k=="v', 'labels."', "labels.k,", "labels."):
+            with pytest.raises(InvalidFilterError) as caught:
+                list(store.walk("size>0", text, labels={"k": "v", '",labels.k': "v"}))
+            assert caught.value.text == text
+
+    def test_bad_types_of_a_walk(self, store: ContentStore) -> None:
+        """B: what is no text, no mapping or no number is refused by name, never taken for all."""
+        store.add(b"content", labels={"k": "v"})
+        for filters in (["size>1", "labels.k"], None, 5, b"size>1", ()):
+            with pytest.raises(InvalidFilterError, match="a filter is text"):
+                list(store.walk(filters))  # type: ignore[arg-type]
+            with pytest.raises(InvalidFilterError, match="a filter is text"):
+                list(store.statuses(filters))  # type: ignore[arg-type]
+        for labels in ([("k", "v")], "k=v", ["k"], 5):
+            with pytest.raises(InvalidArgumentError, match="labels is a mapping"):
+                list(store.walk(labels=labels))  # type: ignore[arg-type]
+        for pair in ({"k": 1}, {"k": None}, {1: "v"}, {"": "v"}, {"k": "nul\0"}, {"k": "v" * 4096}):
+            with pytest.raises(InvalidLabelError):
+                list(store.walk(labels=pair))  # type: ignore[arg-type]
+        for limit in ("5", 1.5, True, -1, 1 << 63):
+            with pytest.raises(InvalidArgumentError, match="a limit is"):
+                list(store.walk(limit=limit))  # type: ignore[arg-type]
+        for sort in (None, 5, ["size"]):
+            with pytest.raises(InvalidFieldError, match="sort by one of"):
+                list(store.walk(sort=sort))  # type: ignore[arg-type]
+        for value in (None, 5, b"v", "nul\0", "lone \ud800"):
+            with pytest.raises(InvalidArgumentError):
+                quote(value)  # type: ignore[arg-type]
 
     def test_walk_filters_sorts_and_pages(self, store: ContentStore, named: dict[str, str]) -> None:
         """4.2, 5: filters, order and limit go together."""

@@ -83,7 +83,7 @@ class LockingRules(Rules):
 
         def wait_for_it() -> int:
             asking.set()
-            with second.writer("r", wait=wait) as writer:
+            with second.writer("r", wait=wait, resume=True) as writer:
                 return writer.offset
 
         with store.writer("r") as writer:
@@ -96,7 +96,7 @@ class LockingRules(Rules):
         """3.2: everyone who waits gets the ref in the end, one at a time, and no byte is lost."""
 
         def append(one: ContentStore) -> None:
-            with one.writer("r", wait=True) as writer:
+            with one.writer("r", wait=True, resume=True) as writer:
                 before = writer.offset
                 writer.write(b"x")
                 assert writer.offset == before + 1

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
-from contentdb.content import Info
+from contentdb.content import SortOrder
 from contentdb.digest import Digest
 from contentdb.errors import (
     ContentDBError,
+    InvalidArgumentError,
+    InvalidDigestError,
     InvalidFieldError,
     InvalidLabelError,
     NotFoundError,
@@ -18,26 +20,20 @@ from contentdb.testing.subject import Rules
 from contentdb.testing.threads import together
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.content import Info
     from contentdb.testing.subject import ContentStore
 
 __all__ = ["ManagingRules"]
 
-SORTS = [
-    "digest",
-    "-digest",
-    "size",
-    "-size",
-    "created_at",
-    "-created_at",
-    "updated_at",
-    "-updated_at",
-]
+SORTS: tuple[SortOrder, ...] = get_args(SortOrder)
 
 
 def fill(store: ContentStore, count: int) -> list[Info]:
     """Store `count` blobs and give them in digest order."""
-    added = list(store.add_many(b"blob %d" % number for number in range(count)))
-    return sorted((one for one in added if isinstance(one, Info)), key=lambda info: info.digest)
+    added = store.add_many(b"blob %d" % number for number in range(count))
+    return sorted(added, key=lambda info: info.digest)
 
 
 class ManagingRules(Rules):
@@ -56,7 +52,7 @@ class ManagingRules(Rules):
         assert found == [store.info(info.digest) for info in found]
 
     @pytest.mark.parametrize("sort", SORTS)
-    def test_walk_sorts(self, store: ContentStore, sort: str) -> None:
+    def test_walk_sorts(self, store: ContentStore, sort: SortOrder) -> None:
         """4.2: sorted by digest, size or times, upwards or downwards."""
         digests = [store.add(b"x" * (number * 7 % 10)).digest for number in range(10)]
         for digest in (digests[4], digests[1], digests[7]):
@@ -71,7 +67,7 @@ class ManagingRules(Rules):
         """4.2: an unknown sort is refused, also by an empty store."""
         for sort in ("name", "", "--size", "labels.k", "size; DROP TABLE blobs"):
             with pytest.raises(InvalidFieldError):
-                list(store.walk(sort=sort))
+                list(store.walk(sort=sort))  # type: ignore[arg-type]
 
     def test_walk_by_pages(self, store: ContentStore) -> None:
         """4.2: `after` and `limit` page through all, each blob once."""
@@ -159,6 +155,25 @@ class ManagingRules(Rules):
             store.update(before.digest, {"a": "2"}, fields=["labels.a", field])
         assert store.info(before.digest) == before
 
+    def test_update_refuses_bad_types(self, store: ContentStore) -> None:
+        """B, 4.3: labels that are no mapping and fields that are no list of texts are refused."""
+        before = store.add(b"content", labels={"a": "1"})
+        for labels in ([("a", "2")], "a=2", ["a"], None, 5):
+            with pytest.raises(InvalidArgumentError, match="labels is a mapping"):
+                store.update(before.digest, labels)  # type: ignore[arg-type]
+            if labels is not None:
+                with pytest.raises(InvalidArgumentError, match="labels is a mapping"):
+                    store.add(b"content", labels=labels)  # type: ignore[arg-type]
+        for pair in ({"n": 1}, {"b": True}, {"n": None}, {1: "n"}, {"k": b"v"}):
+            with pytest.raises(InvalidLabelError, match="give text"):
+                store.update(before.digest, pair)  # type: ignore[arg-type]
+            with pytest.raises(InvalidLabelError, match="give text"):
+                store.add(b"content", labels=pair)  # type: ignore[arg-type]
+        for fields in ("labels.a", 5, b"labels.a", iter(["labels.a"]), [5], [None], [b"labels.a"]):
+            with pytest.raises(InvalidFieldError):
+                store.update(before.digest, {"a": "2"}, fields=fields)  # type: ignore[arg-type]
+        assert store.info(before.digest) == before
+
     def test_labels_have_a_limit(self, store: ContentStore) -> None:
         """4.3: key plus value have 4096 bytes at most, counted as UTF-8."""
         before = store.add(b"content")
@@ -170,6 +185,24 @@ class ManagingRules(Rules):
             with pytest.raises(InvalidLabelError):
                 store.update(before.digest, {"k": value + "x"}, fields=["labels.k"])
             assert store.info(before.digest) == kept
+
+    def test_all_labels_of_a_blob_have_a_limit(self, store: ContentStore) -> None:
+        """4.3: all labels of a blob have 1 MiB together at most, however they got there."""
+        most = {f"k{number:03d}": "v" * 4092 for number in range(256)}
+        before = store.add(b"content")
+        with pytest.raises(InvalidLabelError, match="1048576"):
+            store.update(before.digest, most | {"x": "y"})
+        assert store.info(before.digest) == before
+        kept = store.update(before.digest, most)
+        assert dict(kept.labels) == most
+        with pytest.raises(InvalidLabelError, match="1048576"):
+            store.update(before.digest, {"x": "y"}, fields=["labels.x"])
+        assert store.info(before.digest) == kept
+        other = most | {"k000": "w" * 4091}
+        assert dict(store.update(before.digest, other, fields=["labels.k000"]).labels) == other
+        with pytest.raises(InvalidLabelError, match="1048576"):
+            store.add(b"other", labels=most | {"x": "y"})
+        assert not store.exists(Digest.of(b"other"))
 
     def test_labels_are_any_text(self, store: ContentStore) -> None:
         """4.3: labels come back as they were given."""
@@ -218,6 +251,81 @@ class ManagingRules(Rules):
         outcomes = together(*[lambda one=one: one.delete(digest) for one in (store, second) * 4])
         assert outcomes.count(None) == 1
         assert sum(isinstance(one, NotFoundError) for one in outcomes) == 7
+
+    def test_delete_many(self, store: ContentStore, second: ContentStore) -> None:
+        """4.4a: all that are given are gone when it returns, and it tells how many; no others."""
+        blobs = fill(store, 1200)
+        going = [info.digest for info in blobs[:1100]]
+        assert second.delete_many(iter(going)) == 1100
+        assert list(store.walk()) == list(second.walk()) == blobs[1100:]
+        for digest in (going[0], going[-1]):
+            for one in (store, second):
+                assert not one.exists(digest)
+                with pytest.raises(NotFoundError):
+                    one.read(digest)
+        assert store.delete_many(info.digest for info in store.walk()) == 100
+        assert store.delete_many([]) == 0
+        assert list(store.walk()) == []
+
+    @pytest.mark.parametrize("place", [0, 3, 9])
+    def test_delete_many_of_what_is_absent(self, store: ContentStore, place: int) -> None:
+        """4.4a: an absent one raises, with its digest, once those before it are gone."""
+        blobs = fill(store, 9)
+        digests: list[str] = [info.digest for info in blobs]
+        absent = Digest.of(b"absent")
+        digests.insert(place, absent)
+        with pytest.raises(NotFoundError) as caught:
+            store.delete_many(digests)
+        assert caught.value.digest == absent
+        assert list(store.walk()) == blobs[place:]
+        assert store.delete_many(digests, missing_ok=True) == 9 - place
+        assert store.delete_many(digests, missing_ok=True) == 0
+
+    def test_delete_many_meets_one_twice(self, store: ContentStore) -> None:
+        """4.4a: the second time it is absent."""
+        one, two = fill(store, 2)
+        with pytest.raises(NotFoundError):
+            store.delete_many([one.digest, one.digest, two.digest])
+        assert list(store.walk()) == [two]
+        assert store.delete_many([two.digest, two.digest], missing_ok=True) == 1
+
+    def test_delete_many_acts(self, store: ContentStore) -> None:
+        """A, 4.4a: nothing of it waits for its answer to be looked at."""
+        (info,) = fill(store, 1)
+        store.delete_many([info.digest])
+        assert not store.exists(info.digest)
+
+    def test_delete_many_refuses(self, store: ContentStore) -> None:
+        """B, 4.4a: what is no digest raises once those before it are gone; one is not many."""
+        one, two = fill(store, 2)
+        for many in (one.digest, str(one.digest), None, 5, one):
+            with pytest.raises(InvalidArgumentError):
+                store.delete_many(many)  # type: ignore[arg-type]
+        assert list(store.walk()) == [one, two]
+        with pytest.raises(InvalidDigestError):
+            store.delete_many([one.digest, "sha256:short", two.digest])
+        assert list(store.walk()) == [two]
+
+        def digests() -> Iterator[str]:
+            yield two.digest
+            raise KeyError("mine")
+
+        with pytest.raises(KeyError, match="mine"):
+            store.delete_many(digests())
+        assert list(store.walk()) == []
+
+    def test_delete_many_at_once(self, store: ContentStore, second: ContentStore) -> None:
+        """4.4a: of several that delete the same blobs each is deleted by one."""
+        digests = [info.digest for info in fill(store, 60)]
+        outcomes = together(
+            *[
+                lambda one=one, many=many: one.delete_many(many, missing_ok=True)
+                for one in (store, second)
+                for many in (digests, digests[::-1])
+            ]
+        )
+        assert sum(one for one in outcomes if isinstance(one, int)) == 60
+        assert list(store.walk()) == []
 
     def test_delete_against_commit(self, store: ContentStore, second: ContentStore) -> None:
         """4.4: a delete racing adds of the same content leaves a whole blob or none."""

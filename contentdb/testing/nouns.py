@@ -48,6 +48,7 @@ DIGEST_CALLS: dict[str, Callable[[ContentStore, str], object]] = {
     "exists": lambda store, text: store.exists(text),
     "update": lambda store, text: store.update(text, {}),
     "delete": lambda store, text: store.delete(text),
+    "delete_many": lambda store, text: store.delete_many([text], missing_ok=True),
     "walk": lambda store, text: list(store.walk(after=text)),
     "writer": lambda store, text: store.writer("r", expected=text),
     "ingest": lambda store, text: store.ingest("r", unread(), expected=text),
@@ -123,7 +124,7 @@ class NounRules(Rules):
             writer.write(b"half")
         assert store.status(ref).ref == ref
         assert [status.ref for status in store.statuses()] == [ref]
-        with store.writer(ref) as writer:
+        with store.writer(ref, resume=True) as writer:
             assert writer.ref == ref
             writer.write(b" whole")
             info = writer.commit()

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
     from typing_extensions import Buffer
 
-__all__ = ["Seekable", "breaking", "dribble", "endless", "piped", "unread"]
+__all__ = [
+    "NotYet",
+    "OnlyRead",
+    "Opening",
+    "Seekable",
+    "breaking",
+    "dribble",
+    "endless",
+    "piped",
+    "unread",
+]
 
 
 def piped(data: bytes) -> BinaryIO:
@@ -57,6 +67,14 @@ class _Piped(io.RawIOBase):
         into[:count] = self._left[:count]
         self._left = self._left[count:]
         return count
+
+
+class NotYet(_Piped):
+    """A non-blocking pipe whose other end is still open: behind its bytes it has nothing yet."""
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Give what there is, and then None, which is no end."""
+        return super().readinto(buffer) or cast("int", None)
 
 
 class _Breaking(_Piped):
@@ -121,3 +139,53 @@ class Seekable(io.BytesIO):
         """Note the position, then read."""
         self._note()
         return super().readinto(buffer)
+
+
+class OnlyRead:
+    """A source that can nothing but `read`, and gives whatever it is told to.
+
+    Args:
+        answers: What each call gives, in order; a number of bytes is as many bytes ``x``, and
+            behind the last one the source has ended.
+    """
+
+    def __init__(self, *answers: Any) -> None:  # noqa: ANN401 - right ones and wrong ones
+        self._answers = list(answers)
+
+    def read(self, size: int, /) -> bytes:
+        """Give the next answer, at most ``size`` bytes of it if it is bytes."""
+        if not self._answers:
+            return b""
+        answer = self._answers.pop(0)
+        if isinstance(answer, bytes) and len(answer) > size:
+            self._answers.insert(0, answer[size:])
+            return answer[:size]
+        if isinstance(answer, int):
+            return b"x" * answer
+        return cast("bytes", answer)
+
+
+class Opening:
+    """A source that is opened at an offset, as by a Range request, and remembers at which.
+
+    Args:
+        data: The content.
+        cut: After so many bytes each stream raises `ConnectionError`.
+    """
+
+    def __init__(self, data: bytes, *, cut: int | None = None) -> None:
+        self._data = data
+        self._cut = cut
+        self.asked: list[int] = []
+        self.streams: list[BinaryIO] = []
+
+    def __call__(self, offset: int) -> BinaryIO:
+        """Open the content at an offset."""
+        self.asked.append(offset)
+        left = self._data[offset:]
+        if self._cut is None:
+            stream = piped(left)
+        else:
+            stream = breaking(left[: self._cut], ConnectionError("cut off"))
+        self.streams.append(stream)
+        return stream

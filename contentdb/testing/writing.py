@@ -1,18 +1,29 @@
-"""Section 3, rules 5 to 8: bytes into an ingest, resuming it, starting it over, leaving it."""
+"""Section 3, rules 1, 5 to 8: bytes into an ingest; starting over, resuming, leaving it."""
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from array import array
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from contentdb.digest import ALGORITHMS, Digest
-from contentdb.errors import FailedPreconditionError, RefLockedError, WriterClosedError
+from contentdb.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    RefLockedError,
+    WriterClosedError,
+)
+from contentdb.testing.streams import unread
 from contentdb.testing.subject import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import BinaryIO
 
     from contentdb.content import Writer
     from contentdb.testing.subject import ContentStore
@@ -31,6 +42,59 @@ CLOSED_CALLS: dict[str, Callable[[Writer], object]] = {
 class WritingRules(Rules):
     """What a writer does."""
 
+    def test_starting_over(self, store: ContentStore, second: ContentStore) -> None:
+        """3.1: without resume nothing is left of an earlier try: no byte and no declaration."""
+        with store.writer("r", total=11, expected=OTHER, metadata={"try": "first"}) as writer:
+            writer.write(b"an earlier try")
+        left = store.status("r")
+        with second.writer("r", total=7) as writer:
+            assert (writer.offset, writer.digest) == (0, Digest.of(b""))
+            begun = second.status("r")
+            assert (begun.offset, begun.total, begun.expected) == (0, 7, None)
+            assert dict(begun.metadata) == {}
+            assert begun.started_ns > left.started_ns
+            writer.write(b"con")
+        with second.writer("r", resume=True) as writer:
+            assert writer.status().started_ns == begun.started_ns
+            writer.write(b"tent")
+            assert writer.commit().digest == Digest.of(b"content")
+        assert store.read(Digest.of(b"content")) == b"content"
+        assert list(store.statuses()) == []
+
+    def test_a_producer_that_failed_runs_again(self, store: ContentStore) -> None:
+        """3.1: code that never looks at the offset does not append to its own earlier try."""
+
+        def produce(*, fails: bool) -> Digest:
+            with store.writer("report") as writer:
+                writer.write(b"header;")
+                if fails:
+                    raise KeyError("failed")
+                writer.write(b"body")
+                return writer.commit().digest
+
+        with pytest.raises(KeyError):
+            produce(fails=True)
+        assert store.read(produce(fails=False)) == b"header;body"
+
+    def test_starting_over_needs_the_ref(self, store: ContentStore, second: ContentStore) -> None:
+        """3.1: an ingest is not started over under the hands of the writer that holds it."""
+        with store.writer("r") as writer:
+            writer.write(b"con")
+            with pytest.raises(RefLockedError):
+                second.writer("r")
+            writer.write(b"tent")
+            assert store.read(writer.commit().digest) == b"content"
+
+    def test_starting_over_for_stored_content(self, store: ContentStore) -> None:
+        """3.1, 3.4: where the expected content is stored, the earlier try stays as it was."""
+        stored = store.add(b"stored")
+        with store.writer("r") as writer:
+            writer.write(b"an earlier try")
+        left = store.status("r")
+        with pytest.raises(AlreadyExistsError):
+            store.writer("r", expected=stored.digest)
+        assert store.status("r") == left
+
     @pytest.mark.parametrize("algorithm", ALGORITHMS)
     def test_resume(self, store: ContentStore, second: ContentStore, algorithm: str) -> None:
         """3.5: a resumed ingest stands where it was left, and new bytes go after the old."""
@@ -40,7 +104,7 @@ class WritingRules(Rules):
             writer.write(b"hello ")
         left = store.status("r")
         assert left.started_ns == begun.started_ns <= begun.updated_ns <= left.updated_ns
-        with second.writer("r") as writer:
+        with second.writer("r", resume=True) as writer:
             assert writer.status()._replace(held=False) == left._replace(held=False)
             assert (writer.offset, writer.status().offset) == (6, 6)
             assert writer.digest == Digest.of(b"hello ", algorithm)
@@ -56,17 +120,17 @@ class WritingRules(Rules):
             writer.write(b"bytes")
         left = store.status("r")
         for one in (store, second):
-            one.writer("r").close()
+            one.writer("r", resume=True).close()
             assert one.status("r") == left
 
     def test_resume_in_many_steps(self, store: ContentStore, second: ContentStore) -> None:
         """3.5: content written over many sessions is the same content."""
         pieces = [bytes([number]) * (number * 7919) for number in range(12)]
         for number, piece in enumerate(pieces):
-            with (store, second)[number % 2].writer("r") as writer:
+            with (store, second)[number % 2].writer("r", resume=True) as writer:
                 assert writer.offset == sum(map(len, pieces[:number]))
                 assert writer.write(piece) == len(piece)
-        with store.writer("r") as writer:
+        with store.writer("r", resume=True) as writer:
             assert writer.digest == Digest.of(b"".join(pieces))
             assert store.read(writer.commit().digest) == b"".join(pieces)
 
@@ -74,15 +138,17 @@ class WritingRules(Rules):
     def test_contradiction(
         self, store: ContentStore, second: ContentStore, declared: dict[str, int | str]
     ) -> None:
-        """3.5: a total or expected other than the stored one is refused, and harms nothing."""
-        with store.writer("r", total=7, expected=Digest.of(b"content")) as writer:
+        """3.5: on a resume another total or expected is refused by name, and harms nothing."""
+        with store.writer("the ref", total=7, expected=Digest.of(b"content")) as writer:
             writer.write(b"con")
-        left = store.status("r")
+        left = store.status("the ref")
         for one in (store, second):
-            with pytest.raises(FailedPreconditionError):
-                one.writer("r", **declared)  # type: ignore[arg-type]
-            assert one.status("r") == left
-        with second.writer("r", total=7, expected=Digest.of(b"content")) as writer:
+            with pytest.raises(FailedPreconditionError, match=r"the ref.*resume=False.*abort"):
+                one.writer("the ref", resume=True, **declared)  # type: ignore[arg-type]
+            assert one.status("the ref") == left
+        with second.writer(
+            "the ref", total=7, expected=Digest.of(b"content"), resume=True
+        ) as writer:
             writer.write(b"tent")
             assert writer.commit().size == 7
 
@@ -91,10 +157,10 @@ class WritingRules(Rules):
         with store.writer("r") as writer:
             writer.write(b"con")
         expected = Digest.of(b"content", "sha512")
-        with store.writer("r", total=7, expected=expected) as writer:
+        with store.writer("r", total=7, expected=expected, resume=True) as writer:
             assert writer.digest == Digest.of(b"con", "sha512")
         assert (store.status("r").total, store.status("r").expected) == (7, expected)
-        with store.writer("r") as writer:
+        with store.writer("r", resume=True) as writer:
             writer.write(b"tent")
             assert writer.commit().digest == expected
 
@@ -130,7 +196,7 @@ class WritingRules(Rules):
         """3.7: truncate goes back to offset 0 without letting the ref go."""
         with store.writer("r") as writer:
             writer.write(b"mistaken")
-        with store.writer("r") as writer:
+        with store.writer("r", resume=True) as writer:
             writer.write(b" and more")
             writer.truncate()
             assert (writer.offset, writer.digest) == (0, Digest.of(b""))
@@ -145,7 +211,7 @@ class WritingRules(Rules):
             writer.write(b"mistaken")
             started = writer.status().started_ns
             writer.truncate()
-        with second.writer("r") as writer:
+        with second.writer("r", resume=True) as writer:
             assert (writer.offset, writer.status().total) == (0, 5)
             assert writer.status().started_ns == started
 
@@ -155,7 +221,7 @@ class WritingRules(Rules):
         writer.write(b"kept")
         writer.close()
         assert writer.closed
-        with second.writer("r") as other:
+        with second.writer("r", resume=True) as other:
             writer.close()
             with pytest.raises(RefLockedError):
                 store.writer("r")
@@ -177,4 +243,61 @@ class WritingRules(Rules):
         with pytest.raises(WriterClosedError) as caught:
             CLOSED_CALLS[call](writer)
         assert caught.value.ref == "r"
+        assert store.status("r").offset == 4
+
+    def test_metadata(self, store: ContentStore, second: ContentStore) -> None:
+        """3.11: what the caller notes with an ingest comes back with its Status, until replaced."""
+        noted = {"etag": '"abc"', "ключ": "line\nbreak", "empty": ""}
+        with store.writer("r", metadata=noted) as writer:
+            assert dict(writer.status().metadata) == noted
+            writer.write(b"bytes")
+        for status in (second.status("r"), *second.statuses()):
+            assert dict(status.metadata) == noted
+        with second.writer("r", resume=True) as writer:
+            assert dict(writer.status().metadata) == noted
+        with second.writer("r", resume=True, metadata={"etag": "new"}) as writer:
+            assert writer.offset == 5
+        assert dict(store.status("r").metadata) == {"etag": "new"}
+        store.writer("r", resume=True, metadata={}).close()
+        assert dict(store.status("r").metadata) == {}
+
+    @pytest.mark.parametrize("metadata", [{"k": 1}, {1: "v"}, {"k": "v" * 16384}, {"k": "\ud800"}])
+    def test_metadata_is_text_of_16_kib(
+        self, store: ContentStore, metadata: dict[str, str]
+    ) -> None:
+        """3.11: what is no text, or more than 16 KiB of it, is refused before anything is made."""
+        for call in (
+            lambda: store.writer("r", metadata=metadata),
+            lambda: store.ingest("r", unread(), metadata=metadata),
+        ):
+            with pytest.raises(InvalidArgumentError, match="metadata"):
+                call()
+        assert list(store.statuses()) == []
+        store.writer("r", metadata={"k": "v" * 16383}).close()
+
+    def test_a_writer_is_a_binary_file(self, store: ContentStore) -> None:
+        """3.6: what writes to binary files can write to a writer, and closing keeps the ingest."""
+        with store.writer("r") as writer:
+            assert writer.writable()
+            assert not writer.readable()
+            assert not writer.seekable()
+            with zipfile.ZipFile(writer, "w") as archive:
+                archive.writestr("name", b"content")
+            assert writer.tell() == writer.offset
+            writer.flush()
+            digest = writer.commit().digest
+        with zipfile.ZipFile(io.BytesIO(store.read(digest))) as archive:
+            assert archive.read("name") == b"content"
+        with store.writer("r") as writer:
+            text = io.TextIOWrapper(cast("BinaryIO", writer), "utf-8", newline="")
+            json.dump({"ключ": [1, 2]}, text, ensure_ascii=False)
+            text.flush()
+            text.detach()
+            assert json.loads(store.read(writer.commit().digest)) == {"ключ": [1, 2]}
+        with (
+            store.writer("r") as writer,
+            io.TextIOWrapper(cast("BinaryIO", writer), "ascii") as text,
+        ):
+            text.write("kept")
+        assert writer.closed
         assert store.status("r").offset == 4

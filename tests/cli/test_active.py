@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,7 +32,7 @@ def refs(root: Path, *args: object) -> list[str]:
 
 
 def test_the_table_tells_how_far_each_is_and_who_is_at_it(root: Path) -> None:
-    with contentdb.open(root) as store, store.writer("a"):
+    with contentdb.open(root) as store, store.writer("a", resume=True):
         head, *rows = call(root, "active").stdout.splitlines()
     assert head.split() == ["REF", "OFFSET", "TOTAL", "DONE", "STARTED", "HELD"]
     assert [row.split()[:5] for row in rows] == [
@@ -134,3 +136,22 @@ def test_numbers_that_no_clock_and_no_database_have_are_usage(root: Path, words:
     result = call(root, "active", *words)
     assert result.exit_code == 2
     only_line(result.stderr)
+
+
+def test_more_than_a_page_has_one_head(root: Path) -> None:
+    with contextlib.closing(sqlite3.connect(root / "index.sqlite")) as db:
+        for number in range(2500):
+            db.execute(
+                "INSERT INTO ingests"
+                " VALUES ('default', ?, ?, 't', NULL, NULL, 0, 1, 1, 'me', 1, NULL)",
+                (f"many {number:04d}", f"name {number}"),
+            )
+        db.commit()
+    head, *rows = call(root, "active").stdout.splitlines()
+    assert head.startswith("REF")
+    assert len(rows) == 2503
+    assert not [row for row in rows if row.startswith("REF")]
+    assert refs(root) == ["a", "b\n", "c", *(f"many {number:04d}" for number in range(2500))]
+    assert refs(root, "--sort=-ref", "--limit", 2) == ["many 2499", "many 2498"]
+    assert refs(root, "--limit", 2) == ["a", "b\n"]
+    assert refs(root, "--sort=-ref")[-3:] == ["c", "b\n", "a"]

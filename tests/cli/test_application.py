@@ -11,7 +11,8 @@ from click.testing import CliRunner
 import contentdb as library
 from contentdb import errors
 from contentdb.cli.app import COMMANDS, contentdb
-from contentdb.cli.failures import Terminated, exit_code_of
+from contentdb.cli.failures import exit_code_of
+from contentdb.cli.stopping import Terminated
 from tests.cli.shell import PROGRAM, call, only_line, run, stored
 
 HEAVY = ("sqlalchemy", "alembic", "rich", "grpc", "urllib3", "asyncio", "re2")
@@ -118,3 +119,48 @@ def test_an_option_on_the_wrong_side_of_the_command_is_told(
     result = call(root, *words)
     assert result.exit_code == 2
     assert told in only_line(result.stderr)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--root", "", "add", __file__],
+        ["--address", "", "ls"],
+        ["ls", "--filter", ""],
+        ["active", "--filter", " "],
+    ],
+)
+def test_what_is_empty_by_a_slip_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    """A variable that is not set would mean the current directory, another store, or everything."""
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(contentdb, words)
+    assert result.exit_code == 2
+    assert "empty" in only_line(result.stderr)
+    assert not list(tmp_path.iterdir())
+
+
+def test_variables_that_are_empty_count_as_not_set(root: Path) -> None:
+    stored(root, b"hello")
+    environment = {"CONTENTDB_ROOT": str(root), "CONTENTDB_ADDRESS": "", "CONTENTDB_NAMESPACE": ""}
+    words = [*PROGRAM, "ls", "-q"]
+    done = subprocess.run(words, capture_output=True, check=False, env=environment)
+    assert (done.returncode, done.stdout.count(b"\n")) == (0, 1)
+
+
+def test_half_of_mutual_tls_is_refused() -> None:
+    words = ["--address", "localhost:7", "--client-key", __file__, "ls"]
+    result = CliRunner().invoke(contentdb, words)
+    assert result.exit_code == 2
+    assert "--client-key, --client-cert and --server-ca go together" in only_line(result.stderr)
+
+
+def test_a_current_directory_that_is_gone_is_told(tmp_path: Path, root: Path) -> None:
+    stored(root, b"hello")
+    line = 'mkdir gone; cd gone; rmdir ../gone; exec "$@"'
+    for words, code in ((["ls"], 1), (["--root", str(root), "ls", "-q"], 0)):
+        command = ["sh", "-c", line, "sh", *PROGRAM, *words]
+        done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path)
+        assert done.returncode == code
+        assert not done.stderr or b"the current directory: No such file" in done.stderr

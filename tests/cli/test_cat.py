@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 import contentdb
-from tests.cli.shell import call, digest_of, only_line, records, run, stored
+from tests.cli.shell import PROGRAM, call, digest_of, only_line, records, run, stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -101,3 +102,43 @@ def test_export_to_where_no_file_can_be_is_told(root: Path, tmp_path: Path, name
     result = call(root, "export", DIGEST, tmp_path / name)
     assert result.exit_code == 1
     assert str(tmp_path) in only_line(result.stderr)
+
+
+def test_export_to_a_dash_writes_to_standard_output(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(root, "export", DIGEST, "-").stdout_bytes == CONTENT
+    assert not (tmp_path / "-").exists()
+    assert only_line(call(root, "export", DIGEST, "./-").stdout) == "-"
+    assert (tmp_path / "-").read_bytes() == CONTENT
+
+
+def test_export_of_a_damaged_blob_to_standard_output_is_no_success(root: Path) -> None:
+    damage(root)
+    result = call(root, "export", DIGEST, "-")
+    assert result.exit_code == 1
+    assert "damaged" in only_line(result.stderr)
+    assert not result.stdout_bytes.endswith(b"!")
+
+
+@pytest.mark.parametrize("words", [("-", "--json"), ("new/",)])
+def test_an_export_that_cannot_be_meant_so_is_usage(root: Path, words: tuple[str, ...]) -> None:
+    result = call(root, "export", DIGEST, *words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    only_line(result.stderr)
+
+
+def test_export_to_the_name_of_a_stream_leaves_it_and_tells_the_way(
+    root: Path, tmp_path: Path
+) -> None:
+    """As `export D /dev/stdout > file`, which replaced the machine's own when root ran it."""
+    stream = tmp_path / "stdout"
+    stream.symlink_to("/proc/self/fd/1")
+    with (tmp_path / "file").open("wb") as file:
+        words = [*PROGRAM, "--root", str(root), "export", DIGEST, str(stream)]
+        done = subprocess.run(words, stdout=file, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 1
+    assert f"`contentdb cat {DIGEST} > FILE`" in only_line(done.stderr)
+    assert stream.is_symlink()
+    assert (tmp_path / "file").read_bytes() == b""

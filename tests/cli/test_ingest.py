@@ -150,12 +150,21 @@ def test_a_wrong_digest_stores_nothing(root: Path) -> None:
     assert call(root, "abort", DIGEST).exit_code == 0
 
 
-def test_declaring_something_else_for_a_ref_harms_nothing(root: Path) -> None:
+@pytest.mark.parametrize("other", [b"VERSION 2", b"some other content", CONTENT[:7]])
+def test_another_input_under_a_ref_is_stored_as_it_is(root: Path, other: bytes) -> None:
+    """What an earlier command left of other content, and said of it, is not mixed in."""
     call(root, "ingest", "--expected-size", 18, "r", stdin=CONTENT[:5])
-    result = call(root, "ingest", "--expected-size", 7, "r", stdin=CONTENT)
-    assert result.exit_code == 1
-    only_line(result.stderr)
-    assert kept(root, "r") == 5
+    result = call(root, "ingest", "--expected-size", len(other), "r", stdin=other)
+    assert (result.exit_code, only_line(result.stdout)) == (0, digest_of(other))
+    assert call(root, "active", "-q").stdout == ""
+
+
+def test_the_right_input_is_taken_after_a_wrong_one(root: Path) -> None:
+    for wrong in (CONTENT[:-1], b"something else", CONTENT + b"!"):
+        result = call(root, "ingest", "--expected-digest", DIGEST, "r", stdin=wrong)
+        assert "give the right content" in only_line(result.stderr)
+    result = call(root, "ingest", "--expected-digest", DIGEST, "r", stdin=CONTENT)
+    assert (result.exit_code, only_line(result.stdout)) == (0, DIGEST)
 
 
 # -- refs and digests --------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from contentdb.index.revision import HEAD
 from tests.cli.shell import PROGRAM, call, only_line, records, stored
 from tests.fixtures import tree
+from tests.upgrade.older import take_back
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,6 +74,21 @@ def test_migrate_of_a_current_store_changes_nothing(root: Path) -> None:
     assert only_line(call(root, "migrate", "--dry-run").stdout) == "the index is up to date"
     assert records(call(root, "migrate", "--dry-run", "--json").stdout) == [{"needed": False}]
     assert tree(root) == before
+
+
+def test_an_older_store_is_refused_until_it_is_migrated(root: Path) -> None:
+    """Each command says what to do; afterwards all is there that was there before."""
+    stored(root, b"hello")
+    before = call(root, "ls", "--json").stdout
+    take_back(root)
+    for command in (["init"], ["ls"], ["active"], ["sweep", "--older-than", "1h"]):
+        result = call(root, *command)
+        assert result.exit_code == 1
+        assert f"revision 0001, not {HEAD}; run `contentdb migrate`" in only_line(result.stderr)
+    assert only_line(call(root, "migrate", "--dry-run").stdout) == "would migrate the index"
+    assert only_line(call(root, "migrate").stdout) == f"index at revision {HEAD}"
+    assert call(root, "ls", "--json").stdout == before
+    assert call(root, "init").exit_code == 0
 
 
 def test_migrate_of_no_store_is_exit_4(root: Path) -> None:

@@ -130,3 +130,14 @@ def test_reindex_dry_run_counts_the_files_of_a_store_without_index(root: Path) -
     [counts] = records(call(root, "reindex", "--dry-run", "--json").stdout)
     assert counts["kept"] == 0
     assert sorted(path.name for path in root.iterdir()) == before
+
+
+def test_upkeep_is_that_of_the_namespace_that_was_named(root: Path) -> None:
+    with contentdb.open(root, namespace="team") as store:
+        path = store.path(store.add(b"theirs").digest)
+    path.unlink()
+    assert call(root, "--namespace", "team", "verify").stdout.startswith("missing sha256:")
+    said = only_line(call(root, "--namespace", "team", "reindex").stdout)
+    assert said.startswith("0 kept, ")
+    assert ", 1 dropped, " in said
+    assert path.name not in call(root, "--namespace", "team", "ls", "-q").stdout

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["cuts"]
 
 _SCENARIOS: Final = tuple(
-    name for name in SCENARIOS if name not in {"read", "begin", "create", "label", "again"}
+    name
+    for name in SCENARIOS
+    if name not in {"read", "begin", "create", "create-for-group", "label", "again"}
 )
 T = TypeVar("T")
 

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["full_disks"]
 
 _SCENARIOS: Final = (
-    "commit", "ingest", "group", "batch", "resume", "heal", "delete", "sweep", "repair",
+    "commit", "ingest", "group", "batch", "resume", "heal", "delete", "delete-many", "sweep",
+    "repair",
     "reindex", "label", "checkpoint", "begin",
 )  # fmt: skip
 _BLOCK: Final = 4096

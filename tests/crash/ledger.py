@@ -6,6 +6,7 @@ engine kills, tears or loses. After the crash `Promises` is what the store is he
 
 from __future__ import annotations
 
+import json
 import os
 import traceback
 from functools import cache
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Ledger", "Promises", "content", "digest_of"]
+__all__ = ["Ledger", "Promises", "bound_for", "content", "digest_of"]
 
 _SIZES: Final = (9_000, 100, 0, 70_001, 4_096, 1)
 _SHARDS: Final = ("00", "41", "e3", "7f", "a8", "2e")
@@ -34,13 +35,13 @@ def content(number: int) -> bytes:
     size = _SIZES[kind]
     line = f"content {number:06d} of the crash tests\n".encode()
     if size > len(line):
-        return _bound_for(_SHARDS[kind], (line * (size // len(line) + 1))[: size - _NONCE_CHARS])
+        return bound_for(_SHARDS[kind], (line * (size // len(line) + 1))[: size - _NONCE_CHARS])
     if number < len(_SIZES):
         return line[:size]
-    return _bound_for(_SHARDS[kind], f"{number:06d}".encode())
+    return bound_for(_SHARDS[kind], f"{number:06d}".encode())
 
 
-def _bound_for(shard: str, start: bytes) -> bytes:
+def bound_for(shard: str, start: bytes) -> bytes:
     """End the bytes so that their digest is in the shard."""
     begun = sha256(start)
     for nonce in range(10**_NONCE_CHARS):
@@ -79,9 +80,21 @@ class Ledger:
         """Its deletion was acknowledged."""
         self._say("gone", number)
 
+    def labelling(self, number: int) -> None:
+        """A change of its labels was asked for: from now on either are right."""
+        self._say("labelling", number)
+
+    def labelled(self, number: int, **labels: str) -> None:
+        """These labels were acknowledged as all that it has."""
+        self._say("labelled", number, json.dumps(labels))
+
     def begun(self, ref: str, number: int) -> None:
         """An ingest of the content was asked for under the ref."""
         self._say("begun", number, ref)
+
+    def instead(self, ref: str, number: int) -> None:
+        """Another content was asked for under the ref: it may hold either, never both."""
+        self._say("instead", number, ref)
 
     def paused(self, ref: str, offset: int) -> None:
         """Its writer was closed at the offset."""
@@ -127,8 +140,10 @@ class Promises:
         self.have: set[int] = set()
         self.gone: set[int] = set()
         self.going: set[int] = set()
+        self.labels: dict[int, dict[str, str]] = {}
         self.damaged: set[int] = set()
         self.refs: dict[str, int] = {}
+        self.others: dict[str, int] = {}
         self.offsets: dict[str, int] = {}
         self.dropped: set[str] = set()
         self.index_lost = False
@@ -154,6 +169,13 @@ class Promises:
         self.have.discard(number)
         self.gone.discard(number)
         self.going.add(number)
+        self.labels.pop(number, None)
+
+    def _labelling(self, number: int, _: str) -> None:
+        self.labels.pop(number, None)
+
+    def _labelled(self, number: int, labels: str) -> None:
+        self.labels[number] = json.loads(labels)
 
     def _gone(self, number: int, _: str) -> None:
         self.going.discard(number)
@@ -162,6 +184,11 @@ class Promises:
 
     def _begun(self, number: int, ref: str) -> None:
         self.refs[ref] = number
+        self.gone.discard(number)
+
+    def _instead(self, number: int, ref: str) -> None:
+        self.others[ref] = number
+        self.offsets.pop(ref, None)
         self.gone.discard(number)
 
     def _paused(self, offset: int, ref: str) -> None:
@@ -173,10 +200,12 @@ class Promises:
 
     def _damaged(self, number: int, _: str) -> None:
         self.have.discard(number)
+        self.labels.pop(number, None)
         self.damaged.add(number)
 
     def _lost(self, _: int, __: str) -> None:
         self.index_lost = True
+        self.labels.clear()
 
     def _migrating(self, _: int, __: str) -> None:
         self.migrating = True

@@ -46,6 +46,9 @@ _SHARDS: Final = "contentdb.shards"
 _PUBLISH: Final = "contentdb.publish"
 _GROUP: Final = "contentdb.group"
 _HELD: Final = "contentdb.held"
+_BEGINNING: Final = "contentdb.beginning"
+_INTAKE: Final = "contentdb.intake"
+_RESUMING: Final = "contentdb.resuming"
 _WRITER: Final = "contentdb.writer"
 _OPENING: Final = "contentdb.opening"
 _ADDING: Final = "contentdb.adding"
@@ -109,9 +112,8 @@ _ALL: Final = (
         "commit-synced-after-its-row",
         Patch(
             _WRITER,
-            "self.sync()\n                return self.publish(candidate)",
-            "made = self.publish(candidate)\n"
-            "                self.sync()\n                return made",
+            "self.sync()\n                outcome = self._publish(candidate)\n",
+            "outcome = self._publish(candidate)\n                self.sync()\n",
         ),
         _POWER,
         "commit", "ingest",
@@ -133,39 +135,68 @@ _ALL: Final = (
         (
             Patch(
                 _PUBLISH,
-                "        give_name(parts, candidate, link)\n"
-                "        (outcome,) = parts.index.record([candidate])\n",
-                "        (outcome,) = parts.index.record([candidate])\n"
-                "        give_name(parts, candidate, link)\n",
+                "            give_name(parts, candidate, link)\n"
+                "            (outcome,) = parts.index.record([candidate])\n",
+                "            (outcome,) = parts.index.record([candidate])\n"
+                "            give_name(parts, candidate, link)\n",
             ),
-            Patch(_RECORDING, "if not entry.present() or", "if"),
+            Patch(_RECORDING, "if not entry.present() or not _is", "if not _is"),
         ),
         ("kills", "states", "cuts"),
         *_COMMITS,
     ),
     _mutant(
-        "deletion-not-durable",
-        Patch(_INDEX, "== State.TOMBSTONE, durable=True", "== State.TOMBSTONE, durable=False"),
+        "labels-not-durable",
+        Patch(
+            _INDEX,
+            "has_labels(db, key, labels), durable=True",
+            "has_labels(db, key, labels), durable=False",
+        ),
         _POWER,
-        "delete",
+        "relabel",
+    ),
+    _mutant(
+        "deletion-not-durable",
+        Patch(
+            _INDEX,
+            "work, landed, durable=True, rows=len(digests)",
+            "work, landed, durable=False, rows=len(digests)",
+        ),
+        _POWER,
+        "delete", "delete-many",
     ),
     _mutant(
         "truncation-not-noted",
-        Patch(_WRITER, "self._row = forget_beyond(self._parts, self._row, 0)\n", "\n"),
+        Patch(_INTAKE, "self.row = forget_beyond(self._parts, self.row, 0)\n", "\n"),
         ("states", "cuts"),
         "rewrite",
     ),
     _mutant(
+        "cut-not-noted",
+        Patch(_INTAKE, "self.row = forget_beyond(self._parts, self.row, kept.size)\n", "\n"),
+        ("states", "cuts"),
+        "other",
+    ),
+    _mutant(
+        "start-not-noted",
+        (
+            Patch(_BEGINNING, "        forget_beyond(parts, row, 0)\n", "        pass\n"),
+            Patch(_BEGINNING, "return forget_beyond(parts, row, size), fd", "return row, fd"),
+        ),
+        ("states", "cuts"),
+        "start-over",
+    ),
+    _mutant(
         "neglect-not-announced",
-        Patch(_OPENING, "unsynced=not durable)", "unsynced=False)"),
+        Patch(_OPENING, "unsynced=not options.durable)", "unsynced=False)"),
         ("states", "cuts"),
         "neglect",
     ),
     _mutant(
         "deleted-name-not-synced",
-        Patch(_RECOVER, "if moved and parts.durable and", "if False and"),
+        Patch(_RECOVER, "if parts.durable:", "if False:"),
         ("states", "cuts"),
-        "delete",
+        "delete", "delete-many",
     ),
     # -- what a kill leaves
     _mutant(
@@ -184,9 +215,9 @@ _ALL: Final = (
         (
             Patch(
                 _REINDEX,
-                "        with closing(\n            open_tree(path, directory, _NEW,",
+                "        with closing(open_tree(path, directory, _NEW,",
                 "        _fold(path / _NEW)\n        _replace(directory)\n"
-                "        with closing(\n            open_tree(path, directory, INDEX,",
+                "        with closing(open_tree(path, directory, INDEX,",
             ),
             Patch(
                 _REINDEX,
@@ -252,7 +283,7 @@ _ALL: Final = (
     _mutant(
         "no-lock",
         (
-            Patch(_FILES, "fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)", "pass"),
+            Patch(_FILES, "fcntl.flock(fd, kind | fcntl.LOCK_NB)", "pass"),
             Patch(_FILES, "            fcntl.flock(fd, fcntl.LOCK_EX)\n", ""),
         ),
         ("probes",),
@@ -272,7 +303,7 @@ _ALL: Final = (
     ),
     _mutant(
         "row-without-a-look",
-        Patch(_RECORDING, "if not entry.present() or", "if"),
+        Patch(_RECORDING, "if not entry.present() or not _is", "if not _is"),
         ("probes",),
         "a_group_meets_a_delete",
     ),
@@ -298,7 +329,7 @@ _ALL: Final = (
         "blob-written-by-its-ingest",
         Patch(
             _LOCKS,
-            "return not readable_only and files.stat_open(fd, path).st_nlink == 1",
+            "return found.st_nlink == 1 and found.st_uid == os.geteuid()",
             "return True",
         ),
         ("probes",),
@@ -308,8 +339,10 @@ _ALL: Final = (
         "row-gone-before-its-file",
         Patch(
             _RECOVER,
-            "parts.index.bury(digest, lambda: parts.shards.move(digest, parts.trash, name))\n",
-            "parts.index.bury(digest, bool)\n    parts.shards.move(digest, parts.trash, name)\n",
+            "bury_all(\n            digests, lambda digest: "
+            "parts.shards.move(digest, parts.trash, names[digest])\n        )\n",
+            "bury_all(digests, bool)\n        for digest in digests:\n"
+            "            parts.shards.move(digest, parts.trash, names[digest])\n",
         ),
         ("probes",),
         "a_commit_follows_a_burial",
@@ -358,25 +391,37 @@ _ALL: Final = (
     ),
     _mutant(
         "size-not-checked",
-        Patch(_WRITER, "if declared is not None and declared != self._offset:", "if False:"),
+        Patch(_WRITER, "if declared is not None and declared != intake.offset:", "if False:"),
         ("probes",),
         "wrong_content_is_not_committed",
     ),
     _mutant(
         "digest-not-checked",
-        Patch(_WRITER, "if wanted is not None and digest != wanted:", "if not digest:"),
+        Patch(_WRITER, "if wanted is not None and sink.digest != wanted:", "if not sink:"),
         ("probes",),
         "wrong_content_is_not_committed",
     ),
     _mutant(
         "resumed-bytes-not-hashed",
         Patch(
-            _WRITER,
+            _INTAKE,
             "sink.take_what_is_there(self._offset)",
             "sink.size = self._offset",
         ),
         ("probes",),
         "resumed_bytes_are_hashed",
+    ),
+    _mutant(
+        "earlier-try-goes-on",
+        Patch(_BEGINNING, "if takeover is Takeover.ANEW:", "if False:"),
+        ("probes",),
+        "a_new_try_is_no_resume",
+    ),
+    _mutant(
+        "sources-not-compared",
+        Patch(_RESUMING, "return declared.expected is not None or", "return True or"),
+        ("probes",),
+        "another_source_is_not_mixed_in",
     ),
     _mutant(
         "reads-not-verified",
@@ -389,6 +434,47 @@ _ALL: Final = (
         Patch(_RECORDING, "connection.execute(statements.END_INGEST, ingest)", "del ingest"),
         ("probes",),
         "a_commit_ends_its_ingest",
+    ),
+    # -- what a handler's exception, or its call, must not leave
+    _mutant(
+        "job-queued-before-the-try",
+        Patch(
+            _DATABASE,
+            "        try:\n"
+            "            _thread.roots = (*outer, self._root)\n"
+            "            self._queue.append(job)\n",
+            "        self._queue.append(job)\n"
+            "        try:\n"
+            "            _thread.roots = (*outer, self._root)\n",
+        ),
+        ("raises",),
+        "update",
+    ),
+    _mutant(
+        "lock-of-the-root-kept",
+        Patch(
+            _DATABASE,
+            "                self._leave()\n                raise\n",
+            "                raise\n",
+        ),
+        ("raises",),
+        "update",
+    ),
+    _mutant(
+        "descriptor-without-an-owner",
+        Patch(
+            _FILES,
+            "return next(map(Descriptor, map(opening, (path,), (flags,), (mode,))))",
+            "return Descriptor(opening(path, flags, mode))",
+        ),
+        ("raises",),
+        "read",
+    ),
+    _mutant(
+        "handler-writes-within-a-write",
+        Patch(_DATABASE, "        if self._root in outer:\n", "        if not self._root:\n"),
+        ("raises",),
+        "update",
     ),
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ from tests.crash.images import images
 from tests.crash.kills import kills
 from tests.crash.mutants import MUTANTS, Mutant
 from tests.crash.probing import probing
+from tests.crash.raises import raises
 from tests.crash.states import states
 from tests.crash.suite import (
     FailsUndisturbedError,
@@ -36,6 +37,7 @@ _ENGINES: Final[dict[str, Callable[[Plan], Outcome]]] = {
     "full": full_disks,
     "eio": block_errors,
     "probes": probing,
+    "raises": raises,
 }
 _PATIENCE_S: Final = 120.0
 

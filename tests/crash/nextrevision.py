@@ -1,4 +1,4 @@
-"""A revision after the last: while there is but one, it gives a migration something to do.
+"""A revision after the last, which makes a table anew: the hardest that a migration may do.
 
 It is the library's newest within `known`, and only there; a new store is not of it.
 """

@@ -32,21 +32,23 @@ Job = dict[str, Any]
 class _Worker:
     """One fork server and its private directory."""
 
-    def __init__(self, library: Path, mutant: str | None) -> None:
+    def __init__(self, program: str, mutant: str | None, library: Path | None = None) -> None:
         self.place = Path(tempfile.mkdtemp(prefix="contentdb-crash-", dir=scratch()))
-        control = self.place / "control"
-        shim.Control(control)  # makes the file
         environment = os.environ | {
-            "CRASH_CONTROL": str(control),
-            "LD_PRELOAD": str(library),
+            "CRASH_PLACE": str(self.place),
             "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONHASHSEED": "0",  # a case is to be found again
             "TMPDIR": str(self.place / "outside"),
         }
+        if library is not None:
+            control = self.place / "control"
+            shim.Control(control)  # makes the file
+            environment |= {"CRASH_CONTROL": str(control), "LD_PRELOAD": str(library)}
         environment.pop("CRASH_MUTANT", None)
         if mutant is not None:
             environment["CRASH_MUTANT"] = mutant
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.worker"],
+            [sys.executable, "-m", program],
             cwd=_CHECKOUT,
             env=environment,
             stdin=subprocess.PIPE,
@@ -80,13 +82,22 @@ class _Worker:
 
 
 class Pool:
-    """Some workers, each asked by a thread of its own."""
+    """Some workers, each asked by a thread of its own.
 
-    def __init__(self, count: int, *, mutant: str | None = None) -> None:
-        library = shim.build()
-        if library is None:
+    Args:
+        count: How many.
+        mutant: How their store is broken.
+        program: The module that they run; without one it is that which carries the shim.
+    """
+
+    def __init__(
+        self, count: int, *, mutant: str | None = None, program: str | None = None
+    ) -> None:
+        library = shim.build() if program is None else None
+        if program is None and library is None:
             raise UnavailableError("needs gcc to build the shim; .ci/run installs it")
-        self._workers = [_Worker(library, mutant) for _ in range(count)]
+        program = program or "tests.crash.worker"
+        self._workers = [_Worker(program, mutant, library) for _ in range(count)]
         self._free: SimpleQueue[_Worker] = SimpleQueue()
         for worker in self._workers:
             self._free.put(worker)

@@ -69,7 +69,7 @@ def a_dead_writer_frees_its_ref(root: Path) -> None:
         os._exit(0)
 
     _elsewhere(die)
-    with contentdb.open(root) as store, store.writer("dead") as writer:
+    with contentdb.open(root) as store, store.writer("dead", resume=True) as writer:
         _must(writer.offset == 4, "bytes of a killed writer are lost")
 
 
@@ -93,7 +93,7 @@ def wrong_content_is_not_committed(root: Path) -> None:
             with _refused(contentdb.DigestMismatchError, "a wrong digest is committed"):
                 writer.commit(expected=digest_of(1))
         with (
-            store.writer("wrong") as writer,
+            store.writer("wrong", resume=True) as writer,
             _refused(contentdb.SizeMismatchError, "a wrong size is committed"),
         ):
             writer.commit(size=1)
@@ -106,14 +106,31 @@ def a_declaration_cannot_change(root: Path) -> None:
     with contentdb.open(root) as store:
         store.writer("declared", total=10).close()
         with _refused(contentdb.FailedPreconditionError, "a declared total is overwritten"):
-            store.writer("declared", total=11).close()
+            store.writer("declared", total=11, resume=True).close()
+
+
+def a_new_try_is_no_resume(root: Path) -> None:
+    with contentdb.open(root) as store:
+        with store.writer("tried") as writer:
+            writer.write(content(3)[:1000])
+        with store.writer("tried") as writer:
+            writer.write(content(0))
+            _must(writer.commit().digest == digest_of(0), "a new try goes on with an earlier one")
+
+
+def another_source_is_not_mixed_in(root: Path) -> None:
+    with contentdb.open(root) as store:
+        with store.writer("mixed") as writer:
+            writer.write(content(9)[:1000])
+        info = store.ingest("mixed", io.BytesIO(content(3)))
+        _must(info.digest == digest_of(3), "a source is mixed with an earlier one")
 
 
 def resumed_bytes_are_hashed(root: Path) -> None:
     with contentdb.open(root) as store:
         with store.writer("resumed") as writer:
             writer.write(content(3)[:1000])
-        with store.writer("resumed") as writer:
+        with store.writer("resumed", resume=True) as writer:
             writer.write(content(3)[1000:])
             _must(writer.commit().digest == digest_of(3), "the digest is not of all bytes")
 
@@ -235,7 +252,7 @@ def a_group_meets_a_delete(root: Path) -> None:
     with contentdb.open(root) as store:
         with _before("record", lambda: _swept(root)):
             results = list(store.add_many([content(0)]))
-        _must([info.digest for info in results] == [digest_of(0)], f"a sweep fails it: {results}")  # type: ignore[union-attr]
+        _must([info.digest for info in results] == [digest_of(0)], f"a sweep fails it: {results}")
         _must(store.read(digest_of(0)) == content(0), "a row without its file")
 
 
@@ -291,10 +308,13 @@ def a_blob_is_not_written_by_its_ingest(root: Path) -> None:
         (file,) = (root / "ingest").iterdir()
         file.chmod(0o444)
         os.link(file, blob)
-        with store.writer("named") as writer:
+        with store.writer("named", resume=True) as writer:
             _must(writer.offset == len(content(0)), "bytes of a killed writer are lost")
             writer.truncate()
             writer.write(content(1))
+        file.unlink()
+        os.link(blob, file)
+        store.writer("named").close()
         _must(blob.read_bytes() == content(0), "a blob is written to")
 
 
@@ -375,7 +395,7 @@ def a_sweep_spares_what_is_young(root: Path) -> None:
             writer.write(b"young")
         list(store.sweep(older_than=3600))
         _must(store.status("young").offset == 5, "a young ingest is swept")
-        with store.writer("young"):
+        with store.writer("young", resume=True):
             list(store.sweep(older_than=0))
             _must(store.status("young").offset == 5, "a held ingest is swept")
         _must(len(list(store.walk())) == 4, "a blob is swept")
@@ -424,6 +444,8 @@ PROBES: Final[dict[str, Callable[[Path], None]]] = {
         a_writer_is_dead_after_a_fork,
         wrong_content_is_not_committed,
         a_declaration_cannot_change,
+        a_new_try_is_no_resume,
+        another_source_is_not_mixed_in,
         resumed_bytes_are_hashed,
         a_blob_is_read_only,
         damage_is_not_served,

@@ -10,10 +10,11 @@ import contextlib
 import io
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import contentdb
 from tests.crash.ledger import Ledger, content, digest_of
+from tests.upgrade.older import take_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["SCENARIOS", "Scenario", "warm"]
 
 _WARMING: Final = range(900, 904)
+_MANY: Final = range(7)
 _LEFT_OPEN: list[contentdb.Store] = []
 
 
@@ -72,6 +74,16 @@ def warm(root: Path, ledger: Ledger) -> None:
     os.sync()
 
 
+def _warm_with_many(root: Path, ledger: Ledger) -> None:
+    """As above, with blobs that are to go: in all shards, and two in one of them."""
+    warm(root, ledger)
+    store = _open(root)
+    _LEFT_OPEN.append(store)
+    for number in _MANY:
+        _add(store, ledger, number)
+    os.sync()
+
+
 def _store_with_ingest(root: Path, ledger: Ledger) -> None:
     with _open(root) as store:
         _add(store, ledger, 900)
@@ -84,6 +96,14 @@ def _warm_with_ingest(root: Path, ledger: Ledger) -> None:
     store = _open(root)
     _LEFT_OPEN.append(store)
     _pause(store, ledger)
+    os.sync()
+
+
+def _warm_of_old(root: Path, ledger: Ledger) -> None:
+    """A store as the first revision had it, so that a migration runs all that came since."""
+    _warm_with_ingest(root, ledger)
+    take_back(root)
+    ledger.migrating()
     os.sync()
 
 
@@ -163,6 +183,13 @@ def _create(root: Path, ledger: Ledger) -> None:
         _add(store, ledger, 1)
 
 
+def _create_for_group(root: Path, ledger: Ledger) -> None:
+    """Its files are opened to the group one by one, and a member's add is the first use."""
+    durability = os.environ.get("CRASH_DURABILITY", "full")
+    with contentdb.open(root, shared="group", durability=durability) as store:  # type: ignore[arg-type]
+        _add(store, ledger, 1)
+
+
 def _begin(root: Path, ledger: Ledger) -> None:
     ledger.begun("new/ref", 3)
     with _open(root) as store:
@@ -181,10 +208,11 @@ def _commit(root: Path, ledger: Ledger) -> None:
                     writer.write(content(number)[start : start + 4_096])
                 writer.commit(expected=digest_of(number), labels={"kind": "test"})
             ledger.have(number)
+            ledger.labelled(number, kind="test")
 
 
 def _resume(root: Path, ledger: Ledger) -> None:
-    with _open(root) as store, store.writer("half") as writer:
+    with _open(root) as store, store.writer("half", resume=True) as writer:
         writer.write(content(3)[30_000:])
         writer.commit(size=len(content(3)), expected=digest_of(3))
         ledger.have(3)
@@ -192,7 +220,7 @@ def _resume(root: Path, ledger: Ledger) -> None:
 
 def _resume_named(root: Path, ledger: Ledger) -> None:
     """The file is a blob for ever by now, so that a copy takes its place."""
-    with _open(root) as store, store.writer("half") as writer:
+    with _open(root) as store, store.writer("half", resume=True) as writer:
         writer.commit(size=len(content(3)), expected=digest_of(3))
         ledger.have(3)
 
@@ -210,17 +238,43 @@ def _truncate(root: Path, ledger: Ledger) -> None:
 
 
 # What a row vouches for after a power cut are bytes that were synced, and no others in their
-# place. The first two leave their writer as a kill does: forgotten, with nothing synced.
+# place. Most of these leave their writer as a kill does: forgotten, with nothing synced.
 
 
 def _rewrite(root: Path, ledger: Ledger) -> None:
     """Other content in the place of what was paused: once truncated, that must not come back."""
     ledger.paused("half", 0)
     with _open(root) as store:
-        writer = store.writer("half")
+        writer = store.writer("half", resume=True)
         writer.truncate()
         _write_other(writer, ledger)
         del writer
+
+
+def _start_over(root: Path, ledger: Ledger) -> None:
+    """The same by a new try, which also declares other things."""
+    ledger.paused("half", 0)
+    with _open(root) as store:
+        # The first write of a log syncs it, and the filesystem's journal with it.
+        store.update(digest_of(900), {"a": "1"})
+        writer = store.writer("half", total=len(content(9)), expected=digest_of(9))
+        _write_other(writer, ledger)
+        del writer
+
+
+def _ingest_other(root: Path, ledger: Ledger) -> None:
+    """And by another source: up to the first byte that differs, the content may be either's."""
+    ledger.instead("half", 9)
+    with _open(root) as store:
+        store.ingest("half", _Slow(content(9)), total=len(content(9)))
+        ledger.have(9)
+
+
+class _Slow(io.BytesIO):
+    """Gives ten thousand bytes at a time."""
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - typeshed's Buffer, as it is
+        return super().readinto(memoryview(buffer)[:10_000])
 
 
 def _reuse(root: Path, ledger: Ledger) -> None:
@@ -231,7 +285,7 @@ def _reuse(root: Path, ledger: Ledger) -> None:
     except OSError:  # injected into our own call
         return
     with _open(root) as store:
-        writer = store.writer("half")
+        writer = store.writer("half", resume=True)
         _write_other(writer, ledger)
         del writer
 
@@ -245,7 +299,7 @@ def _write_other(writer: contentdb.Writer, ledger: Ledger) -> None:
 def _fail(root: Path, ledger: Ledger) -> None:
     """A commit that is refused, so that the ingest lives on; then one that syncs its row."""
     with _open(root) as store:
-        with store.writer("half") as writer:
+        with store.writer("half", resume=True) as writer:
             writer.write(content(3)[30_000:40_000])
             writer.write(content(3)[40_000:50_000])
             with contextlib.suppress(contentdb.SizeMismatchError):
@@ -259,7 +313,7 @@ def _neglect(root: Path, ledger: Ledger) -> None:
     for start, durability in ((30_000, "full"), (40_000, "process")):
         with (
             contentdb.open(root, durability=durability) as store,  # type: ignore[arg-type]
-            store.writer("half") as writer,
+            store.writer("half", resume=True) as writer,
         ):
             writer.write(content(3)[start : start + 5_000])
             writer.write(content(3)[start + 5_000 : start + 10_000])
@@ -288,6 +342,7 @@ def _add_each(root: Path, ledger: Ledger) -> None:
         _add(store, ledger, 0)
         store.add(io.BytesIO(content(1)), labels={"a": "b"})
         ledger.have(1)
+        ledger.labelled(1, a="b")
         source.write_bytes(content(3))
         store.add(source)
         ledger.have(3)
@@ -298,9 +353,7 @@ def _add_each(root: Path, ledger: Ledger) -> None:
 def _add_group(root: Path, ledger: Ledger, *, numbers: Iterable[int] = range(12)) -> None:
     chosen = list(numbers)
     with _open(root) as store:
-        for number, result in zip(chosen, store.add_many(map(content, chosen)), strict=True):
-            if isinstance(result, contentdb.ContentDBError):
-                raise result
+        for number, _info in zip(chosen, store.add_many(map(content, chosen)), strict=True):
             ledger.have(number)
 
 
@@ -319,11 +372,11 @@ def _again(root: Path, ledger: Ledger) -> None:
         _add(store, ledger, 900)
         ledger.begun("again", 900)
         store.ingest("again", io.BytesIO(content(900)), expected=digest_of(900))
-        writer = store.writer("again")
-        writer.write(content(900))
-        try:
-            writer.commit()
-        except contentdb.AlreadyExistsError:
+        for exist_ok in (True, False):
+            writer = store.writer("again")
+            writer.write(content(900))
+            with contextlib.suppress(contentdb.AlreadyExistsError):
+                writer.commit(exist_ok=exist_ok)
             ledger.have(900)
 
 
@@ -354,10 +407,48 @@ def _delete(root: Path, ledger: Ledger) -> None:
         ledger.gone(902)
 
 
+def _delete_many(root: Path, ledger: Ledger) -> None:
+    """Two of them are stored again, and go once more with one that is absent."""
+    with _open(root) as store:
+        for number in _MANY:
+            ledger.going(number)
+        store.delete_many(map(digest_of, _MANY))
+        for number in _MANY:
+            ledger.gone(number)
+        for number in (0, 1):
+            ledger.going(number)  # it may be back before it is acknowledged
+            _add(store, ledger, number)
+        for number in (0, 1):
+            ledger.going(number)
+        store.delete_many((digest_of(number) for number in (0, 1, 2)), missing_ok=True)
+        for number in (0, 1):
+            ledger.gone(number)
+
+
 def _label(root: Path, ledger: Ledger) -> None:
     with _open(root) as store:
         store.update(digest_of(900), {"a": "1", "b": "2"})
+        ledger.labelled(900, a="1", b="2")
+        ledger.labelling(900)
         store.update(digest_of(900), {"a": "3"}, fields=["labels.a", "labels.b"])
+        ledger.labelled(900, a="3")
+
+
+def _relabel(root: Path, ledger: Ledger) -> None:
+    """Labels for what is stored: where nothing is written, and where it is found by its row."""
+    with _open(root) as store:
+        store.add(content(900), labels={"a": "1"})
+        ledger.labelled(900, a="1")
+        ledger.labelling(900)
+        list(store.add_many([content(900), content(901)], labels=[{"b": "2"}, {"a": "2"}]))
+        ledger.labelled(900, a="1", b="2")
+        ledger.labelled(901, a="2")
+        ledger.begun("relabel", 902)
+        writer = store.writer("relabel")
+        writer.write(content(902))
+        with contextlib.suppress(contentdb.AlreadyExistsError):
+            writer.commit(labels={"c": "3"})
+        ledger.labelled(902, c="3")
 
 
 def _sweep(root: Path, ledger: Ledger) -> None:
@@ -387,7 +478,6 @@ def _reindex_lost(root: Path, ledger: Ledger) -> None:
 def _migrate(root: Path, ledger: Ledger) -> None:
     from tests.crash import nextrevision  # alembic: only where it is used, each cut starts anew
 
-    ledger.migrating()
     with nextrevision.known():
         contentdb.migrate(root)
         ledger.migrated()
@@ -423,11 +513,14 @@ SCENARIOS: Final = {
     scenario.name: scenario
     for scenario in (
         Scenario("create", _nothing, _create),
+        Scenario("create-for-group", _nothing, _create_for_group),
         Scenario("begin", _store, _begin),
         Scenario("commit", warm, _commit),
         Scenario("resume", _store_with_ingest, _resume),
         Scenario("truncate", _store_with_ingest, _truncate),
         Scenario("rewrite", _warm_with_ingest, _rewrite),
+        Scenario("start-over", _warm_with_ingest, _start_over),
+        Scenario("other", _warm_with_ingest, _ingest_other),
         Scenario("reuse", _warm_with_ingest, _reuse),
         Scenario("named", _store_with_named_ingest, _resume_named),
         Scenario("fail", _store_with_ingest, _fail),
@@ -440,12 +533,14 @@ SCENARIOS: Final = {
         Scenario("again", _store, _again),
         Scenario("heal", _store_with_damage, _heal),
         Scenario("delete", warm, _delete),
+        Scenario("delete-many", _warm_with_many, _delete_many),
         Scenario("label", _store, _label),
+        Scenario("relabel", warm, _relabel),
         Scenario("sweep", _store_with_litter, _sweep),
         Scenario("repair", _store_with_damage, _repair),
         Scenario("reindex", _store_with_damage, _reindex),
         Scenario("reindex-lost", _store_without_index, _reindex_lost),
-        Scenario("migrate", warm, _migrate),
+        Scenario("migrate", _warm_of_old, _migrate),
         Scenario("checkpoint", warm, _checkpoint),
         Scenario("read", _store, _read),
     )

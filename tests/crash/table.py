@@ -17,6 +17,7 @@ from tests.crash.images import images
 from tests.crash.kills import kills
 from tests.crash.mutation import mutation
 from tests.crash.probing import probing
+from tests.crash.raises import SHARE, raises
 from tests.crash.states import states
 from tests.crash.suite import Plan, Suite
 
@@ -60,6 +61,14 @@ _OWN: Final = (
         "Each call fails: EIO, ENOSPC, EDQUOT, EROFS, EMFILE once and lasting, EINTR",
         share=Plan(limit=500, seconds=20),
         whole=Plan(limit=20_500, seconds=700),
+    ),
+    Suite(
+        "raises",
+        raises,
+        "An exception is raised at every point where CPython runs a signal handler, or the "
+        "handler calls the store",
+        share=Plan(limit=400, seconds=20, scenarios=SHARE),
+        whole=Plan(),
     ),
     Suite(
         "full",

@@ -15,6 +15,7 @@ _BLOCK = re.compile(
     r"(?:\n?^```text\n(?P<output>.*?)^```\n)?",
     re.MULTILINE | re.DOTALL,
 )
+_ONCE = "; once: "
 
 
 class Block(NamedTuple):
@@ -28,6 +29,8 @@ class Block(NamedTuple):
     """What it prints; `...` stands for anything. None: anything at all."""
     given: str
     """What must be there before; see `tests.docs.given`."""
+    once: str
+    """Why it cannot be run again in the same place; empty for one that can."""
     not_run: str
     """Why it is not tried; empty for one that is."""
 
@@ -53,8 +56,10 @@ def blocks_of(document: str, text: str) -> list[Block]:
             found["language"],
             found["code"],
             found["output"],
-            found["what"] if found["kind"] == "given" else "",
+            given,
+            once,
             found["what"] if found["kind"] == "not run" else "",
         )
         for found in _BLOCK.finditer(text)
+        for given, _, once in [(found["what"] if found["kind"] == "given" else "").partition(_ONCE)]
     ]

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import shutil
 from typing import TYPE_CHECKING, Final
 
@@ -37,7 +39,7 @@ class Place:
     def prepare(self, given: str) -> None:
         for words in filter(None, given.split(", ")):
             if words.startswith("files "):
-                self._files(words.split()[1:])
+                self._files(shlex.split(words)[1:])
             else:
                 GIVEN[words](self)
 
@@ -55,6 +57,7 @@ def a_store(place: Place) -> None:
 
 def a_paused_ingest(place: Place) -> None:
     with contentdb.open(place.root) as store, store.writer("stuck", total=100) as writer:
+        writer.truncate()
         writer.write(b"half")
 
 
@@ -70,7 +73,10 @@ def a_missing_blob(place: Place) -> None:
 
 
 def an_orphan(place: Place) -> None:
-    digest = contentdb.Digest.of(b"without a row")
+    with contentdb.open(place.root) as store:
+        digest = contentdb.Digest.of(b"without a row")
+        if store.exists(digest):
+            store.delete(digest)
     place.file_of(digest).write_bytes(b"without a row")
 
 
@@ -91,11 +97,12 @@ def an_open_mode(place: Place) -> None:
 def a_held_ref(place: Place) -> None:
     store = place.ends.enter_context(contentdb.open(place.root))
     writer = place.ends.enter_context(store.writer("busy", total=100))
+    writer.truncate()
     writer.write(b"half")
 
 
 def a_backup(place: Place) -> None:
-    """Of the store, by the words of the document itself."""
+    """Of the store, by the words of the document itself, which may be said again."""
     document = (CHECKOUT / "docs/operations.md").read_text()
     (block,) = (each for each in blocks_of("", document) if "VACUUM INTO" in each.code)
     run("bash", "-euc", block.code, cwd=place.folder)
@@ -106,8 +113,10 @@ def a_registry(place: Place) -> None:
     for program in ("docker-registry", "skopeo", "umoci", "jq"):
         if shutil.which(program) is None:
             pytest.skip(f"needs {program}; .ci/run installs what tests need")
-    image = make_image(place.folder)
-    host = place.ends.enter_context(registry(place.folder / "registry"))
+    image = place.folder / "image"
+    if not image.exists():
+        make_image(place.folder)
+    host = place.ends.enter_context(registry(place.folder / f"registry-{os.urandom(4).hex()}"))
     skopeo_copy(f"oci:{image}:made", f"docker://{host}/team/app:latest")
     place.environment |= {"REPOSITORY": f"{host}/team/app", "CONTENTDB_PLAIN_HTTP": "1"}
 

@@ -16,17 +16,30 @@ from tests.docs.given import Place
 RUN = {"python", "sh"}
 
 
+def runnable() -> list[Block]:
+    return [block for block in blocks() if block.language in RUN and not block.not_run]
+
+
 def tried() -> list[object]:
-    return [
-        pytest.param(block, id=block.name)
-        for block in blocks()
-        if block.language in RUN and not block.not_run
-    ]
+    return [pytest.param(block, id=block.name) for block in runnable()]
 
 
 @pytest.mark.parametrize("block", tried())
-def test_a_block_works_and_prints_what_is_said(block: Block, tmp_path: Path) -> None:
-    done = run(block, tmp_path)
+def test_a_block_works_twice_in_one_place(block: Block, tmp_path: Path) -> None:
+    """It prints what is said, the second time too: a reader tries again, and cron does for ever."""
+    for _ in range(1 if block.once else 2):
+        check(block, tmp_path)
+
+
+def test_the_readme_works_in_one_place_from_its_top_to_its_end_twice(tmp_path: Path) -> None:
+    """As a reader does who copies one block after the other."""
+    for block in 2 * [block for block in runnable() if block.document == "README.md"]:
+        if block.given != "a registry":
+            check(block, tmp_path)
+
+
+def check(block: Block, folder: Path) -> None:
+    done = run(block, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     if block.output is not None:
         assert_prints(block.output, done.stdout + done.stderr)
@@ -78,6 +91,12 @@ def test_each_fence_is_in_a_block_and_each_remark_above_one() -> None:
         assert len(remarks) == sum(bool(block.given or block.not_run) for block in found), document
 
 
+def test_a_block_that_works_but_once_fails(tmp_path: Path) -> None:
+    (block,) = blocks_of("made up", "```sh\nmkdir folder\n```\n")
+    with pytest.raises(AssertionError):
+        test_a_block_works_twice_in_one_place(block, tmp_path)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -91,4 +110,4 @@ def test_each_fence_is_in_a_block_and_each_remark_above_one() -> None:
 def test_a_block_that_does_not_hold_fails(text: str, tmp_path: Path) -> None:
     (block,) = blocks_of("made up", text)
     with pytest.raises(AssertionError):
-        test_a_block_works_and_prints_what_is_said(block, tmp_path)
+        check(block, tmp_path)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from contentdb.index.create import create_tables
+from contentdb.labels import Labelling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,9 +41,17 @@ class Record:
     token: str | None = None
     only_if: frozenset[int | None] | None = None
     present: Callable[[], bool] = lambda: True
+    stamped: Callable[[int], object] = lambda _moment_ns: None
+    """Told the time that its file gets."""
 
-    def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:
+    @property
+    def labelling(self) -> Labelling:
+        """The labels, whether it is new or not."""
+        return Labelling(self.labels, self.labels)
+
+    def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:  # noqa: ARG002 - of the role
         """There is no file."""
+        self.stamped(moment_ns)
 
 
 class Recorder(sqlite3.Connection):

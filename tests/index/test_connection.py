@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sqlite3
+import threading
+from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from contentdb import files, forks
 from contentdb.errors import (
     CommitUnknownError,
     ContentDBError,
@@ -17,6 +21,7 @@ from contentdb.errors import (
     IndexDamagedError,
     IndexFailedError,
     NoSpaceError,
+    ReentrantCallError,
     SizeMismatchError,
 )
 from contentdb.index import checkpoints
@@ -177,6 +182,7 @@ def test_what_fails_after_the_commit_is_no_failure(database: Database) -> None:
     database._checkpoints._rows = 1000
     assert database.write(insert(1), always, durable=True) == 1
     runs = []
+    recorder = Recorder.put_into(database)
     recorder.fail("PRAGMA busy_timeout = 0", KeyboardInterrupt())
     database._checkpoints._rows = 1000
     with pytest.raises(KeyboardInterrupt):
@@ -197,8 +203,9 @@ def test_a_held_write_lock_is_a_busy_index(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BUSY_S", 0.01)
-    other = Database(database._path, str(tmp_path), durable=True)
-    with contextlib.closing(other), other.exclusive():
+    held = files.open_directory(str(tmp_path))
+    with contextlib.closing(held):
+        assert files.lock(held.fd, held.path)
         with pytest.raises(IndexBusyError):
             database.write(insert(1), always, durable=True)
         assert numbers(database) == []
@@ -348,6 +355,100 @@ def test_closing_folds_a_large_wal_in(database: Database) -> None:
         assert wal_size(database) == 0
 
 
+# -- exceptions out of signal handlers -----------------------------------------------------------
+
+
+class Boom(BaseException):
+    pass
+
+
+class RaisingQueue(deque[Any]):
+    """Raises where a handler may: as soon as a job has been queued."""
+
+    def append(self, job: Any) -> None:  # noqa: ANN401 - any job
+        super().append(job)
+        raise Boom
+
+
+def test_a_write_that_raised_is_not_done_later(database: Database) -> None:
+    queue, database._queue = database._queue, RaisingQueue()
+    with pytest.raises(Boom):
+        database.write(insert(1), always, durable=True)
+    queue.extend(database._queue)
+    database._queue = queue
+    database.write(insert(2), always, durable=True)
+    assert numbers(database) == [2]
+
+
+def test_a_write_that_raises_has_ended_in_every_thread(database: Database) -> None:
+    """A handler raises while another thread runs the job: the caller hears of it afterwards."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    def slow(db: sqlite3.Connection) -> None:
+        insert(1)(db)
+        inside.set()
+        go_on.wait()
+
+    runner = threading.Thread(target=lambda: database.write(slow, always, durable=False))
+    runner.start()
+    inside.wait()
+
+    def handler(*_: object) -> None:
+        go_on.set()
+        raise Boom
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        with pytest.raises(Boom):
+            database.write(insert(2), always, durable=False)
+        assert numbers(database) == [1]
+        runner.join()
+        database.write(insert(3), always, durable=False)
+        assert numbers(database) == [1, 3]
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_a_handler_that_writes_within_a_write_is_refused_at_once(
+    database: Database, tmp_path: Path
+) -> None:
+    """Otherwise its thread would wait for itself, and keep all other processes out."""
+    other = Database(database._path, str(tmp_path), durable=True)
+    errors = []
+
+    def work(db: sqlite3.Connection) -> None:
+        insert(1)(db)
+        for each in (database, other):
+            with pytest.raises(ReentrantCallError) as caught:
+                each.write(insert(2), always, durable=True)
+            errors.append(caught.value)
+
+    with contextlib.closing(other):
+        database.write(work, always, durable=True)
+        assert len(errors) == 2
+        assert numbers(database) == [1]
+        database.write(insert(3), always, durable=True)
+        other.write(insert(4), always, durable=True)
+    assert numbers(database) == [1, 3, 4]
+
+
+@pytest.mark.parametrize("statement", ["COMMIT", "PRAGMA busy_timeout = 0"])
+def test_what_a_handler_raises_reaches_its_own_thread_alone(
+    database: Database, statement: str
+) -> None:
+    """Also an ordinary exception, such as a timeout's, and also behind the commit."""
+    Recorder.put_into(database).fail(statement, TimeoutError("the handler's"))
+    database._checkpoints._rows = 1000
+    waiting = Waiting(database)
+    waiting.run([insert(1), insert(2), insert(3)], lambda _db: False)
+    raised = [result for result in waiting.results.values() if isinstance(result, TimeoutError)]
+    assert len(raised) == 1
+    assert len(waiting.results) == 3
+    others = {result for result in waiting.results.values() if result not in raised}
+    assert others <= set(numbers(database)), waiting.results
+
+
 # -- closing and forking ---------------------------------------------------------------------------
 
 
@@ -383,7 +484,7 @@ def test_nothing_is_open_at_a_fork(database: Database) -> None:
     try:
         assert not descriptors(database._path)
     finally:
-        database.after_fork()
+        forks.free()
     database.write(insert(6), always, durable=False)
     assert list(stream) == [2, 3, 4, 5]
     assert numbers(database)[-1] == 6
@@ -395,11 +496,11 @@ def test_a_child_does_not_run_what_waits_in_its_parent(database: Database) -> No
     waiting = Waiting(database)
     database.before_fork()
     database._queue.append(module._Job(lambda _db: runs.append(1), always, 1, durable=False))
-    pid = os.fork()
-    database.after_fork()
-    if pid == 0:
+    if (pid := os.fork()) == 0:
+        database.after_fork_in_child()
         database.write(insert(7), always, durable=False)
         os._exit(len(runs))
+    forks.free()
     assert os.waitpid(pid, 0)[1] == 0
     waiting.run([insert(8)])
     assert runs == [1]
@@ -420,14 +521,14 @@ def test_a_childs_commits_outlive_its_parents_close(database: Database) -> None:
     next(stream)
     (ready, tell), (wait, go) = os.pipe(), os.pipe()
     database.before_fork()
-    pid = os.fork()
-    database.after_fork()
-    if pid == 0:
+    if (pid := os.fork()) == 0:
+        database.after_fork_in_child()
         database.write(insert(3), always, durable=True)
         os.write(tell, b"!")
         os.read(wait, 1)
         database.write(insert(4), always, durable=True)
         os._exit(0)
+    forks.free()
     os.read(ready, 1)
     assert list(stream) == [2]
     database.close()

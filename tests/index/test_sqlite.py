@@ -9,8 +9,8 @@ import pytest
 
 from contentdb.content import Usage
 from contentdb.digest import Digest
-from contentdb.errors import FailedPreconditionError, StorageError
-from contentdb.index import IngestRow, Outcome, State
+from contentdb.errors import FailedPreconditionError, IndexFailedError, StorageError
+from contentdb.index import IngestRow, Outcome, State, Takeover
 from contentdb.index.sqlite import SqliteIndex
 from tests.index.databases import Record, Recorder
 
@@ -49,10 +49,71 @@ def state(index: SqliteIndex, digest: Digest) -> int | None:
 
 def test_a_blob_is_recorded_once(index: SqliteIndex) -> None:
     assert index.record([Record(ONE, labels={"k": "v"})]) == [Outcome.CREATED]
-    later = Record(ONE, size=8, labels={"k": "other"}, now_ns=2000)
+    later = Record(ONE, size=8, labels={"k": "v"}, now_ns=2000)
     assert index.record([later, Record(TWO)]) == [Outcome.EXISTS, Outcome.CREATED]
     assert index.blob(ONE) == (7, 1, 1000, 1000, State.LIVE)
     assert labels(index, ONE) == {"k": "v"}
+
+
+def test_labels_of_a_recorded_blob_are_merged(index: SqliteIndex) -> None:
+    """The file gets the row's new time of update first, and only where a label changes."""
+    stamps: list[int] = []
+    index.record([Record(ONE, labels={"a": "1", "b": "1"}, now_ns=5000)])
+    later = Record(ONE, labels={"b": "2", "c": "2"}, now_ns=4000, stamped=stamps.append)
+    assert [index.record([later]) for _ in range(2)] == [[Outcome.EXISTS]] * 2
+    assert labels(index, ONE) == {"a": "1", "b": "2", "c": "2"}
+    assert index.blob(ONE) == (7, 1, 5000, 5001, State.LIVE)
+    assert stamps == [5000, 5001, 5001]
+
+
+def test_a_file_that_cannot_be_stamped_keeps_its_labels(index: SqliteIndex) -> None:
+    class OfFile:
+        def find(self) -> int:
+            return 1000
+
+        def set(self, _moment_ns: int) -> None:
+            raise StorageError("stamp", "/file", OSError(5, "reason"))
+
+    def refuse(moment_ns: int) -> None:
+        if moment_ns != 1000:
+            OfFile().set(moment_ns)
+
+    index.record([Record(ONE, labels={"a": "1"})])
+    with pytest.raises(StorageError):
+        index.record([Record(ONE, labels={"a": "2"}, stamped=refuse)])
+    with pytest.raises(StorageError):
+        index.merge_labels(ONE, {"a": "2"}, 2000, OfFile())
+    assert labels(index, ONE) == {"a": "1"}
+    assert index.blob(ONE) == (7, 1, 1000, 1000, State.LIVE)
+
+
+def test_labels_that_a_failed_commit_has_not_set_are_no_success(index: SqliteIndex) -> None:
+    """The blob was there before: that it is there says nothing of what the commit did."""
+    index.record([Record(ONE, labels={"a": "1"})])
+    for write in (
+        lambda: index.record([Record(ONE, labels={"a": "2"})]),
+        lambda: index.merge_labels(ONE, {"a": "2"}, 2000),
+    ):
+        Recorder.put_into(index._database).fail("COMMIT")
+        with pytest.raises(IndexFailedError):
+            write()
+        assert labels(index, ONE) == {"a": "1"}
+        Recorder.put_into(index._database).fail("COMMIT", after=True)
+        assert write()
+        assert labels(index, ONE) == {"a": "2"}
+        index.update_labels(ONE, {"a": "1"}, None, 9000)
+
+
+def test_labels_are_merged_onto_a_live_blob_alone(index: SqliteIndex) -> None:
+    assert not index.merge_labels(ONE, {"a": "1"}, 2000)
+    index.record([Record(ONE)])
+    assert index.merge_labels(ONE, {"a": "1"}, 2000)
+    assert index.merge_labels(ONE, {"a": "1"}, 3000)
+    assert index.blob(ONE) == (7, 1, 1000, 2000, State.LIVE)
+    index.mark_damaged(ONE)
+    assert not index.merge_labels(ONE, {"b": "1"}, 4000)
+    index.entomb(ONE)
+    assert not index.merge_labels(ONE, {"b": "1"}, 4000)
 
 
 def test_a_blob_without_its_file_is_not_recorded(index: SqliteIndex) -> None:
@@ -82,7 +143,7 @@ def test_a_revived_blob_is_new_and_a_healed_one_is_not(index: SqliteIndex) -> No
 
 
 def test_recording_ends_the_ingest_unless_it_is_anothers(index: SqliteIndex) -> None:
-    index.begin(ROW, redeclare=False)
+    index.begin(ROW, Takeover.AGREE)
     stale = Record(ONE, ref="r", token=STALE)
     assert index.record([stale]) == [Outcome.FENCED]
     assert index.blob(ONE) is None
@@ -92,7 +153,7 @@ def test_recording_ends_the_ingest_unless_it_is_anothers(index: SqliteIndex) -> 
 
 
 def test_a_commit_that_fails_late_is_still_the_outcome(index: SqliteIndex) -> None:
-    index.begin(ROW, redeclare=False)
+    index.begin(ROW, Takeover.AGREE)
     Recorder.put_into(index._database).fail("COMMIT", after=True)
     assert index.record([Record(ONE, ref="r", token=TOKEN)]) == [Outcome.CREATED]
 
@@ -107,9 +168,9 @@ def test_deleting_takes_the_labels_then_the_file_and_the_row(index: SqliteIndex)
     assert index.entomb(ONE)
     assert not index.entomb(ONE)
     assert (state(index, ONE), labels(index, ONE)) == (State.TOMBSTONE, {})
-    assert index.tombstones() == [ONE]
+    assert list(index.tombstones()) == [ONE]
     assert index.bury(ONE, lambda: taken.append(2))
-    assert (taken, index.blob(ONE), index.tombstones()) == ([2], None, [])
+    assert (taken, index.blob(ONE), list(index.tombstones())) == ([2], None, [])
 
 
 def test_a_file_that_another_namespace_has_stays(index: SqliteIndex, other: SqliteIndex) -> None:
@@ -145,7 +206,7 @@ def test_a_row_goes_with_its_labels(index: SqliteIndex, db: sqlite3.Connection) 
 def test_what_is_claimed_is_left_alone(index: SqliteIndex, other: SqliteIndex) -> None:
     assert index.unless_claimed(ONE, lambda: True)
     assert not index.unless_claimed(ONE, lambda: False)
-    other.begin(ROW._replace(expected=str(ONE)), redeclare=False)
+    other.begin(ROW._replace(expected=str(ONE)), Takeover.AGREE)
     other.record([Record(TWO)])
     for digest in (ONE, TWO):
         assert index.claims(digest)
@@ -177,7 +238,7 @@ def test_shortened_digests(index: SqliteIndex) -> None:
 def test_usage(index: SqliteIndex) -> None:
     assert index.usage() == Usage(0, 0, 0, 0)
     index.record([Record(ONE), Record(TWO, size=0)])
-    index.begin(ROW, redeclare=False)
+    index.begin(ROW, Takeover.AGREE)
     index.pause("r", "token", 5, 20)
     index.pause("r", "stale", 9, 30)
     assert index.usage() == Usage(2, 7, 1, 5)
@@ -187,31 +248,31 @@ def test_usage(index: SqliteIndex) -> None:
 
 
 def test_an_ingest_is_taken_over_where_it_stood(index: SqliteIndex) -> None:
-    index.begin(ROW, redeclare=False)
+    index.begin(ROW, Takeover.AGREE)
     index.pause("r", "token", 5, 20)
     newer = ROW._replace(token=NEW, total=9, started_ns=30, held_since_ns=30)
-    merged = index.begin(newer, redeclare=False)
+    merged = index.begin(newer, Takeover.AGREE)
     assert merged == newer._replace(offset=5, started_ns=10, updated_ns=20)
     assert index.ingest("r") == merged
-    assert index.ingests() == [merged]
-    assert index.begin(ROW, redeclare=False).total == 9
+    assert list(index.ingests()) == [merged]
+    assert index.begin(ROW, Takeover.AGREE).total == 9
 
 
 def test_a_contradiction_changes_nothing(index: SqliteIndex) -> None:
     declared = ROW._replace(total=0, expected=str(ONE))
-    index.begin(declared, redeclare=False)
+    index.begin(declared, Takeover.AGREE)
     stored = index.ingest("r")
     with pytest.raises(FailedPreconditionError, match="0 bytes, not 1"):
-        index.begin(ROW._replace(total=1, token=NEW), redeclare=False)
+        index.begin(ROW._replace(total=1, token=NEW), Takeover.AGREE)
     with pytest.raises(FailedPreconditionError, match=str(TWO)):
-        index.begin(ROW._replace(expected=str(TWO), token=NEW), redeclare=False)
+        index.begin(ROW._replace(expected=str(TWO), token=NEW), Takeover.AGREE)
     assert index.ingest("r") == stored
     other = ROW._replace(total=1, expected=str(TWO), token=NEW)
-    assert index.begin(other, redeclare=True).total == 1
+    assert index.begin(other, Takeover.REPLACE).total == 1
 
 
 def test_an_ingest_is_ended_by_its_own_token(index: SqliteIndex) -> None:
-    index.begin(ROW, redeclare=False)
+    index.begin(ROW, Takeover.AGREE)
     assert not index.end("r", "stale")
     assert index.end("r", "token")
     assert not index.end("r", "token")

@@ -2,8 +2,15 @@
 
 import __future__
 
+import ast
+import subprocess
+import sys
+from importlib import import_module
 from importlib.metadata import version
+from pathlib import Path
 from types import ModuleType
+
+import pytest
 
 import contentdb
 from contentdb import content, errors
@@ -36,6 +43,45 @@ def test_nothing_leaks() -> None:
         if not name.startswith("_") and not _is_part_of_the_package(name, value)
     }
     assert public - set(contentdb.__all__) == set()
+
+
+def test_what_is_imported_late_is_what_the_types_say() -> None:
+    """Two lists: one for type checkers, one for the interpreter."""
+    typed: dict[str, str] = {}
+    for node in ast.walk(ast.parse(Path(contentdb.__file__).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and "contentdb." in node.module:
+            typed |= {name.asname or name.name: node.module for name in node.names}
+    assert set(typed) == set(contentdb.__all__) - {"__version__"}
+    for name, module in typed.items():
+        real = "open_store" if name == "open" else name
+        assert getattr(contentdb, name) is getattr(import_module(module), real)
+
+
+def test_a_function_stays_one_where_a_module_has_its_name() -> None:
+    for name in ("reindex", "repair"):
+        assert getattr(contentdb, name) is import_module(f"contentdb.{name}").__dict__[name]
+        assert name in dir(contentdb)
+
+
+def test_a_function_that_has_the_name_of_a_module_can_be_replaced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = "repair"
+    before = getattr(contentdb, name)
+    monkeypatch.setattr(contentdb, name, len)
+    assert getattr(contentdb, name) is len
+    monkeypatch.undo()
+    assert getattr(contentdb, name) is before
+
+
+def test_a_module_that_is_documented_is_there_without_being_imported() -> None:
+    code = "import contentdb; contentdb.errors, contentdb.content, contentdb.filters"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_not_there_is_told_as_python_tells_it() -> None:
+    with pytest.raises(AttributeError, match="module 'contentdb' has no attribute 'opne'"):
+        contentdb.opne  # type: ignore[attr-defined]  # noqa: B018 - to look is what is tested
 
 
 def test_every_error_and_every_protocol_is_exported() -> None:

@@ -50,8 +50,20 @@ def test_importing_the_library_imports_nothing_slow() -> None:
     assert imported_by("import contentdb") & {*SLOW, *NEEDLESS, "click"} == set()
 
 
+def test_importing_the_library_imports_none_of_its_modules() -> None:
+    """So the command line hears Ctrl-C a millisecond after Python has started."""
+    code = """
+import sys
+before = set(sys.modules)
+import contentdb.cli
+new = set(sys.modules) - before
+assert new <= {"contentdb", "contentdb.cli", "__future__", "types"}, new
+"""
+    imported_by(code)
+
+
 def test_importing_the_commands_imports_click_alone() -> None:
-    assert imported_by("import contentdb.cli") & SLOW == set()
+    assert imported_by("import contentdb.cli.app") & SLOW == set()
 
 
 def test_a_store_is_made_without_sqlalchemy_and_alembic(tmp_path: Path) -> None:

@@ -153,6 +153,6 @@ def test_any_text_in_an_orders_place(
     witnessed: contentdb.Store, sort: str, after: str | None
 ) -> None:
     try:
-        list(witnessed.walk(sort=sort, after=after))
+        list(witnessed.walk(sort=sort, after=after))  # type: ignore[arg-type]  # that is tried
     except contentdb.InvalidArgumentError as error:
         str(error).encode()

@@ -77,16 +77,23 @@ class StoreMachine(RuleBasedStateMachine):
         digest = Digest.of(data, algorithm)
         source = data if kind == "bytes" else io.BytesIO(data)
         info = self.store.add(source, expected=digest, labels=given)
-        new = (data, {key: value for key, value in given.items() if value})
-        self.blobs.setdefault(digest, new)
-        assert (info.digest, info.size) == (digest, len(data))
+        assert (info.digest, info.size, info.new) == (digest, len(data), digest not in self.blobs)
+        self.label(digest, data, given)
+        assert dict(info.labels) == self.blobs[digest][1]
 
-    @rule(many=st.lists(contents, max_size=6))
-    def add_many(self, many: list[bytes]) -> None:
-        infos = list(self.store.add_many(iter(many)))
-        assert [getattr(info, "digest", info) for info in infos] == [Digest.of(one) for one in many]
-        for data in many:
-            self.blobs.setdefault(Digest.of(data), (data, {}))
+    def label(self, digest: str, data: bytes, given: dict[str, str]) -> None:
+        """Note content that came in, and its labels beside those that it had."""
+        _, have = self.blobs.get(digest, (data, {}))
+        new = {key: value for key, value in given.items() if value}
+        self.blobs[digest] = (data, have | new)
+
+    @rule(many=st.lists(st.tuples(contents, labels), max_size=6))
+    def add_many(self, many: list[tuple[bytes, dict[str, str]]]) -> None:
+        each_labels = [given for _, given in many]
+        infos = list(self.store.add_many((data for data, _ in many), labels=each_labels))
+        assert [info.digest for info in infos] == [Digest.of(data) for data, _ in many]
+        for data, given in many:
+            self.label(Digest.of(data), data, given)
 
     @rule(many=st.lists(contents, max_size=5), ends=st.sampled_from(["well", "with an error"]))
     def batch(self, many: list[bytes], ends: str) -> None:
@@ -101,25 +108,26 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(ref=refs, data=contents, given=labels)
     def ingest(self, ref: str, data: bytes, given: dict[str, str]) -> None:
-        """It goes on where the ref stands, by whatever was written there before."""
+        """It takes in the source, whatever was written under the ref before."""
         if ref in self.writers:
             with pytest.raises(contentdb.RefLockedError):
                 self.store.ingest(ref, io.BytesIO(data), wait=False)
             return
         before = self.ingests.get(ref, Ingest(b"", None))
-        whole = before.data + data[len(before.data) :]
-        if len(data) < len(before.data):
-            with pytest.raises(contentdb.SizeMismatchError):
-                self.store.ingest(ref, io.BytesIO(data))
-        elif before.expected not in {None, Digest.of(whole)}:
+        is_longer = data.startswith(before.data)
+        is_expected = before.expected in {None, Digest.of(data)}
+        if is_longer and not is_expected:
             with pytest.raises(contentdb.DigestMismatchError):
                 self.store.ingest(ref, io.BytesIO(data))
-            self.ingests[ref] = before._replace(data=whole)
-        else:
+            self.ingests[ref] = before._replace(data=data)
+        elif not is_longer and before.data.startswith(data) and before.expected != Digest.of(data):
+            with pytest.raises(contentdb.SizeMismatchError):
+                self.store.ingest(ref, io.BytesIO(data))
+        else:  # where it is other content, nothing counts that was said of the earlier one
             info = self.store.ingest(ref, io.BytesIO(data), labels=given)
-            assert (info.digest, info.size) == (Digest.of(whole), len(whole))
-            new = (whole, {key: value for key, value in given.items() if value})
-            self.blobs.setdefault(info.digest, new)
+            assert (info.digest, info.size) == (Digest.of(data), len(data))
+            assert info.new == (info.digest not in self.blobs)
+            self.label(info.digest, data, given)
             self.ingests.pop(ref, None)
 
     @rule(data=contents)
@@ -127,35 +135,34 @@ class StoreMachine(RuleBasedStateMachine):
         with pytest.raises(contentdb.DigestMismatchError):
             self.store.add(data + b"!", expected=Digest.of(b"never stored"))
 
-    @rule(ref=refs, data=contents, declare=st.booleans())
-    def open_writer(self, ref: str, data: bytes, *, declare: bool) -> None:
+    @rule(ref=refs, data=contents, declare=st.booleans(), resume=st.booleans())
+    def open_writer(self, ref: str, data: bytes, *, declare: bool, resume: bool) -> None:
         expected = Digest.of(data) if declare else None
+        before = self.ingests.get(ref, Ingest(b"", None))
         if ref in self.writers:
-            self.refused(contentdb.RefLockedError, contentdb.AlreadyExistsError, ref, expected)
+            self.refused((contentdb.RefLockedError, contentdb.AlreadyExistsError), ref, expected)
         elif expected in self.blobs:
-            self.refused(contentdb.AlreadyExistsError, contentdb.AlreadyExistsError, ref, expected)
-        elif ref in self.ingests and self.ingests[ref].expected not in {None, expected}:
-            if expected is not None:
-                error = contentdb.FailedPreconditionError
-                self.refused(error, error, ref, expected)
-            else:
-                self.opened(ref, expected)
+            self.refused(contentdb.AlreadyExistsError, ref, expected)
+        elif resume and None not in {expected, before.expected} and expected != before.expected:
+            self.refused(contentdb.FailedPreconditionError, ref, expected)
         else:
-            self.opened(ref, expected)
+            self.opened(ref, expected, resume=resume)
 
     def refused(
-        self, one: type[Exception], other: type[Exception], ref: str, expected: str | None
+        self,
+        error: type[Exception] | tuple[type[Exception], ...],
+        ref: str,
+        expected: str | None,
     ) -> None:
-        with pytest.raises((one, other)):
-            self.store.writer(ref, expected=expected)
+        with pytest.raises(error):
+            self.store.writer(ref, expected=expected, resume=True)
 
-    def opened(self, ref: str, expected: str | None) -> None:
-        before = self.ingests.get(ref, Ingest(b"", None))
-        if expected is None and before.expected in self.blobs:
-            return  # stored meanwhile by another way: said or not, nothing is lost by either
-        writer = self.store.writer(ref, expected=expected)
+    def opened(self, ref: str, expected: str | None, *, resume: bool) -> None:
+        before = self.ingests.get(ref, Ingest(b"", None)) if resume else Ingest(b"", None)
+        writer = self.store.writer(ref, expected=expected, resume=resume)
         assert writer.offset == len(before.data)
         assert writer.digest == Digest.of(before.data)
+        assert writer.status().expected == (expected or before.expected)
         self.writers[ref] = writer
         self.ingests[ref] = before._replace(expected=expected or before.expected)
 
@@ -183,8 +190,13 @@ class StoreMachine(RuleBasedStateMachine):
             self.writers.pop(ref).close()
 
     @precondition(lambda self: self.writers)
-    @rule(ref=refs, given=labels, wrong=st.sampled_from([None, None, None, "size", "digest"]))
-    def commit(self, ref: str, given: dict[str, str], wrong: str | None) -> None:
+    @rule(
+        ref=refs,
+        given=labels,
+        wrong=st.sampled_from([None, None, None, "size", "digest"]),
+        exist_ok=st.booleans(),
+    )
+    def commit(self, ref: str, given: dict[str, str], wrong: str | None, *, exist_ok: bool) -> None:
         if ref not in self.writers:
             return
         writer = self.writers.pop(ref)
@@ -195,12 +207,17 @@ class StoreMachine(RuleBasedStateMachine):
         if wrong is not None or expected not in {None, digest}:
             with pytest.raises(contentdb.FailedPreconditionError):
                 writer.commit(size=size, expected=asked, labels=given)
-        elif digest in self.blobs:
+        elif digest in self.blobs and not exist_ok:
             with pytest.raises(contentdb.AlreadyExistsError):
-                writer.commit(size=size, labels=given)
+                writer.commit(size=size, labels=given, exist_ok=False)
+            del self.ingests[ref]
+        elif digest in self.blobs:
+            assert not writer.commit(size=size, labels=given).new
+            self.label(digest, data, given)
             del self.ingests[ref]
         else:
-            assert writer.commit(size=size, labels=given).digest == digest
+            info = writer.commit(size=size, labels=given, exist_ok=exist_ok)
+            assert (info.digest, info.new) == (digest, True)
             self.blobs[digest] = (data, {key: value for key, value in given.items() if value})
             del self.ingests[ref]
         assert writer.closed
@@ -248,6 +265,20 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             self.store.delete(digest)
 
+    @rule(many=st.lists(contents, max_size=6), missing_ok=st.booleans())
+    def delete_many(self, many: list[bytes], *, missing_ok: bool) -> None:
+        """Up to the first that is absent, or all but those that are."""
+        digests = [Digest.of(data) for data in many]
+        count = 0
+        for digest in digests:
+            if self.blobs.pop(digest, None) is not None:
+                count += 1
+            elif not missing_ok:
+                with pytest.raises(contentdb.NotFoundError):
+                    self.store.delete_many(digests)
+                return
+        assert self.store.delete_many(iter(digests), missing_ok=missing_ok) == count
+
     @rule(data=contents, key=st.sampled_from(["a", "b.c"]), value=st.sampled_from(["", "2"]))
     def update_one_label(self, data: bytes, key: str, value: str) -> None:
         digest = Digest.of(data)
@@ -279,7 +310,7 @@ class StoreMachine(RuleBasedStateMachine):
         sort=st.sampled_from(["size", "-size", "created_at", "-updated_at"]),
         limit=st.integers(0, 4),
     )
-    def walk_in_order(self, sort: str, limit: int) -> None:
+    def walk_in_order(self, sort: contentdb.SortOrder, limit: int) -> None:
         found = list(self.store.walk(sort=sort, limit=limit))
         assert len(found) == min(limit, len(self.blobs))
         if sort.endswith("size"):

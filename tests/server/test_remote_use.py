@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
 import signal
 import threading
 from io import BytesIO
@@ -134,3 +136,14 @@ def test_a_shortened_digest_means_what_it_means_at_hand(served: Path) -> None:
                 store.resolve(text)
         with pytest.raises(contentdb.NotFoundError):
             store.resolve("sha512:0")
+
+
+def test_a_copy_is_another_store_at_the_same_address(served: Path) -> None:
+    """As in a process pool; to close either leaves the other as it is."""
+    with contentdb.connect(str(served)) as store:
+        digest = store.add(b"content").digest
+        for copied in (copy.copy(store), pickle.loads(pickle.dumps(store))):  # noqa: S301
+            with copied:
+                assert copied.read(digest) == b"content"
+                assert copied.namespace == store.namespace
+        assert store.read(digest) == b"content"

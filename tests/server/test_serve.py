@@ -55,6 +55,20 @@ def ended(server: subprocess.Popen[str]) -> tuple[int, str]:
     return server.returncode, told
 
 
+def test_the_name_of_a_socket_paints_nothing(tmp_path: Path, socket_path: Path) -> None:
+    """It is told in one line, with what is not printable escaped."""
+    path = socket_path.parent / "a\x1b[31m\nserving on b\u202e"
+    words = [sys.executable, "-m", "contentdb", "--root", str(tmp_path / "store"), "serve"]
+    with subprocess.Popen(
+        [*words, "--socket", str(path)], stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stderr is not None
+        line = server.stderr.readline()
+        server.terminate()
+        assert ended(server) == (0, "")
+    assert line == f"serving on {socket_path.parent}/a\\x1b[31m\\nserving on b\\u202e\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_in_order_and_ingests_can_be_resumed(
     tmp_path: Path, socket_path: Path, number: int
@@ -162,7 +176,7 @@ def test_metrics_without_their_extra_say_so(
 ) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     told = refused(tmp_path / "store", "--metrics", "localhost:0")
-    assert "--metrics needs the extra: pip install 'contentdb[metrics]'" in told
+    assert "needs the extra: pip install 'contentdb[metrics]'" in told
 
 
 def test_metrics_listen_on_ipv6() -> None:

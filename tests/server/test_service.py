@@ -6,14 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import contentdb
 from contentdb.digest import Digest
 from contentdb.remote.channel import Channel
 from contentdb.server import content_pb2 as wire
 from contentdb.server.daemon import Server
-from contentdb.server.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,52 +195,3 @@ def test_a_read_only_server_changes_nothing(tmp_path: Path, socket_path: Path) -
         for call in calls:
             assert code_of(call) is grpc.StatusCode.FAILED_PRECONDITION
         channel.close()
-
-
-def test_a_client_has_so_many_ingests_and_no_more(tmp_path: Path, socket_path: Path) -> None:
-    from contentdb.remote.writer import RemoteWriter
-
-    with Server(tmp_path / "store", limits=Limits(client_ingests=2)) as server:
-        server.listen_unix(socket_path)
-        server.start()
-        channel = Channel(str(socket_path), "default", None)
-        held = [RemoteWriter(channel, f"{n}", total=None, expected=None) for n in range(2)]
-        with pytest.raises(grpc.RpcError, match="2 ingests") as caught:
-            put(channel, b"one too many")
-        error: Any = caught.value
-        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        held[0].close()
-        put(channel, b"there is room again")
-        held[1].close()
-        channel.close()
-
-
-@pytest.mark.parametrize(
-    ("limits", "text"),
-    [(Limits(client_calls=2), "2 calls"), (Limits(calls=2), "Concurrent RPC limit")],
-)
-def test_so_many_calls_at_once_and_no_more(
-    tmp_path: Path, socket_path: Path, limits: Limits, text: str
-) -> None:
-    from contentdb.remote.writer import RemoteWriter
-
-    with Server(tmp_path / "store", limits=limits) as server:
-        server.listen_unix(socket_path)
-        server.start()
-        channel = Channel(str(socket_path), "default", None)
-        held = [RemoteWriter(channel, f"{n}", total=None, expected=None) for n in range(2)]
-        with pytest.raises(grpc.RpcError, match=text) as caught:
-            channel.list_statuses(wire.ListStatusesRequest())
-        error: Any = caught.value
-        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        for writer in held:
-            writer.close()
-        channel.close()
-
-
-def test_it_tells_its_health(served: Path) -> None:
-    with grpc.insecure_channel(f"unix:{served}") as channel:
-        health = health_pb2_grpc.HealthStub(channel)
-        for name in ("", "containerd.services.content.v1.Content"):
-            answer = health.Check(health_pb2.HealthCheckRequest(service=name))
-            assert answer.status == health_pb2.HealthCheckResponse.SERVING

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
+import threading
+import time
 import urllib.request
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +17,7 @@ import contentdb
 from contentdb.remote import connect
 from contentdb.server.daemon import Server
 from contentdb.server.limits import Limits
-from contentdb.server.logs import JsonLines
+from contentdb.server.logs import JsonLines, _Text
 from contentdb.server.metrics import Prometheus
 from contentdb.server.namespaces import Namespaces
 
@@ -51,7 +55,7 @@ def test_a_call_that_fails_at_the_door_leaves_its_place(
         raise MemoryError
 
     registry = CollectorRegistry()
-    limits = Limits(client_calls=1)
+    limits = Limits(calls=1)
     with Server(tmp_path / "store", limits=limits, metrics=Prometheus(registry)) as server:
         server.listen_unix(socket_path)
         server.start()
@@ -73,6 +77,50 @@ def test_metrics_are_served(free_port: int) -> None:
     metrics.began("Info")
     with urllib.request.urlopen(f"http://localhost:{free_port}/metrics") as answer:
         assert b'contentdb_rpcs_open{rpc="Info"} 1.0' in answer.read()
+
+
+def scrape(port: int) -> bytes:
+    with urllib.request.urlopen(f"http://localhost:{port}/metrics") as answer:
+        told: bytes = answer.read()
+    return told
+
+
+def test_silent_connections_neither_take_threads_nor_lock_scrapes_out(free_port: int) -> None:
+    from contentdb.server.metrics import serve_metrics
+
+    serve_metrics("localhost", free_port)
+    with ExitStack() as silent:
+        for _ in range(40):
+            one = silent.enter_context(socket.create_connection(("localhost", free_port)))
+            one.sendall(b"GET /metr")
+        assert b"contentdb_rpcs" in scrape(free_port)
+        first = silent.enter_context(socket.create_connection(("localhost", free_port)))
+        for _ in range(8):  # as many as there may be beside it, so it is the oldest
+            scrape(free_port)
+            silent.enter_context(socket.create_connection(("localhost", free_port)))
+        assert first.recv(1) == b""
+        while sum(one.name == "contentdb-scrape" for one in threading.enumerate()) > 8:
+            time.sleep(0.01)  # those that were ended are leaving
+
+
+def test_a_silent_scrape_times_out(free_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    from contentdb.server import metrics
+
+    monkeypatch.setattr(metrics._Scrape, "timeout", 0.1)
+    metrics.serve_metrics("localhost", free_port)
+    with socket.create_connection(("localhost", free_port)) as silent:
+        assert silent.recv(1) == b""
+
+
+def test_a_log_paints_nothing() -> None:
+    """Clients choose refs, and the log is read at a terminal."""
+    error = ValueError("a\x1b[31m\x9b2J\u202e")
+    told = (ValueError, error, None)
+    record = logging.LogRecord("contentdb.server", logging.ERROR, "", 0, "call", None, told)
+    record.facts = {"text": "ref \x1b[31m\x9b2J\u202e: not found"}
+    for line in (JsonLines().format(record), _Text("%(message)s").format(record)):
+        assert all(part.isprintable() for part in line.split("\n"))
+        assert "ref \\" in line
 
 
 def test_a_refused_call_is_logged_with_its_facts(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -104,8 +107,64 @@ def test_an_address_that_cannot_be_is_refused(ours: Path, tmp_path: Path, text: 
         server.listen_tls(text, tls)
 
 
-def test_a_stranger_is_not(address: str, ours: Path, tmp_path: Path) -> None:
+def test_a_stranger_is_told_what_tls_says(address: str, ours: Path, tmp_path: Path) -> None:
     other = authority(tmp_path / "other")
-    for key in (credentials(other, ours), credentials(ours, other)):
-        with connect(address, credentials=key) as store, pytest.raises(contentdb.StoreError):
+    no_client = rf"does not accept the certificate {other / 'client.pem'} of this client"
+    no_server = r"does not accept the server's certificate: .*issuer certificate"
+    for key, told in ((credentials(other, ours), no_client), (credentials(ours, other), no_server)):
+        with connect(address, credentials=key) as store:
+            with pytest.raises(contentdb.StoreError, match=told):
+                store.status("r")
+            with pytest.raises(contentdb.StoreError, match=told):
+                store.walk()
+            with pytest.raises(contentdb.StoreError, match=told):
+                store.writer("r")
+
+
+def test_a_host_that_the_certificate_does_not_name_is_told(address: str, ours: Path) -> None:
+    by_number = address.replace("localhost", "127.0.0.1")
+    with (
+        connect(by_number, credentials=credentials(ours, ours)) as store,
+        pytest.raises(contentdb.StoreError, match=r"certificate is not valid for '127\.0\.0\.1'"),
+    ):
+        store.status("r")
+
+
+def test_a_server_without_tls_is_told(ours: Path) -> None:
+    with socket.create_server(("localhost", 0)) as plain:
+        threading.Thread(target=_speak_plain, args=(plain,), daemon=True).start()
+        address = f"localhost:{plain.getsockname()[1]}"
+        with (
+            connect(address, credentials=credentials(ours, ours)) as store,
+            pytest.raises(contentdb.StoreError, match="no connection: TLS fails: "),
+        ):
             store.status("r")
+
+
+def _speak_plain(server: socket.socket) -> None:
+    with suppress(OSError):  # closed by the test
+        while True:
+            client, _ = server.accept()
+            with client:
+                client.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+def test_no_server_is_no_matter_of_tls(free_port: int, ours: Path) -> None:
+    with (
+        connect(f"localhost:{free_port}", credentials=credentials(ours, ours)) as store,
+        pytest.raises(contentdb.StoreError, match=r"nobody answers: .*refused"),
+    ):
+        store.status("r")
+
+
+@pytest.mark.parametrize("junk", ["client.key", "client.pem", "ca.pem"])
+def test_files_of_a_client_that_cannot_be_used_are_named(ours: Path, junk: str) -> None:
+    (ours / junk).write_text("junk")
+    with pytest.raises(contentdb.InvalidArgumentError, match=junk):
+        connect("localhost:1", credentials=credentials(ours, ours))
+
+
+def test_the_key_of_another_certificate_is_named(ours: Path) -> None:
+    wrong = Credentials(ours / "server.key", ours / "client.pem", ours / "ca.pem")
+    with pytest.raises(contentdb.InvalidArgumentError, match=r"with the key .*server\.key"):
+        connect("localhost:1", credentials=wrong)

@@ -69,7 +69,7 @@ def _statuses(store: contentdb.Store, texts: Texts) -> None:
 
 def _order(store: contentdb.Store, texts: Texts) -> None:
     sort, after, *_ = [*texts, "", ""]
-    for _ in store.walk(sort=sort, after=after or None):
+    for _ in store.walk(sort=sort, after=after or None):  # type: ignore[arg-type]  # that is tried
         pass
 
 

@@ -191,7 +191,7 @@ def _handover(root: Path, store: contentdb.Store, number: int) -> _Handover:
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with store.writer(ref, wait=True if number % 2 else 30.0) as writer:
+    with store.writer(ref, wait=True if number % 2 else 30.0, resume=True) as writer:
         took_s = time.perf_counter() - killed[0]
         offset = writer.offset
     killer.join()

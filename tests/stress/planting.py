@@ -160,8 +160,8 @@ def _committed(store: contentdb.Store) -> object:
         return writer.commit()
 
 
-def _resumed(store: contentdb.Store) -> object:
-    with store.writer(_REF, wait=0.01) as writer:
+def _resumed(store: contentdb.Store, *, resume: bool = True) -> object:
+    with store.writer(_REF, wait=0.01, resume=resume) as writer:
         writer.write(b"more")
         return writer.commit()
 
@@ -180,10 +180,12 @@ CALLS: Final[dict[str, Callable[[contentdb.Store], object]]] = {
     "add": lambda store: store.add(_ABSENT),
     "add what is stored": lambda store: store.add(_STORED),
     "add sha512": lambda store: store.add(_ABSENT, expected=contentdb.Digest.of(_ABSENT, "sha512")),
-    "add many": lambda store: [_raised(one) for one in store.add_many([_ABSENT, _STORED])],
+    "add many": lambda store: list(store.add_many([_ABSENT, _STORED])),
     "batch": _batched,
     "commit": _committed,
     "resume": _resumed,
+    "start over": lambda store: _resumed(store, resume=False),
+    "ingest over it": lambda store: store.ingest(_REF, io.BytesIO(_ABSENT), wait=0.01),
     "ingest": lambda store: store.ingest("new", io.BytesIO(_ABSENT), wait=0.01),
     "abort": lambda store: store.abort(_REF),
     "status": lambda store: store.status(_REF),
@@ -200,12 +202,6 @@ CALLS: Final[dict[str, Callable[[contentdb.Store], object]]] = {
     "reindex": lambda store: store.reindex(),
     "rebuild": lambda store: contentdb.reindex(store.root),
 }
-
-
-def _raised(answer: object) -> object:
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
 
 
 # -- one case --------------------------------------------------------------------------------------

@@ -6,9 +6,9 @@ actor 0 before step 12. First come all schedules of few switches, then random on
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import random
-import sys
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 __all__ = ["SCENES", "races"]
 
 _ACTORS: Final = 3
-_LISTING: Final[tuple[Any, ...]] = (shards, verify, sys.modules["contentdb.reindex"])
+_LISTING: Final[tuple[Any, ...]] = (
+    shards,
+    verify,
+    importlib.import_module("contentdb.reindex"),
+)
 """What goes through all shards; the name of the last is a function's as well."""
 _OTHER: Final = "other"
 """A second namespace over the same files."""
@@ -81,9 +85,9 @@ def _batch(stage: Stage, store: contentdb.Store) -> None:
 def _commit(stage: Stage, store: contentdb.Store, *, ref: str) -> None:
     def work() -> str:
         try:
-            with store.writer(f"{ref} {stage.digest}") as writer:
+            with store.writer(f"{ref} {stage.digest}", resume=True) as writer:
                 writer.write(stage.content[writer.offset :])
-                writer.commit(expected=stage.digest)
+                writer.commit(expected=stage.digest, exist_ok=False)
         except contentdb.AlreadyExistsError:
             return "exists"
         except contentdb.RefLockedError:

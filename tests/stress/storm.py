@@ -54,9 +54,19 @@ class _Entry:
     token: str | None = None
     only_if: frozenset[int | None] | None = None
 
+    @property
+    def labelling(self) -> Any:  # noqa: ANN401 - a Labelling, which is imported late
+        """The labels, whether it is new or not."""
+        from contentdb.labels import Labelling
+
+        return Labelling(self.labels, self.labels)
+
     def present(self) -> bool:
         """There are no files here."""
         return True
+
+    def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:
+        """As above."""
 
 
 def _digest(who: str, number: int) -> Any:  # noqa: ANN401 - a Digest, which is imported late

@@ -104,7 +104,7 @@ def _taken_over(root: Path, ref: str) -> Iterator[str]:
         if store.status(ref).held:
             yield "a dead holder is said to hold"
         try:
-            with store.writer(ref) as writer:
+            with store.writer(ref, resume=True) as writer:
                 if writer.offset != len(b"half"):
                     yield f"{writer.offset} bytes of a dead holder's are left"
         except contentdb.RefLockedError:
@@ -268,7 +268,7 @@ def its_lock_file_removed(root: Path, ref: str) -> Iterator[str]:
                 yield "a holder that lost its lock file committed"
             if store.status(ref).offset != len(b"new"):
                 yield "a holder that lost its lock file changed the ingest of the next"
-            with store.writer(ref) as writer:
+            with store.writer(ref, resume=True) as writer:
                 writer.write(b" content")
                 info = writer.commit()
             if store.read(info.digest) != b"new content":

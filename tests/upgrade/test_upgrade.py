@@ -49,7 +49,25 @@ def test_it_migrates_and_keeps_what_it_holds(tmp_path: Path, revision: str) -> N
         ingest = index.ingest("a/b c")
         assert ingest is not None
         assert (ingest.total, ingest.expected, ingest.offset) == (7, str(DIGEST), 3)
-        assert index.tombstones() == [Digest.of(b"deleted")]
+        assert list(index.tombstones()) == [Digest.of(b"deleted")]
+        assert ingest.metadata == (None if revision == "0001" else '{"etag":"\\"1\\""}')
+
+
+def test_a_process_of_the_first_release_goes_on_beside_a_migration(tmp_path: Path) -> None:
+    """It has the store open already, and begins an ingest with the statement that it knows."""
+    path = load(tmp_path, "0001")
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
+        assert db.execute("SELECT count(*) FROM ingests").fetchone() == (1,)
+        upgrade(path)
+        db.execute(
+            'INSERT INTO ingests (namespace, ref, name, token, total, expected, "offset",'
+            " started_at, updated_at, holder, held_since)"
+            " VALUES ('default', 'r', 'name', 'token', NULL, NULL, 0, 1, 1, 'me', 1)"
+            " ON CONFLICT (namespace, ref) DO UPDATE SET token = excluded.token"
+        )
+    index = SqliteIndex(path, str(tmp_path), namespace="default", durable=True)
+    with contextlib.closing(index):
+        assert index.ingest("r") == ("r", "name", "token", None, None, 0, 1, 1, "me", 1, None)
 
 
 @pytest.mark.parametrize("revision", REVISIONS)

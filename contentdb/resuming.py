@@ -1,0 +1,190 @@
+"""A whole source into an ingest that may have bytes already, of this source or of another.
+
+Where a digest vouches for the whole, what is there is skipped in the source, and the digest at
+the end tells whether that was right. Everywhere else, and where it was not, the source is read
+from its start and compared with what is there; from the first byte that differs on, its own
+bytes take the place of the others. So what is committed is the source's, whatever was there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentdb.errors import SizeMismatchError
+from contentdb.metadata import NO_METADATA, pack_metadata
+from contentdb.pipeline import pump
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from contentdb.beginning import Declared
+    from contentdb.content import Progress
+    from contentdb.digest import Digest
+    from contentdb.intake import Comparison
+    from contentdb.sources import Fill, Origin
+    from contentdb.writer import LocalWriter
+
+__all__ = ["take_in"]
+
+
+def take_in(
+    writer: LocalWriter, origin: Origin, declared: Declared, progress: Progress | None = None
+) -> None:
+    """Make an ingest hold a source from its first byte to its last; not committed yet.
+
+    Args:
+        writer: Took the ingest over with what was ``declared``.
+        origin: Where the source can be read from.
+        declared: What the caller of this very source says of it.
+        progress: Called with each piece.
+
+    Raises:
+        SizeMismatchError: The source is longer than declared, or shorter than what is there.
+        OSError: What the source raised; what came before it is kept.
+    """
+    taking = _Taking(writer, declared, progress)
+    if _may_skip(writer, origin, declared):
+        fill = origin.skip_to(writer.offset)
+        if fill is not None and taking.goes_on(fill):
+            return
+    taking.compare(origin.start())
+
+
+def _may_skip(writer: LocalWriter, origin: Origin, declared: Declared) -> bool:
+    """Whether what is there need not be read in the source.
+
+    A digest that the caller gives tells in the end if that was wrong. The same metadata as before,
+    an ETag say, is the caller's word for it; it counts for a source that would be asked for again
+    from its start. What an earlier try declared says nothing of this source.
+    """
+    status = writer.status()
+    if not (status.offset and origin.can_skip):
+        return False
+    if status.total is not None and status.offset > status.total:
+        return False
+    noted = bool(status.metadata) and pack_metadata(status.metadata) == declared.metadata
+    return declared.expected is not None or (noted and origin.is_opened)
+
+
+class _Taking:
+    """One source on its way into one ingest; plays `contentdb.pipeline.Taker`."""
+
+    def __init__(self, writer: LocalWriter, declared: Declared, progress: Progress | None) -> None:
+        self._writer = writer
+        self._declared = declared
+        self._metadata = declared.metadata or NO_METADATA
+        self._progress = progress
+        self._comparison: Comparison | None = None
+
+    # -- the two ways --------------------------------------------------------------------------
+
+    def goes_on(self, fill: Fill) -> bool:
+        """Append what comes behind what is there; False if the two are not of one content.
+
+        Raises:
+            SizeMismatchError: The source ended early; the rest of it may come later.
+        """
+        status = self._writer.status()
+        if pack_metadata(status.metadata) != self._metadata:
+            self._declare(status.total, status.expected, NO_METADATA)  # it may be of neither
+        if not self._pump(fill):
+            return False
+        status = self._writer.status()
+        if status.total is not None and status.offset < status.total:
+            if self._declared.total is None:  # an earlier try said so, of other content perhaps
+                return False
+            raise SizeMismatchError(expected=status.total, actual=status.offset, ref=status.ref)
+        return status.expected is None or self._writer.digest == status.expected
+
+    def compare(self, fill: Fill) -> None:
+        """Take the source in from its start."""
+        status = self._writer.status()
+        told_before = status.total if self._declared.total is None else None
+        if told_before is not None and told_before < status.offset:  # it was not kept to
+            self._declare(None, self._declared.expected, str(pack_metadata(status.metadata)))
+        if status.offset:
+            self._comparison = self._writer.comparison()
+        else:
+            self._note_metadata()
+        if not self._pump(fill):
+            total = self._writer.status().total or 0
+            raise SizeMismatchError(expected=total, actual=total + 1, ref=self._writer.ref)
+        if self._comparison is not None:
+            self._end_early(self._comparison)
+
+    def _pump(self, fill: Fill) -> bool:
+        """Take in what comes, up to the total; False if the source goes on behind that."""
+        self._tell()
+        while (total := self._writer.status().total) is not None:
+            pump(fill, self, max(0, total - self._at))
+            if self._at < total:
+                return True
+            if self._writer.status().total == total:  # else that was said of other content
+                return not fill(memoryview(bytearray(1)))
+        pump(fill, self)
+        return True
+
+    @property
+    def _at(self) -> int:
+        """How many bytes of the source are in."""
+        return self._writer.offset if self._comparison is None else self._comparison.size
+
+    def _tell(self) -> None:
+        if self._progress is not None:
+            self._progress(self._at, self._writer.status().total)
+
+    # -- what `pump` calls ---------------------------------------------------------------------
+
+    def feed(self, data: Buffer) -> None:
+        """Compare a piece of the source with what is there, and append what goes beyond it."""
+        view = memoryview(data).cast("B")
+        if self._comparison is not None:
+            view = view[self._comparison.compare(view) :]
+            if not view and self._comparison.left:
+                self._tell()
+                return
+            self._end_comparing(self._comparison)
+        if view:
+            self._writer.feed(view)
+        self._tell()
+
+    def settle(self, *, pending: int = 0) -> None:
+        """Return when no more than so many pieces are in use."""
+        self._writer.settle(pending=pending)
+
+    # -- where comparing ends ------------------------------------------------------------------
+
+    def _end_comparing(self, comparison: Comparison) -> None:
+        """Keep what is the same, and go on behind it."""
+        differs = comparison.left > 0
+        comparison.end()
+        self._comparison = None
+        if differs:  # what an earlier try declared was said of other content
+            self._declare(self._declared.total, self._declared.expected, self._metadata)
+        else:
+            self._note_metadata()
+
+    def _end_early(self, comparison: Comparison) -> None:
+        """Judge a source that ends within what is there: it may be whole all the same."""
+        status = self._writer.status()
+        is_expected = comparison.digest == status.expected
+        if not is_expected and comparison.size != status.total:
+            expected = status.offset if status.total is None else status.total
+            raise SizeMismatchError(expected=expected, actual=comparison.size, ref=status.ref)
+        comparison.end()
+        self._comparison = None
+        if is_expected or self._declared.total is None:
+            self._note_metadata()
+        else:  # it is whole, and shorter than the content of an earlier try
+            self._declare(self._declared.total, self._declared.expected, self._metadata)
+
+    def _note_metadata(self) -> None:
+        """Let the metadata be that of this source, which all that is there is known to be of."""
+        status = self._writer.status()
+        self._declare(status.total, status.expected, self._metadata)
+
+    def _declare(self, total: int | None, expected: Digest | None, metadata: str) -> None:
+        status = self._writer.status()
+        now = (status.total, status.expected, pack_metadata(status.metadata))
+        if now != (total, expected, metadata):
+            self._writer.redeclare(total=total, expected=expected, metadata=metadata)

@@ -1,0 +1,74 @@
+"""What a walk is asked for, checked; the same for every store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, get_args
+
+from contentdb.content import SortOrder
+from contentdb.digest import Digest
+from contentdb.errors import InvalidArgumentError, InvalidFieldError
+from contentdb.labels import check_mapping
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentdb.filters import Filter
+
+__all__ = ["Walk", "check_walk"]
+
+_ORDERS: Final[tuple[str, ...]] = get_args(SortOrder)
+_FIELDS: Final = [order for order in _ORDERS if not order.startswith("-")]
+
+
+class Walk(NamedTuple):
+    """The arguments of a walk; labels are among the filters."""
+
+    filters: list[str]
+    chosen: Filter | None
+    """The same, read; None for all blobs."""
+    sort: SortOrder
+    after: Digest | None
+    limit: int | None
+
+
+def check_walk(
+    filters: tuple[str, ...],
+    labels: Mapping[str, str] | None,
+    sort: SortOrder,
+    after: str | None,
+    limit: int | None,
+) -> Walk:
+    """Check what a walk is asked for.
+
+    Raises:
+        InvalidFilterError: A filter does not parse.
+        InvalidFieldError: There is no such order.
+        InvalidLabelError: There can be no such label.
+        InvalidArgumentError: Something else that cannot be.
+    """
+    chosen = None
+    texts = list(filters)
+    wanted = {} if labels is None else check_mapping(labels)
+    if wanted or any(text != "" for text in filters):
+        from contentdb.filters import parse, with_labels  # 2 ms that most commands need not spend
+
+        texts = with_labels(filters, wanted)
+        chosen = parse(*texts)
+    if sort not in _ORDERS:
+        raise InvalidFieldError(
+            str(sort), f"sort by one of {', '.join(_FIELDS)}, or -NAME for descending"
+        )
+    behind = None if after is None else Digest(after)
+    if behind is not None and sort != "digest":
+        raise InvalidArgumentError(
+            f"after pages in digest order; leave it out to sort by {sort!r:.80}"
+        )
+    if limit is not None and not (_is_count(limit) and 0 <= limit < 1 << 63):
+        raise InvalidArgumentError(
+            f"a limit is a whole number from 0 to below 2**63, not {limit!r:.80}"
+        )
+    return Walk(texts, chosen, sort, behind, limit)
+
+
+def _is_count(limit: object) -> bool:
+    return isinstance(limit, int) and not isinstance(limit, bool)
