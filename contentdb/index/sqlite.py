@@ -104,6 +104,10 @@ class SqliteIndex:
         """Stream live blobs as of the start of the walk."""
         return walks.walk(self._database, self._namespace, chosen, sort, after, limit)
 
+    def is_empty(self) -> bool:
+        """Whether no namespace has a row of a blob."""
+        return self._database.one(statements.ANY_BLOB, {}) is None
+
     def usage(self) -> Usage:
         """Count in one query."""
         return Usage._make(self._database.one(statements.USAGE, {"namespace": self._namespace}))
