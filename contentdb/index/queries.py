@@ -73,7 +73,9 @@ def teach(connection: Connection) -> None:
         try:
             return bool(searcher(pattern)(text))
         except BaseException as error:
-            asking = known and known()  # which has this function, and must not live by it
+            asking = (
+                None if known is None else known()
+            )  # which has this function, and must not live by it
             if asking is not None:
                 asking.raised = error
             raise
