@@ -20,6 +20,7 @@ import pytest
 
 pytest.register_assert_rewrite(
     "contentdb.testing.adding",
+    "contentdb.testing.arguments",
     "contentdb.testing.committing",
     "contentdb.testing.filtering",
     "contentdb.testing.ingesting",
@@ -33,6 +34,7 @@ pytest.register_assert_rewrite(
 )
 
 from contentdb.testing.adding import AddingRules  # noqa: E402  # after the rewriting is set up
+from contentdb.testing.arguments import ArgumentRules  # noqa: E402
 from contentdb.testing.committing import CommittingRules  # noqa: E402
 from contentdb.testing.filtering import FilteringRules  # noqa: E402
 from contentdb.testing.ingesting import IngestingRules  # noqa: E402
@@ -59,6 +61,7 @@ class ContentSuite(
     ReadingRules,
     ManagingRules,
     FilteringRules,
+    ArgumentRules,
     LastingRules,
 ):
     """Every numbered rule of the contract that shows through its protocols, as a test.
