@@ -168,10 +168,13 @@ class AddIterator(Iterator[T], Generic[T]):
         steps.close()
         if self._given != self._most:
             answers = f"{self._given} answer{'s' * (self._given > 1)}"
-            done = f"after {answers}" if self._given else "and never iterated"
+            done = (
+                f"after {answers}: what comes behind them is not stored"
+                if self._given
+                else "and never iterated: nothing is stored"
+            )
             warnings.warn(
-                f"add_many was dropped {done}: the other sources are not stored; iterate it to"
-                " its end, or close() it",
+                f"add_many was dropped {done}; iterate it to its end, or close() it",
                 ResourceWarning,
                 stacklevel=2,
                 source=self,

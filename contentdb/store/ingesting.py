@@ -313,7 +313,9 @@ class Ingesting(Active):
         """Let this thread's adds and commits share the cost of durability.
 
         What is added or committed in the block is durable, and seen by readers, once the block
-        is left; by an error too. A block within a block belongs to the outer one.
+        is left; by an error too. A block within a block belongs to the outer one. An `Info` in the
+        block, its ``new`` too, says what will be unless another process is faster; labels for
+        content that was stored before are set at once.
 
         Raises:
             ContentDBError: At the end, what kept something from being stored.
