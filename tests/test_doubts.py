@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import contentdb
-from contentdb import Digest, verify
+from contentdb import Digest, damage, verify
 from contentdb.index.sqlite import SqliteIndex
 from contentdb.layout import blob_path
 from tests.fixtures import Child
@@ -371,7 +371,7 @@ def test_a_mode_that_was_set_right_meanwhile_is_no_finding(
     store.add(DATA)
     path = store.path(DIGEST)
     path.chmod(0o644)
-    why_damaged = verify.why_damaged
+    why_damaged = damage.why_damaged
 
     def mend(*args: Any) -> str | None:  # noqa: ANN401 - passed through
         path.chmod(0o444)

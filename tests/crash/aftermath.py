@@ -430,7 +430,7 @@ def finish(root: Path, touched: tuple[int, ...], spoilt: tuple[int, ...]) -> lis
         found += [
             f"verify: {finding.kind}: {finding.detail}"
             for finding in store.verify()
-            if finding.digest not in map(name_of, spoilt)
+            if finding.digest not in [name_of(number) for number in spoilt]
         ]
         for number in {*touched} - {*spoilt}:
             if store.read(name_of(number)) != data_of(number):
