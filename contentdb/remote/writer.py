@@ -260,7 +260,10 @@ class RemoteWriter(io.RawIOBase):
             return label_stored(self._channel, Digest(error.digest), given.stored)
         finally:
             self.close()
-        return info_of_new(self._channel, digest)
+        info = info_of_new(self._channel, digest)
+        if info.size != self._offset:
+            raise nonsense(f"{info.size} bytes of {digest} where {self._offset} were committed")
+        return info
 
     def _last_request(self, size: int | None, wanted: Digest | None) -> wire.WriteContentRequest:
         """What commits it, if what is there is what was declared; 0 means unknown on the wire."""

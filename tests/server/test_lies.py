@@ -216,13 +216,13 @@ def test_a_forgotten_writer_leaves_no_thread_and_no_ref(served: Path) -> None:
     with connect(str(served)) as store:
         store.writer("r").write(b"hel")
         await_no_request_threads()
-        with store.writer("r", wait=True) as writer:
+        with store.writer("r", wait=True, resume=True) as writer:
             assert writer.offset == 3
 
 
 def test_few_pieces_are_under_way_at_once(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large buffer is not copied whole."""
-    with connect(str(served)) as store, store.writer("r", resume=True) as writer:
+    with connect(str(served)) as store, store.writer("r") as writer:
         queue, answer = writer._requests, writer._answer
         under_way = [0]
 
