@@ -100,4 +100,4 @@ def test_an_iterator_is_closed_even_where_a_warning_is_an_error(
     gc.collect()
     assert ended == [True]
     (warning,) = [one for one in recwarn if one.category is ResourceWarning]
-    assert str(warning.message).startswith("add_many was dropped after 1 answer: the other")
+    assert str(warning.message).startswith("add_many was dropped after 1 answer: what")

@@ -298,6 +298,7 @@ class SqliteIndex:
         begun: list[Digest] = []
 
         def work(connection: Connection) -> list[Digest]:
+            begun.clear()  # it may be run again
             for digest in digests:
                 if self._entomb(connection, digest, time_of(digest)):
                     begun.append(digest)
@@ -343,7 +344,7 @@ class SqliteIndex:
         buried: list[Digest] = []
 
         def work(connection: Connection) -> list[Digest]:
-            buried.extend(digest for digest in digests if self._bury(connection, digest, take_away))
+            buried[:] = [digest for digest in digests if self._bury(connection, digest, take_away)]
             return buried
 
         def landed(connection: Connection) -> bool:

@@ -139,7 +139,9 @@ class Arrivals:
             source_key(self._place.registry): self._place.repository,
         }
         try:
-            writer.commit(size=blob.size, expected=blob.digest, labels=labels)
+            info = writer.commit(
+                size=blob.size, expected=blob.digest, labels=labels, keep_labels=True
+            )
         except DigestMismatchError as error:
             self._store.abort(writer.ref)
             raise HostileRegistryError(
@@ -148,6 +150,8 @@ class Arrivals:
                 f"its bytes have the digest {error.actual}",
                 "do not trust this copy",
             ) from error
+        if not info.new:  # it came another way, whose repository must not be forgotten
+            merge(self._store, blob.digest, {MEDIA_TYPE: blob.media_type}, self._place)
         self._tell("done", blob, blob.size)
 
     def _fill(self, writer: Writer, blob: Descriptor) -> None:

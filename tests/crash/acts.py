@@ -350,6 +350,17 @@ def _add_many_paths(scene: Scene) -> None:
         scene.did()
 
 
+def _add_labels(scene: Scene) -> None:
+    """To content that is stored: alone, with others, and in a block."""
+    scene.store.add(content(900), labels={"a": "1"})
+    scene.did()
+    _drain(scene.store.add_many([content(900), content(901)], labels={"b": "2"}))
+    scene.did()
+    with scene.store.batch():
+        scene.store.add(content(902), labels={"c": "3"})
+    scene.did()
+
+
 def _batch(scene: Scene) -> None:
     with scene.store.batch():
         for number in (0, 1):
@@ -657,6 +668,7 @@ _EVERY: Final = (
             touched=(3,))
         for link in ("copy", "reflink", "hardlink", "move")
     ),
+    Act("add-labels", _add_labels, touched=(900, 901, 902)),
     Act("add-many", _add_many, touched=_MANY),
     Act("add-many-dropped", _add_many_dropped, touched=_MANY),
     Act("add-many-paths", _add_many_paths, ready=lambda scene: _sources(scene, 0, 1, 3),
@@ -665,11 +677,7 @@ _EVERY: Final = (
     Act("delete", _delete, touched=(901,)),
     Act("delete-two", _delete_two, ready=_used, touched=(901, 902)),
     Act("delete-again", _delete_again, ready=_used, touched=(901,)),
-    *(
-        [Act("delete-many", _delete_many, touched=(901, 902))]
-        if hasattr(contentdb.Store, "delete_many")
-        else []
-    ),
+    Act("delete-many", _delete_many, touched=(901, 902)),
     Act("update", _update, touched=(900,)),
     Act("update-both", _update_both, ready=_other_queued, then=_let_other_go_on, urgent=True),
     Act("walk", _walk),

@@ -70,6 +70,19 @@ def test_an_image_arrives_with_labels_that_lead_through_it(store: contentdb.Stor
     assert list(store.statuses()) == []
 
 
+def test_a_layer_that_comes_in_meanwhile_keeps_its_labels(store: contentdb.Store) -> None:
+    """The list of repositories that have it is added to, not replaced."""
+    with serving(IMAGE.answer) as (server, registry):
+        source = f"containerd.io/distribution.source.{server.name}"
+
+        def store_first(event: oci.Event) -> None:
+            if event.kind == "downloading" and event.name == LAYER_DIGEST:
+                store.add(IMAGE.layer, labels={source: "other", "mine": "1"})
+
+        oci.pull(store, f"{server.name}/a/b:v1", registry=registry, listen=store_first)
+    assert store.info(LAYER_DIGEST).labels == {MEDIA_TYPE: LAYER, source: "a/b,other", "mine": "1"}
+
+
 def test_what_is_stored_is_not_asked_for(store: contentdb.Store) -> None:
     events: list[oci.Event] = []
     with serving(IMAGE.answer) as (server, registry):
