@@ -88,6 +88,7 @@ class Candidate:
             return
         if seen_ns in {self.whole_ns, instead_of_ns}:
             self.shards.stamp(self.digest, moment_ns)
+            self.seen_ns = self.whole_ns = moment_ns
 
     def label(self, later: Labelling) -> None:
         """Let another call with the same content set its labels too."""

@@ -193,3 +193,17 @@ def test_a_copy_with_its_times_brings_nothing_of_a_deleted_blob_back(
     again = store.add(tmp_path / "copy", labels={"of": "the new"}, link=link)
     assert second.info(info.digest) == again
     assert dict(again.labels) == {"of": "the new"}
+
+
+def test_labels_that_come_with_a_healing_are_seen_by_who_remembers(
+    store: Store, second: Store
+) -> None:
+    """The new file has the commit's time, gets its row's, and then that of its labels."""
+    info = store.add(b"content")
+    assert second.info(info.digest) == info
+    path = store.path(info.digest)
+    path.chmod(0o644)
+    path.write_bytes(b"CONTENT")
+    store.add(b"content", labels={"k": "v"})
+    assert dict(second.info(info.digest).labels) == {"k": "v"}
+    assert path.stat().st_mtime_ns == second.info(info.digest).updated_ns

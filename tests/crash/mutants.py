@@ -56,6 +56,9 @@ _RECOVER: Final = "contentdb.recover"
 _REINDEX: Final = "contentdb.reindex"
 _LOCKS: Final = "contentdb.locks"
 _SWEEP: Final = "contentdb.sweep"
+_DOUBTS: Final = "contentdb.doubts"
+_SHARING: Final = "contentdb.sharing"
+_MOMENTS: Final = "contentdb.moments"
 _READER: Final = "contentdb.reader"
 
 _POWER: Final = ("states", "cuts", "images")
@@ -373,6 +376,44 @@ _ALL: Final = (
         Patch(_INDEX, "not self._claims(connection, digest) and act()", "act()"),
         ("probes",),
         "a_sweep_meets_a_commit",
+    ),
+    # -- upkeep beside writers
+    _mutant(
+        "adopted-like-any-other",
+        Patch(_RECORDING, "return entry.now_ns - 1 in {blob.created_ns, blob.updated_ns}",
+              "return not blob"),
+        ("probes",),
+        "upkeep_meets_a_commit",
+    ),
+    _mutant(
+        "every-file-without-a-row-is-an-orphan",
+        Patch(_DOUBTS, "if age_s >= GRACE_S:", "if age_s:"),
+        ("probes",),
+        "verify_meets_a_commit",
+    ),
+    _mutant(
+        "nobody-else-is-there",
+        Patch(_SHARING, "[0] == fcntl.F_UNLCK", "[0] >= 0"),
+        ("probes",),
+        "verify_meets_a_commit",
+    ),
+    _mutant(
+        "size-alone-vouches",
+        Patch(_MOMENTS, "return found_ns == moment_ns or", "return bool(moment_ns) or"),
+        ("probes",),
+        "rot_of_the_right_size_is_healed",
+    ),
+    _mutant(
+        "moved-without-a-look",
+        Patch(_ADDING, "if is_source or why_damaged(parts.shards, digest) is None:", "if digest:"),
+        ("probes",),
+        "a_move_reads_what_is_stored",
+    ),
+    _mutant(
+        "deleted-without-a-sign",
+        Patch(_INDEX, "time.set(BEING_DELETED_NS)", "time.find()"),
+        ("probes",),
+        "a_deletion_that_was_begun_is_seen_by_all",
     ),
     _mutant(
         "age-ignored-by-sweep",

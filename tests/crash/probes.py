@@ -243,8 +243,12 @@ def _beside(method: str, act: Callable[[], object], *, after: bool) -> Iterator[
 
 
 def _swept(root: Path) -> None:
+    """As where the commit that it meets takes longer than a sweep allows for."""
+    from contentdb import doubts
+
+    doubts.GRACE_S = 0  # type: ignore[misc]  # in a process of its own
     with contentdb.open(root) as store:
-        list(store.sweep(older_than=0))
+        store.sweep(older_than=0)
 
 
 def a_group_meets_a_delete(root: Path) -> None:
@@ -254,6 +258,82 @@ def a_group_meets_a_delete(root: Path) -> None:
             results = list(store.add_many([content(0)]))
         _must([info.digest for info in results] == [digest_of(0)], f"a sweep fails it: {results}")
         _must(store.read(digest_of(0)) == content(0), "a row without its file")
+
+
+def upkeep_meets_a_commit(root: Path) -> None:
+    """Its file is adopted between its name and its row: labels, times and answer are its own."""
+
+    def adopt() -> None:
+        with contentdb.open(root) as store:
+            found = contentdb.Finding("orphan", contentdb.Digest(digest_of(0)), "", "")
+            (done,) = contentdb.repair(store, [found])
+            _must(done.action == "adopted", "an orphan is not adopted")
+
+    with contentdb.open(root) as store, store.writer("meets") as writer:
+        writer.write(content(0))
+        with _before("record", adopt):
+            info = writer.commit(labels={"of": "the commit"}, exist_ok=False)
+        _must(info.new, "a commit is not told that its content is new")
+        _must(dict(info.labels) == {"of": "the commit"}, "a commit loses its labels")
+        _must(store.info(digest_of(0)) == info, "a commit is told other times than are recorded")
+
+
+def verify_meets_a_commit(root: Path) -> None:
+    """A file that has its name and not yet its row is waited for, and nothing is found."""
+    from contentdb import verify
+
+    def look() -> None:
+        with contentdb.open(root) as store, store.parts() as parts:
+            found = next(iter(verify.verify(parts, quick=True)), "nothing")
+            _must(found is None, "a commit in flight is taken for an orphan")
+            _must(not store.sweep(older_than=0), "a commit in flight is swept")
+
+    with contentdb.open(root) as store, _before("record", look):
+        store.add(content(0))
+
+
+def rot_of_the_right_size_is_healed(root: Path) -> None:
+    """Content at hand heals a file that was written to, whose size and row say nothing of it."""
+    with contentdb.open(root) as store:
+        for number, store_again in (
+            (900, lambda: store.add(content(900))),
+            (901, lambda: store.add(content(901), expected=digest_of(901))),
+            (902, lambda: list(store.add_many([content(902)]))),
+            (903, lambda: store.ingest("rot", io.BytesIO(content(903)))),
+        ):
+            _damage(store.path(digest_of(number)), b"x" + content(number)[1:])
+            store_again()
+            _must(store.read(digest_of(number)) == content(number), "rot is taken for content")
+
+
+def a_move_reads_what_is_stored(root: Path) -> None:
+    """Decay moves no time: before the source goes, which may be the last good copy, it is found."""
+    with contentdb.open(root) as store:
+        path = store.path(digest_of(900))
+        _damage(path, b"x" + content(900)[1:])
+        moment_ns = store.info(digest_of(900)).updated_ns
+        os.utime(path, ns=(moment_ns, moment_ns))
+        source = root.parent / "outside" / "moved"
+        source.write_bytes(content(900))
+        store.add(source, link="move")
+        _must(store.read(digest_of(900)) == content(900), "the last good copy is removed")
+
+
+def a_deletion_that_was_begun_is_seen_by_all(root: Path) -> None:
+    """Its process died between the halves: what is not listed is not served either."""
+    from contentdb.index.sqlite import SqliteIndex
+
+    def die_half_way() -> None:
+        with contentdb.open(root) as other:
+            SqliteIndex.bury_all = lambda *_: os._exit(0)  # type: ignore[assignment]
+            other.delete(digest_of(900))
+
+    with contentdb.open(root) as store:
+        _must(store.exists(digest_of(900)), "what is stored is not there")
+        _elsewhere(die_half_way)
+        _must(not store.exists(digest_of(900)), "a deletion that was begun is not seen")
+        with _refused(contentdb.NotFoundError, "a blob is served that is not there"):
+            store.read(digest_of(900))
 
 
 def a_sweep_meets_a_commit(root: Path) -> None:
@@ -454,6 +534,11 @@ PROBES: Final[dict[str, Callable[[Path], None]]] = {
         a_commit_meets_a_delete,
         a_delete_meets_a_commit,
         a_group_meets_a_delete,
+        upkeep_meets_a_commit,
+        verify_meets_a_commit,
+        rot_of_the_right_size_is_healed,
+        a_move_reads_what_is_stored,
+        a_deletion_that_was_begun_is_seen_by_all,
         a_sweep_meets_a_commit,
         a_commit_follows_a_burial,
         a_group_is_spared_by_who_opens,

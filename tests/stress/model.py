@@ -63,18 +63,30 @@ def _lock(place: str) -> Callable[[World, int], World | None]:
 
 # -- a commit: link, then under the lock look whether the file is there, then the row ------------
 
+_RELIES: Final = "relies on the row"
+
+
+def _adopted(number: int) -> str:
+    """A live row that upkeep made: by the file's time its commit knows it."""
+    return f"adopted {number}"
+
+
+def _is_live(row: str | None) -> bool:
+    return row is not None and (row == "live" or row.startswith("adopted"))
+
 
 def _link(world: World, me: int) -> World:
     if world.file is None:
-        return _to(world, me, "lock", file=(True, world.made), made=world.made + 1)
+        return _replace_file(world, me)
     return _to(world, me, "is it whole")
 
 
 def _ask_row(world: World, me: int) -> World:
+    """A row vouches for a file of its time; one that was written to has another."""
     if world.file is None:
         return _to(world, me, "replace")
-    if world.row == "live":
-        return _to(world, me, "lock", kept=_keep(world, me, "relies on the row"))
+    if _is_live(world.row) and world.file[0]:
+        return _to(world, me, "lock", kept=_keep(world, me, _RELIES))
     return _to(world, me, "read it")
 
 
@@ -83,19 +95,25 @@ def _read_it(world: World, me: int) -> World:
 
 
 def _replace_file(world: World, me: int) -> World:
-    return _to(world, me, "lock", file=(True, world.made), made=world.made + 1)
+    return _to(
+        world, me, "lock", file=(True, world.made), made=world.made + 1,
+        kept=_keep(world, me, world.made),
+    )  # fmt: skip
 
 
 def _look(world: World, me: int) -> World:
-    relies = world.kept[me] is not None
-    if world.file is None or (relies and world.row != "live"):
+    relies = world.kept[me] == _RELIES
+    if world.file is None or (relies and not _is_live(world.row)):
         return _to(world, me, "link", lock=None, kept=_keep(world, me, None))
     return _to(world, me, "record")
 
 
 def _record(world: World, me: int) -> World:
-    told = "exists" if world.row == "live" else "stored"
-    return _end(world, me, told, row="live", lock=None)
+    mine = world.kept[me]
+    own = isinstance(mine, int) and world.row == _adopted(mine)
+    if _is_live(world.row) and not own:
+        return _end(world, me, "exists", lock=None)
+    return _end(world, me, "stored", row="live", lock=None)
 
 
 _COMMIT: Final = {
@@ -192,7 +210,9 @@ def _adopt_look(world: World, me: int) -> World:
 
 
 def _adopt_record(world: World, me: int) -> World:
-    return _end(world, me, "done", row="live", lock=None)
+    if world.row not in {None, "damaged"} or world.file is None:
+        return _end(world, me, "done", lock=None)
+    return _end(world, me, "done", row=_adopted(world.file[1]), lock=None)
 
 
 _ADOPT: Final = {
@@ -226,7 +246,7 @@ def _same_still(world: World, me: int) -> World:
 
 
 def _mark(world: World, me: int) -> World:
-    row = "damaged" if world.row == "live" else world.row
+    row = "damaged" if _is_live(world.row) else world.row
     return _end(world, me, "done", row=row, lock=None)
 
 
@@ -242,7 +262,7 @@ _QUARANTINE: Final = {
 
 
 def _row_first(world: World, me: int) -> World:
-    if world.row != "live":
+    if not _is_live(world.row):
         return _end(world, me, "absent", lock=None)
     return _to(world, me, "unlink", row=None, lock=None)
 
@@ -254,6 +274,14 @@ def _unlink_after(world: World, me: int) -> World:
 _NAIVE_DELETE: Final = {"lock": _lock("row"), "row": _row_first, "unlink": _unlink_after}
 _BLIND_COMMIT: Final = _COMMIT | {"lock": _lock("record")}
 
+
+def _adopt_as_any(world: World, me: int) -> World:
+    """The row is like that of any commit, so that of this very file takes it for another's."""
+    return _end(world, me, "done", row="live", lock=None)
+
+
+_CARELESS_ADOPT: Final = _ADOPT | {"record": _adopt_as_any}
+
 PROGRAMS: Final[dict[str, tuple[str, dict[str, Callable[[World, int], World | None]]]]] = {
     "commit": ("commit", _COMMIT),
     "delete": ("delete", _DELETE),
@@ -262,6 +290,7 @@ PROGRAMS: Final[dict[str, tuple[str, dict[str, Callable[[World, int], World | No
     "quarantine": ("upkeep", _QUARANTINE),
     "naive delete": ("delete", _NAIVE_DELETE),
     "blind commit": ("commit", _BLIND_COMMIT),
+    "careless adopt": ("upkeep", _CARELESS_ADOPT),
 }
 
 _BEGINNINGS: Final[dict[str, tuple[tuple[bool, int] | None, str | None]]] = {
@@ -341,7 +370,7 @@ def _following(world: World, troupe: tuple[str, ...]) -> Iterator[World]:
 
 
 def _watched(world: World) -> Iterator[str]:
-    if world.row == "live" and (world.file is None or not world.file[0]):
+    if _is_live(world.row) and (world.file is None or not world.file[0]):
         yield f"a live row without its file: {world}"
 
 
@@ -362,7 +391,7 @@ def _state(world: World) -> str:
         return ABSENT if world.file is None else ORPHAN
     if world.row == "damaged":
         return MARKED if world.file is None else "marked, with a file"
-    if world.row == "live" and world.file is not None:
+    if _is_live(world.row) and world.file is not None:
         return LIVE if world.file[0] else BAD
     return f"row {world.row}, file {world.file}"
 

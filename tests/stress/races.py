@@ -14,18 +14,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import contentdb
-from contentdb import Digest, shards, verify
+from contentdb import Digest, doubts, shards, verify
 from contentdb.index import State
 from contentdb.layout import SHARDS, shard_name
 from contentdb.publish import looked_up
 from tests.crash.suite import Outcome, Plan, Violation
 from tests.stress.crew import crew, place
-from tests.stress.order import ABSENT, BAD, LIVE, MARKED, ORPHAN, Call, outcomes
+from tests.stress.order import ABSENT, BAD, LIVE, MARKED, ORPHAN, Call, Now, ends
 from tests.stress.stepping import DeadlockError, Stepper, Switch, seam
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from contentdb.index import Blob
 
 __all__ = ["SCENES", "races"]
 
@@ -49,15 +51,33 @@ class Stage:
         self.digest = Digest.of(self.content)
         self.file = root / "blobs" / "sha256" / shard_name(self.digest) / self.digest.encoded
         self.stores = stores
+        self.first = Now(ABSENT)
         self.calls: dict[str, list[Call]] = {}
         self.stepper = Stepper((), lambda: None)
 
-    def call(self, store: contentdb.Store, name: str, work: Callable[[], str]) -> None:
+    def call(
+        self,
+        store: contentdb.Store,
+        name: str,
+        work: Callable[[], str | contentdb.Info],
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
         """Do a call and note what it told."""
         began = self.stepper.steps
         told = work()
-        done = Call(name, began, self.stepper.steps + 1, told)
+        done = Call(
+            name, began, self.stepper.steps + 1, "stored", frozenset((labels or {}).items())
+        )
+        if isinstance(told, contentdb.Info):
+            assert told.labels.items() >= done.labels or not told.new, f"new, without {done.labels}"
+            done = done._replace(new=told.new, born=told.created_ns if told.new else None)
+        else:
+            done = done._replace(told=told)
         self.calls.setdefault(store.namespace, []).append(done)
+
+    def label(self) -> dict[str, str]:
+        """A label that no other call gives."""
+        return {f"by {self.stepper.steps}": "a call"}
 
 
 Actor = "Callable[[Stage, contentdb.Store], None]"
@@ -66,20 +86,41 @@ Actor = "Callable[[Stage, contentdb.Store], None]"
 
 
 def _add(stage: Stage, store: contentdb.Store) -> None:
-    def work() -> str:
-        store.add(stage.content)
-        return "stored"
+    labels = stage.label()
+    stage.call(store, "add", lambda: store.add(stage.content, labels=labels), labels)
 
-    stage.call(store, "add", work)
+
+def _add_many(stage: Stage, store: contentdb.Store) -> None:
+    labels = stage.label()
+
+    def work() -> contentdb.Info:
+        (answer,) = store.add_many([stage.content], labels=labels)
+        return answer
+
+    stage.call(store, "add", work, labels)
 
 
 def _batch(stage: Stage, store: contentdb.Store) -> None:
+    labels = stage.label()
+
     def work() -> str:
         with store.batch():
-            store.add(stage.content)
-        return "stored"
+            store.add(stage.content, labels=labels)
+        return "stored"  # what is new is not told before the block ends
 
-    stage.call(store, "add", work)
+    stage.call(store, "add", work, labels)
+
+
+def _put(stage: Stage, store: contentdb.Store) -> None:
+    """A commit for which stored content is success."""
+    labels = stage.label()
+
+    def work() -> str | contentdb.Info:
+        with store.writer(f"put {stage.digest} {labels}") as writer:
+            writer.write(stage.content)
+            return writer.commit(expected=stage.digest, labels=labels)
+
+    stage.call(store, "add", work, labels)
 
 
 def _commit(stage: Stage, store: contentdb.Store, *, ref: str) -> None:
@@ -123,7 +164,7 @@ def _update(stage: Stage, store: contentdb.Store, *, label: str) -> None:
             return "absent"
         return "done"
 
-    stage.call(store, "update", work)
+    stage.call(store, "update", work, {"k": label})
 
 
 def _read(stage: Stage, store: contentdb.Store) -> None:
@@ -151,8 +192,8 @@ def _upkeep(work: Callable[[contentdb.Store], object]) -> Callable[[Stage, conte
     return act
 
 
-_sweep = _upkeep(lambda store: list(store.sweep(older_than=0)))
-_mend = _upkeep(lambda store: list(contentdb.repair(store, store.verify(quick=True))))
+_sweep = _upkeep(lambda store: store.sweep(older_than=0))
+_mend = _upkeep(lambda store: contentdb.repair(store, store.verify(quick=True)))
 _reindex = _upkeep(lambda store: store.reindex())
 
 
@@ -197,7 +238,7 @@ def _damaged(stage: Stage) -> str:
 
 def _marked(stage: Stage) -> str:
     _damaged(stage)
-    list(contentdb.repair(stage.stores[-1], stage.stores[-1].verify(quick=True)))
+    contentdb.repair(stage.stores[-1], stage.stores[-1].verify(quick=True))
     return MARKED
 
 
@@ -227,6 +268,18 @@ SCENES: Final[dict[str, Scene]] = {
     "update-update-add": Scene(_stored, (_red, _blue, _add)),
     "update-delete-add": Scene(_stored, (_red, _delete, _both(_add, _add))),
     "update-then-add-twice": Scene(_stored, (_both(_red, _add), _both(_blue, _add))),
+    "add-mend": Scene(_nothing, (_add, _mend)),
+    "put-mend": Scene(_nothing, (_put, _mend)),
+    "batch-mend": Scene(_nothing, (_batch, _mend)),
+    "add-many-reindex": Scene(_nothing, (_add_many, _reindex)),
+    "put-reindex": Scene(_nothing, (_put, _reindex)),
+    "add-put-mend": Scene(_nothing, (_add, _put, _mend)),
+    "add-add-reindex": Scene(_nothing, (_add, _add_many, _reindex)),
+    "add-mend-sweep": Scene(_nothing, (_add, _mend, _sweep)),
+    "add-mend-update": Scene(_nothing, (_add, _mend, _red)),
+    "add-mend-delete": Scene(_nothing, (_put, _mend, _delete)),
+    "marked-put-mend": Scene(_marked, (_put, _mend)),
+    "two-namespaces-add-mend": Scene(_nothing, (_add, _mend), (_OTHER, "default")),
     "commit-sweep": Scene(_nothing, (_one, _sweep)),
     "add-sweep-of-an-orphan": Scene(_orphaned, (_add, _sweep)),
     "commit-mend-of-an-orphan": Scene(_orphaned, (_one, _mend)),
@@ -283,6 +336,8 @@ class Theatre:
         with _one_shard(shard_name(stage.digest)):
             began = scene.begin(stage)
             watched = began not in {BAD, MARKED}
+            stage.first = self._state(stage, "default", claimed=False)
+            assert stage.first.kind == began
             stage.stepper = Stepper(switches, lambda: self._watch(stage, watched=watched))
             try:
                 stage.stepper.run(
@@ -298,7 +353,7 @@ class Theatre:
             except Exception as error:  # noqa: BLE001 - it is the finding
                 found.append(f"a call raised {type(error).__name__}: {error}")
         if not found:
-            found += self._judge(stage, began)
+            found += self._judge(stage)
         return found, stage.stepper.steps
 
     def _watch(self, stage: Stage, *, watched: bool) -> None:
@@ -314,16 +369,20 @@ class Theatre:
             assert stage.file.exists(), "a live row without its file"
             assert stage.file.read_bytes() == stage.content, "a live row with a damaged file"
 
-    def _judge(self, stage: Stage, began: str) -> Iterator[str]:
+    def _judge(self, stage: Stage) -> Iterator[str]:
         claimed = False
         for namespace in sorted({store.namespace for store in stage.stores}, reverse=True):
             calls = stage.calls.get(namespace, [])
-            first = began if namespace == "default" else ABSENT
-            ends = outcomes(calls, first)
+            first = stage.first if namespace == "default" else Now(ABSENT)
+            beside = [
+                call for other, each in stage.calls.items() for call in each if other != namespace
+            ]
+            found = ends(calls, first, beside=beside)
             now = self._state(stage, namespace, claimed=claimed)
-            claimed = claimed or now == LIVE
-            if now not in ends:
-                yield f"{namespace}: {now} in the end, though {ends or 'no order'} explains {calls}"
+            claimed = claimed or now.kind == LIVE
+            if not any(_is_as(now, end) for end in found):
+                why = f"{found or 'no order'} explains {calls}"
+                yield f"{namespace}: {now} in the end, though {why}"
         yield from self._remembered(stage)
         if left := _names(self._root / "trash"):
             yield f"left in the trash: {left}"
@@ -331,9 +390,16 @@ class Theatre:
                 (self._root / "trash" / name).unlink()
         yield from self._ingests()
 
-    def _state(self, stage: Stage, namespace: str, *, claimed: bool) -> str:
+    def _state(self, stage: Stage, namespace: str, *, claimed: bool) -> Now:
         with self._store(namespace, _ACTORS).parts() as parts:
             row = parts.index.blob(stage.digest)
+            info = None if row is None else parts.index.info(stage.digest, row)
+        kind = self._kind(stage, row, claimed=claimed)
+        if info is None or kind in {ABSENT, ORPHAN}:
+            return Now(kind)
+        return Now(kind, frozenset(info.labels.items()), info.created_ns)
+
+    def _kind(self, stage: Stage, row: Blob | None, *, claimed: bool) -> str:
         whole = stage.file.exists() and stage.file.read_bytes() == stage.content
         if row is None:
             return ORPHAN if whole and not claimed else ABSENT
@@ -370,19 +436,31 @@ class Theatre:
             (self._root / "ingest" / name).unlink()
 
 
+def _is_as(now: Now, end: Now) -> bool:
+    """Whether what there is is what an order leads to, as far as that says."""
+    born = now.born if end.born is None else end.born
+    return now == end._replace(born=born)
+
+
 def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
 @contextmanager
 def _one_shard(name: str) -> Iterator[None]:
-    """Let sweeps, verifies and reindexes look into one shard instead of 256."""
-    kept = SHARDS
+    """Let sweeps, verifies and reindexes look into one shard instead of 256.
+
+    And let them not wait: a commit that was stopped here for longer than a minute must lose as
+    little.
+    """
+    kept, grace_s = SHARDS, doubts.GRACE_S
     for module in _LISTING:
         module.SHARDS = (name,)
+    doubts.GRACE_S = 0  # type: ignore[misc]  # for a while
     try:
         yield
     finally:
+        doubts.GRACE_S = grace_s  # type: ignore[misc]  # for good
         for module in _LISTING:
             module.SHARDS = kept
 

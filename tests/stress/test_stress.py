@@ -11,7 +11,7 @@ import pytest
 from contentdb.index.sqlite import SqliteIndex
 from tests.crash.suite import Plan
 from tests.stress.model import explore
-from tests.stress.order import ABSENT, LIVE, Call, outcomes
+from tests.stress.order import ABSENT, LIVE, Call, Now, ends, outcomes
 from tests.stress.races import races
 from tests.stress.suites import SUITES
 
@@ -39,11 +39,32 @@ def test_an_order_explains_what_was_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "troupe", [("commit", "naive delete"), ("blind commit", "delete")], ids="-".join
+    ("troupe", "beginning"),
+    [
+        (("commit", "naive delete"), LIVE),
+        (("blind commit", "delete"), LIVE),
+        (("commit", "careless adopt"), ABSENT),
+    ],
+    ids=["naive delete", "blind commit", "careless adopt"],
 )
-def test_the_model_sees_a_wrong_protocol(troupe: tuple[str, ...]) -> None:
-    """The row before the file, and a commit that does not look whether its file is there."""
-    assert explore(troupe, LIVE).violations
+def test_the_model_sees_a_wrong_protocol(troupe: tuple[str, ...], beginning: str) -> None:
+    """The row before the file, a commit that does not look whether its file is there, an adoption
+    that the file's own commit does not know."""
+    assert explore(troupe, beginning).violations
+
+
+def test_an_answer_that_is_not_so_has_no_order() -> None:
+    """Exactly one call is told that the content is new, and each call's labels are kept."""
+    red, blue = (frozenset({(colour, "yes")}) for colour in ("red", "blue"))
+    one = Call("add", 0, 9, "stored", red, new=True, born=1)
+    two = Call("add", 1, 8, "stored", blue, new=False)
+    assert ends([one, two], Now(ABSENT)) == {Now(LIVE, red | blue, 1)}
+    assert ends([one, two._replace(new=True, born=2)], Now(ABSENT)) == set()
+    upkeep = Call("upkeep", 0, 9, "done")
+    assert ends([one, upkeep], Now(ABSENT)) == {Now(LIVE, red, 1)}
+    assert (
+        ends([one._replace(new=False), upkeep._replace(began=20, ended=30)], Now(ABSENT)) == set()
+    )
 
 
 def test_the_stepping_sees_a_wrong_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
