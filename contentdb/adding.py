@@ -133,7 +133,7 @@ def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
     info = stored(parts, digest)
     if info is None:
         return claim(parts, digest, labels) if parts.shares else None
-    if labels.stored.items() <= info.labels.items():
+    if not labels.stored or labels.stored.items() <= info.labels.items():
         return info
     of_file = parts.shards.time(digest)
     if not parts.index.merge_labels(digest, labels.stored, time.time_ns(), of_file):

@@ -19,7 +19,7 @@ from contentdb.group import Group
 from contentdb.joining import Joined, write_into
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from contentdb.add_many import Asked
     from contentdb.content import Info
@@ -86,7 +86,6 @@ def _settled(
                 place = None if one is None else groups.take(one, keep_labels=keep_labels)
             except Exception as error:  # noqa: BLE001 - raised below
                 failure, place = error, None
-            groups.check_ours()
             last = place is None or (stop and isinstance(place.told, ContentDBError))
             yield from groups.finish() if last else groups.settle(slow=slow)
         if failure is not None:
@@ -106,14 +105,14 @@ class _Groups:
         self._flight: _Flight | None = None
         self._most = 1
 
-    def check_ours(self) -> None:
+    def _check_ours(self) -> None:
         """Refuse to go on in the child of a fork: the files are its parent's."""
         if not self._group.is_ours:
             raise FailedPreconditionError("add_many goes on in the process that began it alone")
 
     def take(self, one: Asked, *, keep_labels: bool) -> _Place:
         """Write one source; what is wrong with it is told of it, and spoils no other."""
-        self.check_ours()
+        self._check_ours()
         told: Answer | Joined
         try:
             with self._gate:
@@ -123,13 +122,19 @@ class _Groups:
             if isinstance(error, ContentDBError) and self._gate.closed:
                 raise
             told = one.answer_of(error)
-        place = _Place(told, one.number, one.describe())
+        may_fail = isinstance(told, Joined | ContentDBError)  # what is stored cannot any more
+        place = _Place(told, one.number, one.describe() if may_fail else "")
         self._places.append(place)
         return place
 
-    def settle(self, *, slow: bool) -> Iterator[_Place]:
+    def settle(self, *, slow: bool) -> Iterable[_Place]:
         """Hand out what is durable by now; with ``slow`` all, as the next source takes its time."""
         full = len(self._places) >= self._most or self._group.size >= _GROUP_BYTES
+        if self._flight is None and not full and not slow:
+            return ()
+        return self._settle(full=full, slow=slow)
+
+    def _settle(self, *, full: bool, slow: bool) -> Iterator[_Place]:
         yield from self._landed(wait=full or slow)
         if full or slow:
             soon = self._most == 1 or slow
@@ -140,6 +145,7 @@ class _Groups:
 
     def finish(self) -> Iterator[_Place]:
         """Make durable and hand out all."""
+        self._check_ours()
         yield from self._landed(wait=True)
         self._launch()
         yield from self._landed(wait=True)
