@@ -1,4 +1,4 @@
-"""Where one workload's time goes: by function, by place, by system call. Readable text.
+"""Where one workload's time goes: by function, by place, by system call. Source text.
 
 Each view is taken in a run of its own, since each slows the run down in its own way: cProfile
 makes short functions look dear, strace makes system calls look dear, sampling neither.

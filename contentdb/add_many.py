@@ -153,7 +153,8 @@ class AddIterator(Iterator[T], Generic[T]):
             return
         steps.close()
         if self._given != self._most:
-            done = f"after {self._given} answers" if self._given else "and never iterated"
+            answers = f"{self._given} answer{'s' * (self._given > 1)}"
+            done = f"after {answers}" if self._given else "and never iterated"
             warnings.warn(
                 f"add_many was dropped {done}: the other sources are not stored; iterate it to"
                 " its end, or close() it",

@@ -36,26 +36,26 @@ class _Commit:
     """The commit of a writer as an item of a group: its ref stays held until the group is done."""
 
     def __init__(self, writer: Committing, parts: Parts, candidate: Candidate) -> None:
-        self._writer = writer
+        self.writer = writer
         self._parts = parts
         self.candidate = candidate
         self.result: Info | ContentDBError | None = None
 
     def sync(self) -> None:
         """Put the bytes on disk."""
-        self._writer.sync()
+        self.writer.sync()
 
     def name(self, shard: Directory) -> None:
         """Link: the ingest keeps its own name until it has a row."""
-        link_or_replace(self._parts, self.candidate, shard, self._writer.link)
+        link_or_replace(self._parts, self.candidate, shard, self.writer.link)
 
     def again(self) -> Info:
         """Go through the commit alone."""
-        return self._writer.publish(self.candidate)
+        return self.writer.publish(self.candidate)
 
     def done(self) -> None:
         """Free the ref; the ingest stays where it did not become a blob."""
-        self._writer.settle_joined(self.result)
+        self.writer.settle_joined(self.result)
 
 
 class Batch:
@@ -91,6 +91,10 @@ class Batch:
         self._flush_when_full()
         return NewInfo.of(candidate.info())
 
+    def withdraw(self, writer: Committing) -> None:
+        """Take the commit of a writer back, if it is in the group that waits."""
+        self._group.withdraw(lambda item: isinstance(item, _Commit) and item.writer is writer)
+
     def holds(self, ref: str) -> bool:
         """Whether an ingest of that ref waits for the block's end, locked."""
         return any(item.candidate.ref == ref for item in self._group.items)
@@ -110,8 +114,14 @@ class Batch:
             ContentDBError: The first thing that failed; the other items are stored all the same
                 unless it was a sync or the index, which fail together.
         """
-        group, self._group = self._group, Group(self._parts)
-        group.flush()
+        group = self._group
+        try:
+            group.flush()
+        except BaseException:  # out of a handler
+            group.discard()
+            raise
+        finally:
+            self._group = Group(self._parts)
         for item in group.items:
             if isinstance(item.result, ContentDBError):
                 raise item.result

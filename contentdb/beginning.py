@@ -15,6 +15,7 @@ from contentdb import files, locks
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
+    ContentDBError,
     FailedPreconditionError,
     InvalidArgumentError,
     RefLockedError,
@@ -81,11 +82,9 @@ def begin(
     """
     name = ingest_name(parts.namespace, check_ref(ref))
     _refuse_stored(parts, declared.expected)
-    fd = locks.acquire(parts.ingest, name, wait=wait)
-    if fd is None:
-        raise ref_locked(parts, ref)
-    path = parts.ingest.child(name)
+    fd = _locked(parts, name, ref, wait=wait)
     try:
+        path = parts.ingest.child(name)
         _refuse_stored(parts, declared.expected)  # it may have come while we waited
         if takeover is Takeover.ANEW:
             fd = _emptied(parts, name, ref, fd)
@@ -98,11 +97,25 @@ def begin(
         return forget_beyond(parts, row, size), fd, size
     except BaseException:
         try:
-            if not files.stat_open(fd, path).st_size or parts.index.ingest_of(name) is None:
+            if not files.stat_open(fd, name).st_size or parts.index.ingest_of(name) is None:
                 files.unlink(parts.ingest, name)
         finally:
             locks.release(fd)
         raise
+
+
+def _locked(parts: Parts, name: str, ref: str, *, wait: float | bool) -> int:
+    """Open and lock the file of a ref; one that was made for it does not outlive an exception."""
+    try:
+        fd = locks.acquire(parts.ingest, name, wait=wait)
+    except ContentDBError:
+        raise
+    except BaseException:  # out of a handler, perhaps as soon as the file was made
+        locks.remove_dead(parts.ingest, name, lambda: parts.index.ingest_of(name) is not None)
+        raise
+    if fd is None:
+        raise ref_locked(parts, ref)
+    return fd
 
 
 def _new_row(ref: str, name: str, declared: Declared) -> IngestRow:

@@ -15,7 +15,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol, Self, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Literal,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeVar,
+    overload,
+)
 
 from contentdb.digest import Digest
 
@@ -24,7 +34,6 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
     from types import TracebackType
-    from typing import BinaryIO
 
     from typing_extensions import Buffer
 
@@ -39,9 +48,9 @@ __all__ = [
     "Openable",
     "Progress",
     "Provider",
-    "Readable",
     "Reader",
     "SortOrder",
+    "Source",
     "Status",
     "Usage",
     "Writer",
@@ -128,6 +137,20 @@ class Info(tuple[str, int, int, int, "Mapping[str, str] | None"]):
         """
         return False
 
+    def asdict(self) -> dict[str, Any]:
+        """Give what the attributes say, times as `datetime` and labels as a dict of their own.
+
+        Under ``digest``, ``size``, ``created_at``, ``updated_at`` and ``labels``; all but the
+        times is what JSON takes.
+        """
+        return {
+            "digest": self.digest,
+            "size": self.size,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+            "labels": dict(self[4] or {}),
+        }
+
     def __getnewargs__(self) -> tuple[str, int, int, int, Mapping[str, str] | None]:
         """Pickle and copy as the five values."""
         return (self[0], self[1], self[2], self[3], self[4])
@@ -202,8 +225,16 @@ class Usage(NamedTuple):
     """As of each ingest's last close; what a live writer has added since is not in it."""
 
 
+class Source(Protocol):
+    """What content can come from: a binary file, a pipe, a member of an archive, a `Reader`."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Give up to ``size`` bytes, none at the end; None, for nothing yet, is an error."""
+        ...
+
+
 class Reader(Protocol):
-    """A seekable binary stream over one blob that knows its size.
+    """A seekable binary stream over one blob that knows its size; an `io.RawIOBase` besides.
 
     Bytes read from the beginning to the end are verified: the read that reaches the end
     raises `CorruptBlobError` instead of handing out a damaged tail. Reads after a seek are
@@ -214,10 +245,23 @@ class Reader(Protocol):
     def digest(self) -> Digest: ...
     @property
     def size(self) -> int: ...
+    @property
+    def closed(self) -> bool: ...
+    def readable(self) -> bool: ...
+    def seekable(self) -> bool: ...
+    def writable(self) -> bool: ...
+    def isatty(self) -> bool: ...
+    def fileno(self) -> int: ...
     def read(self, size: int | None = -1, /) -> bytes: ...
-    def readinto(self, buffer: Buffer, /) -> int | None: ...
+    def readall(self) -> bytes: ...
+    def readinto(self, buffer: Buffer, /) -> int: ...
+    def readline(self, size: int | None = -1, /) -> bytes: ...
+    def readlines(self, hint: int = -1, /) -> list[bytes]: ...
+    def __iter__(self) -> Iterator[bytes]: ...
+    def __next__(self) -> bytes: ...
     def seek(self, offset: int, whence: int = 0, /) -> int: ...
     def tell(self) -> int: ...
+    def flush(self) -> None: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
@@ -229,18 +273,10 @@ class Reader(Protocol):
     ) -> None: ...
 
 
-class Readable(Protocol):
-    """What content can come from: a binary file, a pipe, a member of an archive, a `Reader`."""
-
-    def read(self, size: int, /) -> bytes | None:
-        """Give up to ``size`` bytes, none at the end; None, for nothing yet, is an error."""
-        ...
-
-
 class Openable(Protocol):
     """What opens content at an offset, such as by a Range request; 0 is its beginning."""
 
-    def __call__(self, offset: int, /) -> Readable:
+    def __call__(self, offset: int, /) -> Source:
         """Open it; what is returned is closed after its use, if it can be."""
         ...
 
@@ -344,7 +380,7 @@ class Ingester(Protocol):
     def ingest(  # noqa: PLR0913 - all but two have a default that fits most
         self,
         ref: str,
-        source: Readable | Openable,
+        source: Source | Openable,
         *,
         total: int | None = None,
         expected: str | None = None,
@@ -362,7 +398,7 @@ class Ingester(Protocol):
 
     def add(
         self,
-        source: Buffer | BinaryIO | PathLike[str],
+        source: Buffer | Source | PathLike[str],
         *,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
@@ -377,7 +413,7 @@ class Ingester(Protocol):
     @overload
     def add_many(  # noqa: D418 - a protocol has nothing else to document
         self,
-        sources: Iterable[Buffer | BinaryIO | PathLike[str]],
+        sources: Iterable[Buffer | Source | PathLike[str]],
         *,
         expected: Iterable[str | None] | None = None,
         labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
@@ -395,7 +431,7 @@ class Ingester(Protocol):
     @overload
     def add_many(
         self,
-        sources: Iterable[Buffer | BinaryIO | PathLike[str]],
+        sources: Iterable[Buffer | Source | PathLike[str]],
         *,
         expected: Iterable[str | None] | None = None,
         labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,

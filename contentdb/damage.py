@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from contentdb.parts import Parts
     from contentdb.shards import Shards
 
-__all__ = ["damage_of", "quarantine", "read_again", "sync_blob", "sync_shard", "why_damaged"]
+__all__ = [
+    "damage_of",
+    "look",
+    "quarantine",
+    "read_again",
+    "sync_blob",
+    "sync_shard",
+    "why_damaged",
+]
 
 _PIECE_BYTES: Final = 1 << 20
 _OF_THIS_PROCESS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
@@ -55,28 +63,28 @@ def read_again(parts: Parts, digest: Digest) -> bool:
 
     It is put on disk first: it may have been copied to its place just now.
     """
-    found = _look(parts, digest)
+    found = look(parts, digest)
     if found is None or why_damaged(parts.shards, digest) is not None:
         return False
     if parts.durable:
         sync_blob(parts, digest)
     with suppress(ContentDBError):  # then it is read once more, the next time
         parts.index.restamp(
-            digest, parts.shards.time(digest), lambda: _is_as(found, _look(parts, digest))
+            digest, parts.shards.time(digest), lambda: _is_as(found, look(parts, digest))
         )
     return True
 
 
 def quarantine(parts: Parts, digest: Digest) -> bool:
     """Take a damaged file out of the blobs and mark its row, if it is still damaged; durable."""
-    found = _look(parts, digest)
+    found = look(parts, digest)
     if found is None or why_damaged(parts.shards, digest) is None:
         return False
     name = quarantine_name(digest)
 
     def take_away() -> bool:
         """Not a file that healed it meanwhile."""
-        return _is_as(found, _look(parts, digest)) and parts.shards.move(
+        return _is_as(found, look(parts, digest)) and parts.shards.move(
             digest, parts.quarantine, name
         )
 
@@ -87,8 +95,8 @@ def quarantine(parts: Parts, digest: Digest) -> bool:
     return moved
 
 
-def _look(parts: Parts, digest: Digest) -> os.stat_result | None:
-    """Look at whatever has the blob's name."""
+def look(parts: Parts, digest: Digest) -> os.stat_result | None:
+    """Look at whatever has the blob's name, a file of ours or not."""
     try:
         shard = parts.shards.shard(digest)
     except StorageError as error:

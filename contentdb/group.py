@@ -24,6 +24,8 @@ from contentdb.publish import link_or_replace, settled
 from contentdb.recover import TEMPORARY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from contentdb.content import Info
     from contentdb.digest import Digest
     from contentdb.files import Directory
@@ -198,6 +200,12 @@ class Group:
         self._by_digest[item.candidate.digest] = item
         return item
 
+    def withdraw(self, is_meant: Callable[[Item], bool]) -> None:
+        """Take items back, before a flush."""
+        for item in [item for item in self.items if is_meant(item)]:
+            self._by_digest.pop(item.candidate.digest, None)
+            self.items.remove(item)
+
     def flush(self) -> None:
         """Publish all items: each has its result afterwards. Durable when it returns.
 
@@ -229,6 +237,7 @@ class Group:
         if not self.is_ours:
             return
         for item in self.items:
+            self._parts.in_flight.pop(id(item.candidate), None)
             item.done()
         self._scratch.close()
 
@@ -248,14 +257,14 @@ class Group:
         shards: dict[str, list[Item]] = {}
         for item in self.items:
             digest = item.candidate.digest
+            self._parts.in_flight[id(item.candidate)] = digest
             shards.setdefault(digest.algorithm + shard_name(digest), []).append(item)
         for items in shards.values():
-            self._parts.shards.make(items[0].candidate.digest.algorithm)
             self._name_in_shard(items)
             self._touched.append(items[0].candidate.digest)
 
     def _name_in_shard(self, items: list[Item]) -> None:
-        shard = self._parts.shards.shard(items[0].candidate.digest)
+        shard = self._parts.shards.shard_to_name_in(items[0].candidate.digest)
         try:
             for item in items:
                 try:

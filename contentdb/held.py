@@ -39,8 +39,14 @@ class HeldFile:
         files.stamp(self.fd, now_ns, self.path)
 
     def unseal(self) -> None:
-        """An ingest that outlives a commit goes on being written; a blob must not be."""
+        """An ingest that outlives a commit goes on being written; a blob must not be.
+
+        One that has ended goes: an exception came between its end and that of its file.
+        """
         if self._gone or not self._has_its_name():
+            return
+        if self._parts.index.ingest(self._ref) is None:
+            self.take_away()
             return
         if files.stat_open(self.fd, self.path).st_nlink == 1:
             files.make_writable(self.fd, self._parts.ingest, self.path)
@@ -86,6 +92,11 @@ class HeldFile:
         self.changed = False
         self._gone = True
 
+    @property
+    def is_released(self) -> bool:
+        """Whether it was closed."""
+        return not getattr(self.fd, "is_open", True)
+
     def release(self) -> None:
-        """Close it, which frees the ref."""
+        """Close it, which frees the ref; twice is harmless."""
         locks.release(self.fd)

@@ -24,6 +24,8 @@ from contentdb.errors import StorageError
 from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from contentdb.files import Directory
 
 __all__ = [
@@ -86,8 +88,13 @@ def create(within: Directory, name: str) -> int:
         _close(fd)
 
 
-def remove_dead(within: Directory, name: str) -> bool:
-    """Remove a file of `create` unless its maker lives, under its lock; True if it is gone."""
+def remove_dead(
+    within: Directory, name: str, is_of_use: Callable[[], bool] = lambda: False
+) -> bool:
+    """Remove a file unless its maker lives, under its lock; True if it is gone.
+
+    ``is_of_use`` is asked under the lock whether the file must stay.
+    """
     try:
         fd = files.open_file(within, name, os.O_RDONLY)
     except FileNotFoundError:
@@ -96,6 +103,8 @@ def remove_dead(within: Directory, name: str) -> bool:
         return False
     try:
         if not files.lock(fd, within.child(name)):
+            return False
+        if is_of_use():
             return False
         if is_current(within, name, fd):
             files.unlink(within, name)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from contentdb.digest import Digest
     from contentdb.files import Directory
     from contentdb.index import Index
     from contentdb.shards import Shards
@@ -33,10 +34,10 @@ class Options(NamedTuple):
 class Parts:
     """The index, the open directories, and how durable an acknowledgement is."""
 
-    __slots__ = ("durable", "index", "ingest", "known", "namespace", "quarantine", "read_only",
-                 "root", "shards", "shares", "sharing", "trash")  # fmt: skip
+    __slots__ = ("durable", "in_flight", "index", "ingest", "known", "namespace", "quarantine",
+                 "read_only", "root", "shards", "shares", "sharing", "top", "trash")  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is the list of what there is
         self,
         root: Path,
         options: Options,
@@ -44,6 +45,7 @@ class Parts:
         index: Index,
         sharing: Sharing,
         shards: Shards,
+        top: Directory,
         ingest: Directory,
         trash: Directory,
         quarantine: Directory,
@@ -53,7 +55,11 @@ class Parts:
         self.index = index
         self.sharing = sharing
         self.known = Known() if ingest.group is None else NothingKnown()
+        self.in_flight: dict[int, Digest] = {}
+        """What calls of this store are naming and recording, by the identity of its candidate."""
         self.shards = shards
+        self.top = top
+        """The root, by which the other directories are opened again."""
         self.ingest = ingest
         self.trash = trash
         self.quarantine = quarantine
@@ -62,12 +68,17 @@ class Parts:
         """Say why a store that was opened for reading is not changed."""
         raise StoreReadOnlyError(str(self.root), "it was opened for reading, with mode='r'")
 
+    def after_fork_in_child(self) -> None:
+        """Be there as another user of the store than the parent, whose calls go on there alone."""
+        self.in_flight = {}
+        self.sharing.after_fork_in_child()
+
     def close(self) -> None:
         """Free all that is open."""
         self.index.close()
         self.sharing.close()
         self.shards.close()
-        for directory in (self.ingest, self.trash, self.quarantine):
+        for directory in (self.ingest, self.trash, self.quarantine, self.top):
             directory.close()
 
 

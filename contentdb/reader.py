@@ -10,7 +10,9 @@ from contentdb import files
 from contentdb.digest import new_hash
 
 if TYPE_CHECKING:
+    import hashlib
     from collections.abc import Callable
+    from typing import BinaryIO
 
     from typing_extensions import Buffer
 
@@ -19,14 +21,22 @@ if TYPE_CHECKING:
     Damaged = Callable[[int, Digest, str], NoReturn]
     """Told descriptor, digest and what is wrong; it raises what the reader gets."""
 
-__all__ = ["MISMATCH", "BlobReader", "read_whole"]
+    class BinaryStream(io.RawIOBase, BinaryIO):
+        """A raw stream to type checkers too, for functions that ask for an ``IO[bytes]``."""
+else:
+    BinaryStream = io.RawIOBase
+
+__all__ = ["MISMATCH", "BinaryStream", "BlobReader", "read_whole"]
 
 _PIECE_BYTES: Final = 1 << 20
+
+_LINE_BYTES: Final = 8192
+"""What is looked at for the end of a line."""
 
 MISMATCH: Final = "its bytes do not match its digest"
 
 
-class BlobReader(io.RawIOBase):
+class BlobReader(BinaryStream):
     """A seekable binary stream over one blob; see `contentdb.content.Reader`."""
 
     def __init__(self, fd: int, digest: Digest, damaged: Damaged, *, verify: bool) -> None:
@@ -39,6 +49,8 @@ class BlobReader(io.RawIOBase):
         self._at = 0
         self._hash = new_hash(digest.algorithm) if verify else None
         self._hashed = 0
+        self._torn = False
+        """Whether bytes may have been hashed that were not counted."""
 
     def __reduce__(self) -> NoReturn:
         """Stay in this process: its file is open here."""
@@ -89,6 +101,22 @@ class BlobReader(io.RawIOBase):
         """Read all that is left."""
         return self.read()
 
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Read up to a newline, the end, or so many bytes."""
+        self._check_open()
+        left = max(0, self._size - self._at)
+        most = left if size is None or size < 0 else min(size, left)
+        looked = 0
+        while looked < most:
+            ahead = self._pread(min(_LINE_BYTES, most - looked), looked)
+            newline = ahead.find(b"\n")
+            if newline >= 0:
+                return self.read(looked + newline + 1)
+            if not ahead:
+                break
+            looked += len(ahead)
+        return self.read(most)
+
     def readinto(self, buffer: Buffer, /) -> int:
         """Read into a buffer; 0 at the end."""
         view = memoryview(buffer).cast("B")
@@ -101,13 +129,30 @@ class BlobReader(io.RawIOBase):
 
     def _advance(self, data: bytes, wanted: int) -> None:
         """Take note of what was read; where it reaches the end, bad bytes must not get out."""
-        if self._hash is not None and self._at == self._hashed:
-            self._hash.update(data)
-            self._hashed += len(data)
-            at_end = self._hashed == self._size or len(data) < wanted
-            if at_end and self._hash.hexdigest() != self._digest.encoded:
-                self._damaged(self._fd, self._digest, MISMATCH)
-        self._at += len(data)
+        count = len(data)
+        if self._hash is None or self._at != self._hashed:
+            self._at += count
+            return
+        if self._torn:
+            self._hash = self._hash_anew()
+        self._torn = True
+        self._hash.update(data)
+        at_end = self._hashed + count == self._size or count < wanted
+        if at_end and self._hash.hexdigest() != self._digest.encoded:
+            self._damaged(self._fd, self._digest, MISMATCH)
+        self._at = self._hashed = self._hashed + count
+        self._torn = False
+
+    def _hash_anew(self) -> hashlib._Hash:
+        """Hash what was read so far once more: a handler raised in the midst of a read."""
+        running = new_hash(self._digest.algorithm)
+        at = 0
+        while at < self._hashed and (
+            piece := files.read_at(self._fd, min(_PIECE_BYTES, self._hashed - at), at, self._digest)
+        ):
+            running.update(piece)
+            at += len(piece)
+        return running
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Move; bytes read after a gap are not verified."""

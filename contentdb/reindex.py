@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from contentdb import files, forks
 from contentdb.damage import quarantine, why_damaged
 from contentdb.digest import Digest
+from contentdb.doubts import POLL_S, Doubts
 from contentdb.errors import (
     IndexDamagedError,
     IndexFailedError,
@@ -35,6 +36,7 @@ from contentdb.opening import open_parts, open_tree
 from contentdb.parts import Options
 from contentdb.repair import adopt
 from contentdb.shards import Shards
+from contentdb.sharing import Sharing
 from contentdb.verify import rows_of_shard, shards_with_rows
 
 if TYPE_CHECKING:
@@ -127,6 +129,7 @@ def _check_index(path: Path) -> None:
 def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
     """Go through all shards; see `Store.reindex`."""
     counts = dict.fromkeys(Reindexed._fields, 0)
+    doubts = Doubts(parts)
     unseen = set(shards_with_rows(parts))
     for algorithm, shard, children in parts.shards.listing():
         unseen.discard((algorithm, shard.path[-2:]))
@@ -139,12 +142,17 @@ def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
             row = rows.pop(digest, None)
             if row is not None and row[-1] != State.DAMAGED:
                 counts["kept"] += 1
-            elif files.is_private_file(found, shard) and (row or not parts.index.claims(digest)):
+            elif files.is_private_file(found, shard) and doubts.is_orphan(digest):
                 counts[_take(parts, digest, dry_run=dry_run)] += 1
         counts["dropped"] += _drop(parts, [Digest(text) for text in rows], dry_run=dry_run)
     for algorithm, shard_name in unseen:
         rows = rows_of_shard(parts, algorithm, shard_name)
         counts["dropped"] += _drop(parts, [Digest(text) for text in rows], dry_run=dry_run)
+    for orphan in doubts.settle():
+        if orphan is None:
+            time.sleep(POLL_S)
+        else:
+            counts[_take(parts, orphan, dry_run=dry_run)] += 1
     return Reindexed(**counts)
 
 
@@ -158,12 +166,9 @@ def _take(parts: Parts, digest: Digest, *, dry_run: bool) -> str:
 
 
 def _drop(parts: Parts, digests: list[Digest], *, dry_run: bool) -> int:
-    shards = parts.shards
     if dry_run:
-        return sum(shards.size(digest) is None for digest in digests)
-    if not digests:
-        return 0
-    return parts.index.drop(digests, lambda digest: shards.size(digest) is None)
+        return sum(parts.shards.is_gone(digest) for digest in digests)
+    return parts.index.drop(digests, parts.shards.is_gone) if digests else 0
 
 
 def _counted(path: Path) -> Reindexed:
@@ -196,7 +201,7 @@ def _rebuild(path: Path) -> Reindexed:
         make_directories(directory)
         alone = files.open_directory(TRASH, within=directory)
         try:
-            if not files.lock(alone.fd, alone.path):
+            if not files.lock(alone.fd, alone.path) or not _is_alone(directory):
                 raise StoreError(str(path), "it is in use; stop what uses it, then reindex again")
             for name in (_WHOLE, *(_NEW + suffix for suffix in _COMPANY)):
                 files.unlink(directory, name)
@@ -213,6 +218,12 @@ def _rebuild(path: Path) -> Reindexed:
     finally:
         directory.close()
     return counts
+
+
+def _is_alone(directory: Directory) -> bool:
+    """Whether no store is open that took its lock on a ``trash/`` which was removed since."""
+    with closing(Sharing(directory)) as sharing:
+        return sharing.is_alone()
 
 
 def _fold(path: Path) -> None:

@@ -20,11 +20,7 @@ from contentdb.errors import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO
 
-    from typing_extensions import Buffer
-
-    Source = Buffer | BinaryIO | os.PathLike[str]
     Fill = Callable[[memoryview], int]
     """Fills a buffer as far as it likes and gives the bytes; 0 at the end."""
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from contentdb import files, locks
+from contentdb.damage import look
 from contentdb.digest import Digest
+from contentdb.doubts import may_be_in_flight
 from contentdb.errors import InvalidArgumentError, InvalidDigestError
 from contentdb.recover import (
     TEMPORARY,
@@ -138,19 +141,25 @@ def _orphans(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
                 digest = Digest(f"{algorithm}:{name}")
             except InvalidDigestError:
                 continue
-            # A link or a rename moves the time of change: a commit in flight is young by it.
             if digest in rows or found.st_ctime_ns > before_ns or parts.index.claims(digest):
                 continue
-            if dry_run or _to_trash(parts, digest):
+            if may_be_in_flight(parts, digest, found):
+                continue
+            if dry_run or _to_trash(parts, digest, found):
                 yield Swept("orphan", digest, shard.child(name), found.st_size)
 
 
-def _to_trash(parts: Parts, digest: Digest) -> bool:
+def _to_trash(parts: Parts, digest: Digest, found: os.stat_result) -> bool:
     name = trash_name(digest)
+
+    def take_away() -> bool:
+        """Not a file that came in its place: its commit was not asked for."""
+        now = look(parts, digest)
+        is_same = now is not None and os.path.samestat(now, found)
+        return is_same and parts.shards.move(digest, parts.trash, name)
+
     try:
-        return parts.index.unless_claimed(
-            digest, lambda: parts.shards.move(digest, parts.trash, name)
-        )
+        return parts.index.unless_claimed(digest, take_away)
     finally:
         files.unlink(parts.trash, name)
 

@@ -236,16 +236,28 @@ class LocalWriter(io.RawIOBase):
             finally:
                 if not self._joined:
                     try:
-                        self._file.unseal()
-                        self._file.sync_changes()
-                    finally:
+                        self._settle()
+                    except BaseException:  # out of a handler; the ref is free all the same
                         self._end()
+                        raise
+
+    def _settle(self) -> None:
+        """Keep what a commit has not made a blob, and end."""
+        try:
+            self._file.unseal()
+            self._file.sync_changes()
+        finally:
+            self._end()
 
     def _join(self, batch: Batch, candidate: Candidate, *, exist_ok: bool) -> Info:
         known = batch.stored(candidate)
         if known is None:
-            info = batch.join(self, candidate)
-            self._closed = self._joined = True
+            try:
+                info = batch.join(self, candidate)
+                self._closed = self._joined = True
+            except BaseException:  # the group must not go on with a file that is let go
+                batch.withdraw(self)
+                raise
             return info
         self._file.drop()
         if not exist_ok:
@@ -309,15 +321,23 @@ class LocalWriter(io.RawIOBase):
         """End a commit that shared the cost of durability with others; its result stands."""
         with suppress(ContentDBError):
             try:
-                if isinstance(result, DurabilityError):  # as where a sync of its own fails
-                    self._file.drop()
-                elif isinstance(result, Exception) or result is None:
-                    self._file.unseal()
-                    self._file.sync_changes()
-                else:
-                    self._file.take_away()
+                self._settle_file(result)
+            except ContentDBError:
+                raise
+            except BaseException:  # out of a handler; it cannot be done once the file is let go
+                self._settle_file(result)
+                raise
             finally:
                 self._let_go()
+
+    def _settle_file(self, result: Info | ContentDBError | None) -> None:
+        if isinstance(result, DurabilityError):  # as where a sync of its own fails
+            self._file.drop()
+        elif isinstance(result, Exception) or result is None:
+            self._file.unseal()
+            self._file.sync_changes()
+        else:
+            self._file.take_away()
 
     def close(self) -> None:
         """Keep what was written for a later resume, and free the ref; twice is harmless."""
@@ -327,15 +347,23 @@ class LocalWriter(io.RawIOBase):
                 return
             try:
                 self._file.sync_changes()
-            finally:
                 self._end()
+            except BaseException:
+                self._end()
+                raise
 
     def _end(self) -> None:
+        """Free the ref; may be done again, where an exception came in between."""
         with self._ending:
-            if self._closed:
+            if self._closed and self._file.is_released:
                 return
             self._closed = True
-            self._let_go()
+            try:
+                self._let_go()
+            except BaseException:
+                self._file.release()
+                self._intake.forget()
+                raise
 
     def _let_go(self) -> None:
         try:

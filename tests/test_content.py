@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from datetime import UTC, datetime
 
@@ -35,6 +36,21 @@ def test_an_info_says_whether_its_call_stored_something_new() -> None:
     assert repr(new) == f"{repr(info)[:-1]}, new=True)"
     for other in (pickle.loads(pickle.dumps(new)), copy.copy(new), copy.deepcopy(new)):  # noqa: S301
         assert (other, other.new) == (info, True)
+
+
+def test_an_info_gives_a_dict() -> None:
+    labels = {"k": "v"}
+    info = Info(DIGEST, 7, NS, NS + 1000, labels)
+    found = info.asdict()
+    assert found == {
+        "digest": DIGEST, "size": 7, "created_at": info.created_at, "updated_at": info.updated_at,
+        "labels": {"k": "v"},
+    }  # fmt: skip
+    assert type(found["labels"]) is dict
+    found["labels"]["k"] = "w"
+    assert (info.labels, labels) == ({"k": "v"}, {"k": "v"})
+    assert Info(DIGEST, 7, NS, NS).asdict()["labels"] == {}
+    assert json.loads(json.dumps(found, default=str))["digest"] == DIGEST
 
 
 def test_no_labels_are_no_labels() -> None:

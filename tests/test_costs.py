@@ -91,6 +91,21 @@ def test_a_read_asks_no_database(store: Store, count: Count) -> None:
     assert count(lambda: store.path(digest)) == {}
 
 
+def test_lines_are_not_read_byte_by_byte(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = store.add((b"x" * 50 + b"\n") * 100 + b"y" * 100_000).digest
+    reads: list[int] = []
+    read_at = files.read_at
+
+    def counting(fd: int, size: int, *rest: object) -> bytes:
+        reads.append(size)
+        return read_at(fd, size, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(files, "read_at", counting)
+    with store.open(digest) as reader:
+        assert len(list(reader)) == 101
+    assert len(reads) < 250
+
+
 def test_a_writer_costs_two_transactions(store: Store, count: Count) -> None:
     """One begins, without a sync of its own; one records and ends the ingest."""
 

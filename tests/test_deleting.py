@@ -66,7 +66,7 @@ def test_a_disk_without_room_for_many_takes_them_one_by_one(
     def refuse_many(
         self: SqliteIndex,
         digests: list[Digest],
-        *args: Any,
+        *args: Any,  # noqa: ANN401 - passed on
         **options: Any,  # noqa: ANN401 - passed on
     ) -> Any:  # noqa: ANN401 - as above
         asked.append(len(digests))

@@ -7,6 +7,7 @@ import os
 import pickle
 import signal
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -319,6 +320,31 @@ def test_an_unseen_child_that_lives_on_keeps_no_ref(
     second.writer("r").close()
     os.write(go, b"!")
     os.waitpid(pid, 0)
+    for fd in (wait, go, read, tell):
+        os.close(fd)
+
+
+def test_parent_and_child_both_read_the_rest_of_a_walk_out_of_a_file(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They share the file's position, and none of the two may move the other's."""
+    monkeypatch.setattr("contentdb.index.remaining._IN_MEMORY", 1)
+    infos = list(store.add_many(b"%d" % number for number in range(4500)))
+    digests = sorted(info.digest for info in infos)
+    walk = store.walk()
+    assert next(walk).digest == digests[0]
+    (wait, go), (read, tell) = os.pipe(), os.pipe()
+    if (pid := os.fork()) == 0:
+        with suppress(BaseException):
+            found = [next(walk).digest for _ in range(2500)]
+            os.write(tell, b"!")
+            os.read(wait, 1)
+            os._exit(int([*found, *(info.digest for info in walk)] != digests[1:]))
+        os._exit(2)
+    os.read(read, 1)
+    assert [info.digest for info in walk] == digests[1:]
+    os.write(go, b"!")
+    assert os.waitpid(pid, 0)[1] == 0
     for fd in (wait, go, read, tell):
         os.close(fd)
 

@@ -123,7 +123,7 @@ class Database:
         """Hold one state of the database over several statements; a fork waits for its end."""
         return self._readers.snapshot()
 
-    def stream(self, pieces: Generator[T, None, None]) -> Iterator[T]:
+    def stream(self, pieces: Generator[Iterator[T], None, None]) -> Iterator[Iterator[T]]:
         """Hand on what a generator reads by way of `held`, across forks too."""
         return self._readers.stream(pieces)
 

@@ -14,9 +14,10 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from contentdb import forks
-from contentdb.errors import ContentDBError, UnsafeForkError
-from contentdb.index.live import check_safe, end
+from contentdb.errors import UnsafeForkError
+from contentdb.index.live import Connection, check_safe, end
 from contentdb.index.opening import connect, refusal
+from contentdb.index.remaining import remaining
 from contentdb.presence import Presence
 
 if TYPE_CHECKING:
@@ -63,10 +64,10 @@ class Readers:
         with self._inside.mine(), self.held() as connection:
             yield connection
 
-    def stream(self, pieces: Generator[T, None, None]) -> Iterator[T]:
+    def stream(self, pieces: Generator[Iterator[T], None, None]) -> Iterator[Iterator[T]]:
         """Hand on what a generator reads by way of `held`, piece by piece.
 
-        A fork meanwhile reads the rest into memory, for the parent and for the child.
+        A fork meanwhile reads the rest, for the parent and for the child.
         """
         stream = _Stream(pieces)
         self._streams.add(stream)
@@ -109,7 +110,7 @@ class Readers:
         except BaseException as error:
             end(connection)
             if isinstance(error, sqlite3.Error):
-                raise refusal(self._path, error) from error
+                raise _raised_inside(connection) or refusal(self._path, error) from error
             raise
         self._give_back(connection)
 
@@ -175,10 +176,15 @@ class Readers:
             stream.is_lost |= not stream.is_drained
 
 
+def _raised_inside(connection: sqlite3.Connection) -> BaseException | None:
+    """What came out of a function that SQLite called: it says no more than that there was one."""
+    return connection.raised if isinstance(connection, Connection) else None
+
+
 class _Stream(Generic[T]):
     """Pieces that are read one by one, with a snapshot held between them."""
 
-    def __init__(self, pieces: Generator[T, None, None]) -> None:
+    def __init__(self, pieces: Generator[Iterator[T], None, None]) -> None:
         self.pieces = pieces
         self.is_drained = False
         """Whether it has no connection any more."""
@@ -186,18 +192,10 @@ class _Stream(Generic[T]):
         """Whether its connection has crossed a fork, so that it must not be used."""
 
     def drain(self) -> None:
-        """Read the rest into memory, which frees the snapshot."""
-        rest: list[T] = []
-        failure = None
+        """Read the rest, which frees the snapshot."""
         try:
-            rest.extend(self.pieces)
-        except ContentDBError as error:
-            failure = error
-        self.pieces = _later(rest, failure)
+            self.pieces = remaining(self.pieces)
+        except BaseException:  # a signal's handler cut it off: what was read is lost
+            self.is_lost = True
+            raise
         self.is_drained = True
-
-
-def _later(pieces: list[T], failure: ContentDBError | None) -> Generator[T, None, None]:
-    yield from pieces
-    if failure is not None:
-        raise failure

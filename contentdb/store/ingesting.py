@@ -33,13 +33,12 @@ from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from typing import BinaryIO
 
     from typing_extensions import Buffer
 
     from contentdb.adding import Link
     from contentdb.beginning import Declared
-    from contentdb.content import Info, Openable, Progress, Readable
+    from contentdb.content import Info, Openable, Progress, Source
     from contentdb.errors import ContentDBError
 
 __all__ = ["Ingesting"]
@@ -120,7 +119,7 @@ class Ingesting(Active):
     def ingest(  # noqa: PLR0913 - all but two have a default that fits most
         self,
         ref: str,
-        source: Readable | Openable,
+        source: Source | Openable,
         *,
         total: int | None = None,
         expected: str | None = None,
@@ -203,7 +202,7 @@ class Ingesting(Active):
 
     def add(
         self,
-        source: Buffer | BinaryIO | os.PathLike[str],
+        source: Buffer | Source | os.PathLike[str],
         *,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
@@ -250,7 +249,7 @@ class Ingesting(Active):
     @overload
     def add_many(
         self,
-        sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
+        sources: Iterable[Buffer | Source | os.PathLike[str]],
         *,
         expected: Iterable[str | None] | None = None,
         labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
@@ -260,7 +259,7 @@ class Ingesting(Active):
     @overload
     def add_many(
         self,
-        sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
+        sources: Iterable[Buffer | Source | os.PathLike[str]],
         *,
         expected: Iterable[str | None] | None = None,
         labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
@@ -269,7 +268,7 @@ class Ingesting(Active):
     ) -> AddIterator[Info | ContentDBError]: ...
     def add_many(
         self,
-        sources: Iterable[Buffer | BinaryIO | os.PathLike[str]],
+        sources: Iterable[Buffer | Source | os.PathLike[str]],
         *,
         expected: Iterable[str | None] | None = None,
         labels: Mapping[str, str] | Iterable[Mapping[str, str] | None] | None = None,
@@ -322,12 +321,12 @@ class Ingesting(Active):
             return
         batch = self._local.batch = Batch(self._parts)
         try:
-            yield self
-        finally:
-            self._local.batch = None
-            if batch.is_ours:
-                try:
+            try:
+                yield self
+            finally:
+                self._local.batch = None
+                if batch.is_ours:
                     with self._gate:
                         batch.flush()
-                finally:
-                    batch.discard()
+        finally:
+            batch.discard()

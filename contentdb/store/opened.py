@@ -105,7 +105,7 @@ class Opened:
         self._row(digest)
         shards = self._parts.shards
         try:
-            self._parts.index.mark_damaged(digest, lambda: shards.size(digest) is None)
+            self._parts.index.mark_damaged(digest, lambda: shards.is_gone(digest))
         except ContentDBError as error:
             raise CorruptBlobError(digest, shards.path(digest), "its file is gone") from error
 
@@ -188,6 +188,7 @@ def _after_fork_in_child(seen: bool) -> None:  # noqa: FBT001 - a hook
     for store in stores:
         refusal = store._parts.index.after_fork_in_child()  # noqa: SLF001 - as above
         store._gate.after_fork_in_child(refusal)  # noqa: SLF001
+        store._parts.after_fork_in_child()  # noqa: SLF001
     reset_after_fork(not_forking)
 
 

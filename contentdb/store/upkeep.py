@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+import time
+from typing import TYPE_CHECKING, Final, TypeVar
 
+from contentdb.doubts import POLL_S
 from contentdb.reserve import make_room
 from contentdb.store.opened import Opened
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Upkeep"]
 
 T = TypeVar("T")
+_END: Final = object()
 
 
 class Upkeep(Opened):
@@ -25,7 +28,9 @@ class Upkeep(Opened):
     def verify(self, *, quick: bool = False) -> Iterator[Finding]:
         """Compare all files with the index, changing nothing; findings as they come, or none.
 
-        Safe beside any other use of the store. `contentdb.repair` acts on findings.
+        Safe beside any other use of the store: a file without a row that another user may be
+        about to record is looked at again in the end, for a minute at most. `contentdb.repair`
+        acts on findings.
 
         Args:
             quick: Compare sizes and XXH3-64 checksums, which finds decay at many times the
@@ -75,16 +80,19 @@ class Upkeep(Opened):
         with self._gate:
             return reindex_parts(self._parts, dry_run=dry_run)
 
-    def _inside(self, steps: Iterator[T]) -> Iterator[T]:
+    def _inside(self, steps: Iterator[T | None]) -> Iterator[T]:
         """Keep the store open while its caller is served, not while the caller works."""
         with self._gate:
             pass
         return self._each_inside(steps)
 
-    def _each_inside(self, steps: Iterator[T]) -> Iterator[T]:
+    def _each_inside(self, steps: Iterator[T | None]) -> Iterator[T]:
         while True:
             with self._gate:
-                step = next(steps, None)
-            if step is None:
+                step = next(steps, _END)
+            if step is _END:
                 return
-            yield step
+            if step is None:
+                time.sleep(POLL_S)
+            else:
+                yield step  # type: ignore[misc]  # the end was seen above

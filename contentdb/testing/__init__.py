@@ -28,6 +28,7 @@ pytest.register_assert_rewrite(
     "contentdb.testing.managing",
     "contentdb.testing.nouns",
     "contentdb.testing.reading",
+    "contentdb.testing.resuming",
     "contentdb.testing.writing",
 )
 
@@ -40,6 +41,7 @@ from contentdb.testing.locking import LockingRules  # noqa: E402
 from contentdb.testing.managing import ManagingRules  # noqa: E402
 from contentdb.testing.nouns import NounRules  # noqa: E402
 from contentdb.testing.reading import ReadingRules  # noqa: E402
+from contentdb.testing.resuming import ResumingRules  # noqa: E402
 from contentdb.testing.subject import ContentStore, Damage, Harm  # noqa: E402
 from contentdb.testing.writing import WritingRules  # noqa: E402
 
@@ -52,6 +54,7 @@ class ContentSuite(
     WritingRules,
     CommittingRules,
     IngestingRules,
+    ResumingRules,
     AddingRules,
     ReadingRules,
     ManagingRules,

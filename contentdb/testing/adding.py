@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import io
+import os
+import tarfile
+import tempfile
 import warnings
+import zipfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,7 +23,14 @@ from contentdb.errors import (
     InvalidDigestError,
     InvalidLabelError,
 )
-from contentdb.testing.streams import breaking, dribble, piped, unread
+from contentdb.testing.streams import (
+    NotYet,
+    OnlyRead,
+    breaking,
+    dribble,
+    piped,
+    unread,
+)
 from contentdb.testing.subject import Rules
 from contentdb.testing.threads import together
 
@@ -30,6 +42,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from contentdb.content import Source
     from contentdb.testing.subject import ContentStore
 
 __all__ = ["AddingRules"]
@@ -94,6 +107,64 @@ class AddingRules(Rules):
         for source in (io.BytesIO(b"buffer"), piped(b"pipe"), dribble(b"dribble")):
             store.add(source)
         assert len(list(store.walk())) == 5
+
+    def test_any_stream_is_a_source(self, store: ContentStore, tmp_path: Path) -> None:
+        """3.13a: whatever has `read(n) -> bytes` is content, many of them too."""
+        path = tmp_path / "content"
+        path.write_bytes(b"content")
+        packed, zipped = io.BytesIO(), io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            tar.add(path, "content")
+        with zipfile.ZipFile(zipped, "w") as archive:
+            archive.writestr("content", b"content")
+        digest = Digest.of(b"content")
+
+        def sources() -> Iterator[Source]:
+            with gzip.open(io.BytesIO(gzip.compress(b"content"))) as file:
+                yield file
+            with zipfile.ZipFile(zipped) as archive, archive.open("content") as part:
+                yield part
+            packed.seek(0)
+            with tarfile.open(fileobj=packed) as tar:
+                member = tar.extractfile("content")
+                assert member is not None
+                yield member
+            with tempfile.SpooledTemporaryFile() as spooled:
+                spooled.write(b"content")
+                spooled.seek(0)
+                yield spooled
+            with path.open("rb", buffering=0) as raw:
+                yield raw
+            yield OnlyRead(b"content")
+            yield OnlyRead(b"c", b"ont", b"ent")
+            with store.open(store.add(path).digest) as reader:
+                yield reader
+
+        for source in sources():
+            assert store.add(source).digest == digest
+            store.delete(digest)
+        infos = list(store.add_many(sources()))
+        assert [info.digest for info in infos] == [digest] * 8
+        assert store.read(digest) == b"content"
+
+    @pytest.mark.parametrize("before", [b"", b"half of it"])
+    def test_nothing_yet_is_no_end(self, store: ContentStore, before: bytes) -> None:
+        """3.13a: a non-blocking source that has nothing yet is an error, and stores nothing."""
+        pieces = (before, None) if before else (None,)
+        for source in (NotYet(before), OnlyRead(*pieces)):
+            with pytest.raises(BlockingIOError):
+                store.add(source)
+        with pytest.raises(ContentDBError, match="nothing yet"):
+            list(store.add_many([NotYet(before)]))
+        reading_end, writing_end = os.pipe()
+        os.set_blocking(reading_end, False)
+        with os.fdopen(reading_end, "rb") as pipe, os.fdopen(writing_end, "wb") as end:
+            end.write(before)
+            end.flush()
+            with pytest.raises(BlockingIOError):
+                store.add(pipe)
+        assert list(store.walk()) == []
+        assert list(store.statuses()) == []
 
     def test_add_again(self, store: ContentStore, second: ContentStore) -> None:
         """3.12: content that is there already is success, and stays what it was."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import io
-from typing import TYPE_CHECKING, get_args
+import json
+import shutil
+import tarfile
+import zipfile
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import pytest
 
@@ -20,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["ReadingRules"]
 
 ABSENT = Digest.of(b"absent")
+DOCUMENT = b'{"a": ["\xc3\xbc", 1]}'
 CONTENT = bytes(range(256)) * 20_000  # 5 MB: more than any buffer holds
 
 ABSENT_CALLS: dict[str, Callable[[ContentStore], object]] = {
@@ -73,6 +79,56 @@ class ReadingRules(Rules):
         digest = store.add(CONTENT).digest
         with store.open(digest) as reader:
             assert b"".join(iter(lambda: reader.read(99_991), b"")) == CONTENT
+
+    @pytest.mark.parametrize("size", [0, 1, 10, 8191, 8192, 8193, 100_000])
+    def test_reader_line_by_line(self, store: ContentStore, size: int) -> None:
+        """4.1: a reader gives lines as any binary file does, long ones and an open one."""
+        content = (b"x" * size + b"\n") * 3 + b"\n" + b"y" * size
+        digest = store.add(content).digest
+        with store.open(digest) as reader:
+            assert list(reader) == content.splitlines(keepends=True)
+            assert reader.readline() == reader.read() == b""
+            assert reader.seek(size // 2) == size // 2
+            assert reader.readline() == content[size // 2 : size + 1]
+            assert reader.tell() == size + 1
+            assert reader.readline(5) == content[size + 1 : 2 * size + 2][:5]
+            assert reader.readline(0) == b""
+            assert reader.seek(0) == 0
+            assert reader.readlines() == content.splitlines(keepends=True)
+        assert reader.closed
+
+    def test_a_reader_is_a_binary_stream(self, store: ContentStore) -> None:
+        """2, 13a: what reads files reads blobs: text, archives, compressed content, JSON."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz") as tar:
+            member = tarfile.TarInfo("a.json")
+            member.size = len(DOCUMENT)
+            tar.addfile(member, io.BytesIO(DOCUMENT))
+        zipped = io.BytesIO()
+        with zipfile.ZipFile(zipped, "w") as archive:
+            archive.writestr("a.json", DOCUMENT)
+        contents = [DOCUMENT, packed.getvalue(), zipped.getvalue(), gzip.compress(DOCUMENT)]
+        text, tar_, zip_, gz = (store.add(data).digest for data in contents)
+        with store.open(text) as reader:
+            assert (reader.readable(), reader.seekable(), reader.writable()) == (True, True, False)
+            assert json.load(reader) == {"a": ["ü", 1]}
+            assert reader.seek(0) == 0
+            assert io.TextIOWrapper(cast("Any", reader)).read().encode() == DOCUMENT
+        with store.open(text) as reader, io.BufferedReader(cast("Any", reader)) as buffered:
+            assert buffered.peek(1)[:1] == DOCUMENT[:1]
+            assert buffered.read() == DOCUMENT
+        with store.open(tar_) as reader, tarfile.open(fileobj=cast("Any", reader)) as tar:
+            extracted = tar.extractfile("a.json")
+            assert extracted is not None
+            assert extracted.read() == DOCUMENT
+        with store.open(zip_) as reader, zipfile.ZipFile(reader) as archive:
+            assert archive.read("a.json") == DOCUMENT
+        with store.open(gz) as reader, gzip.open(reader) as file:
+            assert file.read() == DOCUMENT
+        with store.open(text) as reader:
+            copied = io.BytesIO()
+            shutil.copyfileobj(reader, copied)
+            assert copied.getvalue() == DOCUMENT
 
     def test_reader_of_nothing(self, store: ContentStore) -> None:
         """4.1: the empty blob opens and reads as nothing."""

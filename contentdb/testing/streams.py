@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 __all__ = [
+    "NotYet",
     "OnlyRead",
     "Opening",
     "Seekable",
@@ -66,6 +67,14 @@ class _Piped(io.RawIOBase):
         into[:count] = self._left[:count]
         self._left = self._left[count:]
         return count
+
+
+class NotYet(_Piped):
+    """A non-blocking pipe whose other end is still open: behind its bytes it has nothing yet."""
+
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Give what there is, and then None, which is no end."""
+        return super().readinto(buffer) or cast("int", None)
 
 
 class _Breaking(_Piped):

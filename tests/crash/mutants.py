@@ -135,10 +135,10 @@ _ALL: Final = (
         (
             Patch(
                 _PUBLISH,
-                "        give_name(parts, candidate, link)\n"
-                "        (outcome,) = parts.index.record([candidate])\n",
-                "        (outcome,) = parts.index.record([candidate])\n"
-                "        give_name(parts, candidate, link)\n",
+                "            give_name(parts, candidate, link)\n"
+                "            (outcome,) = parts.index.record([candidate])\n",
+                "            (outcome,) = parts.index.record([candidate])\n"
+                "            give_name(parts, candidate, link)\n",
             ),
             Patch(_RECORDING, "if not entry.present() or not _is", "if not _is"),
         ),
@@ -339,10 +339,10 @@ _ALL: Final = (
         "row-gone-before-its-file",
         Patch(
             _RECOVER,
-            "bury_all(\n        digests, lambda digest: "
-            "parts.shards.move(digest, parts.trash, names[digest])\n    )\n",
-            "bury_all(digests, bool)\n    for digest in digests:\n"
-            "        parts.shards.move(digest, parts.trash, names[digest])\n",
+            "bury_all(\n            digests, lambda digest: "
+            "parts.shards.move(digest, parts.trash, names[digest])\n        )\n",
+            "bury_all(digests, bool)\n        for digest in digests:\n"
+            "            parts.shards.move(digest, parts.trash, names[digest])\n",
         ),
         ("probes",),
         "a_commit_follows_a_burial",

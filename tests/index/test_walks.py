@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
+import os
 import re
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from contentdb import forks
 from contentdb.digest import Digest
-from contentdb.errors import InvalidFieldError
+from contentdb.errors import InvalidFieldError, NoSpaceError, UnsafeForkError
 from contentdb.filters import parse
-from contentdb.index import queries, readers
+from contentdb.index import queries, readers, remaining
 from contentdb.index.opening import connect
 from contentdb.index.sqlite import SqliteIndex
 from tests.index.databases import Record
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
+    from collections.abc import Callable
 
     from contentdb.content import Info
 
@@ -116,6 +119,81 @@ def test_a_walk_goes_on_across_a_fork(index: SqliteIndex) -> None:
     forks.free()
     index.entomb(infos[-1].digest)
     assert [first, *going] == infos
+
+
+def test_a_long_walk_goes_on_across_a_fork_in_a_file(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the fork would take the memory of all that is still to come."""
+    monkeypatch.setattr(remaining, "_IN_MEMORY", 1)
+    labels = {f"k{number:02d}": "v" * 4000 for number in range(25)}
+    for number in range(220):
+        index.record([Record(Digest.of(b"%d" % number), labels=labels)])
+    digests = [info.digest for info in walk(index)]
+    before = open_files()
+    going = index.walk(None, "digest", None, None)
+    assert next(going).digest == digests[0]
+    gc.collect()
+    tracemalloc.start()
+    try:
+        index.before_fork()
+        forks.free()
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20  # all of them are 22 MB
+    finally:
+        tracemalloc.stop()
+    index.entomb(digests[-1])
+    rest = list(going)
+    assert [info.digest for info in rest] == digests[1:]
+    assert {len(info.labels) for info in rest} == {25}
+    del going
+    assert open_files() <= before
+
+
+def test_a_walk_whose_rest_finds_no_room_ends_with_an_error(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remaining, "_IN_MEMORY", 1)
+    infos = fill(index, 5000)
+    going = index.walk(None, "digest", None, None)
+    assert next(going) == infos[0]
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", failing(OSError(errno.ENOSPC, "No space left on device")))
+        index.before_fork()
+    forks.free()
+    found: list[Info] = []
+    with pytest.raises(NoSpaceError, match="rest of a listing"):
+        found.extend(going)
+    assert found == infos[1:2000]  # the first page, and what was read before the disk was full
+
+
+def test_a_walk_that_was_cut_off_at_a_fork_does_not_end_as_if_it_were_whole(
+    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A signal's handler raises while the rest is read; the hook is run again."""
+    monkeypatch.setattr(remaining, "_IN_MEMORY", 1)
+    infos = fill(index, 5000)
+    going = index.walk(None, "digest", None, None)
+    assert next(going) == infos[0]
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", failing(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            index.before_fork()
+    index.before_fork()
+    forks.free()
+    with pytest.raises(UnsafeForkError):
+        list(going)
+    assert walk(index) == infos
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def failing(error: BaseException) -> Callable[..., int]:
+    def fail(*_: object) -> int:
+        raise error
+
+    return fail
 
 
 @pytest.mark.parametrize("filters", [(), ("size>=0",)])

@@ -19,10 +19,10 @@ from contentdb.testing.streams import Opening, dribble, piped
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from contentdb import Openable, Readable, Store
+    from contentdb import Openable, Source, Store
 
 CONTENT = st.text("ab", max_size=6).map(str.encode)
-KINDS: list[Callable[[bytes], Readable | Openable]] = [io.BytesIO, piped, dribble, Opening]
+KINDS: list[Callable[[bytes], Source | Openable]] = [io.BytesIO, piped, dribble, Opening]
 
 
 class Said(NamedTuple):
@@ -62,7 +62,7 @@ def test_what_is_stored_is_the_source(
     data: st.DataObject,
     kept: bytes,
     source: bytes,
-    make: Callable[[bytes], Readable | Openable],
+    make: Callable[[bytes], Source | Openable],
 ) -> None:
     before = data.draw(CONTENT.flatmap(Said.of), "declared before")
     now = data.draw(st.one_of(Said.of(source), CONTENT.flatmap(Said.of)), "declared now")

@@ -1,0 +1,89 @@
+"""What a stream still has to give when its process forks: read at once, handed out later.
+
+A few pieces stay in memory. More of them go into a file without a name, which parent and child
+both read: a fork beside a listing of millions must not fill the memory of two processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from contentdb.errors import ContentDBError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Iterator
+
+__all__ = ["remaining"]
+
+T = TypeVar("T")
+
+_IN_MEMORY: Final = 8
+"""Pieces; a walk's have a thousand blobs, or two megabytes of labels."""
+
+
+def remaining(pieces: Iterable[Iterator[T]]) -> Generator[Iterator[T], None, None]:
+    """Read all pieces now. Where reading fails, what was read is handed out before the error."""
+    near: deque[list[T]] = deque()
+    far: list[_Far] = []
+    failure: ContentDBError | None = None
+    try:
+        for piece in pieces:
+            if len(near) < _IN_MEMORY:
+                near.append(list(piece))
+                continue
+            if not far:
+                far.append(_Far())
+            far[0].append(list(piece))
+    except ContentDBError as error:
+        failure = error
+    except OSError as error:
+        failure = StorageError.of("keep the rest of a listing in", "a temporary file", error)
+    return _handed_out(near, far, failure)
+
+
+def _handed_out(
+    near: deque[list[T]], far: list[_Far], failure: ContentDBError | None
+) -> Generator[Iterator[T], None, None]:
+    while near:
+        yield iter(near.popleft())
+    for file in far:
+        yield from file.pieces()
+    if failure is not None:
+        raise failure
+
+
+class _Far:
+    """Pieces in a file without a name, which is gone with its last descriptor."""
+
+    def __init__(self) -> None:
+        import tempfile  # 20 ms that most processes need not spend
+
+        with tempfile.TemporaryFile(prefix="contentdb-") as file:
+            self._fd = os.dup(file.fileno())
+        self._lengths: list[int] = []
+
+    def append(self, piece: list[Any]) -> None:
+        import pickle
+
+        left = memoryview(pickle.dumps(piece))
+        length = len(left)
+        while left:
+            left = left[os.write(self._fd, left) :]
+        self._lengths.append(length)
+
+    def pieces(self) -> Iterator[Iterator[Any]]:
+        """By place, as parent and child share the file's position."""
+        import pickle
+
+        at = 0
+        for length in self._lengths:
+            data = os.pread(self._fd, length, at)
+            at += length
+            yield iter(pickle.loads(data))  # noqa: S301 - this process wrote it
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, OSError):  # it may not have been opened
+            os.close(self._fd)
