@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from contentdb.files import Directory
 
-__all__ = ["Database", "connect", "refusal"]
+__all__ = ["Database", "connect", "holding", "refusal"]
 
 T = TypeVar("T")
 
@@ -77,6 +77,17 @@ class _Thread(threading.local):
 
 
 _thread = _Thread()
+
+
+@contextlib.contextmanager
+def holding(root: str) -> Iterator[None]:
+    """Say that this thread holds the lock of a root: a handler's write would wait for itself."""
+    outer = _thread.roots
+    try:
+        _thread.roots = (*outer, root)
+        yield
+    finally:
+        _thread.roots = outer
 
 
 class Database:

@@ -22,14 +22,13 @@ import contextlib
 import errno
 import os
 import sqlite3
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from contentdb import files
 from contentdb.errors import IndexBusyError, IndexFailedError, StorageError, StoreReadOnlyError
 from contentdb.filesystem import is_read_only
-from contentdb.index.connection import Database
+from contentdb.index.connection import Database, holding
 from contentdb.index.live import alone, end
 from contentdb.index.opening import (
     BUSY_S,
@@ -160,14 +159,17 @@ class _Readers(Readers):
     @contextlib.contextmanager
     def _still(self) -> Iterator[None]:
         """Keep commits and checkpoints out."""
-        root = files.open_directory(self._root)
-        try:
-            if not files.lock_shared(root.fd, self._root, wait=BUSY_S):
-                raise IndexBusyError(self._path, f"held for over {BUSY_S:.0f} s by another process")
-            yield
-        finally:
-            files.unlock(root.fd)  # the child of a fork may have the descriptor
-            root.close()
+        with holding(self._root):
+            root = files.open_directory(self._root)
+            try:
+                if not files.lock_shared(root.fd, self._root, wait=BUSY_S):
+                    raise IndexBusyError(
+                        self._path, f"held for over {BUSY_S:.0f} s by another process"
+                    )
+                yield
+            finally:
+                files.unlock(root.fd)  # the child of a fork may have the descriptor
+                root.close()
 
     def _locking(self) -> sqlite3.Connection | None:
         """Connect as SQLite means it, if log and shared memory are there; else None."""
@@ -240,21 +242,38 @@ _COPIED: Final = ("-wal", "-journal", "")
 class _Copy:
     """A database in a directory of its own, that of temporary files; the log is folded in."""
 
+    _pid = 0
+    """The process that removes it."""
+
     def __init__(self, path: str) -> None:
+        import shutil
         import tempfile  # 20 ms that most commands need not spend
 
-        try:
-            self._folder = Path(tempfile.mkdtemp(prefix="contentdb-"))
-        except OSError as error:
-            raise StorageError.of("make a directory in", tempfile.gettempdir(), error) from error
-        self.remove = weakref.finalize(self, _remove, self._folder, os.getpid())
+        self._remove = shutil.rmtree
+        self._pid = os.getpid()
+        # Known before it is made: whatever is raised, there is something that removes it.
+        self._folder = Path(tempfile.gettempdir()) / f"contentdb-{os.urandom(16).hex()}"
         self._copied = self._folder / "index.sqlite"
         try:
-            if any([self._take(path, suffix) for suffix in _COPIED][:-1]):
-                self._fold(path)
-        except BaseException:
-            self.remove()
+            self._folder.mkdir(mode=0o700)
+        except OSError as error:
+            raise StorageError.of("make directory", self._folder, error) from error
+        if any([self._take(path, suffix) for suffix in _COPIED][:-1]):
+            self._fold(path)
+
+    def remove(self) -> None:
+        """Remove it, unless it is that of this process's parent; twice is harmless."""
+        if os.getpid() != self._pid:
+            return
+        try:
+            self._remove(self._folder, ignore_errors=True)
+        except BaseException:  # a handler's
+            self._remove(self._folder, ignore_errors=True)
             raise
+
+    def __del__(self) -> None:
+        """A forgotten copy leaves nothing."""
+        self.remove()
 
     def _take(self, path: str, suffix: str) -> bool:
         """Copy one of the files; False if it is not there."""
@@ -294,13 +313,6 @@ class _Copy:
     def is_there(self) -> bool:
         """Whether nothing has removed it: the parent of a fork may have closed its store."""
         return self._copied.exists()
-
-
-def _remove(folder: Path, pid: int) -> None:
-    import shutil
-
-    if os.getpid() == pid:  # the child of a fork ends as well
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

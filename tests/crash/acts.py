@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import math
 import os
@@ -127,6 +128,29 @@ def _drain(steps: Any) -> None:  # noqa: ANN401 - a list or an iterator of anyth
 
 def _open(scene: Scene) -> None:
     scene.store = contentdb.open(scene.root)
+    scene.did()
+
+
+def _open_for_group(scene: Scene) -> None:
+    scene.store = contentdb.open(scene.root, shared="group")
+    scene.did()
+
+
+def _open_to_read(scene: Scene) -> None:
+    """No other process has it open, or this one does: the index is read in either way."""
+    with contentdb.open(scene.root, mode="r") as store:
+        if store.info(digest_of(900)).size != len(content(900)):
+            scene.faults.append("another blob is described")
+        if len(list(store.walk())) < len(_STORED):
+            scene.faults.append("not all is listed")
+    scene.did()
+
+
+def _copy(scene: Scene) -> None:
+    """It is opened anew, and closed by itself."""
+    with copy.copy(scene.store) as made:
+        if not made.exists(digest_of(900)):
+            scene.faults.append("a copy has nothing")
     scene.did()
 
 
@@ -630,9 +654,13 @@ _DAMAGED: Final = (0, 1, 3, 4)
 
 _EVERY: Final = (
     Act("open-new", _open, opens=False, makes=False),
+    Act("open-new-for-group", _open_for_group, opens=False, makes=False),
     Act("open", _open, opens=False),
     Act("open-litter", _open, prepare=_litter, opens=False, touched=(901,)),
     Act("open-other", _open_other, opens=False),
+    Act("open-to-read", _open_to_read, opens=False),
+    Act("open-to-read-too", _open_to_read, ready=_used),
+    Act("copy", _copy, ready=_used),
     Act("close", _close, ready=_used),
     Act("close-writer-open", _close, ready=_used_with_writer, refs=(("ref", 3),)),
     Act("fork", _fork, ready=_used, touched=(6,)),
