@@ -64,6 +64,8 @@ class RemoteWriter(io.RawIOBase):
             iter(self._requests.get, None)
         )
         self._closed = False
+        self._torn = False
+        """Whether an exception came between a request and its answer: the rest cannot be told."""
         self._offset = 0
         try:
             answer = self._ask(self._declaring(wire.STAT, takeover))
@@ -123,8 +125,8 @@ class RemoteWriter(io.RawIOBase):
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed or committed, or its stream has ended."""
-        return self._closed
+        """Whether it was closed or committed, its stream has ended, or a call was interrupted."""
+        return self._closed or self._torn
 
     def status(self) -> Status:
         """Ask the server how far the ingest is."""
@@ -168,6 +170,7 @@ class RemoteWriter(io.RawIOBase):
         view = memoryview(data).cast("B")
         begun = self._offset
         ends: deque[int] = deque()
+        self._torn = True
         for at in range(0, len(view), _PIECE_BYTES):
             piece = bytes(view[at : at + _PIECE_BYTES])
             self._requests.put(
@@ -180,6 +183,7 @@ class RemoteWriter(io.RawIOBase):
                 self._take(self._answer(), ends.popleft())
         for end in ends:
             self._take(self._answer(), end)
+        self._torn = False
         return self._offset - begun
 
     def feed(self, data: Buffer) -> None:
@@ -197,7 +201,9 @@ class RemoteWriter(io.RawIOBase):
         self._require_open()
         if size == 0:
             request = wire.WriteContentRequest(action=wire.WRITE, ref=self.ref, offset=0)
+            self._torn = True
             self._take(self._ask(request), 0)
+            self._torn = False
         elif size not in {None, self._offset}:
             raise io.UnsupportedOperation("a writer goes back to offset 0 alone")
         return self._offset
@@ -328,6 +334,8 @@ class RemoteWriter(io.RawIOBase):
         self.close()
 
     def _require_open(self) -> None:
+        if self._torn:  # what the server has by now is asked for when the ref is opened again
+            self.close()
         if self._closed:
             raise WriterClosedError(self.ref)
 
