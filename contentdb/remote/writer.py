@@ -64,8 +64,6 @@ class RemoteWriter(io.RawIOBase):
             iter(self._requests.get, None)
         )
         self._closed = False
-        self._torn = False
-        """Whether an exception came between a request and its answer: the rest cannot be told."""
         self._offset = 0
         try:
             answer = self._ask(self._declaring(wire.STAT, takeover))
@@ -126,7 +124,7 @@ class RemoteWriter(io.RawIOBase):
     @property
     def closed(self) -> bool:
         """Whether it was closed or committed, its stream has ended, or a call was interrupted."""
-        return self._closed or self._torn
+        return self._closed
 
     def status(self) -> Status:
         """Ask the server how far the ingest is."""
@@ -165,12 +163,21 @@ class RemoteWriter(io.RawIOBase):
     # -- bytes in ----------------------------------------------------------------------------
 
     def write(self, data: Buffer, /) -> int:
-        """Send bytes and wait until the server has written them all."""
+        """Send bytes and wait until the server has written them all.
+
+        What is raised within, by a signal's handler too, ends the writer: what the server has by
+        then is told when the ref is opened again.
+        """
         self._require_open()
-        view = memoryview(data).cast("B")
+        try:
+            return self._send(memoryview(data).cast("B"))
+        except BaseException:
+            self.close()
+            raise
+
+    def _send(self, view: memoryview) -> int:
         begun = self._offset
         ends: deque[int] = deque()
-        self._torn = True
         for at in range(0, len(view), _PIECE_BYTES):
             piece = bytes(view[at : at + _PIECE_BYTES])
             self._requests.put(
@@ -183,7 +190,6 @@ class RemoteWriter(io.RawIOBase):
                 self._take(self._answer(), ends.popleft())
         for end in ends:
             self._take(self._answer(), end)
-        self._torn = False
         return self._offset - begun
 
     def feed(self, data: Buffer) -> None:
@@ -201,9 +207,11 @@ class RemoteWriter(io.RawIOBase):
         self._require_open()
         if size == 0:
             request = wire.WriteContentRequest(action=wire.WRITE, ref=self.ref, offset=0)
-            self._torn = True
-            self._take(self._ask(request), 0)
-            self._torn = False
+            try:
+                self._take(self._ask(request), 0)
+            except BaseException:  # as in `write`
+                self.close()
+                raise
         elif size not in {None, self._offset}:
             raise io.UnsupportedOperation("a writer goes back to offset 0 alone")
         return self._offset
@@ -334,8 +342,6 @@ class RemoteWriter(io.RawIOBase):
         self.close()
 
     def _require_open(self) -> None:
-        if self._torn:  # what the server has by now is asked for when the ref is opened again
-            self.close()
         if self._closed:
             raise WriterClosedError(self.ref)
 
