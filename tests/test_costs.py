@@ -5,6 +5,7 @@ They are counted, not timed: a machine has its moods, a count has none.
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -119,6 +120,31 @@ def test_a_writer_costs_two_transactions(store: Store, count: Count) -> None:
     assert (found["sync"], found["sync_directory"]) == (1, 1)
     assert found["open_file"] == 1
     assert found["statements"] <= 8
+
+
+def test_an_ingest_costs_what_a_writer_costs(store: Store, count: Count) -> None:
+    """A source that nothing was left of is neither compared nor declared once more."""
+    noted = {"etag": "1"}
+    found = count(
+        lambda: store.ingest("r", io.BytesIO(b"content"), total=7, metadata=noted, progress=print)
+    )
+    assert (found["BEGIN"], found["COMMIT"]) == (2, 2)
+    assert (found["sync"], found["sync_directory"]) == (1, 1)
+    assert found["open_file"] == 1
+    assert found["statements"] <= 8
+
+
+def test_starting_over_costs_one_synced_transaction(store: Store, count: Count) -> None:
+    """It is for bytes that a row vouches for; a ref that is new has none."""
+
+    def begin() -> None:
+        store.writer("r").close()
+
+    assert count(begin)["COMMIT"] == 1
+    with store.writer("r") as writer:
+        writer.write(b"an earlier try")
+    assert count(begin)["COMMIT"] == 2
+    assert count(begin)["COMMIT"] == 1
 
 
 def test_a_group_shares_its_syncs_and_its_transaction(store: Store, count: Count) -> None:
