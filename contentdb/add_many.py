@@ -9,7 +9,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from contentdb.content import Info
-from contentdb.errors import InvalidArgumentError
+from contentdb.errors import ContentDBError, InvalidArgumentError, StorageError
 from contentdb.labels import Labelling, labelling
 
 if TYPE_CHECKING:
@@ -37,6 +37,20 @@ class Asked(NamedTuple):
         if isinstance(self.labels, Labelling):
             return self.labels
         return labelling(self.labels, keep_labels=keep_labels)
+
+    def answer_of(self, error: Exception) -> ContentDBError:
+        """Say what is wrong with this source, or raise the error if it is of the caller's own."""
+        if isinstance(error, ContentDBError):
+            return error
+        if isinstance(error, OSError):
+            told: ContentDBError = StorageError("read", f"source {self.describe()}", error)
+        elif isinstance(error, TypeError | ValueError):  # such as a file that is closed
+            told = InvalidArgumentError(f"source {self.describe()} cannot be read: {error}")
+        else:
+            error.add_note(f"from sources[{self.number}] of add_many: {self.describe()}")
+            raise error
+        told.__cause__ = error
+        return told
 
     def describe(self) -> str:
         """Show the source in a few words, whatever it is."""

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from contentdb.errors import (
     ContentDBError,
     FailedPreconditionError,
-    InvalidArgumentError,
-    StorageError,
 )
 from contentdb.flight import Flight
 from contentdb.group import Group
@@ -120,19 +118,10 @@ class _Groups:
             with self._gate:
                 labels = one.labelling(keep_labels=keep_labels)
                 told = write_into(self._group, self._parts, one.source, one.expected, labels)
-        except ContentDBError as error:
-            if self._gate.closed:
-                raise
-            told = error
-        except OSError as error:
-            told = StorageError("read", f"source {one.describe()}", error)
-            told.__cause__ = error
-        except (TypeError, ValueError) as error:  # such as a file that is closed
-            told = InvalidArgumentError(f"source {one.describe()} cannot be read: {error}")
-            told.__cause__ = error
         except Exception as error:
-            error.add_note(f"from sources[{one.number}] of add_many: {one.describe()}")
-            raise
+            if isinstance(error, ContentDBError) and self._gate.closed:
+                raise
+            told = one.answer_of(error)
         may_fail = isinstance(told, Joined | ContentDBError)  # what is stored cannot any more
         place = _Place(told, one.number, one.describe() if may_fail else "")
         self._places.append(place)

@@ -10,9 +10,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from contentdb.digest import ALGORITHMS
 from contentdb.errors import ContentDBError
 from contentdb.filesystem import is_network, kind_of
-from contentdb.layout import DIRECTORIES, INDEX
+from contentdb.layout import BLOBS, DIRECTORIES, INDEX, SHARDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +52,7 @@ def examine(root: str | os.PathLike[str]) -> Iterator[Check]:
     yield _filesystem(place)
     yield from _tried(place)
     yield _one_filesystem(Path(root))
+    yield _directories(Path(root))
     yield _space(place)
     yield _sqlite()
     yield _revision(Path(root))
@@ -147,6 +149,20 @@ def _one_filesystem(root: Path) -> Check:
     if len(devices) > 1:
         return Check("one device", "fail", f"{', '.join(DIRECTORIES)} are on several filesystems")
     return Check("one device", "ok", "all directories" if devices else "no store yet")
+
+
+def _directories(root: Path) -> Check:
+    """Look for directories that a tool has left out because they were empty."""
+    if not (root / INDEX).exists():
+        return Check("directories", "ok", "no store yet")
+    missing = [f"no {name}/" for name in DIRECTORIES if not (root / name).is_dir()]
+    for algorithm in sorted(path for path in root.glob(f"{BLOBS}/*") if path.name in ALGORITHMS):
+        lost = sum(not (algorithm / name).is_dir() for name in SHARDS)
+        place = f"{BLOBS}/{algorithm.name}/"
+        missing += [f"{lost} of {len(SHARDS)} shards missing in {place}"] if lost else []
+    if missing:
+        return Check("directories", "warn", f"{', '.join(missing)}; made again at the next opening")
+    return Check("directories", "ok", "all there")
 
 
 def _space(place: Path) -> Check:

@@ -46,6 +46,7 @@ __all__ = [
     "make_name_read_only",
     "make_read_only",
     "make_writable",
+    "open_again",
     "open_directory",
     "open_file",
     "open_path",
@@ -107,9 +108,13 @@ def _opened(path: str, flags: int, mode: int, within: int | None) -> Descriptor:
 
 
 class Directory:
-    """An open directory: children are reached from its descriptor, whatever its path becomes."""
+    """An open directory: children are reached from its descriptor, whatever its path becomes.
 
-    __slots__ = ("fd", "group", "owner", "path")
+    A child of another one can be opened again, or made again, where it was removed: tools that
+    tidy up take empty directories away.
+    """
+
+    __slots__ = ("_lost", "_name", "_within", "fd", "group", "owner", "path")
 
     def __init__(
         self, fd: int, path: str, owner: int | None = None, group: int | None = None
@@ -120,6 +125,10 @@ class Directory:
         """The user whose files in here are the store's; see `is_private_file`."""
         self.group = group
         """The group whose files are so too, and may be written to by its members."""
+        self._within: Directory | None = None
+        self._name = ""
+        self._lost: list[int] = []
+        """Descriptors of directories that are gone, in which another thread may be at work."""
 
     @property
     def file_mode(self) -> int:
@@ -135,6 +144,49 @@ class Directory:
         fd, self.fd = self.fd, -1
         if fd >= 0:
             let_go(fd)
+        while self._lost:
+            let_go(self._lost.pop())
+
+    def belongs(self, within: Directory, name: str) -> None:
+        """Let the directory be opened again under that name, once it was removed."""
+        self._within = within
+        self._name = name
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether the directory was removed, which takes an empty one; not if it was moved."""
+        return stat_open(self.fd, self.path).st_nlink == 0
+
+    def may_be(self, found: os.stat_result | None) -> bool:
+        """Whether the path leads here; where the directory was removed, it may lead anywhere."""
+        if self.is_removed:
+            return True
+        return found is not None and os.path.samestat(found, stat_open(self.fd, self.path))
+
+    def renew(self, used: int, *, make: bool) -> bool:
+        """Open the directory again if it was removed; whether ``used`` is no more what it is.
+
+        Args:
+            used: The descriptor that a caller found nothing in.
+            make: Make it again if nothing has its name, durably; its parents too.
+        """
+        within = self._within
+        if within is None or self.fd < 0:
+            return False
+        if not self.is_removed:
+            return self.fd != used
+        within.renew(within.fd, make=make)
+        if make and make_directory(within, self._name):
+            sync_directory(within)
+        try:
+            fresh = open_directory(self._name, within=within)
+        except StorageError as error:
+            if error.errno == errno.ENOENT:
+                return False
+            raise
+        self._lost.append(self.fd)
+        self.fd = fresh.fd
+        return True
 
 
 # -- directories -----------------------------------------------------------------------------
@@ -146,13 +198,24 @@ def open_directory(path: str, *, within: Directory | None = None) -> Directory:
     A child trusts the files that its parent trusts.
     """
     shown = path if within is None else within.child(path)
+    used = None if within is None else within.fd
     try:
-        fd = _opened(path, _DIRECTORY_FLAGS, 0, None if within is None else within.fd)
+        fd = _opened(path, _DIRECTORY_FLAGS, 0, used)
     except OSError as error:
+        if error.errno == errno.ENOENT and within and used and within.renew(used, make=False):
+            return open_directory(path, within=within)
         raise StorageError.of("open directory", shown, error) from error
     if within is None:
         return Directory(fd, shown)
-    return Directory(fd, shown, within.owner, within.group)
+    opened = Directory(fd, shown, within.owner, within.group)
+    opened.belongs(within, path)
+    return opened
+
+
+def open_again(directory: Directory) -> Directory:
+    """Open a directory once more, as one that is no child of any."""
+    fd = _opened(".", _DIRECTORY_FLAGS, 0, directory.fd)
+    return Directory(fd, directory.path, directory.owner, directory.group)
 
 
 def make_directory(within: Directory, name: str) -> bool:
@@ -160,19 +223,23 @@ def make_directory(within: Directory, name: str) -> bool:
 
     In a directory of a group it is the group's, whatever the umask.
     """
+    used = within.fd
     try:
-        os.mkdir(name, 0o700, dir_fd=within.fd)
+        os.mkdir(name, 0o700, dir_fd=used)
         if within.group is not None:
-            os.chmod(name, 0o2770, dir_fd=within.fd)  # noqa: S103 - to members of the group
+            os.chmod(name, 0o2770, dir_fd=used)  # noqa: S103 - to members of the group
     except FileExistsError:
         return False
     except OSError as error:
+        if error.errno == errno.ENOENT and within.renew(used, make=True):
+            return make_directory(within, name)
         raise StorageError.of("make directory", within.child(name), error) from error
     return True
 
 
 def entries(directory: Directory) -> Iterator[os.DirEntry[str]]:
     """List the children, in no order."""
+    directory.renew(directory.fd, make=False)
     again = open_directory(".", within=directory)  # a position of its own in the listing
     try:
         with os.scandir(again.fd) as found:
@@ -191,11 +258,16 @@ def open_file(within: Directory, name: str, flags: int, mode: int = 0o600) -> in
 
     A new one in a directory of a group may be written to by all of it, whatever the umask.
     """
+    used = within.fd
     try:
-        fd = _opened(name, flags | _FILE_FLAGS, mode, within.fd)
+        fd = _opened(name, flags | _FILE_FLAGS, mode, used)
         if within.group is not None and flags & os.O_CREAT:
             _open_to_group(fd, within)
-    except (FileNotFoundError, PermissionError):
+    except FileNotFoundError:
+        if flags & os.O_CREAT and within.renew(used, make=True):
+            return open_file(within, name, flags, mode)
+        raise
+    except PermissionError:
         raise
     except OSError as error:
         raise StorageError.of("open", within.child(name), error) from error
@@ -216,10 +288,15 @@ def open_path(path: str, flags: int) -> int:
 
 def create_unnamed(within: Directory) -> int | None:
     """Open a new file without a name, which vanishes with its process; None if unsupported."""
+    used = within.fd
     try:
-        return _opened(".", _UNNAMED | os.O_RDWR | os.O_CLOEXEC, 0o600, within.fd)
+        return _opened(".", _UNNAMED | os.O_RDWR | os.O_CLOEXEC, 0o600, used)
     except OSError as error:
-        if error.errno in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL}:
+        if error.errno in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}:
+            return None
+        if within.renew(used, make=True):  # ext4 says EPERM of a directory that was removed
+            return create_unnamed(within)
+        if error.errno == errno.ENOENT:
             return None
         raise StorageError.of("create a file in", within.path, error) from error
 
@@ -461,11 +538,14 @@ def _close(fd: int) -> None:
 
 def link(source: Directory, name: str, target: Directory, new_name: str) -> bool:
     """Give a file a second name; False if that name is taken."""
+    used = target.fd
     try:
-        os.link(name, new_name, src_dir_fd=source.fd, dst_dir_fd=target.fd, follow_symlinks=False)
+        os.link(name, new_name, src_dir_fd=source.fd, dst_dir_fd=used, follow_symlinks=False)
     except FileExistsError:
         return False
     except OSError as error:
+        if error.errno == errno.ENOENT and target.renew(used, make=True):
+            return link(source, name, target, new_name)
         raise StorageError.of("link", target.child(new_name), error) from error
     return True
 
@@ -476,27 +556,33 @@ def link_unnamed(fd: int, target: Directory, new_name: str) -> bool:
     The way by /proc is the one of open(2) under O_TMPFILE. The otherwise needless
     ``src_dir_fd`` makes Python follow the link: without it, it calls plain link(2).
     """
+    used = target.fd
     try:
         os.link(
             f"/proc/self/fd/{fd}",
             new_name,
-            src_dir_fd=target.fd,
-            dst_dir_fd=target.fd,
+            src_dir_fd=used,
+            dst_dir_fd=used,
             follow_symlinks=True,
         )
     except FileExistsError:
         return False
     except OSError as error:
+        if error.errno == errno.ENOENT and target.renew(used, make=True):
+            return link_unnamed(fd, target, new_name)
         raise StorageError.of("link", target.child(new_name), error) from error
     return True
 
 
 def rename(source: Directory, name: str, target: Directory, new_name: str) -> None:
     """Move a file over whatever has the new name; a missing one is `FileNotFoundError`."""
+    used = target.fd
     try:
-        os.rename(name, new_name, src_dir_fd=source.fd, dst_dir_fd=target.fd)
+        os.rename(name, new_name, src_dir_fd=source.fd, dst_dir_fd=used)
     except FileNotFoundError:
-        raise
+        if not target.renew(used, make=True):
+            raise
+        rename(source, name, target, new_name)
     except OSError as error:
         raise StorageError.of("rename", target.child(new_name), error) from error
 

@@ -260,12 +260,11 @@ class Group:
             self._parts.in_flight[id(item.candidate)] = digest
             shards.setdefault(digest.algorithm + shard_name(digest), []).append(item)
         for items in shards.values():
-            self._parts.shards.make(items[0].candidate.digest.algorithm)
             self._name_in_shard(items)
             self._touched.append(items[0].candidate.digest)
 
     def _name_in_shard(self, items: list[Item]) -> None:
-        shard = self._parts.shards.shard(items[0].candidate.digest)
+        shard = self._parts.shards.shard_to_name_in(items[0].candidate.digest)
         try:
             for item in items:
                 try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from contentdb.errors import (
     ContentDBError,
     IndexBusyError,
     NotAStoreError,
+    StorageError,
     StoreError,
     StoreNotFoundError,
     StoreReadOnlyError,
@@ -239,43 +241,67 @@ def _with_tree(
     path: Path, root: Directory, index: SqliteIndex, place: Place, options: Options
 ) -> Parts:
     read_only = options.read_only
-    opened: dict[str, Directory] = {}
-    try:
+    with ExitStack() as undo:
+        top = files.open_again(root)
+        undo.callback(top.close)
+        if not read_only:
+            _make_again(path, top, index)
+        opened: dict[str, Directory] = {}
         for name in DIRECTORIES:
-            opened[name] = _open_child(root, name, read_only=read_only)
-        _check_one_filesystem(path, [root, *opened.values()])
-        place.watch(root.child(BLOBS), files.stat_open(opened[BLOBS].fd, opened[BLOBS].path))
-        if not read_only or files.stat_name(root, TRASH) is not None:
+            opened[name] = _open_child(top, name, read_only=read_only)
+            undo.callback(opened[name].close)
+        _check_one_filesystem(path, [top, *opened.values()])
+        blobs = opened[BLOBS]
+        place.watch(root.child(BLOBS), files.stat_open(blobs.fd, blobs.path), blobs)
+        if not read_only or files.stat_name(top, TRASH) is not None:
             _share(path, opened[TRASH])
+        shards = Shards(blobs)
+        undo.callback(shards.close)
+        if not read_only:
+            with suppress(StorageError):  # the write that needs one tells why it cannot be made
+                shards.complete_all()
         several = _asks_always(root, options)
-        sharing = Sharing(root, read_only=read_only, several=several)
-    except BaseException:
-        for directory in opened.values():
-            directory.close()
-        raise
+        sharing = Sharing(top, read_only=read_only, several=several)
+        undo.pop_all()
     return Parts(
         path,
         options,
         sharing=sharing,
         index=index,
-        shards=Shards(opened[BLOBS]),
+        shards=shards,
+        top=top,
         ingest=opened[INGEST],
         trash=opened[TRASH],
         quarantine=opened[QUARANTINE],
     )
 
 
-def _open_child(root: Directory, name: str, *, read_only: bool) -> Directory:
-    """Open a directory of the layout. Without blobs there is no store; the others may be missing.
+def _make_again(path: Path, root: Directory, index: SqliteIndex) -> None:
+    """Make the directories that are missing, durably: a tool that copies may leave empty ones out.
 
-    Copies of a store may lack what is empty. A new one takes its place; where none may be made
-    the root does, in which no ingest's name leads anywhere.
+    Where the index has blobs, a missing ``blobs/`` is no empty one, but a mount that is not there.
     """
-    if name != BLOBS:
-        if not read_only:
-            files.make_directory(root, name)
-        elif files.stat_name(root, name) is None:
-            return files.open_directory(".", within=root)
+    missing = [name for name in DIRECTORIES if files.stat_name(root, name) is None]
+    if BLOBS in missing and not index.is_empty():
+        raise StoreError(
+            str(path),
+            f"its {BLOBS}/ is missing, and its index has blobs; put it back, or where it is lost "
+            f"for good make an empty one and run `contentdb reindex`",
+        )
+    for name in missing:
+        files.make_directory(root, name)
+    if missing:
+        files.sync_directory(root)
+
+
+def _open_child(root: Directory, name: str, *, read_only: bool) -> Directory:
+    """Open a directory of the layout.
+
+    Copies of a store may lack what is empty. Where none may be made the root takes its place, in
+    which no ingest's name leads anywhere.
+    """
+    if read_only and name != BLOBS and files.stat_name(root, name) is None:
+        return files.open_directory(".", within=root)
     return files.open_directory(name, within=root)
 
 

@@ -35,9 +35,9 @@ class Parts:
     """The index, the open directories, and how durable an acknowledgement is."""
 
     __slots__ = ("durable", "in_flight", "index", "ingest", "known", "namespace", "quarantine",
-                 "read_only", "root", "shards", "shares", "sharing", "trash")  # fmt: skip
+                 "read_only", "root", "shards", "shares", "sharing", "top", "trash")  # fmt: skip
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - it is the list of what there is
         self,
         root: Path,
         options: Options,
@@ -45,6 +45,7 @@ class Parts:
         index: Index,
         sharing: Sharing,
         shards: Shards,
+        top: Directory,
         ingest: Directory,
         trash: Directory,
         quarantine: Directory,
@@ -57,6 +58,8 @@ class Parts:
         self.in_flight: dict[int, Digest] = {}
         """What calls of this store are naming and recording, by the identity of its candidate."""
         self.shards = shards
+        self.top = top
+        """The root, by which the other directories are opened again."""
         self.ingest = ingest
         self.trash = trash
         self.quarantine = quarantine
@@ -75,7 +78,7 @@ class Parts:
         self.index.close()
         self.sharing.close()
         self.shards.close()
-        for directory in (self.ingest, self.trash, self.quarantine):
+        for directory in (self.ingest, self.trash, self.quarantine, self.top):
             directory.close()
 
 

@@ -103,7 +103,8 @@ def stored(parts: Parts, digest: Digest) -> Info | None:
     """Look up what need not be stored again: whole, and as durable as the store is.
 
     That it is whole its file's time says. Where it does not, as after a copy or a change of the
-    file by hand, the file is read.
+    file by hand, the file is read. The file is asked first: for new content, which is the common
+    case, that is all.
     """
     found = parts.shards.stat(digest)
     if found is None:
@@ -131,11 +132,10 @@ def _secure(parts: Parts, digest: Digest, info: Info) -> None:
 
 
 def looked_up(parts: Parts, digest: Digest) -> Info | None:
-    """Look a blob up; None unless its row is live and its file there with the row's size.
-
-    The file is asked first: for new content, which is the common case, that is all.
-    """
+    """Look a blob up; None unless its row is live and its file there with the row's size."""
     found = parts.shards.stat(digest)
+    if found is None and parts.shards.renew(digest):
+        found = parts.shards.stat(digest)
     if found is None:
         return None
     return parts.known.get(digest, found) or _look_up(parts, digest, found)
@@ -192,8 +192,7 @@ def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str],
 
 def give_name(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> None:
     """Give the file its name in its shard, and put that name on disk."""
-    parts.shards.make(candidate.digest.algorithm)
-    shard = parts.shards.shard(candidate.digest)
+    shard = parts.shards.shard_to_name_in(candidate.digest)
     try:
         link_or_replace(parts, candidate, shard, link)
         if parts.durable:

@@ -10,6 +10,7 @@ from contentdb import files
 from contentdb.digest import new_hash
 
 if TYPE_CHECKING:
+    import hashlib
     from collections.abc import Callable
     from typing import BinaryIO
 
@@ -48,6 +49,8 @@ class BlobReader(BinaryStream):
         self._at = 0
         self._hash = new_hash(digest.algorithm) if verify else None
         self._hashed = 0
+        self._torn = False
+        """Whether bytes may have been hashed that were not counted."""
 
     def __reduce__(self) -> NoReturn:
         """Stay in this process: its file is open here."""
@@ -126,13 +129,30 @@ class BlobReader(BinaryStream):
 
     def _advance(self, data: bytes, wanted: int) -> None:
         """Take note of what was read; where it reaches the end, bad bytes must not get out."""
-        if self._hash is not None and self._at == self._hashed:
-            self._hash.update(data)
-            self._hashed += len(data)
-            at_end = self._hashed == self._size or len(data) < wanted
-            if at_end and self._hash.hexdigest() != self._digest.encoded:
-                self._damaged(self._fd, self._digest, MISMATCH)
-        self._at += len(data)
+        count = len(data)
+        if self._hash is None or self._at != self._hashed:
+            self._at += count
+            return
+        if self._torn:
+            self._hash = self._hash_anew()
+        self._torn = True
+        self._hash.update(data)
+        at_end = self._hashed + count == self._size or count < wanted
+        if at_end and self._hash.hexdigest() != self._digest.encoded:
+            self._damaged(self._fd, self._digest, MISMATCH)
+        self._at = self._hashed = self._hashed + count
+        self._torn = False
+
+    def _hash_anew(self) -> hashlib._Hash:
+        """Hash what was read so far once more: a handler raised in the midst of a read."""
+        running = new_hash(self._digest.algorithm)
+        at = 0
+        while at < self._hashed and (
+            piece := files.read_at(self._fd, min(_PIECE_BYTES, self._hashed - at), at, self._digest)
+        ):
+            running.update(piece)
+            at += len(piece)
+        return running
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
         """Move; bytes read after a gap are not verified."""

@@ -36,6 +36,7 @@ from contentdb.opening import open_parts, open_tree
 from contentdb.parts import Options
 from contentdb.repair import adopt
 from contentdb.shards import Shards
+from contentdb.sharing import Sharing
 from contentdb.verify import rows_of_shard, shards_with_rows
 
 if TYPE_CHECKING:
@@ -165,12 +166,9 @@ def _take(parts: Parts, digest: Digest, *, dry_run: bool) -> str:
 
 
 def _drop(parts: Parts, digests: list[Digest], *, dry_run: bool) -> int:
-    shards = parts.shards
     if dry_run:
-        return sum(shards.size(digest) is None for digest in digests)
-    if not digests:
-        return 0
-    return parts.index.drop(digests, lambda digest: shards.size(digest) is None)
+        return sum(parts.shards.is_gone(digest) for digest in digests)
+    return parts.index.drop(digests, parts.shards.is_gone) if digests else 0
 
 
 def _counted(path: Path) -> Reindexed:
@@ -203,7 +201,7 @@ def _rebuild(path: Path) -> Reindexed:
         make_directories(directory)
         alone = files.open_directory(TRASH, within=directory)
         try:
-            if not files.lock(alone.fd, alone.path):
+            if not files.lock(alone.fd, alone.path) or not _is_alone(directory):
                 raise StoreError(str(path), "it is in use; stop what uses it, then reindex again")
             for name in (_WHOLE, *(_NEW + suffix for suffix in _COMPANY)):
                 files.unlink(directory, name)
@@ -220,6 +218,12 @@ def _rebuild(path: Path) -> Reindexed:
     finally:
         directory.close()
     return counts
+
+
+def _is_alone(directory: Directory) -> bool:
+    """Whether no store is open that took its lock on a ``trash/`` which was removed since."""
+    with closing(Sharing(directory)) as sharing:
+        return sharing.is_alone()
 
 
 def _fold(path: Path) -> None:

@@ -90,7 +90,7 @@ def _mend(parts: Parts, finding: Finding) -> Action:
     if digest is None:
         return "left alone"
     if finding.kind == "missing":
-        gone = parts.index.mark_damaged(digest, lambda: parts.shards.size(digest) is None)
+        gone = parts.index.mark_damaged(digest, lambda: parts.shards.is_gone(digest))
         return "marked as missing" if gone else "left alone"
     if finding.kind == "mode":
         return _set_mode(parts, digest)

@@ -8,27 +8,100 @@ bytes take the place of the others. So what is committed is the source's, whatev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from contentdb.errors import SizeMismatchError
 from contentdb.metadata import NO_METADATA, pack_metadata
 from contentdb.pipeline import pump
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Buffer
 
     from contentdb.beginning import Declared
-    from contentdb.content import Progress
+    from contentdb.content import Progress, Status
     from contentdb.digest import Digest
-    from contentdb.intake import Comparison
     from contentdb.sources import Fill, Origin
-    from contentdb.writer import LocalWriter
 
-__all__ = ["take_in"]
+__all__ = ["Comparing", "Taking", "take_in"]
+
+
+class Comparing(Protocol):
+    """A source compared with what is there; see `contentdb.intake.Comparison`."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that were found to be the same."""
+        ...
+
+    @property
+    def digest(self) -> Digest:
+        """Of those bytes."""
+        ...
+
+    @property
+    def left(self) -> int:
+        """Bytes that are there and were not compared yet."""
+        ...
+
+    def compare(self, data: Buffer) -> int:
+        """Compare the next bytes of the source; how many of them are there."""
+        ...
+
+    def end(self) -> None:
+        """Keep what is the same alone; the next byte that is written goes behind it."""
+        ...
+
+
+class Taking(Protocol):
+    """A writer that a whole source can be taken in by; see `contentdb.writer.LocalWriter`."""
+
+    @property
+    def ref(self) -> str:
+        """The name of the ingest."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Bytes that are there."""
+        ...
+
+    @property
+    def digest(self) -> Digest:
+        """Of those bytes."""
+        ...
+
+    def status(self) -> Status:
+        """What was declared, now or before."""
+        ...
+
+    def feed(self, data: Buffer) -> None:
+        """Append; the buffer stays as it is until `settle`."""
+        ...
+
+    def settle(self, *, pending: int = 0) -> None:
+        """Return when no more than so many buffers of `feed` are in use."""
+        ...
+
+    def comparison(self) -> Comparing:
+        """Let a source be compared with what is there."""
+        ...
+
+    def redeclare(
+        self, *, total: int | None, expected: Digest | None, metadata: str | None = None
+    ) -> None:
+        """Let this replace what was declared before."""
+        ...
 
 
 def take_in(
-    writer: LocalWriter, origin: Origin, declared: Declared, progress: Progress | None = None
+    writer: Taking,
+    origin: Origin,
+    declared: Declared,
+    progress: Progress | None = None,
+    *,
+    begins_with: Callable[[Origin, int, Digest], bool] | None = None,
 ) -> None:
     """Make an ingest hold a source from its first byte to its last; not committed yet.
 
@@ -37,20 +110,26 @@ def take_in(
         origin: Where the source can be read from.
         declared: What the caller of this very source says of it.
         progress: Called with each piece.
+        begins_with: Whether the first bytes of a source have a digest, for a writer that compares
+            at a greater cost than it takes to read them.
 
     Raises:
         SizeMismatchError: The source is longer than declared, or shorter than what is there.
         OSError: What the source raised; what came before it is kept.
     """
     taking = _Taking(writer, declared, progress)
-    if _may_skip(writer, origin, declared):
+    skips = _may_skip(writer, origin, declared)
+    if not skips and begins_with is not None and writer.offset:
+        is_read_twice = origin.can_skip and not origin.is_opened
+        skips = is_read_twice and begins_with(origin, writer.offset, writer.digest)
+    if skips:
         fill = origin.skip_to(writer.offset)
         if fill is not None and taking.goes_on(fill):
             return
     taking.compare(origin.start())
 
 
-def _may_skip(writer: LocalWriter, origin: Origin, declared: Declared) -> bool:
+def _may_skip(writer: Taking, origin: Origin, declared: Declared) -> bool:
     """Whether what is there need not be read in the source.
 
     A digest that the caller gives tells in the end if that was wrong. The same metadata as before,
@@ -69,12 +148,12 @@ def _may_skip(writer: LocalWriter, origin: Origin, declared: Declared) -> bool:
 class _Taking:
     """One source on its way into one ingest; plays `contentdb.pipeline.Taker`."""
 
-    def __init__(self, writer: LocalWriter, declared: Declared, progress: Progress | None) -> None:
+    def __init__(self, writer: Taking, declared: Declared, progress: Progress | None) -> None:
         self._writer = writer
         self._declared = declared
         self._metadata = declared.metadata or NO_METADATA
         self._progress = progress
-        self._comparison: Comparison | None = None
+        self._comparison: Comparing | None = None
 
     # -- the two ways --------------------------------------------------------------------------
 
@@ -154,7 +233,7 @@ class _Taking:
 
     # -- where comparing ends ------------------------------------------------------------------
 
-    def _end_comparing(self, comparison: Comparison) -> None:
+    def _end_comparing(self, comparison: Comparing) -> None:
         """Keep what is the same, and go on behind it."""
         differs = comparison.left > 0
         comparison.end()
@@ -164,7 +243,7 @@ class _Taking:
         else:
             self._note_metadata()
 
-    def _end_early(self, comparison: Comparison) -> None:
+    def _end_early(self, comparison: Comparing) -> None:
         """Judge a source that ends within what is there: it may be whole all the same."""
         status = self._writer.status()
         is_expected = comparison.digest == status.expected

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Shards"]
 
 _PIECE_BYTES: Final = 1 << 20
+_LINKS_OF_WHOLE: Final = len(SHARDS) + 2
 _SYNC_ALL: Final = 16
 """From so many directories on, one sync of the filesystem costs less than one of each."""
 _PLANTED: Final = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}
@@ -65,16 +66,39 @@ class Shards:
 
     def make(self, algorithm: str) -> None:
         """Make the shards of an algorithm unless they are there, durably; many may at once."""
-        if algorithm in self._algorithms or self.has(algorithm):
-            return
+        if not self.has(algorithm):
+            self.complete(algorithm)
+
+    def complete(self, algorithm: str) -> None:
+        """Make those of an algorithm's shards that are missing, durably; many may at once."""
+        self._blobs.renew(self._blobs.fd, make=True)
         alone = files.open_directory(".", within=self._blobs)  # a descriptor whose lock is ours
         try:
             files.lock(alone.fd, alone.path, wait=True)
             if not self.has(algorithm):
                 self.prepare(algorithm)
+            elif missing := self._missing(algorithm):
+                within = self._algorithm(algorithm)
+                for name in missing:
+                    files.make_directory(within, name)
+                files.sync_directory(within)
         finally:
             files.unlock(alone.fd)  # the child of a fork may have the descriptor
             alone.close()
+
+    def _missing(self, algorithm: str) -> list[str]:
+        names = {entry.name for entry in files.entries(self._algorithm(algorithm))}
+        return [name for name in SHARDS if name not in names]
+
+    def complete_all(self) -> None:
+        """Make what is missing of each algorithm that was used, as in a copy of a store."""
+        for algorithm in ALGORITHMS:
+            found = files.stat_name(self._blobs, algorithm)
+            # Most filesystems count the directories in one; others say nothing by this number.
+            if found is None or found.st_nlink == _LINKS_OF_WHOLE:
+                continue
+            if self._missing(algorithm):
+                self.complete(algorithm)
 
     def has(self, algorithm: str) -> bool:
         """Whether the algorithm's shards have been made."""
@@ -87,6 +111,16 @@ class Shards:
     def shard(self, digest: Digest) -> Directory:
         """Open the directory that a blob's file lies in; the caller closes it."""
         return files.open_directory(shard_name(digest), within=self._algorithm(digest.algorithm))
+
+    def shard_to_name_in(self, digest: Digest) -> Directory:
+        """Open the directory that a blob's file is to get its name in, made first if need be."""
+        try:
+            return self.shard(digest)
+        except StorageError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        self.complete(digest.algorithm)
+        return self.shard(digest)
 
     def _algorithm(self, algorithm: str) -> Directory:
         found = self._algorithms.get(algorithm)
@@ -162,6 +196,21 @@ class Shards:
         """Length of a blob's file in bytes; None if there is no regular file of ours."""
         found = self.stat(digest)
         return None if found is None else found.st_size
+
+    def is_gone(self, digest: Digest) -> bool:
+        """Whether there is no such file; to be asked before its row is blamed."""
+        return self.stat(digest) is None and not (
+            self.renew(digest) and self.stat(digest) is not None
+        )
+
+    def renew(self, digest: Digest) -> bool:
+        """Look for the directories anew; whether they are others than were open here.
+
+        Where those of a store were taken away and made again by another process, what is open
+        here is empty.
+        """
+        within = self._algorithms.get(digest[:6])
+        return within is not None and within.renew(within.fd, make=False)
 
     def stat(self, digest: Digest) -> os.stat_result | None:
         """Look at a blob's file; None if there is no regular file of ours."""

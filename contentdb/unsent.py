@@ -61,6 +61,11 @@ class UnsentWriter(LocalWriter):
         """Of what need not be sent; else of all bytes so far."""
         return super().digest if self._unsent is None else self._unsent[0]
 
+    @property
+    def is_unsent(self) -> bool:
+        """Whether nothing was written to it yet, and nothing need be."""
+        return self._unsent is not None
+
     def status(self) -> Status:
         """Describe the ingest as its writer sees it; to others it has what its file has."""
         status = super().status()

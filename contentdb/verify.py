@@ -134,7 +134,7 @@ def _missing(parts: Parts, rows: Rows) -> Iterator[Finding]:
     for text in rows:
         digest = Digest(text)
         row = parts.index.blob(digest)  # it may have been deleted since
-        if row is None or row.state == State.TOMBSTONE or parts.shards.size(digest) is not None:
+        if row is None or row.state == State.TOMBSTONE or not parts.shards.is_gone(digest):
             continue
         if parts.index.blob(digest) == row:  # else it was deleted and stored again around the look
             yield Finding("missing", digest, parts.shards.path(digest), "the index has a row of it")

@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, Self
 
+from contentdb.arguments import begun_for
 from contentdb.beginning import check_total, ref_locked
 from contentdb.content import Status
 from contentdb.digest import Digest
@@ -17,7 +18,6 @@ from contentdb.errors import (
     ContentDBError,
     DigestMismatchError,
     DurabilityError,
-    FailedPreconditionError,
     SizeMismatchError,
     WriterClosedError,
 )
@@ -93,6 +93,11 @@ class LocalWriter(io.RawIOBase):
     def closed(self) -> bool:
         """Whether it was closed or committed, or lies on the other side of a fork."""
         return self._closed or self._pid != os.getpid()
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether another namespace holds the content, so that only the commit is left to do."""
+        return False
 
     def status(self) -> Status:
         """Describe the ingest as it is now."""
@@ -269,10 +274,7 @@ class LocalWriter(io.RawIOBase):
         intake = self._intake
         wanted = None if expected is None else Digest(expected)
         if None not in {wanted, intake.expected} and wanted != intake.expected:
-            raise FailedPreconditionError(
-                f"ref {self.ref!r:.80} was begun for content {intake.expected}, not {wanted}; "
-                "commit it as it was begun, or resume=False starts over and abort() drops it"
-            )
+            raise begun_for(self.ref, intake.expected, wanted)
         intake.take_note()
         for declared in (size, intake.row.total):
             if declared is not None and declared != intake.offset:

@@ -7,7 +7,7 @@ import os
 import signal
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
@@ -49,6 +49,13 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--read-only", is_flag=True, help="Refuse whatever would change something.")
 @click.option(
+    "--sharing",
+    type=click.Choice(["shared", "isolated"]),
+    default="shared",
+    show_default=True,
+    help="Whether a client that names content of another namespace need not send it.",
+)
+@click.option(
     "--max-calls", type=_COUNT, default=256, show_default=True, help="At once, of all clients."
 )
 @click.option(
@@ -73,6 +80,7 @@ def serve(  # noqa: PLR0917 - click passes every option by name
     tls_client_ca: Path | None,
     default_namespace: str | None,
     read_only: bool,
+    sharing: Literal["shared", "isolated"],
     max_calls: int,
     max_client_calls: int,
     max_client_ingests: int,
@@ -101,6 +109,7 @@ def serve(  # noqa: PLR0917 - click passes every option by name
         root_of(context),
         default_namespace=default_namespace,
         read_only=read_only,
+        sharing=sharing,
         limits=Limits(
             calls=max_calls, client_calls=max_client_calls, client_ingests=max_client_ingests
         ),

@@ -273,6 +273,10 @@ class Index(Protocol):
         """Stream live blobs as of the start, in bounded memory."""
         ...
 
+    def is_empty(self) -> bool:
+        """Whether no namespace has a row of a blob."""
+        ...
+
     def usage(self) -> Usage:
         """Count in one query."""
         ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentdb.errors import FailedPreconditionError
+from contentdb.arguments import contradiction
 from contentdb.index import Takeover, statements
 from contentdb.index.rows import find_ingest
 
@@ -69,13 +69,6 @@ def _voids(found: IngestRow, new: IngestRow) -> bool:
 def _check_agrees(found: IngestRow, new: IngestRow) -> None:
     """Refuse a new declaration that contradicts the one before; it may add to it."""
     if None not in {found.total, new.total} and found.total != new.total:
-        raise _contradiction(found, f"a total of {found.total} bytes, not {new.total}")
+        raise contradiction(found.ref, f"a total of {found.total} bytes, not {new.total}")
     if None not in {found.expected, new.expected} and found.expected != new.expected:
-        raise _contradiction(found, f"content {found.expected}, not {new.expected}")
-
-
-def _contradiction(found: IngestRow, declared: str) -> FailedPreconditionError:
-    return FailedPreconditionError(
-        f"ref {found.ref!r:.80} was begun for {declared}; resume it as it was begun, or "
-        "resume=False starts over and abort() drops it"
-    )
+        raise contradiction(found.ref, f"content {found.expected}, not {new.expected}")

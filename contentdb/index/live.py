@@ -38,6 +38,8 @@ class Connection(sqlite3.Connection):
     path = ""
     file: tuple[int, int] | None = None
     """Device and inode of the database."""
+    raised: BaseException | None = None
+    """What a function that SQLite called has raised, which SQLite would keep to itself."""
 
     def close(self) -> None:
         """Close it, and forget it."""

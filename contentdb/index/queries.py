@@ -7,6 +7,7 @@ connection like the fixed statements.
 
 from __future__ import annotations
 
+import weakref
 from operator import ge, gt, le, lt
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -15,6 +16,7 @@ from sqlalchemy.dialects import sqlite
 
 from contentdb.errors import InvalidFieldError
 from contentdb.filters import Operator, searcher
+from contentdb.index import live
 from contentdb.index.schema import blobs, labels
 
 if TYPE_CHECKING:
@@ -65,12 +67,20 @@ def compile_walk(
 
 def teach(connection: Connection) -> None:
     """Give a connection the function that ``~=`` is compiled to."""
-    connection.create_function(
-        "contentdb_matches",
-        2,
-        lambda pattern, text: searcher(pattern)(text),
-        deterministic=True,
-    )
+    known = weakref.ref(connection) if isinstance(connection, live.Connection) else None
+
+    def matches(pattern: str, text: str) -> bool:
+        try:
+            return bool(searcher(pattern)(text))
+        except BaseException as error:
+            asking = (
+                None if known is None else known()
+            )  # which has this function, and must not live by it
+            if asking is not None:
+                asking.raised = error
+            raise
+
+    connection.create_function("contentdb_matches", 2, matches, deterministic=True)
 
 
 def _order(sort: str) -> list[ColumnElement[Any]]:

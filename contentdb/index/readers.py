@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from contentdb import forks
 from contentdb.errors import UnsafeForkError
-from contentdb.index.live import check_safe, end
+from contentdb.index.live import Connection, check_safe, end
 from contentdb.index.opening import connect, refusal
 from contentdb.index.remaining import remaining
 from contentdb.presence import Presence
@@ -110,7 +110,7 @@ class Readers:
         except BaseException as error:
             end(connection)
             if isinstance(error, sqlite3.Error):
-                raise refusal(self._path, error) from error
+                raise _raised_inside(connection) or refusal(self._path, error) from error
             raise
         self._give_back(connection)
 
@@ -174,6 +174,11 @@ class Readers:
         self._close_idle()
         for stream in self._streams:
             stream.is_lost |= not stream.is_drained
+
+
+def _raised_inside(connection: sqlite3.Connection) -> BaseException | None:
+    """What came out of a function that SQLite called: it says no more than that there was one."""
+    return connection.raised if isinstance(connection, Connection) else None
 
 
 class _Stream(Generic[T]):

@@ -104,6 +104,10 @@ class SqliteIndex:
         """Stream live blobs as of the start of the walk."""
         return walks.walk(self._database, self._namespace, chosen, sort, after, limit)
 
+    def is_empty(self) -> bool:
+        """Whether no namespace has a row of a blob."""
+        return self._database.one(statements.ANY_BLOB, {}) is None
+
     def usage(self) -> Usage:
         """Count in one query."""
         return Usage._make(self._database.one(statements.USAGE, {"namespace": self._namespace}))
@@ -294,6 +298,7 @@ class SqliteIndex:
         begun: list[Digest] = []
 
         def work(connection: Connection) -> list[Digest]:
+            begun.clear()  # it may be run again
             for digest in digests:
                 if self._entomb(connection, digest, time_of(digest)):
                     begun.append(digest)
@@ -339,7 +344,7 @@ class SqliteIndex:
         buried: list[Digest] = []
 
         def work(connection: Connection) -> list[Digest]:
-            buried.extend(digest for digest in digests if self._bury(connection, digest, take_away))
+            buried[:] = [digest for digest in digests if self._bury(connection, digest, take_away)]
             return buried
 
         def landed(connection: Connection) -> bool:

@@ -15,6 +15,8 @@ SELECT size, checksum, created_at, updated_at, state FROM blobs
 WHERE namespace = :namespace AND digest = :digest
 """
 
+ANY_BLOB: Final = "SELECT 1 FROM blobs LIMIT 1"
+
 FIND_LABELS: Final = """
 SELECT key, value FROM labels WHERE namespace = :namespace AND digest = :digest ORDER BY key
 """

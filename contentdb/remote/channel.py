@@ -73,6 +73,8 @@ class Channel:
         self._address = address
         self._credentials = credentials
         self._closed = False
+        self.is_ours = False
+        """Whether the server is known to be a contentdb."""
         self._channel = _open(address, credentials)
         self._stub = ContentStub(self._channel)
         self._stream_statuses: Callable[..., Iterator[wire.ListStatusesResponse]] = (
@@ -83,6 +85,10 @@ class Channel:
             )
         )
         self._metadata = ((HEADER, namespace),)
+
+    def has_met(self, answer: wire.WriteContentResponse) -> None:
+        """Note which kind of server there is, from its answer to a STAT."""
+        self.is_ours = answer.HasField("status")
 
     def info(self, request: wire.InfoRequest) -> wire.InfoResponse:
         """Ask for one blob's Info."""

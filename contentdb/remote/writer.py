@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import deque
 from contextlib import suppress
 from queue import SimpleQueue
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import grpc
 
+from contentdb.arguments import begun_for
+from contentdb.beginning import Declared
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
@@ -19,8 +22,12 @@ from contentdb.errors import (
     StoreError,
     WriterClosedError,
 )
-from contentdb.labels import check_labels
-from contentdb.remote.believing import as_digest, as_info, as_status, nonsense
+from contentdb.index import Takeover
+from contentdb.labels import labelling
+from contentdb.metadata import NO_METADATA, unpack_metadata
+from contentdb.remote.believing import as_digest, as_status, nonsense
+from contentdb.remote.comparing import Comparison, Nothing
+from contentdb.remote.labelling import info_of_new, label_stored
 from contentdb.server import content_pb2 as wire
 
 if TYPE_CHECKING:
@@ -37,38 +44,71 @@ __all__ = ["RemoteWriter"]
 _PIECE_BYTES: Final = 1024 * 1024
 _PIECES_AHEAD: Final = 8
 """Sent and not answered yet, each of them copied."""
+_TAKEOVERS: Final = {
+    Takeover.AGREE: wire.AGREE,
+    Takeover.PREFER: wire.PREFER,
+    Takeover.ANEW: wire.ANEW,
+}
 
 
-class RemoteWriter:
+class RemoteWriter(io.RawIOBase):
     """A `contentdb.content.Writer`. The server keeps the ingest when this process dies."""
 
-    def __init__(
-        self, channel: Channel, ref: str, *, total: int | None, expected: Digest | None
-    ) -> None:
-        """Begin or resume; `RefLockedError` when another stream holds the ref."""
+    def __init__(self, channel: Channel, ref: str, declared: Declared, takeover: Takeover) -> None:
+        """Take the ref over; `RefLockedError` when another stream holds it."""
         self.ref = ref
         self._channel = channel
-        self._total = total
-        self._expected = expected
+        self._declared = declared
         self._requests: SimpleQueue[wire.WriteContentRequest | None] = SimpleQueue()
         self._stream: Stream[wire.WriteContentResponse] = channel.write(
             iter(self._requests.get, None)
         )
-        self.closed = False
-        first = wire.WriteContentRequest(
-            action=wire.STAT,
-            ref=ref,
-            total=total or 0,
-            total_known=total is not None,
-            expected=expected or "",
-        )
+        self._closed = False
         self._offset = 0
         try:
-            answer = self._ask(first)
+            answer = self._ask(self._declaring(wire.STAT, takeover))
             self._take(answer, max(0, answer.offset))
+            channel.has_met(answer)
+            self.is_unsent = answer.unsent
+            """Whether another namespace holds the content: nothing is left but to commit."""
+            if channel.is_ours:
+                self._hear(as_status(answer.status, asked=ref))
+            else:
+                self._make_do(takeover)
         except BaseException:
             self.close()
             raise
+
+    def _declaring(
+        self, action: wire.WriteAction.ValueType, takeover: Takeover | None = None
+    ) -> wire.WriteContentRequest:
+        total, expected, metadata = self._declared
+        return wire.WriteContentRequest(
+            action=action,
+            ref=self.ref,
+            total=total or 0,
+            total_known=total is not None,
+            expected=expected or "",
+            metadata=unpack_metadata(metadata),
+            metadata_known=metadata is not None,
+            takeover=wire.REPLACE if takeover is None else _TAKEOVERS[takeover],
+        )
+
+    def _hear(self, status: Status) -> None:
+        """Go by what the server says was declared, now or before."""
+        self._declared = Declared(status.total, status.expected, None)
+
+    def _make_do(self, takeover: Takeover) -> None:
+        """Get from a containerd what it does not do by itself, or refuse."""
+        if self._declared.metadata not in {None, NO_METADATA}:
+            raise FailedPreconditionError(
+                f"ref {self.ref!r:.80} is on a server that is no contentdb: it keeps no metadata "
+                "with an ingest; leave the metadata out"
+            )
+        if takeover is Takeover.ANEW and self._offset:
+            self.truncate()
+
+    # -- what it is --------------------------------------------------------------------------
 
     @property
     def offset(self) -> int:
@@ -78,28 +118,53 @@ class RemoteWriter:
     @property
     def digest(self) -> Digest:
         """The running digest, as of the server's last answer."""
+        self._require_open()
         return self._digest
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed or committed, or its stream has ended."""
+        return self._closed
 
     def status(self) -> Status:
         """Ask the server how far the ingest is."""
-        self._check_open()
+        self._require_open()
         answer = self._ask(wire.WriteContentRequest(action=wire.STAT, ref=self.ref))
         self._take(answer, self._offset)
+        if self._channel.is_ours:
+            return as_status(answer.status, asked=self.ref)
+        total, expected, _ = self._declared
         said = wire.Status(
             ref=self.ref,
             offset=answer.offset,
-            total=answer.total or self._total or 0,
-            total_known=self._total is not None,
-            expected=self._expected or "",
+            total=answer.total or total or 0,
+            total_known=total is not None,
+            expected=expected or "",
             started_at=answer.started_at,
             updated_at=answer.updated_at,
             held=True,
         )
         return as_status(said)
 
+    # -- a binary file -------------------------------------------------------------------------
+
+    def writable(self) -> bool:
+        """Always; it can neither be read nor sought in."""
+        return True
+
+    def tell(self) -> int:
+        """The offset: there is no other place to write at."""
+        return self.offset
+
+    def flush(self) -> None:
+        """Do nothing: what was written has reached the server's file."""
+        self._require_open()
+
+    # -- bytes in ----------------------------------------------------------------------------
+
     def write(self, data: Buffer, /) -> int:
         """Send bytes and wait until the server has written them all."""
-        self._check_open()
+        self._require_open()
         view = memoryview(data).cast("B")
         begun = self._offset
         ends: deque[int] = deque()
@@ -117,11 +182,47 @@ class RemoteWriter:
             self._take(self._answer(), end)
         return self._offset - begun
 
-    def truncate(self) -> None:
-        """Go back to offset 0, the ref still held."""
-        self._check_open()
-        request = wire.WriteContentRequest(action=wire.WRITE, ref=self.ref, offset=0)
-        self._take(self._ask(request), 0)
+    def feed(self, data: Buffer) -> None:
+        """Like `write`; the buffer is free on return."""
+        self.write(data)
+
+    def settle(self, *, pending: int = 0) -> None:
+        """Return at once: nothing is in use after `feed`."""
+
+    def truncate(self, size: int | None = 0, /) -> int:
+        """Go back to offset 0, the ref still held; there is no way back to a place between.
+
+        As of a file, None means the present place: nothing is cut.
+        """
+        self._require_open()
+        if size == 0:
+            request = wire.WriteContentRequest(action=wire.WRITE, ref=self.ref, offset=0)
+            self._take(self._ask(request), 0)
+        elif size not in {None, self._offset}:
+            raise io.UnsupportedOperation("a writer goes back to offset 0 alone")
+        return self._offset
+
+    def redeclare(
+        self, *, total: int | None, expected: Digest | None, metadata: str | None = None
+    ) -> None:
+        """Let another size and digest, and metadata if any, replace those declared before."""
+        self._require_open()
+        self._declared = Declared(total, expected, metadata)
+        if self._channel.is_ours:
+            answer = self._ask(self._declaring(wire.DECLARE))
+            self._take(answer, self._offset)
+
+    def comparison(self) -> Comparison | Nothing:
+        """Let a source be compared with what is there, before any more of it is appended."""
+        if self._channel.is_ours:
+            return Comparison(self._ask, self.ref, self._offset, self._keep_same)
+        return Nothing(self._offset, self.truncate)
+
+    def _keep_same(self, size: int) -> None:
+        answer = self._ask(wire.WriteContentRequest(action=wire.KEEP_SAME, ref=self.ref))
+        self._take(answer, size)
+
+    # -- the end -----------------------------------------------------------------------------
 
     def commit(
         self,
@@ -129,45 +230,67 @@ class RemoteWriter:
         size: int | None = None,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
+        exist_ok: bool = True,
+        keep_labels: bool = False,
     ) -> Info:
-        """Make it a blob, durable when this returns. The ref is free whatever happens."""
-        self._check_open()
+        """Make it a blob, durable when this returns. The ref is free whatever happens.
+
+        Content that is stored already is success: the ingest goes, and the blob's Info is returned.
+
+        Args:
+            size: Size in bytes that it must have.
+            expected: Digest that it must have.
+            labels: Set on the blob; on one that is stored already they are added to its own.
+            exist_ok: False makes it an error that the content is stored already.
+            keep_labels: Leave the labels of a blob that is stored already as they are.
+        """
+        self._require_open()
         try:
-            size = self._total if size is None else size
-            expected = self._expected if expected is None else Digest(expected)
-            if self._expected not in {None, expected}:
-                raise FailedPreconditionError(
-                    f"ref {self.ref} was begun for {self._expected}, not for {expected}"
-                )
-            if size is not None and size != self._offset:  # 0 would mean unknown on the wire
-                raise SizeMismatchError(expected=size, actual=self._offset)
-            request = wire.WriteContentRequest(
-                action=wire.COMMIT,
-                ref=self.ref,
-                total=size or 0,
-                total_known=size is not None,
-                expected=expected or "",
-                offset=self._offset,
-                labels=check_labels(labels or {}),
-            )
+            given = labelling(labels, keep_labels=keep_labels)
+        except BaseException:
+            self.close()
+            raise
+        try:
+            request = self._last_request(size, None if expected is None else Digest(expected))
+            request.labels.update(given.new)
             digest = self._commit(request)
+        except AlreadyExistsError as error:
+            if not exist_ok:
+                raise
+            return label_stored(self._channel, Digest(error.digest), given.stored)
         finally:
             self.close()
-        with self._channel.told(digest=digest):
-            answer = self._channel.info(wire.InfoRequest(digest=digest))
-        return as_info(answer.info, asked=digest)
+        return info_of_new(self._channel, digest)
+
+    def _last_request(self, size: int | None, wanted: Digest | None) -> wire.WriteContentRequest:
+        """What commits it, if what is there is what was declared; 0 means unknown on the wire."""
+        total, declared, _ = self._declared
+        if None not in {wanted, declared} and wanted != declared:
+            raise begun_for(self.ref, declared, wanted)
+        for one in (size, total):
+            if one is not None and one != self._offset:
+                raise SizeMismatchError(expected=one, actual=self._offset, ref=self.ref)
+        return wire.WriteContentRequest(
+            action=wire.COMMIT,
+            ref=self.ref,
+            total=self._offset,
+            total_known=size is not None or total is not None,
+            expected=wanted or declared or "",
+            offset=self._offset,
+        )
 
     def _commit(self, request: wire.WriteContentRequest) -> Digest:
+        running = self._digest
         try:
-            digest = as_digest(self._ask(request).digest or self._digest)
+            digest = as_digest(self._ask(request).digest or running)
         except AlreadyExistsError as error:
-            raise AlreadyExistsError(error.digest or self._digest) from error
+            raise AlreadyExistsError(error.digest or running) from error
         except FailedPreconditionError as error:
-            if type(error) is FailedPreconditionError and request.expected not in {
-                "",
-                self._digest,
-            }:  # another server does not say what failed
-                raise DigestMismatchError(expected=request.expected, actual=self._digest) from error
+            if type(error) is FailedPreconditionError and request.expected not in {"", running}:
+                # another server does not say what failed
+                raise DigestMismatchError(
+                    expected=request.expected, actual=running, ref=self.ref
+                ) from error
             raise
         if request.expected not in {"", digest}:
             raise nonsense(f"a commit of {digest} where {request.expected} was expected")
@@ -175,9 +298,9 @@ class RemoteWriter:
 
     def close(self) -> None:
         """End the stream, and wait until the server has let go of the ref; twice is harmless."""
-        if self.closed:
+        if self._closed:
             return
-        self.closed = True
+        self._closed = True
         self._requests.put(None)
         with suppress(grpc.RpcError):
             for _ in self._stream:
@@ -185,8 +308,8 @@ class RemoteWriter:
 
     def __del__(self) -> None:
         """Let a forgotten writer hold no thread and no ref; the server keeps what it has."""
-        if not getattr(self, "closed", True):
-            self.closed = True
+        if not getattr(self, "_closed", True):
+            self._closed = True
             self._requests.put(None)
 
     def __enter__(self) -> Self:
@@ -197,12 +320,15 @@ class RemoteWriter:
         kind: type[BaseException] | None,
         error: BaseException | None,
         trace: TracebackType | None,
+        /,
     ) -> None:
         self.close()
 
-    def _check_open(self) -> None:
-        if self.closed:
+    def _require_open(self) -> None:
+        if self._closed:
             raise WriterClosedError(self.ref)
+
+    # -- the wire ------------------------------------------------------------------------------
 
     def _ask(self, request: wire.WriteContentRequest) -> wire.WriteContentResponse:
         self._requests.put(request)
@@ -210,7 +336,7 @@ class RemoteWriter:
 
     def _answer(self) -> wire.WriteContentResponse:
         try:
-            with self._channel.told(digest=self._expected or "", ref=self.ref):
+            with self._channel.told(digest=self._declared.expected or "", ref=self.ref):
                 answer = next(self._stream, None)
         except ContentDBError:
             self.close()

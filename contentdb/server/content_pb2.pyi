@@ -33,13 +33,45 @@ class _WriteActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WriteActi
     STAT: _WriteAction.ValueType  # 0
     WRITE: _WriteAction.ValueType  # 1
     COMMIT: _WriteAction.ValueType  # 2
+    COMPARE: _WriteAction.ValueType  # 1000
+    """data with what is there, behind what was found to be the same"""
+    KEEP_SAME: _WriteAction.ValueType  # 1001
+    """drop what is there behind that"""
+    DECLARE: _WriteAction.ValueType  # 1002
+    """total, expected and metadata in place of those declared before"""
 
 class WriteAction(_WriteAction, metaclass=_WriteActionEnumTypeWrapper): ...
 
 STAT: WriteAction.ValueType  # 0
 WRITE: WriteAction.ValueType  # 1
 COMMIT: WriteAction.ValueType  # 2
+COMPARE: WriteAction.ValueType  # 1000
+"""data with what is there, behind what was found to be the same"""
+KEEP_SAME: WriteAction.ValueType  # 1001
+"""drop what is there behind that"""
+DECLARE: WriteAction.ValueType  # 1002
+"""total, expected and metadata in place of those declared before"""
 Global___WriteAction: _TypeAlias = WriteAction  # noqa: Y015
+
+class _Takeover:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TakeoverEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Takeover.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REPLACE: _Takeover.ValueType  # 0
+    AGREE: _Takeover.ValueType  # 1
+    PREFER: _Takeover.ValueType  # 2
+    ANEW: _Takeover.ValueType  # 3
+
+class Takeover(_Takeover, metaclass=_TakeoverEnumTypeWrapper):
+    """What becomes of what was declared of an ingest before; see `contentdb.index.Takeover`."""
+
+REPLACE: Takeover.ValueType  # 0
+AGREE: Takeover.ValueType  # 1
+PREFER: Takeover.ValueType  # 2
+ANEW: Takeover.ValueType  # 3
+Global___Takeover: _TypeAlias = Takeover  # noqa: Y015
 
 @_typing.final
 class Info(_message.Message):
@@ -288,6 +320,26 @@ Global___ReadContentResponse: _TypeAlias = ReadContentResponse  # noqa: Y015
 class Status(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     STARTED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     REF_FIELD_NUMBER: _builtins.int
@@ -296,6 +348,7 @@ class Status(_message.Message):
     EXPECTED_FIELD_NUMBER: _builtins.int
     TOTAL_KNOWN_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
     ref: _builtins.str
     offset: _builtins.int
     total: _builtins.int
@@ -306,6 +359,8 @@ class Status(_message.Message):
     def started_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
@@ -317,10 +372,11 @@ class Status(_message.Message):
         expected: _builtins.str = ...,
         total_known: _builtins.bool = ...,
         held: _builtins.bool = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected", b"expected", "held", b"held", "offset", b"offset", "ref", b"ref", "started_at", b"started_at", "total", b"total", "total_known", b"total_known", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected", b"expected", "held", b"held", "metadata", b"metadata", "offset", b"offset", "ref", b"ref", "started_at", b"started_at", "total", b"total", "total_known", b"total_known", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -429,6 +485,26 @@ class WriteContentRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ACTION_FIELD_NUMBER: _builtins.int
     REF_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
@@ -437,6 +513,9 @@ class WriteContentRequest(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     TOTAL_KNOWN_FIELD_NUMBER: _builtins.int
+    TAKEOVER_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    METADATA_KNOWN_FIELD_NUMBER: _builtins.int
     action: Global___WriteAction.ValueType
     ref: _builtins.str
     total: _builtins.int
@@ -444,8 +523,13 @@ class WriteContentRequest(_message.Message):
     offset: _builtins.int
     data: _builtins.bytes
     total_known: _builtins.bool
+    takeover: Global___Takeover.ValueType
+    """in the first message of a stream"""
+    metadata_known: _builtins.bool
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
     def __init__(
         self,
         *,
@@ -457,10 +541,13 @@ class WriteContentRequest(_message.Message):
         data: _builtins.bytes = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         total_known: _builtins.bool = ...,
+        takeover: Global___Takeover.ValueType = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        metadata_known: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "data", b"data", "expected", b"expected", "labels", b"labels", "offset", b"offset", "ref", b"ref", "total", b"total", "total_known", b"total_known"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "data", b"data", "expected", b"expected", "labels", b"labels", "metadata", b"metadata", "metadata_known", b"metadata_known", "offset", b"offset", "ref", b"ref", "takeover", b"takeover", "total", b"total", "total_known", b"total_known"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -476,14 +563,22 @@ class WriteContentResponse(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     TOTAL_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    UNSENT_FIELD_NUMBER: _builtins.int
     action: Global___WriteAction.ValueType
     offset: _builtins.int
     total: _builtins.int
     digest: _builtins.str
+    unsent: _builtins.bool
+    """another namespace has the content: nothing is left but to commit"""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def status(self) -> Global___Status:
+        """to a STAT; no other server has it"""
+
     def __init__(
         self,
         *,
@@ -493,10 +588,12 @@ class WriteContentResponse(_message.Message):
         offset: _builtins.int = ...,
         total: _builtins.int = ...,
         digest: _builtins.str = ...,
+        status: Global___Status | None = ...,
+        unsent: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["started_at", b"started_at", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["started_at", b"started_at", "status", b"status", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "digest", b"digest", "offset", b"offset", "started_at", b"started_at", "total", b"total", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "digest", b"digest", "offset", b"offset", "started_at", b"started_at", "status", b"status", "total", b"total", "unsent", b"unsent", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from contentdb.store import Durability, Mode, Store
+    from contentdb.store import Durability, Mode, SharingPolicy, Store
 
 __all__ = ["ListenError", "Server", "Tls"]
 
@@ -74,6 +74,7 @@ class Server:
         default_namespace: For calls that name none, as those of a containerd that uses this
             server as its content plugin do; None refuses such calls.
         read_only: Refuse every call that would change something.
+        sharing: As for `contentdb.open`, but shared by default, as containerd's.
         limits: What clients may have open.
         metrics: Who counts.
     """
@@ -85,6 +86,7 @@ class Server:
         durability: Durability = "full",
         default_namespace: str | None = None,
         read_only: bool = False,
+        sharing: SharingPolicy = "shared",
         limits: Limits | None = None,
         metrics: Metrics | None = None,
     ) -> None:
@@ -93,7 +95,12 @@ class Server:
 
         def open_store(namespace: str) -> Store:
             return contentdb.open(
-                root, create=not read_only, durability=durability, namespace=namespace, mode=mode
+                root,
+                create=not read_only,
+                durability=durability,
+                namespace=namespace,
+                mode=mode,
+                sharing=sharing,
             )
 
         open_store(default_namespace or "default").close()  # a bad root is told now, not to clients

@@ -93,6 +93,7 @@ def from_status(status: Status) -> wire.Status:
         expected=status.expected or "",
         total_known=status.total is not None,
         held=status.held,
+        metadata=status.metadata,
     )
     set_time(message.started_at, status.started_ns)
     set_time(message.updated_at, status.updated_ns)
@@ -100,7 +101,7 @@ def from_status(status: Status) -> wire.Status:
 
 
 def to_status(message: wire.Status) -> Status:
-    """What the library says of an ingest. Only our own server tells whether it is held."""
+    """What the library says of an ingest. Only our own server tells if it is held, and metadata."""
     return Status(
         ref=message.ref,
         offset=message.offset,
@@ -109,6 +110,7 @@ def to_status(message: wire.Status) -> Status:
         started_ns=to_ns(message.started_at),
         updated_ns=to_ns(message.updated_at),
         held=message.held,
+        metadata=dict(message.metadata),
     )
 
 

@@ -19,9 +19,9 @@ from contentdb.server.messages import fill_info, from_info, from_status
 from contentdb.server.statuses import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from contentdb.content import Info
+    from contentdb.content import Info, Status
     from contentdb.server.openblobs import OpenBlobs
     from contentdb.store import Store
 
@@ -31,10 +31,10 @@ _INFOS_PER_MESSAGE: Final = 100
 _BYTES_PER_MESSAGE: Final = 1024 * 1024
 _INFO_BYTES: Final = 256
 """Of an Info without its labels, or more."""
-_LABEL_BYTES: Final = 12
-"""Of a label beside its texts, or more."""
+_ENTRY_BYTES: Final = 12
+"""Of a label or of an entry of metadata beside its texts, or more."""
 _STATUS_BYTES: Final = 256
-"""Of a Status without its ref, or more."""
+"""Of a Status without its ref and metadata, or more."""
 _MOST_BYTES: Final = 15 * 1024 * 1024
 """Of all statuses in one answer, by those estimates; containerd's clients take 16 MiB."""
 
@@ -63,10 +63,17 @@ def list_content(
 def _weight_of(info: Info) -> int:
     """About as many bytes as it takes in a message. Labels are looked at as the tuple has them."""
     labels = info[4]
-    if not labels:
-        return _INFO_BYTES
-    texts = chain.from_iterable(labels.items())
-    return _INFO_BYTES + _LABEL_BYTES * len(labels) + sum(map(_utf8_bytes, texts))
+    return _INFO_BYTES + _weight_of_texts(labels) if labels else _INFO_BYTES
+
+
+def _weight_of_status(status: Status) -> int:
+    return _STATUS_BYTES + _utf8_bytes(status.ref) + _weight_of_texts(status.metadata)
+
+
+def _weight_of_texts(texts: Mapping[str, str]) -> int:
+    """Of a map in a message."""
+    bare = sum(map(_utf8_bytes, chain.from_iterable(texts.items())))
+    return _ENTRY_BYTES * len(texts) + bare
 
 
 def _utf8_bytes(text: str) -> int:
@@ -118,7 +125,7 @@ def list_statuses(store: Store, request: wire.ListStatusesRequest) -> wire.ListS
     """Answer with the ingests that the filters select, by ref, if one message can hold them."""
     response, left = wire.ListStatusesResponse(), _MOST_BYTES
     for each in store.statuses(*request.filters):
-        left -= _STATUS_BYTES + _utf8_bytes(each.ref)
+        left -= _weight_of_status(each)
         if left < 0:
             raise Refusal(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -135,7 +142,7 @@ def stream_statuses(
     """Stream what the filters select, by ref; nothing found is no message. An rpc of our own."""
     response, left = wire.ListStatusesResponse(), _BYTES_PER_MESSAGE
     for each in store.statuses(*request.filters):
-        weight = _STATUS_BYTES + _utf8_bytes(each.ref)
+        weight = _weight_of_status(each)
         if response.statuses and weight > left:
             yield response
             response, left = wire.ListStatusesResponse(), _BYTES_PER_MESSAGE

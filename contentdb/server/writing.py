@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 
+from contentdb.beginning import declare
 from contentdb.errors import AlreadyExistsError, NotFoundError, RefLockedError, SizeMismatchError
+from contentdb.index import Takeover
+from contentdb.metadata import pack_metadata
 from contentdb.server import content_pb2 as wire
-from contentdb.server.messages import digest_or_none, set_time, to_labels
+from contentdb.server.messages import digest_or_none, from_status, set_time, to_labels
 from contentdb.server.statuses import Refusal
 
 if TYPE_CHECKING:
@@ -24,10 +27,18 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from contentdb.digest import Digest
+    from contentdb.intake import Comparison
     from contentdb.server.framing import WriteRequest
     from contentdb.store import Store
 
 __all__ = ["write"]
+
+_TAKEOVERS: Final = {
+    wire.REPLACE: Takeover.REPLACE,
+    wire.AGREE: Takeover.AGREE,
+    wire.PREFER: Takeover.PREFER,
+    wire.ANEW: Takeover.ANEW,
+}
 
 _LOCK_WAIT_S: Final = 0.5
 """How long a stream waits for a held ref. Clients try again by themselves."""
@@ -57,13 +68,12 @@ class _Ingest:
         self._total = _total_of(first)
         self._expected = first.expected
         self._declared = (self._total, digest_or_none(self._expected))
-        self._writer = store.writer(
+        self._comparison: Comparison | None = None
+        self._writer = store.take_over(
             self._ref,
-            total=self._declared[0],
-            expected=self._declared[1],
+            declare(*self._declared, _metadata_of(first)),
+            _TAKEOVERS.get(first.takeover, Takeover.REPLACE),
             wait=_LOCK_WAIT_S,
-            resume=True,
-            redeclare=True,
         )
 
     def close(self) -> None:
@@ -73,14 +83,16 @@ class _Ingest:
     def answer(self, asked: WriteRequest, *, named_now: bool) -> wire.WriteContentResponse:
         """Do what one request asks; ``named_now`` if its digest was not looked for at opening."""
         request = asked.fields
-        if (total := _total_of(request)) is not None:
-            self._total = total
-        if request.expected:
-            self._expected = request.expected
-            if named_now:
-                self._refuse_stored(request.expected)
+        self._hear(request, named_now=named_now)
         response = wire.WriteContentResponse(action=request.action)
-        if request.action == wire.STAT:
+        if request.action == wire.COMPARE:
+            self._compare(asked.data, response)
+            return response
+        if request.action == wire.KEEP_SAME and self._comparison is not None:
+            self._comparison.end()
+        if request.action not in {wire.STAT, wire.DECLARE}:
+            self._comparison = None
+        if request.action in {wire.STAT, wire.DECLARE, wire.KEEP_SAME}:
             self._describe(response)
         elif request.action in {wire.WRITE, wire.COMMIT}:
             self._write(request.offset, asked.data)
@@ -93,6 +105,30 @@ class _Ingest:
                 grpc.StatusCode.INVALID_ARGUMENT, f"unknown write action {request.action}"
             )
         return response
+
+    def _hear(self, request: wire.WriteContentRequest, *, named_now: bool) -> None:
+        """Note what a request declares. On containerd's wire that counts at the commit."""
+        total = _total_of(request)
+        if request.action == wire.DECLARE:
+            self._total, self._expected = total, request.expected
+            self._declared = (total, digest_or_none(request.expected))
+            metadata = pack_metadata(_metadata_of(request))
+            self._writer.redeclare(total=total, expected=self._declared[1], metadata=metadata)
+            return
+        if total is not None:
+            self._total = total
+        if request.expected:
+            self._expected = request.expected
+            if named_now:
+                self._refuse_stored(request.expected)
+
+    def _compare(self, data: Buffer, response: wire.WriteContentResponse) -> None:
+        """Compare the next bytes of a source; offset and digest are of those that are the same."""
+        if self._comparison is None:
+            self._comparison = self._writer.comparison()
+        self._comparison.compare(data)
+        response.offset = self._comparison.size
+        response.digest = self._comparison.digest
 
     def _refuse_stored(self, expected: str) -> None:
         digest = digest_or_none(expected)
@@ -107,11 +143,13 @@ class _Ingest:
 
     def _describe(self, response: wire.WriteContentResponse) -> None:
         status = self._writer.status()
-        response.offset = status.offset
+        response.offset = self._writer.offset
         response.total = self._total or 0
         response.digest = self._writer.digest
         set_time(response.started_at, status.started_ns)
         set_time(response.updated_at, status.updated_ns)
+        response.status.CopyFrom(from_status(status))
+        response.unsent = self._writer.is_unsent
 
     def _write(self, at: int, data: Buffer) -> None:
         """Append, or start again from 0; a negative offset is wherever the ingest stands."""
@@ -158,6 +196,10 @@ class _Ingest:
         news = zip(self._declared, (self._total, expected), strict=True)
         if any(was is not None and was != now for was, now in news):
             self._writer.redeclare(total=self._total, expected=expected)
+
+
+def _metadata_of(request: wire.WriteContentRequest) -> dict[str, str] | None:
+    return dict(request.metadata) if request.metadata_known else None
 
 
 def _total_of(request: wire.WriteContentRequest) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from contextlib import closing, contextmanager, suppress
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from contentdb import adding
 from contentdb.add_many import AddIterator, each_asked
+from contentdb.arguments import deadline_of
 from contentdb.batch import Batch
 from contentdb.beginning import begin, declare
 from contentdb.bulk import add_many
@@ -85,25 +85,25 @@ class Ingesting(Active):
         """
         takeover = Takeover.REPLACE if redeclare else Takeover.AGREE
         declared = declare(total, expected, metadata)
-        # Without `resume` a caller may write without a look at the offset.
-        kind = UnsentWriter if resume and self._parts.shares else LocalWriter
-        return self._writer(kind, ref, declared, takeover if resume else Takeover.ANEW, wait=wait)
+        return self.take_over(ref, declared, takeover if resume else Takeover.ANEW, wait=wait)
 
-    def _writer(
+    def take_over(
         self,
-        kind: type[LocalWriter],
         ref: str,
         declared: Declared,
         takeover: Takeover,
         *,
         wait: float | bool,
+        kind: type[LocalWriter] | None = None,
     ) -> LocalWriter:
+        """Do the work of `writer`; for tools of this package."""
+        if kind is None:  # one that starts over may be written to without a look at the offset
+            shares = self._parts.shares and takeover is not Takeover.ANEW
+            kind = UnsentWriter if shares else LocalWriter
         batch = self._batch
         if batch is not None and batch.holds(ref):
             batch.flush()
-        if not wait >= 0:
-            raise InvalidArgumentError(f"a wait is 0 or more seconds, or True, not {wait}")
-        deadline = time.monotonic() + (math.inf if wait is True else wait)
+        deadline = deadline_of(wait)
         while True:
             slice_s = min(_WAIT_S, max(0.0, deadline - time.monotonic()))
             try:
@@ -167,7 +167,9 @@ class Ingesting(Active):
                 return info
             while True:
                 try:
-                    writer = self._writer(LocalWriter, ref, declared, Takeover.PREFER, wait=wait)
+                    writer = self.take_over(
+                        ref, declared, Takeover.PREFER, wait=wait, kind=LocalWriter
+                    )
                 except AlreadyExistsError as error:
                     if info := self._stored_meanwhile(ref, Digest(error.digest), kept):
                         return info

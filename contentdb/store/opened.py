@@ -105,7 +105,7 @@ class Opened:
         self._row(digest)
         shards = self._parts.shards
         try:
-            self._parts.index.mark_damaged(digest, lambda: shards.size(digest) is None)
+            self._parts.index.mark_damaged(digest, lambda: shards.is_gone(digest))
         except ContentDBError as error:
             raise CorruptBlobError(digest, shards.path(digest), "its file is gone") from error
 

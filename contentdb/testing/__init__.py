@@ -20,6 +20,7 @@ import pytest
 
 pytest.register_assert_rewrite(
     "contentdb.testing.adding",
+    "contentdb.testing.arguments",
     "contentdb.testing.committing",
     "contentdb.testing.filtering",
     "contentdb.testing.ingesting",
@@ -28,10 +29,12 @@ pytest.register_assert_rewrite(
     "contentdb.testing.managing",
     "contentdb.testing.nouns",
     "contentdb.testing.reading",
+    "contentdb.testing.resuming",
     "contentdb.testing.writing",
 )
 
 from contentdb.testing.adding import AddingRules  # noqa: E402  # after the rewriting is set up
+from contentdb.testing.arguments import ArgumentRules  # noqa: E402
 from contentdb.testing.committing import CommittingRules  # noqa: E402
 from contentdb.testing.filtering import FilteringRules  # noqa: E402
 from contentdb.testing.ingesting import IngestingRules  # noqa: E402
@@ -40,6 +43,7 @@ from contentdb.testing.locking import LockingRules  # noqa: E402
 from contentdb.testing.managing import ManagingRules  # noqa: E402
 from contentdb.testing.nouns import NounRules  # noqa: E402
 from contentdb.testing.reading import ReadingRules  # noqa: E402
+from contentdb.testing.resuming import ResumingRules  # noqa: E402
 from contentdb.testing.subject import ContentStore, Damage, Harm  # noqa: E402
 from contentdb.testing.writing import WritingRules  # noqa: E402
 
@@ -52,10 +56,12 @@ class ContentSuite(
     WritingRules,
     CommittingRules,
     IngestingRules,
+    ResumingRules,
     AddingRules,
     ReadingRules,
     ManagingRules,
     FilteringRules,
+    ArgumentRules,
     LastingRules,
 ):
     """Every numbered rule of the contract that shows through its protocols, as a test.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAMES = ["filesystem", "rename", "link", "fsync", "flock", "O_TMPFILE", "reflink", "one device",
-         "free space", "SQLite", "revision"]  # fmt: skip
+         "directories", "free space", "SQLite", "revision"]  # fmt: skip
 
 
 def test_all_is_tried_where_a_store_will_be_and_nothing_left(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ def a_commit_follows_a_burial(root: Path) -> None:
             other.add(content(900))
 
     with contentdb.open(root) as store:
-        with _beside("bury", add, after=True):
+        with _beside("bury_all", add, after=True):
             store.delete(digest_of(900))
         _must(store.exists(digest_of(900)), "an acknowledged commit is lost to an older delete")
         _must(store.read(digest_of(900)) == content(900), "a row without its file")
@@ -323,19 +323,19 @@ def a_delete_meets_a_commit(root: Path) -> None:
     from contentdb.index.sqlite import SqliteIndex
 
     with contentdb.open(root) as store:
-        bury = SqliteIndex.bury
+        bury = SqliteIndex.bury_all
         met: list[bool] = []
 
-        def add_first(self: SqliteIndex, digest: Any, take_away: Any) -> Any:  # noqa: ANN401
+        def add_first(self: SqliteIndex, digests: Any, take_away: Any) -> Any:  # noqa: ANN401
             if not met:
                 met.append(_elsewhere(lambda: contentdb.open(root).add(content(900))))
-            return bury(self, digest, take_away)
+            return bury(self, digests, take_away)
 
-        SqliteIndex.bury = add_first  # type: ignore[method-assign]
+        SqliteIndex.bury_all = add_first  # type: ignore[method-assign]
         try:
             store.delete(digest_of(900))
         finally:
-            SqliteIndex.bury = bury  # type: ignore[method-assign]
+            SqliteIndex.bury_all = bury  # type: ignore[method-assign]
         _must(met == [True], "a commit fails beside a delete")
         _must(store.exists(digest_of(900)), "an acknowledged commit is lost to an older delete")
         _must(store.read(digest_of(900)) == content(900), "a row without its file")

@@ -228,6 +228,9 @@ class Server:
         return f"died in {trying} with status {status}"
 
 
+_FUNCTION: Final = "user-defined function raised exception"
+
+
 def _without_frames(error: BaseException) -> BaseException:
     """Let go of all that an exception's frames hold, as a caller does that has handled it."""
     error.__context__ = error.__cause__ = None
@@ -338,6 +341,8 @@ class _Child:
         return None
 
     def _judge_end(self, judge: Aftermath, points: Points, ended: BaseException | None) -> None:
+        if _FUNCTION in str(ended):
+            return  # SQLite tells no more where a handler raises at the entry of the function
         if ended is not None and not isinstance(ended, RaisedError):
             kind = f"{type(ended).__module__}.{type(ended).__qualname__}"
             judge.found("another exception comes out", f"{kind}: {ended}"[:200])

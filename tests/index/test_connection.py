@@ -473,20 +473,20 @@ def test_nothing_is_open_at_a_fork(database: Database) -> None:
     for number in range(1, 6):
         database.write(insert(number), always, durable=False)
 
-    def read() -> Generator[int, None, None]:
+    def read() -> Generator[Iterator[int], None, None]:
         with database.held() as db:
-            for (number,) in db.execute("SELECT x FROM t ORDER BY x"):
-                yield number
+            for row in db.execute("SELECT x FROM t ORDER BY x"):
+                yield iter(row)
 
     stream = database.stream(read())
-    assert next(stream) == 1
+    assert list(next(stream)) == [1]
     database.before_fork()
     try:
         assert not descriptors(database._path)
     finally:
         forks.free()
     database.write(insert(6), always, durable=False)
-    assert list(stream) == [2, 3, 4, 5]
+    assert [list(piece) for piece in stream] == [[2], [3], [4], [5]]
     assert numbers(database)[-1] == 6
 
 
@@ -512,10 +512,10 @@ def test_a_childs_commits_outlive_its_parents_close(database: Database) -> None:
     """SQLite keeps locks by process: an inherited snapshot would let the WAL be deleted."""
     database.write(lambda db: insert(1)(db) and insert(2)(db), always, durable=False)
 
-    def read() -> Generator[int, None, None]:
+    def read() -> Generator[Iterator[int], None, None]:
         with database.held() as db:
-            for (number,) in db.execute("SELECT x FROM t"):
-                yield number
+            for row in db.execute("SELECT x FROM t"):
+                yield iter(row)
 
     stream = database.stream(read())
     next(stream)
@@ -530,7 +530,7 @@ def test_a_childs_commits_outlive_its_parents_close(database: Database) -> None:
         os._exit(0)
     forks.free()
     os.read(ready, 1)
-    assert list(stream) == [2]
+    assert [list(piece) for piece in stream] == [[2]]
     database.close()
     os.write(go, b"!")
     os.waitpid(pid, 0)

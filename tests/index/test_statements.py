@@ -21,6 +21,7 @@ ALL = {name: text for name, text in vars(statements).items() if name.isupper() a
 # lock. A range that the last row of a page begins, or a limit ends, is no scan.
 READ_THROUGH = {
     "USAGE": "it counts what is there, out of a snapshot",
+    "ANY_BLOB": "it ends with the first row",
     "REVISION": "its table has one row",
 }
 

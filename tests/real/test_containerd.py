@@ -11,7 +11,7 @@ import tarfile
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -22,7 +22,9 @@ from contentdb.server.daemon import Server
 from tests.real.daemon import LIMIT_S, Outcome, containerd, ctr
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from contentdb.content import Source
 
 pytestmark = [pytest.mark.real("containerd", "ctr"), pytest.mark.root]
 
@@ -253,13 +255,90 @@ def test_remote_store_works_with_containerd(theirs: Path) -> None:
             writer.write(b"half")
         assert (store.status("half").offset, store.status("half").total) == (4, 9)
         with pytest.raises(contentdb.FailedPreconditionError):
-            store.writer("half", total=8)
-        with store.writer("half") as writer, pytest.raises(contentdb.SizeMismatchError):
+            store.writer("half", total=8, resume=True)
+        with (
+            store.writer("half", resume=True) as writer,
+            pytest.raises(contentdb.SizeMismatchError),
+        ):
             writer.commit()
         store.abort("half")
         store.delete(info.digest)
         with pytest.raises(contentdb.NotFoundError):
             store.read(info.digest)
+
+
+class Piped(io.RawIOBase):
+    """Bytes that come once and in order."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self._rest = io.BytesIO(data)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:  # noqa: ANN401 - of the base class
+        return self._rest.readinto(buffer)
+
+
+@pytest.mark.parametrize("kind", [io.BytesIO, Piped])
+@pytest.mark.parametrize("earlier", [b"earlier", LARGE[:100_000], LARGE + b"more"])
+def test_no_ingest_of_containerd_is_a_mixture(
+    theirs: Path, kind: Callable[[bytes], Source], earlier: bytes
+) -> None:
+    """It cannot compare what an earlier try left with this source."""
+    keep = {"containerd.io/gc.root": "1"}
+    with connect(str(theirs), namespace="mixture") as store:
+        with store.writer("r") as writer:
+            writer.write(earlier)
+        info = store.ingest("r", kind(LARGE), labels=keep)
+        assert info.new
+        assert info.digest == Digest.of(LARGE)
+        assert list(store.statuses()) == []
+        with store.writer("r") as writer:
+            writer.write(earlier)
+        with store.writer("r") as writer:
+            assert writer.offset == 0
+            writer.write(LARGE)
+            again = writer.commit(labels={"more": "yes"})
+        assert not again.new
+        assert again.labels == keep | {"more": "yes"}
+        store.delete(info.digest)
+
+
+def test_containerd_keeps_no_metadata_and_that_is_told(theirs: Path) -> None:
+    with connect(str(theirs), namespace="metadata") as store:
+        for use in (
+            lambda: store.writer("r", metadata={"etag": "1"}),
+            lambda: store.ingest("r", io.BytesIO(LARGE), metadata={"etag": "1"}),
+        ):
+            with pytest.raises(contentdb.FailedPreconditionError, match="no contentdb"):
+                use()
+        assert list(store.walk()) == []
+
+
+@pytest.mark.parametrize("which", Pair._fields)
+def test_content_of_another_namespace_need_not_be_sent(
+    which: str, request: pytest.FixtureRequest
+) -> None:
+    """By default both share it: a writer that expects it begins at its end, and commits."""
+    address: Path = request.getfixturevalue(which)
+    digest = Digest.of(LARGE + b"shared")
+    keep = {"containerd.io/gc.root": "1"}
+    with (
+        connect(str(address), namespace="one") as one,
+        connect(str(address), namespace="two") as two,
+    ):
+        one.add(LARGE + b"shared", labels=keep)
+        assert not two.exists(digest)
+        with two.writer("r", expected=digest, total=len(LARGE) + 6, resume=True) as writer:
+            assert (writer.offset, writer.digest) == (len(LARGE) + 6, digest)
+            info = writer.commit()
+        assert (info.new, info.size, dict(info.labels)) == (True, len(LARGE) + 6, {})
+        assert two.read(digest) == LARGE + b"shared"
+        two.delete(digest)
+        assert one.read(digest) == LARGE + b"shared"
+        one.delete(digest)
 
 
 def image() -> bytes:

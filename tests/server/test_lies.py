@@ -222,7 +222,7 @@ def test_a_forgotten_writer_leaves_no_thread_and_no_ref(served: Path) -> None:
 
 def test_few_pieces_are_under_way_at_once(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large buffer is not copied whole."""
-    with connect(str(served)) as store, store.writer("r") as writer:
+    with connect(str(served)) as store, store.writer("r", resume=True) as writer:
         queue, answer = writer._requests, writer._answer
         under_way = [0]
 

@@ -11,6 +11,8 @@ import grpc
 import pytest
 
 import contentdb
+from contentdb.beginning import Declared
+from contentdb.index import Takeover
 from contentdb.remote import connect
 from contentdb.remote.channel import Channel
 from contentdb.remote.writer import RemoteWriter
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 ADA, BOB = "ipv4:10.0.0.1:4001", "ipv6:[2001:db8::1]:4001"
 NEVER_S = 1e9
+NOTHING = Declared(None, None, None)
 
 
 def entering(
@@ -148,7 +151,7 @@ def test_silent_streams_of_one_client_lock_no_other_out(tmp_path: Path, socket_p
             writer.write(b"some")
         served_at_last(lambda: other.add(b"hello"))
         (gone,) = [writer for writer in writers if is_gone(writer)]
-        with other.writer(gone.ref, wait=60) as resumed:
+        with other.writer(gone.ref, wait=60, resume=True) as resumed:
             assert resumed.offset == len(b"some")
         for writer in writers:
             writer.close()
@@ -223,7 +226,7 @@ def test_with_every_place_at_work_a_call_is_refused(tmp_path: Path, socket_path:
         server.listen_unix(socket_path)
         server.start()
         channel = Channel(str(socket_path), "default", None)
-        held = [RemoteWriter(channel, f"{n}", total=None, expected=None) for n in range(2)]
+        held = [RemoteWriter(channel, f"{n}", NOTHING, Takeover.ANEW) for n in range(2)]
         with pytest.raises(grpc.RpcError, match="2 calls are open") as caught:
             channel.list_statuses(wire.ListStatusesRequest())
         error: Any = caught.value

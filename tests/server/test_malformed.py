@@ -46,7 +46,7 @@ def test_a_stream_with_rubbish_ends_alone(
                 with pytest.raises(grpc.RpcError, match="malformed") as caught:
                     list(write(iter(messages), metadata=NAMESPACE))
                 assert code_of(caught.value) is grpc.StatusCode.INVALID_ARGUMENT
-        with other.writer("r") as writer:
+        with other.writer("r", resume=True) as writer:
             assert writer.offset == 0
         assert server.stop(grace_s=0)
 

@@ -82,7 +82,7 @@ def test_it_stops_in_order_and_ingests_can_be_resumed(
         writer.close()
     assert not socket_path.exists()
     server = serve(tmp_path / "store", socket_path)
-    with connect(str(socket_path)) as client, client.writer("r") as writer:
+    with connect(str(socket_path)) as client, client.writer("r", resume=True) as writer:
         assert writer.offset == 3
         writer.write(b"lo")
         assert writer.commit().digest == contentdb.Digest.of(b"hello")

@@ -127,7 +127,7 @@ def test_a_client_that_falls_silent_gives_up_its_ref(
             try:
                 with (
                     connect(str(socket_path)) as store,
-                    store.writer("r", wait=20) as writer,
+                    store.writer("r", wait=20, resume=True) as writer,
                 ):
                     assert writer.offset == len(b"some")
             finally:

@@ -8,7 +8,9 @@ import grpc
 import pytest
 
 import contentdb
+from contentdb.beginning import Declared
 from contentdb.digest import Digest
+from contentdb.index import Takeover
 from contentdb.server import content_pb2 as wire
 from contentdb.writer import LocalWriter
 
@@ -205,7 +207,7 @@ def test_labels_that_are_too_long_are_refused(channel: Channel) -> None:
 def test_a_held_ref_is_unavailable_until_it_is_let_go(channel: Channel) -> None:
     from contentdb.remote.writer import RemoteWriter
 
-    with RemoteWriter(channel, "r", total=None, expected=None):
+    with RemoteWriter(channel, "r", Declared(None, None, None), Takeover.ANEW):
         code, text = refused(channel, ask(action=wire.STAT, ref="r"))
         assert (code, text) == (grpc.StatusCode.UNAVAILABLE, "ref r locked: unavailable")
     assert len(say(channel, ask(action=wire.STAT, ref="r"))) == 1
@@ -214,7 +216,7 @@ def test_a_held_ref_is_unavailable_until_it_is_let_go(channel: Channel) -> None:
 def test_a_client_that_leaves_lets_the_ref_go(channel: Channel) -> None:
     from contentdb.remote.writer import RemoteWriter
 
-    writer = RemoteWriter(channel, "r", total=None, expected=None)
+    writer = RemoteWriter(channel, "r", Declared(None, None, None), Takeover.ANEW)
     writer.write(b"hel")
     writer._stream.cancel()
     (answer,) = say(channel, ask(action=wire.STAT, ref="r"))

@@ -1,0 +1,46 @@
+"""What a call that stores returns, and its labels on content that was stored already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from contentdb.content import NewInfo
+from contentdb.remote.believing import as_info
+from contentdb.server import content_pb2 as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from contentdb.content import Info
+    from contentdb.digest import Digest
+    from contentdb.remote.channel import Channel
+
+__all__ = ["info_of", "info_of_new", "label_stored"]
+
+
+def info_of(channel: Channel, digest: Digest) -> Info:
+    """Ask what is known of a blob."""
+    with channel.told(digest=digest):
+        answer = channel.info(wire.InfoRequest(digest=digest))
+    return as_info(answer.info, asked=digest)
+
+
+def info_of_new(channel: Channel, digest: Digest) -> Info:
+    """The same of content that this client has stored just now."""
+    return NewInfo.of(info_of(channel, digest))
+
+
+def label_stored(channel: Channel, digest: Digest, labels: Mapping[str, str]) -> Info:
+    """Add labels to those of a blob, durably; one that has them already is left as it is."""
+    info = info_of(channel, digest)
+    if labels.items() <= info.labels.items():
+        return info
+    request = wire.UpdateRequest(
+        info=wire.Info(digest=digest, labels=labels),
+        update_mask=FieldMask(paths=[f"labels.{key}" for key in labels]),
+    )
+    with channel.told(digest=digest):
+        answer = channel.update(request)
+    return as_info(answer.info, asked=digest)
