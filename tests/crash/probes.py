@@ -325,7 +325,7 @@ def a_deletion_that_was_begun_is_seen_by_all(root: Path) -> None:
 
     def die_half_way() -> None:
         with contentdb.open(root) as other:
-            SqliteIndex.bury_all = lambda *_: os._exit(0)  # type: ignore[assignment]
+            SqliteIndex.bury_all = lambda *_: os._exit(0)  # type: ignore[method-assign]
             other.delete(digest_of(900))
 
     with contentdb.open(root) as store:
