@@ -2,8 +2,9 @@
 
 Each process keeps a diary, one write(2) a line, of what it was told: the system keeps it when the
 process is killed. In the end the store is held to all of them. Contents are of two kinds: those
-of one process alone, of which the diary says everything, and those of all, of which only what
-is read can be judged.
+of one process alone, of which the diary says everything, labels and times too, and those of all,
+of which only what is read can be judged. Three of the processes look after the store as well, in
+every way there is: they must take nothing from the others.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import contentdb
+from contentdb import doubts
 from tests.crash.suite import Outcome, Plan, Violation
 from tests.stress.crew import place, started
 
@@ -37,6 +39,12 @@ _KEPT: Final = 150
 """Contents of its own that a process keeps before it deletes some."""
 _SIZES: Final = (0, 1, 100, 4_096, 9_000, 70_000, 300_000)
 
+_KEEPERS: Final = 3
+"""Processes that look after the store as well."""
+_UPKEEP: Final = 0.02
+_GRACE_S: Final = 1.0
+"""Commits that take longer are met, but for those of a stopped process there are none."""
+
 _MOST_WAL_BYTES: Final = 64 << 20
 _MOST_DESCRIPTORS: Final = 60
 _PATIENCE_S: Final = 60.0
@@ -48,6 +56,10 @@ def _content(who: object, number: int) -> bytes:
     return (line * (size // len(line) + 1))[: max(size, len(line))]
 
 
+def _labels(who: object, number: int) -> dict[str, str]:
+    return {"of": f"{who}", "number": f"{number}"}
+
+
 def _digest(data: bytes) -> str:
     return "sha256:" + sha256(data).hexdigest()
 
@@ -56,6 +68,7 @@ class _Worker:
     """One life of a process: it goes on where the diary of the one before it ends."""
 
     def __init__(self, root: Path, diary: Path, number: int, seed: str) -> None:
+        doubts.GRACE_S = _GRACE_S  # type: ignore[misc]  # in a process of its own
         self._rng = random.Random(seed)
         self._number = number
         self._diary = diary
@@ -80,7 +93,7 @@ class _Worker:
             + [self._pause, self._walk, self._update]
         )
         while True:
-            if self._number == 0 and self._rng.random() < 0.02:
+            if self._number < _KEEPERS and self._rng.random() < _UPKEEP:
                 self._upkeep()
             else:
                 self._rng.choice(acts)()
@@ -94,35 +107,46 @@ class _Worker:
         self._say("going", number)  # from here on either is right
         return number, _content(self._number, number)
 
-    def _have(self, number: int) -> None:
-        self._say("have", number)
+    def _have(self, number: int, info: contentdb.Info, *, told: bool = True) -> None:
+        """Note what was told; upkeep may have met the call, and took nothing from it."""
+        if told and not info.new:
+            self._say("WRONG", number, "its own new content is not told to be new")
+        if dict(info.labels) != self._labels(number):
+            self._say("WRONG", number, f"it is told with the labels {dict(info.labels)}")
+        self._say("have", number, f"{info.created_ns} {info.updated_ns}")
         self._mine.append(number)
+
+    def _labels(self, number: int) -> dict[str, str]:
+        return _labels(self._number, number)
 
     def _add(self) -> None:
         number, data = self._fresh()
-        self._store.add(data)
-        self._have(number)
+        self._have(number, self._store.add(data, labels=self._labels(number)))
 
     def _ingest(self) -> None:
         number, data = self._fresh()
         ref = f"soak {self._number} {number % 7}"  # a killed life left another content half-way
         expected = _digest(data) if self._rng.random() < 0.5 else None
-        self._store.ingest(ref, io.BytesIO(data), expected=expected)
-        self._have(number)
+        labels = self._labels(number)
+        self._have(
+            number, self._store.ingest(ref, io.BytesIO(data), expected=expected, labels=labels)
+        )
 
     def _add_many(self) -> None:
         many = [self._fresh() for _ in range(self._rng.randint(1, 12))]
-        answers = self._store.add_many([data for _, data in many])
-        for (number, _), _info in zip(many, answers, strict=True):
-            self._have(number)
+        answers = self._store.add_many(
+            [data for _, data in many], labels=[self._labels(number) for number, _ in many]
+        )
+        for (number, _), info in zip(many, answers, strict=True):
+            self._have(number, info)
 
     def _batch(self) -> None:
         many = [self._fresh() for _ in range(self._rng.randint(1, 6))]
         with self._store.batch():
-            for _, data in many:
-                self._store.add(data)
-        for number, _ in many:
-            self._have(number)
+            for number, data in many:
+                self._store.add(data, labels=self._labels(number))
+        for number, data in many:
+            self._have(number, self._store.info(_digest(data)), told=False)
 
     def _pause(self) -> None:
         resume = self._rng.random() < 0.5
@@ -147,8 +171,10 @@ class _Worker:
             return
         number = self._mine.pop(self._rng.randrange(len(self._mine)))
         self._say("going", number)
-        with suppress(contentdb.NotFoundError):  # a killed life had come so far
+        try:
             self._store.delete(_digest(_content(self._number, number)))
+        except contentdb.NotFoundError:  # a killed life left an orphan at most, which may come back
+            return
         self._say("gone", number)
 
     # -- what all do -------------------------------------------------------------------------------
@@ -194,13 +220,23 @@ class _Worker:
             self._store.update(_digest(data), {"at": f"{self._rng.random()}"})
 
     def _upkeep(self) -> None:
-        if self._rng.random() < 0.5:
-            for _ in self._store.sweep(older_than=self._rng.choice((0, 0, 5))):
+        act = self._rng.choice(("sweep", "verify", "verify", "repair", "reindex"))
+        if act == "sweep":
+            self._store.sweep(older_than=self._rng.choice((0, 0, 5)))
+        elif act == "reindex":
+            self._store.reindex()
+        elif act == "repair":
+            contentdb.repair(self._store, self._findings())
+        else:
+            for _ in self._findings():
                 pass
-            return
+
+    def _findings(self) -> Iterator[contentdb.Finding]:
+        """Orphans there are: what a kill left behind."""
         for finding in self._store.verify(quick=self._rng.random() < 0.8):
-            if finding.kind in {"missing", "corrupt"}:
+            if finding.kind != "orphan":
                 self._say("WRONG", 0, f"verify: {finding.kind} {finding.path}: {finding.detail}")
+            yield finding
 
 
 def _lines(diary: Path) -> list[list[str]]:
@@ -316,18 +352,17 @@ def _judged_whole(store: contentdb.Store) -> Iterator[str]:
     for finding in list(store.verify()):
         if finding.kind != "orphan":
             yield f"verify: {finding.kind} {finding.path}: {finding.detail}"
-    for _ in contentdb.repair(store, store.verify(quick=True)):
-        pass
+    contentdb.repair(store, store.verify(quick=True))
     yield from (f"after the repair: {finding}" for finding in store.verify(quick=True))
     for status in store.statuses():
         if status.held:
             yield f"{status.ref!r} is held by nobody"
-    for _ in store.sweep(older_than=0):
-        pass
+    store.sweep(older_than=0)
 
 
 def _judged_diary(store: contentdb.Store, diary: Path, number: int) -> Iterator[str]:
     have, going, last = _read_diary(diary)
+    times = {int(line[1]): line[2] for line in _lines(diary) if line[0] == "have"}
     for line in _lines(diary):
         if line[0] == "WRONG":
             yield f"process {number}: {' '.join(line[1:])}"
@@ -337,6 +372,11 @@ def _judged_diary(store: contentdb.Store, diary: Path, number: int) -> Iterator[
             try:
                 if store.read(_digest(data)) != data:
                     yield f"process {number}: content {one} is other bytes"
+                info = store.info(_digest(data))
+                if dict(info.labels) != _labels(number, one):
+                    yield f"process {number}: content {one} has the labels {dict(info.labels)}"
+                if f"{info.created_ns} {info.updated_ns}" != times[one]:
+                    yield f"process {number}: content {one} has other times than were told"
             except contentdb.ContentDBError as error:
                 yield f"process {number}: content {one} was acknowledged: {error}"
         elif one not in going and store.exists(_digest(data)):
