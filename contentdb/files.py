@@ -214,7 +214,10 @@ def open_directory(path: str, *, within: Directory | None = None) -> Directory:
 
 def open_again(directory: Directory) -> Directory:
     """Open a directory once more, as one that is no child of any."""
-    fd = _opened(".", _DIRECTORY_FLAGS, 0, directory.fd)
+    try:
+        fd = _opened(".", _DIRECTORY_FLAGS, 0, directory.fd)
+    except OSError as error:
+        raise StorageError.of("open directory", directory.path, error) from error
     return Directory(fd, directory.path, directory.owner, directory.group)
 
 
