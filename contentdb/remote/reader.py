@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from contentdb.digest import Digest, Hasher
 from contentdb.errors import CorruptBlobError
+from contentdb.reader import BinaryStream
 from contentdb.server import content_pb2 as wire
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["RemoteReader"]
 
 
-class RemoteReader(io.RawIOBase):
+class RemoteReader(BinaryStream):
     """A `contentdb.content.Reader`.
 
     The stream is open from the beginning, so that reading on works when the blob is deleted

@@ -81,7 +81,21 @@ def roles(store: contentdb.Store, remote: contentdb.RemoteStore) -> None:
     ingester: contentdb.Ingester = store
     manager: contentdb.Manager = store
     ingests: contentdb.IngestManager = store
-    print(provider, ingester, manager, ingests, remote)
+    print(provider, ingester, manager, ingests)
+    provider, ingester, manager, ingests = remote, remote, remote, remote
+    print(provider, ingester, manager, ingests)
+
+
+def either(*, local: bool, digest: str) -> None:
+    """What one takes the other takes as well."""
+    store = contentdb.open("x") if local else contentdb.connect("y")
+    with store:
+        store.add(b"", labels={"k": "v"}, keep_labels=True)
+        store.export(digest, "y")
+        with store.open(digest) as reader:
+            tarfile.open(fileobj=reader)
+        for info in store.walk(labels={"k": "v"}, sort="-size"):
+            print(info.asdict())
 
 
 def answers(store: contentdb.Store, labels: list[Mapping[str, str] | None]) -> Iterator[Info]:
