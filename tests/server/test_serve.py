@@ -123,6 +123,22 @@ def test_a_second_server_on_a_live_socket_is_refused(tmp_path: Path, socket_path
         pass
 
 
+@pytest.mark.parametrize(("more", "offset"), [((), 5), (("--sharing", "isolated"), 0)])
+def test_content_is_shared_among_namespaces_or_not(
+    tmp_path: Path, socket_path: Path, more: tuple[str, ...], offset: int
+) -> None:
+    server = serve(tmp_path / "store", socket_path, *more)
+    with (
+        connect(str(socket_path), namespace="one") as one,
+        connect(str(socket_path), namespace="two") as two,
+    ):
+        digest = one.add(b"hello").digest
+        with two.writer("r", expected=digest, resume=True) as writer:
+            assert writer.offset == offset
+    server.terminate()
+    assert ended(server) == (0, "")
+
+
 def test_it_tells_of_each_call(tmp_path: Path, socket_path: Path, free_port: int) -> None:
     metrics = f"localhost:{free_port}"
     more = ("--log-json", "--log-level", "debug", "--metrics", metrics)
