@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from contentdb import files, locks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from contentdb.digest import Digest
     from contentdb.parts import Parts
@@ -25,6 +25,7 @@ __all__ = [
     "empty_trash",
     "finish_delete",
     "recover",
+    "remove_from_trash",
     "remove_temporary",
     "trash_name",
 ]
@@ -61,9 +62,16 @@ def finish_delete(parts: Parts, *digests: Digest) -> None:
         )
         if parts.durable:
             parts.shards.sync_names(moved)
-    finally:  # whatever was raised, a tombstone's file comes back no more
-        for name in names.values():
-            files.unlink(parts.trash, name)
+        remove_from_trash(parts, names.values())
+    except BaseException:  # whatever was raised, a tombstone's file comes back no more
+        remove_from_trash(parts, names.values())
+        raise
+
+
+def remove_from_trash(parts: Parts, names: Iterable[str]) -> None:
+    """Remove files by their names in ``trash/``; those that are gone too."""
+    for name in names:
+        files.unlink(parts.trash, name)
 
 
 def trash_name(digest: Digest) -> str:

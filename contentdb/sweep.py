@@ -16,6 +16,7 @@ from contentdb.recover import (
     TEMPORARY,
     dead_temporaries,
     finish_delete,
+    remove_from_trash,
     remove_temporary,
     trash_name,
 )
@@ -159,9 +160,12 @@ def _to_trash(parts: Parts, digest: Digest, found: os.stat_result) -> bool:
         return is_same and parts.shards.move(digest, parts.trash, name)
 
     try:
-        return parts.index.unless_claimed(digest, take_away)
-    finally:
-        files.unlink(parts.trash, name)
+        moved = parts.index.unless_claimed(digest, take_away)
+        remove_from_trash(parts, [name])
+    except BaseException:
+        remove_from_trash(parts, [name])
+        raise
+    return moved
 
 
 def _trash(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
