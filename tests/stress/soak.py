@@ -42,8 +42,8 @@ _SIZES: Final = (0, 1, 100, 4_096, 9_000, 70_000, 300_000)
 _KEEPERS: Final = 3
 """Processes that look after the store as well."""
 _UPKEEP: Final = 0.02
-_GRACE_S: Final = 1.0
-"""Commits that take longer are met, but for those of a stopped process there are none."""
+_GRACES_S: Final = (0.0, 1.0)
+"""How long upkeep allows a commit: none meets one all the time, a second next to never."""
 
 _MOST_WAL_BYTES: Final = 64 << 20
 _MOST_DESCRIPTORS: Final = 60
@@ -68,8 +68,8 @@ class _Worker:
     """One life of a process: it goes on where the diary of the one before it ends."""
 
     def __init__(self, root: Path, diary: Path, number: int, seed: str) -> None:
-        doubts.GRACE_S = _GRACE_S  # type: ignore[misc]  # in a process of its own
         self._rng = random.Random(seed)
+        doubts.GRACE_S = self._rng.choice(_GRACES_S)  # type: ignore[misc]  # in its own process
         self._number = number
         self._diary = diary
         self._fd = os.open(diary, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
