@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import tempfile
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import contentdb
-from contentdb import Digest, files
+from contentdb import Digest, doubts, files, verify
+from contentdb.index.sqlite import SqliteIndex
 from tests.fixtures import blob_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 # Few of each, so that calls meet: the same content by many ways, the same ref again and again.
 CONTENTS = [b"", b"a", b"content", bytes(70_000), bytes(range(256)) * 1000]
@@ -413,6 +414,43 @@ class StoreMachine(RuleBasedStateMachine):
         for path in (self.root / "quarantine").iterdir():
             path.unlink()
 
+    @rule(
+        data=contents,
+        given=labels,
+        way=st.sampled_from(["add", "add_many", "batch", "ingest", "commit"]),
+        act=st.sampled_from(["look", "repair", "sweep", "reindex"]),
+    )
+    def upkeep_between_name_and_row(
+        self, data: bytes, given: dict[str, str], way: str, act: str
+    ) -> None:
+        """A commit that it meets gets its labels, its times and its answer all the same."""
+        digest = Digest.of(data)
+        with _met(self.root, act):
+            info = self.stored_by(way, data, given)
+        is_new = digest not in self.blobs
+        self.label(digest, data, given)
+        assert info is None or info.new == is_new
+        now = self.store.info(digest)
+        assert dict(now.labels) == self.blobs[digest][1]
+        assert info is None or (info, dict(info.labels)) == (now, dict(now.labels))
+        assert not is_new or now.created_ns == now.updated_ns
+
+    def stored_by(self, way: str, data: bytes, given: dict[str, str]) -> contentdb.Info | None:
+        if way == "add_many":
+            (answer,) = self.store.add_many([data], labels=given)
+            return answer
+        if way == "batch":
+            with self.store.batch():
+                self.store.add(data, labels=given)
+            return None
+        if way == "ingest":
+            return self.store.ingest("beside upkeep", io.BytesIO(data), labels=given)
+        if way == "commit":
+            with self.store.writer("beside upkeep") as writer:
+                writer.write(data)
+                return writer.commit(labels=given)
+        return self.store.add(data, labels=given)
+
     @rule(quick=st.booleans())
     def verify(self, *, quick: bool) -> None:
         assert list(self.store.verify(quick=quick)) == []
@@ -449,6 +487,41 @@ class StoreMachine(RuleBasedStateMachine):
         usage = self.store.usage()
         assert (usage.blobs, usage.ingests) == (len(self.blobs), len(self.ingests))
         assert usage.blob_bytes == sum(len(data) for data, _ in self.blobs.values())
+
+
+@contextmanager
+def _met(root: Path, act: str) -> Iterator[None]:
+    """Let another look after the store when a file has its name and its row is to be recorded."""
+    record = SqliteIndex.record
+    grace_s = doubts.GRACE_S
+
+    def look_after_it_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed on
+        SqliteIndex.record = record  # type: ignore[method-assign]
+        with contentdb.open(root, create=False, durability="process") as other:
+            if act == "look":  # as upkeep does that allows a commit its time
+                with other.parts() as parts:
+                    found = next(iter(verify.verify(parts, quick=True)), None)
+                assert found is None, found
+            else:
+                doubts.GRACE_S = 0  # type: ignore[misc]  # as where the commit takes longer
+                _look_after(other, act)
+        return record(self, entries)
+
+    SqliteIndex.record = look_after_it_first  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        SqliteIndex.record = record  # type: ignore[method-assign]
+        doubts.GRACE_S = grace_s  # type: ignore[misc]
+
+
+def _look_after(store: contentdb.Store, act: str) -> None:
+    if act == "repair":
+        contentdb.repair(store, store.verify(quick=True))
+    elif act == "reindex":
+        store.reindex()
+    else:
+        store.sweep(older_than=0)
 
 
 def _act_until(root: Path, data: bytes, act: str, calls: int) -> None:
