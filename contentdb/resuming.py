@@ -127,7 +127,6 @@ def take_in(
         if fill is not None and taking.goes_on(fill):
             return
     taking.compare(origin.start())
-    taking.forget_other_digest()
 
 
 def _may_skip(writer: Taking, origin: Origin, declared: Declared) -> bool:
@@ -184,19 +183,13 @@ class _Taking:
             self._declare(None, self._declared.expected, str(pack_metadata(status.metadata)))
         if status.offset:
             self._comparison = self._writer.comparison()
-        else:
-            self._note_metadata()
+        else:  # no byte says that what an earlier try declared was said of this source
+            self._declare(self._declared.total, self._declared.expected, self._metadata)
         if not self._pump(fill):
             total = self._writer.status().total or 0
             raise SizeMismatchError(expected=total, actual=total + 1, ref=self._writer.ref)
         if self._comparison is not None:
             self._end_early(self._comparison)
-
-    def forget_other_digest(self) -> None:
-        """Drop a digest that an earlier try declared of other content, where no byte differed."""
-        expected = self._writer.status().expected
-        if self._declared.expected is None and expected not in {None, self._writer.digest}:
-            self._declare(self._declared.total, None, self._metadata)
 
     def _pump(self, fill: Fill) -> bool:
         """Take in what comes, up to the total; False if the source goes on behind that."""

@@ -39,13 +39,9 @@ class ResumingRules(Rules):
         assert second.ingest("r", SOURCES[kind](CONTENT), expected=DIGEST).size == len(CONTENT)
         assert store.read(DIGEST) == CONTENT
 
-    @pytest.mark.parametrize("kept", [b"", CONTENT[:1000]])
-    def test_an_earlier_digest_does_not_bind_another_source(
-        self, store: ContentStore, kept: bytes
-    ) -> None:
-        """3.11: an earlier try declared other content, and was cut off before a byte differed."""
-        with store.writer("r", expected=Digest.of(b"other")) as writer:
-            writer.write(kept)
+    def test_an_earlier_digest_without_a_byte_does_not_bind(self, store: ContentStore) -> None:
+        """3.11: an earlier try declared other content, and was cut off before its first byte."""
+        store.writer("r", expected=Digest.of(b"other")).close()
         assert store.ingest("r", piped(CONTENT)).digest == DIGEST
 
     def test_ingest_resumes_by_seeking(self, store: ContentStore) -> None:
