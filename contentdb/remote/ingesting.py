@@ -134,10 +134,12 @@ class Ingesting(Active):
                     with suppress(NotFoundError):  # it was deleted again in this very moment
                         return self._stored_meanwhile(ref, declared.expected, error, given)
                     continue
-                with writer:
+                try:  # not `with`: raised at the entry of __enter__, it would leave it open
                     if not writer.is_unsent:
                         take_in(writer, origin, declared, progress, begins_with=begins_with)
                     return writer.commit(labels=labels, keep_labels=keep_labels)
+                finally:
+                    writer.close()
 
     def _stored_meanwhile(
         self, ref: str, expected: Digest | None, error: AlreadyExistsError, given: Labelling
@@ -194,22 +196,27 @@ class Ingesting(Active):
     ) -> Info:
         """Store content under a ref of its own, of which nothing is left."""
         ref = f"add-{uuid.uuid4()}"
+        writer = None
         try:
-            with self._take_over(
-                ref, Declared(None, wanted, None), Takeover.PREFER, wait=0
-            ) as writer:
-                if not writer.offset:  # else another namespace has it
-                    send(writer)
-                return writer.commit(labels=given.new, keep_labels=not given.stored)
+            writer = self._take_over(ref, Declared(None, wanted, None), Takeover.PREFER, wait=0)
+            if not writer.offset:  # else another namespace has it
+                send(writer)
+            info = writer.commit(labels=given.new, keep_labels=not given.stored)
+            writer.close()
         except AlreadyExistsError as error:
+            if writer is not None:
+                writer.close()
             if wanted not in {None, error.digest}:
                 raise nonsense(f"{error.digest} where {wanted} was expected") from error
             return label_stored(self._channel, Digest(error.digest), given.stored)
         except BaseException:
-            self._forget(ref)
+            self._forget(ref, writer)
             raise
+        return info
 
-    def _forget(self, ref: str) -> None:
+    def _forget(self, ref: str, writer: RemoteWriter | None) -> None:
+        if writer is not None:
+            writer.close()
         with suppress(ContentDBError):  # the first error is the one to tell
             self.abort(ref)
 

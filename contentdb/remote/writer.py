@@ -317,8 +317,8 @@ class RemoteWriter(io.RawIOBase):
         """End the stream, and wait until the server has let go of the ref; twice is harmless."""
         if self._closed:
             return
+        self._requests.put(None)  # first: an exception raised in between must not keep the stream
         self._closed = True
-        self._requests.put(None)
         with suppress(grpc.RpcError):
             for _ in self._stream:
                 pass
