@@ -91,6 +91,7 @@ def check_its_own(store: Store, second: Store, info: Info) -> None:
 def test_a_commit_gets_its_labels_times_and_answer_where_its_file_was_adopted(
     store: Store, second: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
+    """6.7: upkeep that adopts the file takes nothing from the commit."""
     met = meet(monkeypatch, lambda: adopt(second))
     info = WAYS[way](store, tmp_path)
     assert met

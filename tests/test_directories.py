@@ -56,6 +56,7 @@ def copied(root: Path) -> Path:
 
 
 def test_a_copy_without_empty_directories_works(copied: Path) -> None:
+    """7.3: a copy that lacks the empty directories can be written to."""
     with contentdb.open(copied) as store:
         assert is_whole(copied)
         for data in NEW:

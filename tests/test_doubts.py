@@ -61,6 +61,7 @@ def steps(store: Store, *, quick: bool = True) -> Iterator[Finding | None]:
 
 
 def test_a_commit_in_flight_is_waited_for_and_no_finding(root: Path, committing: Child) -> None:
+    """6.7: verify waits for a commit in flight and does not report its file."""
     with contentdb.open(root) as store:
         findings = steps(store)
         assert [next(findings) for _ in range(3)] == [None] * 3
@@ -190,6 +191,7 @@ def test_a_blob_that_is_being_healed_is_no_finding(store: Store, root: Path) -> 
 
 
 def test_a_sweep_takes_nothing_from_a_commit_in_flight(root: Path, committing: Child) -> None:
+    """6.7: a sweep takes nothing from a commit in flight."""
     with contentdb.open(root) as store:
         assert store.sweep(older_than=0, dry_run=True) == []
         assert store.sweep(older_than=0) == []

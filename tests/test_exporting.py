@@ -120,6 +120,7 @@ def test_only_a_regular_file_of_this_user_is_replaced(
     make: Callable[[Path], object],
     told: str,
 ) -> None:
+    """4.4b: an export replaces nothing else."""
     target = folder / "target"
     make(target)
     before = os.lstat(target)
@@ -172,7 +173,7 @@ def lose_empty_directories(root: Path) -> None:
 def test_nothing_is_written_into_another_store(
     store: contentdb.Store, tmp_path: Path, harm: Callable[[Path], object], inside: str
 ) -> None:
-    """Not even into one that is no whole store any more."""
+    """4.4b: not even into one that is no whole store any more."""
     with contentdb.open(tmp_path / "other") as other:
         blob = other.path(other.add(IMAGE.config).digest)
     harm(other.root)
@@ -236,6 +237,7 @@ def test_a_link_to_a_folder_is_followed_and_a_second_name_of_a_file_left(
 def test_damage_leaves_the_target_and_nothing_beside_it(
     store: contentdb.Store, folder: Path
 ) -> None:
+    """4.4b: an export that fails leaves the target as it was."""
     layer = contentdb.Digest(sha(IMAGE.layer))
     path = store.path(layer)
     path.chmod(0o600)

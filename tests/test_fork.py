@@ -81,7 +81,7 @@ def test_the_childs_close_frees_nothing(store: Store, second: Store) -> None:
 
 
 def test_a_living_child_keeps_no_lock(store: Store, second: Store) -> None:
-    """When the parent closes, the ref is free, though its child from before the fork lives on."""
+    """3.3, 6.6: when the parent closes, the ref is free, though its child lives on."""
     read, write = os.pipe()
     writer = store.writer("r")
     pid = os.fork()
@@ -137,7 +137,7 @@ def test_children_work_beside_each_other(store: Store) -> None:
 
 
 def test_fork_while_a_thread_works(store: Store) -> None:
-    """A lock that another thread held at the fork does not hang the child."""
+    """6.6: a lock that another thread held at the fork does not hang the child."""
     stop = threading.Event()
 
     def work() -> None:

@@ -41,6 +41,7 @@ def many(store: contentdb.Store, root: Path) -> contentdb.Store:
 
 
 def test_statuses_are_streamed(many: contentdb.Store) -> None:
+    """7.4: the listing of ingests takes no memory for what has been listed."""
     next(many.statuses())
     gc.collect()
     tracemalloc.start()

@@ -22,6 +22,7 @@ WILD_REFS = ["../../x", "/etc/passwd", "a/b", "new\nline", ".", "..", "x" * 4096
 
 @pytest.mark.parametrize("algorithm", ["sha256", "sha384", "sha512"])
 def test_blobs_lie_by_their_digest(store: Store, root: Path, algorithm: str) -> None:
+    """7.1: a name in blobs/ is the blob's digest."""
     digest = Digest.of(b"content", algorithm)
     store.add(b"content", expected=digest)
     path = root / "blobs" / algorithm / digest.encoded[:2] / digest.encoded
@@ -83,7 +84,7 @@ def test_refs_stay_in_the_store(store: Store, root: Path, tmp_path: Path, ref: s
 
 @pytest.mark.parametrize("resume", [False, True])
 def test_a_hash_collision_is_an_error(store: Store, root: Path, *, resume: bool) -> None:
-    """The file of another ref under the same name is never taken for one's own bytes."""
+    """7.2: the file of another ref under the same name is never taken for one's own bytes."""
     with store.writer("one") as writer:
         writer.write(b"bytes of one")
     taken = root / "ingest" / ingest_name("default", "one")

@@ -27,7 +27,7 @@ def add(store: Store, content: bytes) -> str:
 
 
 def test_a_process_pool_gets_stores_among_its_arguments(store: Store) -> None:
-    """By a start that inherits nothing."""
+    """6.6: by a start that inherits nothing."""
     spawn = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:
         assert pool.submit(add, store, b"content").result() == Digest.of(b"content")

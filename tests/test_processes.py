@@ -91,7 +91,7 @@ def test_ten_processes_make_one_store(root: Path) -> None:
 
 
 def test_a_killed_holder_is_taken_over(store: contentdb.Store, root: Path) -> None:
-    """The lock dies with SIGKILL; the next writer finds every byte that reached the file."""
+    """3.3: the lock dies with SIGKILL; the next writer finds every byte that reached the file."""
     with Child(HOLD, root, "r") as child:
         assert child.heard() == "holding"
         with pytest.raises(RefLockedError):
@@ -148,7 +148,7 @@ def test_a_killed_holders_ingest_can_be_aborted(store: contentdb.Store, root: Pa
 
 
 def test_a_stopped_holder_keeps_its_lock(store: contentdb.Store, root: Path) -> None:
-    """A process that does nothing for however long is alive: its ref is never taken."""
+    """3.3: a process that does nothing for however long is alive: its ref is never taken."""
     with Child(HOLD, root, "r") as child:
         assert child.heard() == "holding"
         child.signal(signal.SIGSTOP)
@@ -176,7 +176,7 @@ def test_the_refusal_names_the_process(store: contentdb.Store, root: Path) -> No
 
 
 def test_blobs_survive_their_writers_death(store: contentdb.Store, root: Path) -> None:
-    """What a process was told is stored is there after its SIGKILL, without closing anything."""
+    """6.2: what a process was told is stored is there after its SIGKILL."""
     script = OPEN + "input()\n"
     with Child(script, root, "kept") as child:
         assert child.heard() == "ready"

@@ -135,7 +135,7 @@ def read_all(root: Path) -> None:
 
 @pytest.mark.parametrize("state", STATES)
 def test_reading_changes_nothing(root: Path, state: Callable[[Path], None]) -> None:
-    """Also where the process could write."""
+    """6.8: also where the process could write."""
     state(root)
     before = tree(root)
     read_all(root)
@@ -159,7 +159,7 @@ def test_a_store_on_a_read_only_mount_can_be_read(
 @pytest.mark.root
 @pytest.mark.parametrize("state", STATES)
 def test_a_store_of_another_user_can_be_read(root: Path, state: Callable[[Path], None]) -> None:
-    """Who owns the root owns the files; that the reader is another does not count."""
+    """6.8: who owns the root owns the files; that the reader is another does not count."""
     state(root)
     shown(root)
     before = tree(root)

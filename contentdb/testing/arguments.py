@@ -118,7 +118,7 @@ class ArgumentRules(Rules):
     @pytest.mark.parametrize("total", NO_TOTALS, ids=repr)
     @pytest.mark.parametrize("begin", BEGINNING)
     def test_sizes_that_cannot_be(self, store: ContentStore, begin: str, total: object) -> None:
-        """2: a declared size is a whole number of bytes."""
+        """2.1: a declared size is a whole number of bytes."""
         with pytest.raises(InvalidArgumentError, match="size"):
             BEGINNING[begin](store, total=total)
         assert_empty(store)

@@ -68,7 +68,7 @@ class CommittingRules(Rules):
                 one.status("r")
 
     def test_a_blob_is_read_only(self, store: ContentStore) -> None:
-        """1, 3.9: the file of a blob can be neither written nor executed."""
+        """1.2, 3.9: the file of a blob can be neither written nor executed."""
         if not self.has_paths:
             pytest.skip("needs an implementation with has_paths")
         path = store.path(store.add(b"content").digest)
@@ -155,7 +155,7 @@ class CommittingRules(Rules):
 
     @pytest.mark.parametrize("size", [None, 0])
     def test_the_empty_blob(self, store: ContentStore, size: int | None) -> None:
-        """2, 3.9: nothing at all is content too, and a size of 0 is checked like any other."""
+        """2.1, 3.9: nothing at all is content too, and a size of 0 is checked like any other."""
         with store.writer("r") as writer:
             info = writer.commit(size=size, expected=Digest.of(b""))
         assert (info.size, store.read(info.digest)) == (0, b"")
@@ -163,7 +163,7 @@ class CommittingRules(Rules):
             writer.commit(size=1)
 
     def test_commit_by_another_algorithm(self, store: ContentStore) -> None:
-        """1, 3.9: the digest given at commit chooses the algorithm when none was declared."""
+        """1.1, 3.9: the digest given at commit chooses the algorithm when none was declared."""
         digest = Digest.of(b"content", "sha384")
         with store.writer("r") as writer:
             writer.write(b"content")

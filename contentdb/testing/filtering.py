@@ -118,7 +118,7 @@ class FilteringRules(Rules):
     def test_walk_filters(
         self, store: ContentStore, named: dict[str, str], filters: list[str], found: str | None
     ) -> None:
-        """5: several filters are OR, the selectors of one are AND, none is everything."""
+        """5.1: several filters are OR, the selectors of one are AND, none is everything."""
         if found is None:
             with pytest.raises(InvalidFilterError):
                 list(store.walk(*filters))
@@ -195,14 +195,14 @@ class FilteringRules(Rules):
                 quote(value)  # type: ignore[arg-type]
 
     def test_walk_filters_sorts_and_pages(self, store: ContentStore, named: dict[str, str]) -> None:
-        """4.2, 5: filters, order and limit go together."""
+        """4.2, 5.1: filters, order and limit go together."""
         found = store.walk("labels.kind", sort="-size", limit=2)
         assert [named[info.digest] for info in found] == ["large", "layer"]
         everyone = list(store.walk("size>0"))
         assert list(store.walk("size>0", after=everyone[0].digest)) == everyone[1:]
 
     def test_times_are_compared_exactly(self, store: ContentStore) -> None:
-        """5: a time is compared to the nanosecond's text it was given in."""
+        """5.2: a time is compared to the nanosecond's text it was given in."""
         info = store.add(b"content")
         moment = info.created_at.isoformat().replace("+00:00", "Z")
         assert list(store.walk(f"created_at>={moment}")) == [info]
@@ -210,7 +210,7 @@ class FilteringRules(Rules):
 
     @pytest.mark.parametrize(("filters", "found"), INGESTS_FOUND)
     def test_statuses_filter(self, store: ContentStore, filters: list[str], found: str) -> None:
-        """5: ingests are chosen by ref, offset, total, expected and times."""
+        """5.2: ingests are chosen by ref, offset, total, expected and times."""
         for number, ref in enumerate(["a/1", "a/2", "b"], start=1):
             total = 1000 if ref == "b" else None
             expected = Digest.of(b"content", "sha512") if ref == "a/2" else None
@@ -220,7 +220,7 @@ class FilteringRules(Rules):
 
     @pytest.mark.parametrize(("text", "position"), BAD_FILTERS)
     def test_bad_filters(self, store: ContentStore, text: str, position: int | None) -> None:
-        """5: a filter that does not parse is refused, with the place and a caret under it."""
+        """5.3: a filter that does not parse is refused, with the place and a caret under it."""
         info = store.add(b"content")
         with pytest.raises(InvalidFilterError) as caught:
             list(store.walk("size>1", text))
@@ -232,7 +232,7 @@ class FilteringRules(Rules):
         assert list(store.walk()) == [info]
 
     def test_bad_filters_of_ingests(self, store: ContentStore) -> None:
-        """5: fields of blobs are none of ingests."""
+        """5.2: fields of blobs are none of ingests."""
         for text in ("size>1", "labels.k", "ref>a", "digest"):
             with pytest.raises(InvalidFilterError):
                 list(store.statuses(text))

@@ -59,7 +59,7 @@ class LockingRules(Rules):
         assert caught.value.held_s >= 0
 
     def test_held_is_told(self, store: ContentStore, second: ContentStore) -> None:
-        """1: a Status says whether a writer holds the ingest now."""
+        """1.5: a Status says whether a writer holds the ingest now."""
         if not self.tells_holders:
             pytest.skip("needs an implementation with tells_holders")
         with store.writer("r") as writer:

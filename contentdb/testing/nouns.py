@@ -89,13 +89,13 @@ class NounRules(Rules):
     def test_bad_digests_are_refused(
         self, store: ContentStore, call: str, text: str, error: type[Exception]
     ) -> None:
-        """1: a malformed, short or unknown digest is refused by every method, and harms nothing."""
+        """1.1: a malformed, short or unknown digest is refused by every method, and harms nothing."""
         with pytest.raises(error):
             DIGEST_CALLS[call](store, text)
         assert list(store.statuses()) == []
 
     def test_three_refusals_have_three_messages(self, store: ContentStore) -> None:
-        """1: malformed, wrong length and unsupported algorithm read differently."""
+        """1.1: malformed, wrong length and unsupported algorithm read differently."""
         messages = set()
         for text in ("sha256:xyz!", "sha256:abc", "md5:" + "a" * 32):
             with pytest.raises(ValueError, match="invalid digest") as caught:
@@ -105,21 +105,21 @@ class NounRules(Rules):
 
     @pytest.mark.parametrize("algorithm", ALGORITHMS)
     def test_algorithms(self, store: ContentStore, algorithm: str) -> None:
-        """1: content is stored under whichever algorithm the expected digest has."""
+        """1.1: content is stored under whichever algorithm the expected digest has."""
         digest = Digest.of(b"content", algorithm)
         assert store.add(b"content", expected=digest).digest == digest
         assert store.read(digest) == b"content"
         assert [info.digest for info in store.walk()] == [digest]
 
     def test_a_digest_argument_may_be_text(self, store: ContentStore) -> None:
-        """2: a digest is given as a `Digest` or as its text."""
+        """2.1: a digest is given as a `Digest` or as its text."""
         digest = store.add(b"content").digest
         assert isinstance(digest, Digest)
         assert store.read(str(digest)) == store.read(digest) == b"content"
 
     @pytest.mark.parametrize("ref", GOOD_REFS)
     def test_any_text_is_a_ref(self, store: ContentStore, ref: str) -> None:
-        """1: a ref is any non-empty text up to 4096 bytes, and comes back as it was given."""
+        """1.3: a ref is any non-empty text up to 4096 bytes, and comes back as it was given."""
         with store.writer(ref) as writer:
             writer.write(b"half")
         assert store.status(ref).ref == ref
@@ -134,13 +134,13 @@ class NounRules(Rules):
     @pytest.mark.parametrize("call", REF_CALLS)
     @pytest.mark.parametrize("ref", BAD_REFS)
     def test_bad_refs_are_refused(self, store: ContentStore, call: str, ref: str) -> None:
-        """1: an empty ref, one with a NUL and one over 4096 bytes are refused."""
+        """1.3: an empty ref, one with a NUL and one over 4096 bytes are refused."""
         with pytest.raises(InvalidRefError):
             REF_CALLS[call](store, ref)
         assert list(store.statuses()) == []
 
     def test_refs_do_not_meet(self, store: ContentStore) -> None:
-        """1: refs that are alike are still different ingests."""
+        """1.3: refs that are alike are still different ingests."""
         refs = ["a", "A", "a ", "a/", "a/b", "á", "a\u0301"]  # the last two look the same
         for ref in refs:
             with store.writer(ref) as writer:
@@ -150,7 +150,7 @@ class NounRules(Rules):
         }
 
     def test_an_ingest_is_no_blob(self, store: ContentStore) -> None:
-        """1: no read of blobs sees an ingest before its commit."""
+        """1.4: no read of blobs sees an ingest before its commit."""
         digest = Digest.of(b"content")
         with store.writer("r", expected=digest, total=7) as writer:
             writer.write(b"content")
@@ -162,7 +162,7 @@ class NounRules(Rules):
                 store.read(digest)
 
     def test_times_are_utc(self, store: ContentStore) -> None:
-        """1: times are timezone-aware UTC, and those of a moment ago."""
+        """1.5: times are timezone-aware UTC, and those of a moment ago."""
         now = datetime.now(UTC)
         info = store.add(b"content")
         with store.writer("r") as writer:
@@ -172,7 +172,7 @@ class NounRules(Rules):
         assert all(abs(time - now) < timedelta(hours=1) for time in times)
 
     def test_unknown_is_none(self, store: ContentStore) -> None:
-        """2: what was not declared is None, and an explicit 0 is not."""
+        """2.1: what was not declared is None, and an explicit 0 is not."""
         with store.writer("unknown") as writer:
             status = writer.status()
             assert (status.total, status.expected) == (None, None)

@@ -55,7 +55,7 @@ class ReadingRules(Rules):
         assert not store.exists(ABSENT)
 
     def test_reader(self, store: ContentStore) -> None:
-        """2, 4.1: a reader is a seekable binary stream that knows its digest and size."""
+        """4.1: a reader is a seekable binary stream that knows its digest and size."""
         digest = store.add(CONTENT).digest
         with store.open(digest) as reader:
             assert (reader.digest, reader.size, reader.tell()) == (digest, len(CONTENT), 0)
@@ -98,7 +98,7 @@ class ReadingRules(Rules):
         assert reader.closed
 
     def test_a_reader_is_a_binary_stream(self, store: ContentStore) -> None:
-        """2, 13a: what reads files reads blobs: text, archives, compressed content, JSON."""
+        """3.13a, 4.1: what reads files reads blobs: text, archives, compressed content, JSON."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz") as tar:
             member = tarfile.TarInfo("a.json")

@@ -15,6 +15,7 @@ _SUITES = [suite for suite in suites().values() if suite.run.__module__.startswi
 @pytest.mark.crash
 @pytest.mark.parametrize("suite", [pytest.param(suite, id=suite.name) for suite in _SUITES])
 def test_no_promise_is_broken(suite: Suite) -> None:
+    """6.1, 6.2, 6.3, 6.5, 6.6: judged after each crash, error or exception."""
     plan = suite.share._replace(seed=int(os.environ.get("CRASH_SEED", "1")))
     try:
         outcome = suite.run(plan)

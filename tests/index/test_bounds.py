@@ -84,7 +84,7 @@ def steps(index: SqliteIndex) -> dict[str, int]:
 
 
 def test_no_write_looks_at_what_it_is_not_about(tmp_path: Path) -> None:
-    """All that happens under the write lock goes by a key, what SQLite does by itself as well."""
+    """6.4: all that is done under the write lock goes by a key, what SQLite does by itself too."""
     with filled(tmp_path / "few", 30) as index:
         few = steps(index)
     with filled(tmp_path / "many", 3000) as index:
@@ -118,6 +118,7 @@ def test_tombstones_come_in_pages_while_they_are_buried(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("listed", ["ingests", "tombstones"])
 def test_a_listing_takes_no_memory_for_what_it_has_passed(index: SqliteIndex, listed: str) -> None:
+    """7.4: listings drop what they have listed."""
     with index._database.snapshot():
         pass
     with contextlib.closing(sqlite3.connect(index._database._path)) as db:
