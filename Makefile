@@ -13,8 +13,8 @@ JOBS ?=
 # Slow tests are CI's.
 MARKERS ?= $(if $(CI),,not slow)
 # Where each of the checks looks; the link contentdb/migrations is followed by mypy alone.
-SOURCES := $(wildcard contentdb migrations tests benchmarks demo)
-TYPED := $(wildcard contentdb tests benchmarks demo)
+SOURCES := $(wildcard contentdb migrations tests benchmarks demo docs/draw.py)
+TYPED := $(wildcard contentdb tests benchmarks demo docs/draw.py)
 PROTOS = $(wildcard contentdb/server/*.proto)
 
 # The lower bounds of pyproject.toml as exact versions, for test-oldest.
@@ -33,7 +33,7 @@ PYTEST = $(BIN)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadfile)
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test test-all test-oldest check lint types layers format bench bench-quick \
-	bench-compare profile crash proto proto-check wheel clean
+	bench-compare profile crash docs proto proto-check wheel clean
 
 help:  ## list these targets
 	@sed -n 's/^\([a-z-]*\):.*  ## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name text; \
@@ -135,6 +135,9 @@ proto-check: $(VENV)/.developed
 protoc = $(BIN)/python -m grpc_tools.protoc --proto_path=. --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
 	--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 	--python_out=$(1) --grpc_python_out=$(1) --mypy_out=$(1) --mypy_grpc_out=$(1) $(PROTOS)
+
+docs: $(VENV)/.developed  ## draw docs/house.svg and the list of modules from the tree
+	$(BIN)/python docs/draw.py
 
 wheel: $(VENV)/.developed  ## build dist/*.whl
 	@rm -rf build dist

@@ -15,9 +15,6 @@ command line is at its first line, and hears Ctrl-C, before what it needs is imp
 
 from __future__ import annotations
 
-import sys as _sys
-import types as _types
-
 TYPE_CHECKING = False  # to import `typing` takes ten times as long as all of this
 if TYPE_CHECKING:
     from contentdb import content as content
@@ -81,14 +78,14 @@ if TYPE_CHECKING:
         UnsupportedFilesystemError,
         WriterClosedError,
     )
-    from contentdb.opening import migrate
-    from contentdb.reindex import Reindexed, reindex
+    from contentdb.local.engine import Store
+    from contentdb.local.engine import open_store as open  # noqa: A004 - `contentdb.open`, like `gzip.open`
+    from contentdb.local.open import migrate
+    from contentdb.local.upkeep.prune import Swept
+    from contentdb.local.upkeep.reindex import Reindexed, reindex
+    from contentdb.local.upkeep.repair import Repaired, repair
+    from contentdb.local.upkeep.verify import Finding
     from contentdb.remote import RemoteStore, connect
-    from contentdb.repair import Repaired, repair
-    from contentdb.store import Store
-    from contentdb.store import open_store as open  # noqa: A004 - `contentdb.open`, like `gzip.open`
-    from contentdb.sweep import Swept
-    from contentdb.verify import Finding
 
 __all__ = [
     "AlreadyExistsError",
@@ -165,7 +162,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "Answers": "content",
     "Digest": "digest",
-    "Finding": "verify",
+    "Finding": "local.upkeep.verify",
     "Info": "content",
     "IngestManager": "content",
     "Ingester": "content",
@@ -174,21 +171,21 @@ _MODULES = {
     "Progress": "content",
     "Provider": "content",
     "Reader": "content",
-    "Reindexed": "reindex",
+    "Reindexed": "local.upkeep.reindex",
     "RemoteStore": "remote",
-    "Repaired": "repair",
+    "Repaired": "local.upkeep.repair",
     "SortOrder": "content",
     "Source": "content",
     "Status": "content",
-    "Store": "store",
-    "Swept": "sweep",
+    "Store": "local.engine",
+    "Swept": "local.upkeep.prune",
     "Usage": "content",
     "Writer": "content",
     "connect": "remote",
-    "migrate": "opening",
-    "open": "store",
-    "reindex": "reindex",
-    "repair": "repair",
+    "migrate": "local.open",
+    "open": "local.engine",
+    "reindex": "local.upkeep.reindex",
+    "repair": "local.upkeep.repair",
 }
 """Where a name comes from, but for errors, which are in `contentdb.errors`."""
 
@@ -215,30 +212,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-class _Function:
-    """A function that has the name of a module, which an import would put in its place."""
-
-    def __set_name__(self, _owner: type, name: str) -> None:
-        self._name = name
-
-    def __get__(self, package: object, _owner: type) -> object:
-        found = vars(package)
-        return found[self._name] if self._name in found else _load(self._name)
-
-    def __set__(self, package: object, value: object) -> None:
-        if not isinstance(value, _types.ModuleType):
-            vars(package)[self._name] = value
-
-    def __delete__(self, package: object) -> None:
-        vars(package).pop(self._name, None)
-
-
-class _Package(_types.ModuleType):
-    """Gives `contentdb.repair` and `contentdb.reindex` as what they are to callers."""
-
-    reindex = _Function()
-    repair = _Function()
-
-
-_sys.modules[__name__].__class__ = _Package
 del TYPE_CHECKING

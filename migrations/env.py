@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import context
 
-from contentdb.index.schema import metadata
+from contentdb.local.index.schema import metadata
 
 connection = context.config.attributes["connection"]
 context.configure(

@@ -11,7 +11,7 @@ import pytest
 
 import contentdb
 from contentdb import files
-from contentdb.index.sqlite import SqliteIndex
+from contentdb.local.index.sqlite import SqliteIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable

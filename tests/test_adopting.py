@@ -11,8 +11,8 @@ import pytest
 
 import contentdb
 from contentdb import Digest, Finding, Info
-from contentdb.index.sqlite import SqliteIndex
-from contentdb.layout import blob_path
+from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.layout import blob_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,7 +103,9 @@ def test_a_commit_gets_its_labels_times_and_answer_where_its_file_was_adopted(
 def test_a_reindex_takes_no_more(
     store: Store, second: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    monkeypatch.setattr("contentdb.doubts.GRACE_S", 0)  # as for a commit that takes longer
+    monkeypatch.setattr(
+        "contentdb.local.upkeep.doubts.GRACE_S", 0
+    )  # as for a commit that takes longer
 
     def reindex() -> None:
         assert second.reindex().adopted > 0

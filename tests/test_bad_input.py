@@ -21,7 +21,7 @@ from contentdb import (
     NotAStoreError,
     files,
 )
-from contentdb.layout import blob_path, ingest_name
+from contentdb.local.layout import blob_path, ingest_name
 from tests.fixtures import Child, tree
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ DIGEST = Digest.of(b"content")
 
 AS_NOBODY = """
 import os
-import contentdb.store  # while the interpreter's own files can be read
+import contentdb.local.engine  # while the interpreter's own files can be read
 os.setgid(65534); os.setuid(65534)
 try:
     with contentdb.open(root) as store:

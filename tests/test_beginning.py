@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentdb import Digest, files
-from contentdb.index.sqlite import SqliteIndex
-from contentdb.layout import ingest_name
+from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.layout import ingest_name
 from contentdb.testing.streams import Opening, breaking, piped
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentdb import Store
-    from contentdb.index import IngestRow, Takeover
+    from contentdb.declared import Takeover
+    from contentdb.local.index import IngestRow
 
 OLD = b"an earlier try"
 

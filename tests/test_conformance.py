@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 import contentdb
-from contentdb.layout import blob_path
+from contentdb.local.layout import blob_path
 from contentdb.testing import ContentSuite
 
 if TYPE_CHECKING:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
-from contentdb import files, forks
-from contentdb.index import connection
+from contentdb import files
+from contentdb.local import forks
+from contentdb.local.index import connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +59,7 @@ def count(store: Store, monkeypatch: pytest.MonkeyPatch) -> Count:
         return made
 
     monkeypatch.setattr(connection, "connect", traced)
-    monkeypatch.setattr("contentdb.index.readers.connect", traced)
+    monkeypatch.setattr("contentdb.local.index.readers.connect", traced)
     store._parts.index.before_fork()  # connections are made anew, traced
     forks.free()
     store.add(b"the second")

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import contentdb
-from contentdb import CorruptBlobError, Digest, Info, NotFoundError, damage, files
-from contentdb.layout import blob_path
-from contentdb.moments import BEING_DELETED_NS
+from contentdb import CorruptBlobError, Digest, Info, NotFoundError, files
+from contentdb.local import damage
+from contentdb.local.file_times import BEING_DELETED_NS
+from contentdb.local.layout import blob_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -182,7 +183,9 @@ def test_a_move_onto_a_disk_that_fails_keeps_the_source(
     store.add(DATA)
     source = tmp_path / "source"
     source.write_bytes(DATA)
-    monkeypatch.setattr("contentdb.adding.why_damaged", lambda *_: "it is not what was written")
+    monkeypatch.setattr(
+        "contentdb.local.commit.add.why_damaged", lambda *_: "it is not what was written"
+    )
     with pytest.raises(CorruptBlobError, match="is kept"):
         store.add(source, link="move")
     assert source.read_bytes() == DATA
@@ -204,7 +207,7 @@ def cut_off(store: Store, second: Store, monkeypatch: pytest.MonkeyPatch) -> Sto
     store.add(DATA)
     assert second.info(DIGEST)
     with monkeypatch.context() as patched:
-        patched.setattr("contentdb.store.managing.finish_delete", lambda *_: None)
+        patched.setattr("contentdb.local.engine.managing.finish_delete", lambda *_: None)
         store.delete(DIGEST)
     assert blob_path(store.root, DIGEST).exists()
     return second

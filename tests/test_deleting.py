@@ -9,7 +9,7 @@ import pytest
 
 import contentdb
 from contentdb import Digest, NoSpaceError, NotFoundError
-from contentdb.index.sqlite import SqliteIndex
+from contentdb.local.index.sqlite import SqliteIndex
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,11 +90,11 @@ def test_deletions_that_were_cut_off_are_finished_together(
 ) -> None:
     """By the next opening, however many there are."""
     with monkeypatch.context() as patched:
-        patched.setattr("contentdb.store.managing.finish_delete", lambda *_: None)
+        patched.setattr("contentdb.local.engine.managing.finish_delete", lambda *_: None)
         assert store.delete_many(DIGESTS) == 5
     assert list(store.walk()) == []
     assert not any(store.exists(digest) for digest in DIGESTS)
-    monkeypatch.setattr("contentdb.recover.GROUP_COUNT", 2)
+    monkeypatch.setattr("contentdb.local.upkeep.recovery.GROUP_COUNT", 2)
     with contentdb.open(root) as again:
         assert list(again.verify()) == []
         assert [path.name for path in (root / "blobs").rglob("*") if path.is_file()] == []

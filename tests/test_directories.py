@@ -13,8 +13,8 @@ import pytest
 
 import contentdb
 from contentdb import CorruptBlobError, Digest, NotFoundError, files
-from contentdb.doctor import examine
-from contentdb.layout import DIRECTORIES, SHARDS, blob_path
+from contentdb.local.layout import DIRECTORIES, SHARDS, blob_path
+from contentdb.local.upkeep.doctor import examine
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import contentdb
-from contentdb import Digest, damage, verify
-from contentdb.index.sqlite import SqliteIndex
-from contentdb.layout import blob_path
+from contentdb import Digest
+from contentdb.local import damage
+from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.layout import blob_path
+from contentdb.local.upkeep import verify
 from tests.fixtures import Child
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ DATA = b"content"
 DIGEST = Digest.of(DATA)
 
 COMMIT = """
-from contentdb.index.sqlite import SqliteIndex
+from contentdb.local.index.sqlite import SqliteIndex
 record = SqliteIndex.record
 
 def wait_first(self, entries):
@@ -93,7 +95,7 @@ def test_a_file_older_than_a_commit_takes_is_an_orphan_beside_others(
     blob_path(root, DIGEST).write_bytes(DATA)
     findings = steps(second)
     assert next(findings) is None
-    monkeypatch.setattr("contentdb.doubts.GRACE_S", 0)
+    monkeypatch.setattr("contentdb.local.upkeep.doubts.GRACE_S", 0)
     assert [found and found.kind for found in findings] == ["orphan"]
 
 
@@ -253,12 +255,12 @@ def test_a_store_can_be_closed_while_verify_waits(
 def test_what_is_kept_in_mind_is_bounded(
     root: Path, second: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("contentdb.doubts._MOST", 3)
+    monkeypatch.setattr("contentdb.local.upkeep.doubts._MOST", 3)
     for number in range(40):
         blob_path(root, Digest.of(b"%d" % number)).write_bytes(b"%d" % number)
     findings = steps(second)
     assert next(findings) is None
-    monkeypatch.setattr("contentdb.doubts.GRACE_S", 0)
+    monkeypatch.setattr("contentdb.local.upkeep.doubts.GRACE_S", 0)
     found = {finding.digest for finding in findings if finding is not None}
     assert found == {Digest.of(b"%d" % number) for number in range(40)}
 

@@ -12,8 +12,8 @@ import pytest
 import contentdb
 from contentdb import oci
 from contentdb.errors import CorruptBlobError, InvalidArgumentError, StorageError
-from contentdb.exporting import draft
 from contentdb.remote.exporting import save
+from contentdb.streams.export import draft
 from tests.fixtures import tree
 from tests.hostile.server import Image, sha
 

@@ -15,7 +15,7 @@ import pytest
 
 import contentdb
 from contentdb import DurabilityError, StorageError, files
-from contentdb.index.sqlite import SqliteIndex
+from contentdb.local.index.sqlite import SqliteIndex
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -139,7 +139,7 @@ def test_an_index_that_cannot_be_opened_now_is_not_replaced(
         raise error
 
     with monkeypatch.context() as broken:
-        broken.setattr(importlib.import_module("contentdb.reindex"), "connect", refuse)
+        broken.setattr(importlib.import_module("contentdb.local.upkeep.reindex"), "connect", refuse)
         with pytest.raises(contentdb.IndexFailedError):
             contentdb.reindex(root)
     assert list((root / "quarantine").iterdir()) == []
@@ -161,7 +161,9 @@ def test_a_replacement_that_was_cut_off_keeps_labels(
 
     with monkeypatch.context() as broken:
         broken.setattr(files, "rename", cut_off)
-        broken.setattr(importlib.import_module("contentdb.reindex"), "_check_index", _damaged)
+        broken.setattr(
+            importlib.import_module("contentdb.local.upkeep.reindex"), "_check_index", _damaged
+        )
         with pytest.raises(KeyboardInterrupt):
             contentdb.reindex(root)
     contentdb.reindex(root)
@@ -182,7 +184,7 @@ def test_a_blob_that_cannot_be_opened_for_want_of_descriptors_is_not_called_corr
         raise StorageError("open", "a blob", OSError(errno.EMFILE, "Too many open files"))
 
     with monkeypatch.context() as broken:
-        broken.setattr("contentdb.shards.Shards.open", refuse)
+        broken.setattr("contentdb.local.blobs.Shards.open", refuse)
         with pytest.raises(StorageError):
             list(store.verify())
     assert list(store.verify()) == []

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentdb import Store
-    from contentdb.index.sqlite import SqliteIndex
+    from contentdb.local.index.sqlite import SqliteIndex
 
 T = TypeVar("T")
 
@@ -328,7 +328,7 @@ def test_parent_and_child_both_read_the_rest_of_a_walk_out_of_a_file(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They share the file's position, and none of the two may move the other's."""
-    monkeypatch.setattr("contentdb.index.remaining._IN_MEMORY", 1)
+    monkeypatch.setattr("contentdb.local.index.remaining._IN_MEMORY", 1)
     infos = list(store.add_many(b"%d" % number for number in range(4500)))
     digests = sorted(info.digest for info in infos)
     walk = store.walk()

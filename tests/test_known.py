@@ -10,9 +10,9 @@ import pytest
 
 import contentdb
 from contentdb import CorruptBlobError, Digest, Info, NotFoundError
-from contentdb.index.sqlite import SqliteIndex
-from contentdb.known import Known
-from contentdb.layout import blob_path
+from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.info_cache import Known
+from contentdb.local.layout import blob_path
 from tests.fixtures import Child
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def test_a_deletion_that_was_begun_is_known(
 ) -> None:
     digest = store.add(b"content").digest
     assert second.exists(digest)
-    monkeypatch.setattr("contentdb.store.managing.finish_delete", lambda *_: None)
+    monkeypatch.setattr("contentdb.local.engine.managing.finish_delete", lambda *_: None)
     store.delete(digest)
     assert blob_path(store.root, digest).exists()
     for one in (store, second):
@@ -114,7 +114,7 @@ def test_damage_that_was_met_is_known_to_all(store: Store, second: Store) -> Non
 
 
 def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("contentdb.known._MOST", 3)
+    monkeypatch.setattr("contentdb.local.info_cache._MOST", 3)
     (tmp_path / "file").write_bytes(b"")
     os.utime(tmp_path / "file", ns=(7, 7))
     found = (tmp_path / "file").stat()

@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 
 from contentdb.digest import Digest
 from contentdb.errors import InvalidArgumentError, InvalidRefError
-from contentdb.layout import (
-    SHARDS,
-    blob_path,
-    check_namespace,
-    check_ref,
-    ingest_name,
-    shard_name,
-)
+from contentdb.local.layout import SHARDS, blob_path, ingest_name, shard_name
+from contentdb.refs import check_namespace, check_ref
 
 ROOT = Path("/root of a store")
 

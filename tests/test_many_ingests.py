@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 import contentdb
-from contentdb.layout import ingest_name
+from contentdb.local.layout import ingest_name
 
 if TYPE_CHECKING:
     from pathlib import Path

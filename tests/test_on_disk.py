@@ -9,7 +9,7 @@ import pytest
 
 import contentdb
 from contentdb import Digest, FailedPreconditionError
-from contentdb.layout import DIRECTORIES, blob_path, ingest_name
+from contentdb.local.layout import DIRECTORIES, blob_path, ingest_name
 from tests.fixtures import blob_files, tree
 
 if TYPE_CHECKING:

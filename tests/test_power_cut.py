@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 import contentdb
-from contentdb import Digest, DigestMismatchError, DurabilityError, files, locks
+from contentdb import Digest, DigestMismatchError, DurabilityError, files
+from contentdb.local import locks
+from contentdb.local.ingest.writer import LocalWriter
 from contentdb.testing.streams import breaking
-from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

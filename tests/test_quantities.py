@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contentdb.quantities import age_ns, moment_ns, size_bytes
+from contentdb.units import age_ns, moment_ns, size_bytes
 
 SECOND = 1_000_000_000
 MAY_1 = 1_714_521_600 * SECOND  # date -u -d 2024-05-01 +%s

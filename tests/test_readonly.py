@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import contentdb
-from contentdb import Digest, files, forks
-from contentdb.filesystem import is_read_only
-from contentdb.index import live, opening, walks
-from contentdb.opening import may_only_read
+from contentdb import Digest, files
+from contentdb.local import forks
+from contentdb.local.index import live, opening, walks
+from contentdb.local.mounts import is_read_only
+from contentdb.local.open import may_only_read
 from tests.cli.shell import call, run
 from tests.fixtures import Child
 from tests.users import OTHERS, as_user, place_for_all
@@ -594,7 +595,7 @@ def test_nothing_is_left_among_temporary_files(
 
 
 def test_a_lock_that_is_never_free_is_told(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from contentdb.index import readonly
+    from contentdb.local.index import readonly
 
     monkeypatch.setattr(readonly, "BUSY_S", 0.01)
     directory = files.open_directory(str(root))
@@ -608,7 +609,7 @@ def test_a_lock_that_is_never_free_is_told(root: Path, monkeypatch: pytest.Monke
 
 
 def test_the_import_of_the_library_does_not_pay_for_it() -> None:
-    code = "import sys, contentdb; sys.exit('contentdb.index.readonly' in sys.modules)"
+    code = "import sys, contentdb; sys.exit('contentdb.local.index.readonly' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

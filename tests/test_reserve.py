@@ -18,7 +18,7 @@ from contentdb import (
     StoreNotFoundError,
     StoreReadOnlyError,
 )
-from contentdb.layout import RESERVE
+from contentdb.local.layout import RESERVE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,7 +122,7 @@ def test_a_reserve_that_cannot_be_looked_at_leaves_nothing_open(
     def refuse(_root: object) -> None:
         raise StorageError.of("stat", RESERVE, OSError(errno.EIO, "Input/output error"))
 
-    monkeypatch.setattr("contentdb.reserve.keep", refuse)
+    monkeypatch.setattr("contentdb.local.disk_reserve.keep", refuse)
     with pytest.raises(StorageError):
         contentdb.open(tmp_path / "store")
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208

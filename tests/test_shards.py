@@ -12,7 +12,7 @@ import pytest
 from contentdb import files
 from contentdb.digest import Digest, checksum_of
 from contentdb.errors import CorruptBlobError, StorageError
-from contentdb.shards import Shards
+from contentdb.local.blobs import Shards
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

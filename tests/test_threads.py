@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import contentdb
 from contentdb import ContentDBError, Digest, NotFoundError, StoreClosedError, Usage
-from contentdb.index.sqlite import SqliteIndex
+from contentdb.local.index.sqlite import SqliteIndex
 from contentdb.testing.threads import together
 
 if TYPE_CHECKING:

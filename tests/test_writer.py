@@ -15,7 +15,7 @@ import pytest
 
 import contentdb
 from contentdb import Digest, RefLockedError, StorageError, files
-from contentdb.layout import ingest_name
+from contentdb.local.layout import ingest_name
 from tests.fixtures import tree
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ import contentdb
 from contentdb.cli.session import json_option, quiet_option, root_of, set_exit_code
 from contentdb.cli.show import escaped, json_line, line
 from contentdb.errors import ContentDBError
-from contentdb.layout import BLOBS, INDEX
+from contentdb.local.layout import BLOBS, INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentdb.doctor import Check
+    from contentdb.local.upkeep.doctor import Check
 
 __all__ = ["doctor"]
 
@@ -28,7 +28,7 @@ __all__ = ["doctor"]
 @click.pass_context
 def doctor(context: click.Context, as_json: bool, quiet: bool) -> None:
     """Try what the store's promises stand on; exit 1 if something fails. -q failures alone."""
-    from contentdb.doctor import examine
+    from contentdb.local.upkeep.doctor import examine
 
     root = root_of(context)
     for check in chain(examine(root), _opens(Path(root))):
@@ -42,7 +42,7 @@ def doctor(context: click.Context, as_json: bool, quiet: bool) -> None:
 
 def _opens(root: Path) -> Iterator[Check]:
     """Whether the store that is there would be opened by other commands, and why not."""
-    from contentdb.doctor import Check
+    from contentdb.local.upkeep.doctor import Check
 
     if not any((root / name).exists() for name in (INDEX, BLOBS)):
         return

@@ -12,7 +12,7 @@ from contentdb.cli.session import dry_run_option, json_option, open_store, quiet
 from contentdb.cli.show import escaped, json_line, line, size
 
 if TYPE_CHECKING:
-    from contentdb.sweep import Swept
+    from contentdb.local.upkeep.prune import Swept
 
 __all__ = ["sweep"]
 
@@ -27,7 +27,7 @@ def sweep(
     context: click.Context, older_than: str, dry_run: bool, as_json: bool, quiet: bool
 ) -> None:
     """Remove ingests nobody holds and files without a row, when they are older than AGE."""
-    from contentdb.quantities import age_ns
+    from contentdb.units import age_ns
 
     try:
         seconds = age_ns(older_than) / 1e9

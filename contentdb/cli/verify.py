@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from contentdb.content import Usage
-    from contentdb.repair import Repaired
-    from contentdb.verify import Finding
+    from contentdb.local.upkeep.repair import Repaired
+    from contentdb.local.upkeep.verify import Finding
 
 __all__ = ["reindex", "repair", "verify"]
 
@@ -103,7 +103,7 @@ def repair(context: click.Context, quick: bool, dry_run: bool, as_json: bool, qu
 @click.pass_context
 def reindex(context: click.Context, dry_run: bool, as_json: bool, quiet: bool) -> None:
     """Rebuild the index from the files; labels of what it still knows are kept."""
-    from contentdb.layout import DEFAULT_NAMESPACE
+    from contentdb.refs import DEFAULT_NAMESPACE
 
     with nullcontext() if quiet else bar(None, what="reindexing"):
         if context.find_root().params["namespace"] == DEFAULT_NAMESPACE:

@@ -15,7 +15,7 @@ absent; every other operator needs it present. ``~=`` finds an RE2 expression an
 text (https://github.com/google/re2/wiki/Syntax); between ``/`` or ``|``, escapes that Go lacks
 and ``\b`` are the expression's own. Sizes and times are compared by value:
 
-- Sizes are as in ``size>=10MB`` or ``offset<4KiB``; see `contentdb.quantities`.
+- Sizes are as in ``size>=10MB`` or ``offset<4KiB``; see `contentdb.units`.
 - Times are ISO 8601, in UTC unless they say otherwise. A date is its midnight and ``==`` is
   exact, so a day is written ``created_at>=2024-05-01,created_at<2024-05-02``.
 - An age such as ``2h``, ``7d`` or ``1h30m`` is a time too: the moment that long before now.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from contentdb.errors import InvalidFilterError
 from contentdb.filters.patterns import searcher
 from contentdb.filters.tree import BLOB_FIELDS, Filter, Kind, Operator, Selector
-from contentdb.quantities import moment_ns, size_bytes
+from contentdb.units import moment_ns, size_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

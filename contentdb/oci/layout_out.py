@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contentdb.digest import Digest
 from contentdb.errors import StorageError
-from contentdb.exporting import draft, refuse_stores
 from contentdb.oci.graph import tree_of
 from contentdb.oci.manifest import MANIFEST_BYTES, entries_of
 from contentdb.oci.media import OCI_INDEX
 from contentdb.oci.strict_json import parse_object
+from contentdb.streams.export import draft, refuse_stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentdb.layout import check_namespace, check_ref
+from contentdb.refs import check_namespace, check_ref
 from contentdb.remote.believing import as_status
 from contentdb.remote.channel import Channel
 from contentdb.remote.listing import list_statuses

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from contentdb.sources import Origin
+    from contentdb.streams.source import Origin
 
 __all__ = ["Comparison", "Nothing", "begins_with"]
 
@@ -36,7 +36,7 @@ def begins_with(origin: Origin, size: int, digest: Digest) -> bool:
 
 
 class Comparison:
-    """Sends the source to a contentdb server, which compares it; see `contentdb.resuming`."""
+    """Sends the source to a contentdb server, which compares it; see `contentdb.streams.resume`."""
 
     def __init__(
         self,

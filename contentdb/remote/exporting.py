@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from contentdb.exporting import cat_advice, draft
+from contentdb.streams.export import cat_advice, draft
 
 if TYPE_CHECKING:
     from contentdb.content import Reader

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from contentdb import files
 from contentdb.add_many import AddIterator, Asked, each_asked
-from contentdb.adding import check_digest, check_link
 from contentdb.arguments import contradiction, deadline_of
-from contentdb.beginning import Declared, declare
+from contentdb.declared import Declared, Takeover, declare
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
 from contentdb.errors import (
     AlreadyExistsError,
@@ -24,26 +23,26 @@ from contentdb.errors import (
     RefLockedError,
     StoreClosedError,
 )
-from contentdb.index import Takeover
 from contentdb.labels import labelling
-from contentdb.layout import check_ref
-from contentdb.pipeline import pump
+from contentdb.local.commit.add import check_digest, check_link
+from contentdb.refs import check_ref
 from contentdb.remote.active import Active
 from contentdb.remote.believing import nonsense
 from contentdb.remote.comparing import begins_with
 from contentdb.remote.labelling import label_stored
 from contentdb.remote.writer import RemoteWriter
-from contentdb.resuming import take_in
-from contentdb.sources import bytes_of, open_source, origin_of, reading, reading_file
+from contentdb.streams.pump import pump
+from contentdb.streams.resume import take_in
+from contentdb.streams.source import bytes_of, open_source, origin_of, reading, reading_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from typing_extensions import Buffer
 
-    from contentdb.adding import Link
     from contentdb.content import Info, Openable, Progress, Source
     from contentdb.labels import Labelling
+    from contentdb.local.commit.add import Link
 
 __all__ = ["Ingesting"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from contentdb.digest import Digest, Hasher
 from contentdb.errors import CorruptBlobError
-from contentdb.reader import BinaryStream
 from contentdb.server import content_pb2 as wire
+from contentdb.streams.reader import BinaryStream
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

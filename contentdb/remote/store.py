@@ -21,7 +21,7 @@ from contentdb.errors import (
     NotFoundError,
 )
 from contentdb.labels import check_labels, keys_of_fields
-from contentdb.layout import DEFAULT_NAMESPACE
+from contentdb.refs import DEFAULT_NAMESPACE
 from contentdb.remote.believing import as_info
 from contentdb.remote.exporting import save
 from contentdb.remote.ingesting import Ingesting
@@ -29,8 +29,8 @@ from contentdb.remote.labelling import info_of
 from contentdb.remote.listing import list_infos
 from contentdb.remote.reader import RemoteReader
 from contentdb.server import content_pb2 as wire
-from contentdb.shortening import beginnings, only_one
-from contentdb.walking import check_walk
+from contentdb.short_digest import beginnings, only_one
+from contentdb.walk_query import check_walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Self
 import grpc
 
 from contentdb.arguments import begun_for
-from contentdb.beginning import Declared
+from contentdb.declared import Declared, Takeover
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
@@ -22,7 +22,6 @@ from contentdb.errors import (
     StoreError,
     WriterClosedError,
 )
-from contentdb.index import Takeover
 from contentdb.labels import labelling
 from contentdb.metadata import NO_METADATA, unpack_metadata
 from contentdb.remote.believing import as_digest, as_status, nonsense

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 
 import contentdb
-from contentdb.opening import may_only_read
+from contentdb.local.open import may_only_read
 from contentdb.server import version_pb2
 from contentdb.server.addresses import Address, unix_target
 from contentdb.server.certificates import check_authority, check_pair
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from contentdb.store import Durability, Mode, SharingPolicy, Store
+    from contentdb.local.engine import Durability, Mode, SharingPolicy, Store
 
 __all__ = ["ListenError", "Server", "Tls"]
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 import grpc
 
 from contentdb.errors import InvalidArgumentError
-from contentdb.layout import check_namespace
+from contentdb.refs import check_namespace
 from contentdb.server.statuses import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from contentdb.store import Store
+    from contentdb.local.engine import Store
 
 __all__ = ["HEADER", "Namespaces"]
 

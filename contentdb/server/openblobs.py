@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from contentdb.digest import Digest
 
 if TYPE_CHECKING:
-    from contentdb.reader import BlobReader
-    from contentdb.store import Store
+    from contentdb.local.engine import Store
+    from contentdb.streams.reader import BlobReader
 
 __all__ = ["TRUST_S", "OpenBlobs"]
 

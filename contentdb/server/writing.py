@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from contentdb.beginning import declare
+from contentdb.declared import Takeover, declare
 from contentdb.errors import AlreadyExistsError, NotFoundError, RefLockedError, SizeMismatchError
-from contentdb.index import Takeover
 from contentdb.metadata import pack_metadata
 from contentdb.server import content_pb2 as wire
 from contentdb.server.messages import digest_or_none, from_status, set_time, to_labels
@@ -27,9 +26,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from contentdb.digest import Digest
-    from contentdb.intake import Comparison
+    from contentdb.local.engine import Store
+    from contentdb.local.ingest.intake import Comparison
     from contentdb.server.framing import WriteRequest
-    from contentdb.store import Store
 
 __all__ = ["write"]
 

@@ -89,7 +89,7 @@ class NounRules(Rules):
     def test_bad_digests_are_refused(
         self, store: ContentStore, call: str, text: str, error: type[Exception]
     ) -> None:
-        """1.1: a malformed, short or unknown digest is refused by every method, and harms nothing."""
+        """1.1: every method refuses a malformed, short or unknown digest, and harms nothing."""
         with pytest.raises(error):
             DIGEST_CALLS[call](store, text)
         assert list(store.statuses()) == []

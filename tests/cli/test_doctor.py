@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentdb.index.revision import HEAD
+from contentdb.local.index.revision import HEAD
 from tests.cli.shell import call, records, stored
 from tests.fixtures import tree
 

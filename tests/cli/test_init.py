@@ -8,7 +8,7 @@ import subprocess
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from contentdb.index.revision import HEAD
+from contentdb.local.index.revision import HEAD
 from tests.cli.shell import PROGRAM, call, only_line, records, stored
 from tests.fixtures import tree
 from tests.upgrade.older import take_back

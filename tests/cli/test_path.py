@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
-from contentdb.layout import blob_path
+from contentdb.local.layout import blob_path
 from tests.cli.shell import call, digest_of, only_line, records, stored
 
 if TYPE_CHECKING:

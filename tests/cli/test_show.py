@@ -3,7 +3,7 @@
 import pytest
 
 from contentdb.cli.show import age, escaped, size, table
-from contentdb.doctor import has_wal_reset_bug
+from contentdb.local.upkeep.doctor import has_wal_reset_bug
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import contentdb
-from contentdb.index import State
+from contentdb.local.index import State
 from tests.crash.ledger import bound_for, content, digest_of
 
 if TYPE_CHECKING:
@@ -358,9 +358,9 @@ _MANY: Final = (0, 1, 3, 6, 7, 9, 10, 12, 13, 15)
 
 def _closing_by_count(_: Scene) -> None:
     """Let no group of `add_many` close because a source took its time: under load each would."""
-    from contentdb import bulk
+    from contentdb.local.commit import add_many
 
-    bulk._SLOW_S = math.inf  # type: ignore[misc]
+    add_many._SLOW_S = math.inf  # type: ignore[misc]
 
 
 def _add_many(scene: Scene) -> None:

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import contentdb
-from contentdb.index import State
+from contentdb.local.index import State
 from tests.crash.acts import ACTS, OTHER, Act, Scene, data_of, name_of
 from tests.crash.ledger import content, digest_of
 from tests.crash.looking import look

@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import contentdb
-from contentdb import locks
+from contentdb.local import locks
 from tests.crash import nextrevision
 from tests.crash.ledger import Promises, content, digest_of
 

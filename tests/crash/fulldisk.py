@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import contentdb
-from contentdb.layout import RESERVE
+from contentdb.local.layout import RESERVE
 from tests.crash import disks
 from tests.crash.checker import check
 from tests.crash.fewshards import keep_few

@@ -12,7 +12,7 @@ import os
 import sqlite3
 from typing import TYPE_CHECKING, Any
 
-from contentdb.index import State
+from contentdb.local.index import State
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -37,29 +37,29 @@ class Mutant(NamedTuple):
 
 
 _FILES: Final = "contentdb.files"
-_DATABASE: Final = "contentdb.index.connection"
-_INDEX: Final = "contentdb.index.sqlite"
-_RECORDING: Final = "contentdb.index.recording"
-_CREATE: Final = "contentdb.index.create"
-_MIGRATE: Final = "contentdb.index.migrate"
-_SHARDS: Final = "contentdb.shards"
-_PUBLISH: Final = "contentdb.publish"
-_GROUP: Final = "contentdb.group"
-_HELD: Final = "contentdb.held"
-_BEGINNING: Final = "contentdb.beginning"
-_INTAKE: Final = "contentdb.intake"
-_RESUMING: Final = "contentdb.resuming"
-_WRITER: Final = "contentdb.writer"
-_OPENING: Final = "contentdb.opening"
-_ADDING: Final = "contentdb.adding"
-_RECOVER: Final = "contentdb.recover"
-_REINDEX: Final = "contentdb.reindex"
-_LOCKS: Final = "contentdb.locks"
-_SWEEP: Final = "contentdb.sweep"
-_DOUBTS: Final = "contentdb.doubts"
-_SHARING: Final = "contentdb.sharing"
-_MOMENTS: Final = "contentdb.moments"
-_READER: Final = "contentdb.reader"
+_DATABASE: Final = "contentdb.local.index.connection"
+_INDEX: Final = "contentdb.local.index.sqlite"
+_RECORDING: Final = "contentdb.local.index.recording"
+_CREATE: Final = "contentdb.local.index.create"
+_MIGRATE: Final = "contentdb.local.index.migrate"
+_SHARDS: Final = "contentdb.local.blobs"
+_PUBLISH: Final = "contentdb.local.commit.publish"
+_GROUP: Final = "contentdb.local.commit.group_commit"
+_HELD: Final = "contentdb.local.ingest.file"
+_BEGINNING: Final = "contentdb.local.ingest.begin"
+_INTAKE: Final = "contentdb.local.ingest.intake"
+_RESUMING: Final = "contentdb.streams.resume"
+_WRITER: Final = "contentdb.local.ingest.writer"
+_OPENING: Final = "contentdb.local.open"
+_ADDING: Final = "contentdb.local.commit.add"
+_DELETE: Final = "contentdb.local.delete"
+_REINDEX: Final = "contentdb.local.upkeep.reindex"
+_LOCKS: Final = "contentdb.local.locks"
+_SWEEP: Final = "contentdb.local.upkeep.prune"
+_DOUBTS: Final = "contentdb.local.upkeep.doubts"
+_SHARING: Final = "contentdb.local.shared_flags"
+_MOMENTS: Final = "contentdb.local.file_times"
+_READER: Final = "contentdb.streams.reader"
 
 _POWER: Final = ("states", "cuts", "images")
 _COMMITS: Final = ("commit", "add", "ingest")
@@ -197,7 +197,7 @@ _ALL: Final = (
     ),
     _mutant(
         "deleted-name-not-synced",
-        Patch(_RECOVER, "if parts.durable:", "if False:"),
+        Patch(_DELETE, "if parts.durable:", "if False:"),
         ("states", "cuts"),
         "delete", "delete-many",
     ),
@@ -341,7 +341,7 @@ _ALL: Final = (
     _mutant(
         "row-gone-before-its-file",
         Patch(
-            _RECOVER,
+            _DELETE,
             "bury_all(\n            digests, lambda digest: "
             "parts.shards.move(digest, parts.trash, names[digest])\n        )\n",
             "bury_all(digests, bool)\n        for digest in digests:\n"

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 from alembic.script import ScriptDirectory
 
-from contentdb.index import migrate, revision
+from contentdb.local.index import migrate, revision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -190,7 +190,7 @@ def damaged_files_are_replaced(root: Path) -> None:
 
 def a_commit_meets_a_delete(root: Path) -> None:
     """The file goes away between its name and its row: it is named again."""
-    from contentdb.index.sqlite import SqliteIndex
+    from contentdb.local.index.sqlite import SqliteIndex
 
     with contentdb.open(root) as store:
         store.add(content(0))
@@ -218,7 +218,7 @@ def _before(method: str, act: Callable[[], object]) -> contextlib.AbstractContex
 
 @contextlib.contextmanager
 def _beside(method: str, act: Callable[[], object], *, after: bool) -> Iterator[None]:
-    from contentdb.index.sqlite import SqliteIndex
+    from contentdb.local.index.sqlite import SqliteIndex
 
     original = getattr(SqliteIndex, method)
     met: list[bool] = []
@@ -244,7 +244,7 @@ def _beside(method: str, act: Callable[[], object], *, after: bool) -> Iterator[
 
 def _swept(root: Path) -> None:
     """As where the commit that it meets takes longer than a sweep allows for."""
-    from contentdb import doubts
+    from contentdb.local.upkeep import doubts
 
     doubts.GRACE_S = 0  # type: ignore[misc]  # in a process of its own
     with contentdb.open(root) as store:
@@ -280,7 +280,7 @@ def upkeep_meets_a_commit(root: Path) -> None:
 
 def verify_meets_a_commit(root: Path) -> None:
     """A file that has its name and not yet its row is waited for, and nothing is found."""
-    from contentdb import verify
+    from contentdb.local.upkeep import verify
 
     def look() -> None:
         with contentdb.open(root) as store, store.parts() as parts:
@@ -321,7 +321,7 @@ def a_move_reads_what_is_stored(root: Path) -> None:
 
 def a_deletion_that_was_begun_is_seen_by_all(root: Path) -> None:
     """Its process died between the halves: what is not listed is not served either."""
-    from contentdb.index.sqlite import SqliteIndex
+    from contentdb.local.index.sqlite import SqliteIndex
 
     def die_half_way() -> None:
         with contentdb.open(root) as other:
@@ -400,7 +400,7 @@ def a_blob_is_not_written_by_its_ingest(root: Path) -> None:
 
 def a_delete_meets_a_commit(root: Path) -> None:
     """The blob is stored again between the halves of its deletion: it stays."""
-    from contentdb.index.sqlite import SqliteIndex
+    from contentdb.local.index.sqlite import SqliteIndex
 
     with contentdb.open(root) as store:
         bury = SqliteIndex.bury_all

@@ -58,7 +58,7 @@ def warm(root: Path, ledger: Ledger) -> None:
     A cold WAL hides missing syncs: growing it commits the filesystem's journal.
     The process ends without closing the store, as the last close would remove the WAL.
     """
-    from contentdb.index import checkpoints
+    from contentdb.local.index import checkpoints
 
     before = checkpoints.CHECKPOINT_ROWS
     checkpoints.CHECKPOINT_ROWS = 1 << 30  # type: ignore[misc]
@@ -487,7 +487,7 @@ def _migrate(root: Path, ledger: Ledger) -> None:
 
 def _checkpoint(root: Path, ledger: Ledger) -> None:
     """Commits with a checkpoint after each but one."""
-    from contentdb.index import checkpoints
+    from contentdb.local.index import checkpoints
 
     checkpoints.CHECKPOINT_ROWS = 2  # type: ignore[misc]
     with _open(root) as store:

@@ -1,57 +1,38 @@
-"""The map in docs/design.md is that of the code: every module, every layer, every setting."""
+"""docs/design.md and its picture are drawn from the code, and every setting has its reason."""
 
+import importlib.util
 import re
-import tomllib
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from contentdb import files
-from contentdb.index import opening
-from contentdb.layout import DIRECTORIES, INDEX, SHARDS
-from tests.docs.blocks import blocks_of
+from contentdb.local.index import opening
+from contentdb.local.layout import DIRECTORIES, INDEX, SHARDS
 
 CHECKOUT = Path(__file__).parents[2]
-PACKAGE = CHECKOUT / "contentdb"
 DESIGN = (CHECKOUT / "docs/design.md").read_text()
-ROWS = re.findall(r"^\| (`.*?) \| (.*) \|$", DESIGN.partition("## Layers")[2], re.MULTILINE)
 
 
-def modules() -> list[str]:
-    """Below `contentdb/`, but for what is generated and what a folder's own name says."""
-    return sorted(
-        path.relative_to(PACKAGE).as_posix()
-        for path in PACKAGE.rglob("*.py")
-        if path.name != "__init__.py" and "_pb2" not in path.name and "migrations" not in path.parts
-    )
+@pytest.fixture(scope="module")
+def drawing() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("draw", CHECKOUT / "docs/draw.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def named() -> set[str]:
-    """What the map names: in the first column by path, in the second below the first's folder."""
-    found = set()
-    for where, what in ROWS:
-        places = re.findall(r"`([^`]+)`", where)
-        found.update(places)
-        if len(places) == 1 and places[0].endswith("/"):
-            found.update(places[0] + name for name in re.findall(r"`([a-z_0-9]+\.py)`", what))
-    return found
+def test_the_list_of_modules_is_that_of_the_tree(drawing: ModuleType) -> None:
+    """`make docs` writes it."""
+    assert drawing.filled(DESIGN) == DESIGN
 
 
-def test_every_module_is_on_the_map() -> None:
-    assert set(modules()) - named() == set()
-
-
-def test_the_map_names_nothing_that_is_not_there() -> None:
-    assert [name for name in sorted(named()) if not (PACKAGE / name).exists()] == []
-
-
-def test_layers_are_those_that_the_linter_keeps() -> None:
-    (block,) = (each for each in blocks_of("", DESIGN) if each.language == "text")
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
-    (contract,) = (
-        each for each in project["tool"]["importlinter"]["contracts"] if each["type"] == "layers"
-    )
-    assert block.code.splitlines() == contract["layers"]
+def test_the_picture_is_that_of_the_tree(drawing: ModuleType) -> None:
+    """`make docs` draws it."""
+    assert drawing.draw() == (CHECKOUT / "docs/house.svg").read_text()
 
 
 @pytest.mark.parametrize("pragma", opening._PRAGMAS)

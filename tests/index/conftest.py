@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentdb.index.connection import connect
-from contentdb.index.sqlite import SqliteIndex
+from contentdb.local.index.connection import connect
+from contentdb.local.index.sqlite import SqliteIndex
 from tests.index.databases import make_index
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from contentdb.index.create import create_tables
 from contentdb.labels import Labelling
+from contentdb.local.index.create import create_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from contentdb.digest import Digest
-    from contentdb.index.connection import Database
+    from contentdb.local.index.connection import Database
 
 __all__ = ["Record", "Recorder", "Waiting", "always", "insert", "make_index", "numbers"]
 
@@ -30,7 +30,7 @@ def make_index(root: Path) -> str:
 
 @dataclass
 class Record:
-    """Plays the role `contentdb.index.Entry`."""
+    """Plays the role `contentdb.local.index.Entry`."""
 
     digest: Digest
     size: int = 7

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from contentdb.declared import Takeover
 from contentdb.digest import Digest
-from contentdb.index import IngestRow, Takeover
-from contentdb.index.sqlite import SqliteIndex
+from contentdb.local.index import IngestRow
+from contentdb.local.index.sqlite import SqliteIndex
 from tests.index.databases import Record, make_index
 
 if TYPE_CHECKING:

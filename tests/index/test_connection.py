@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentdb import files, forks
+from contentdb import files
 from contentdb.errors import (
     CommitUnknownError,
     ContentDBError,
@@ -24,9 +24,10 @@ from contentdb.errors import (
     ReentrantCallError,
     SizeMismatchError,
 )
-from contentdb.index import checkpoints
-from contentdb.index import connection as module
-from contentdb.index.connection import Database, connect, refusal
+from contentdb.local import forks
+from contentdb.local.index import checkpoints
+from contentdb.local.index import connection as module
+from contentdb.local.index.connection import Database, connect, refusal
 from tests.index.databases import Recorder, Waiting, always, insert, numbers
 
 if TYPE_CHECKING:

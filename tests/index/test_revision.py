@@ -18,7 +18,7 @@ from contentdb.errors import (
     NewerStoreError,
     NotAStoreError,
 )
-from contentdb.index import migrate, revision
+from contentdb.local.index import migrate, revision
 from tests.index.databases import make_index
 
 if TYPE_CHECKING:

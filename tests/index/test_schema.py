@@ -12,8 +12,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
 
-from contentdb.index.migrate import upgrade
-from contentdb.index.schema import metadata
+from contentdb.local.index.migrate import upgrade
+from contentdb.local.index.schema import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

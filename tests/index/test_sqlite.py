@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentdb.content import Usage
+from contentdb.declared import Takeover
 from contentdb.digest import Digest
 from contentdb.errors import FailedPreconditionError, IndexFailedError, StorageError
-from contentdb.index import IngestRow, Outcome, State, Takeover
-from contentdb.index.sqlite import SqliteIndex
+from contentdb.local.index import IngestRow, Outcome, State
+from contentdb.local.index.sqlite import SqliteIndex
 from tests.index.databases import Record, Recorder
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentdb.index import statements
+from contentdb.local.index import statements
 
 if TYPE_CHECKING:
     import sqlite3
@@ -92,8 +92,8 @@ def test_no_fixed_statement_needs_sqlalchemy(path: str, tmp_path: Path) -> None:
     script = """
 import sys
 from contentdb.digest import Digest
-from contentdb.index.revision import check, revision_of
-from contentdb.index.sqlite import SqliteIndex
+from contentdb.local.index.revision import check, revision_of
+from contentdb.local.index.sqlite import SqliteIndex
 from tests.index.databases import Record
 path, root = sys.argv[1:]
 check(revision_of(path, root), root)

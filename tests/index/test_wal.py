@@ -8,8 +8,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from contentdb.index.connection import Database
-from contentdb.index.opening import WAL_BYTES
+from contentdb.local.index.connection import Database
+from contentdb.local.index.opening import WAL_BYTES
 from tests.index.databases import make_index
 
 SLACK_BYTES = 2 << 20

@@ -57,23 +57,6 @@ def test_what_is_imported_late_is_what_the_types_say() -> None:
         assert getattr(contentdb, name) is getattr(import_module(module), real)
 
 
-def test_a_function_stays_one_where_a_module_has_its_name() -> None:
-    for name in ("reindex", "repair"):
-        assert getattr(contentdb, name) is import_module(f"contentdb.{name}").__dict__[name]
-        assert name in dir(contentdb)
-
-
-def test_a_function_that_has_the_name_of_a_module_can_be_replaced(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    name = "repair"
-    before = getattr(contentdb, name)
-    monkeypatch.setattr(contentdb, name, len)
-    assert getattr(contentdb, name) is len
-    monkeypatch.undo()
-    assert getattr(contentdb, name) is before
-
-
 def test_a_module_that_is_documented_is_there_without_being_imported() -> None:
     code = "import contentdb; contentdb.errors, contentdb.content, contentdb.filters"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -16,7 +16,8 @@ import contentdb
 from contentdb import Digest
 from contentdb.filters import parse
 from contentdb.labels import check_labels
-from contentdb.layout import check_namespace, check_ref, ingest_name
+from contentdb.local.layout import ingest_name
+from contentdb.refs import check_namespace, check_ref
 from tests.fixtures import tree
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 import contentdb
-from contentdb import Digest, doubts, files, verify
-from contentdb.index.sqlite import SqliteIndex
+from contentdb import Digest, files
+from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.upkeep import doubts, verify
 from tests.fixtures import blob_files
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import pytest
 
 import contentdb
 from contentdb.digest import Digest
+from contentdb.local.ingest.writer import LocalWriter
 from contentdb.remote import connect
 from contentdb.remote.comparing import Comparison
 from contentdb.server import content_pb2 as wire
 from contentdb.testing.streams import piped
-from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,8 +11,7 @@ import grpc
 import pytest
 
 import contentdb
-from contentdb.beginning import Declared
-from contentdb.index import Takeover
+from contentdb.declared import Declared, Takeover
 from contentdb.remote import connect
 from contentdb.remote.channel import Channel
 from contentdb.remote.writer import RemoteWriter

@@ -16,8 +16,8 @@ from contentdb.server.openblobs import OpenBlobs
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentdb.reader import BlobReader
     from contentdb.remote.channel import Channel
+    from contentdb.streams.reader import BlobReader
 
 
 def part(channel: Channel, digest: str) -> bytes:

@@ -8,11 +8,10 @@ import grpc
 import pytest
 
 import contentdb
-from contentdb.beginning import Declared
+from contentdb.declared import Declared, Takeover
 from contentdb.digest import Digest
-from contentdb.index import Takeover
+from contentdb.local.ingest.writer import LocalWriter
 from contentdb.server import content_pb2 as wire
-from contentdb.writer import LocalWriter
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import contentdb
-from contentdb import quantities
+from contentdb import units
 from contentdb.filters import INGEST_FIELDS, parse
 from contentdb.labels import check_labels, keys_of_fields
-from contentdb.layout import check_namespace, check_ref, ingest_name
+from contentdb.local.layout import ingest_name
+from contentdb.refs import check_namespace, check_ref
 from tests.crash.suite import Outcome, Plan, Violation
 from tests.stress.crew import crew, place
 
@@ -166,9 +167,9 @@ TARGETS: Final[dict[str, tuple[int, Callable[[contentdb.Store, Texts], None]]]] 
     "digest": (160, _digest),
     "look up": (20, _look_up),
     "resolve": (40, _resolve),
-    "size": (80, _quantity(quantities.size_bytes)),
-    "age": (80, _quantity(quantities.age_ns)),
-    "time": (60, _quantity(partial(quantities.moment_ns, now_ns=1_700_000_000_000_000_000))),
+    "size": (80, _quantity(units.size_bytes)),
+    "age": (80, _quantity(units.age_ns)),
+    "time": (60, _quantity(partial(units.moment_ns, now_ns=1_700_000_000_000_000_000))),
     "ref": (80, _ref),
     "write": (12, _write),
     "namespace": (40, _namespace),

@@ -19,7 +19,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import contentdb
-from contentdb import files, locks
+from contentdb import files
+from contentdb.local import locks
 from tests.crash.suite import Outcome, Plan, Violation
 from tests.stress.crew import crew, place, started
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import contentdb
-from contentdb.layout import ingest_name
+from contentdb.local.layout import ingest_name
 from tests.crash.suite import Outcome, Plan, Violation, chosen
 from tests.stress.crew import crew, place
 

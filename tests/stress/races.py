@@ -14,10 +14,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import contentdb
-from contentdb import Digest, doubts, shards, verify
-from contentdb.index import State
-from contentdb.layout import SHARDS, shard_name
-from contentdb.publish import looked_up
+from contentdb import Digest
+from contentdb.local import blobs
+from contentdb.local.commit.publish import looked_up
+from contentdb.local.index import State
+from contentdb.local.layout import SHARDS, shard_name
+from contentdb.local.upkeep import doubts, verify
 from tests.crash.suite import Outcome, Plan, Violation
 from tests.stress.crew import crew, place
 from tests.stress.order import ABSENT, BAD, LIVE, MARKED, ORPHAN, Call, Now, ends
@@ -27,15 +29,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from contentdb.index import Blob
+    from contentdb.local.index import Blob
 
 __all__ = ["SCENES", "races"]
 
 _ACTORS: Final = 3
 _LISTING: Final[tuple[Any, ...]] = (
-    shards,
+    blobs,
     verify,
-    importlib.import_module("contentdb.reindex"),
+    importlib.import_module("contentdb.local.upkeep.reindex"),
 )
 """What goes through all shards; the name of the last is a function's as well."""
 _OTHER: Final = "other"

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import contentdb
-from contentdb import doubts
+from contentdb.local.upkeep import doubts
 from tests.crash.suite import Outcome, Plan, Violation
 from tests.stress.crew import place, started
 

@@ -12,10 +12,11 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from contentdb import files, locks
-from contentdb.index.sqlite import SqliteIndex
-from contentdb.known import Known
-from contentdb.shards import Shards
+from contentdb import files
+from contentdb.local import locks
+from contentdb.local.blobs import Shards
+from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.info_cache import Known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

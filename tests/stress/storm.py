@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from sqlite3 import Connection
 
-    from contentdb.index.sqlite import SqliteIndex
+    from contentdb.local.index.sqlite import SqliteIndex
 
 __all__ = ["main", "storm"]
 
@@ -43,7 +43,7 @@ _KEPT: Final = 2_000
 
 @dataclass
 class _Entry:
-    """Plays `contentdb.index.Entry`."""
+    """Plays `contentdb.local.index.Entry`."""
 
     digest: Any
     size: int = 7
@@ -76,7 +76,7 @@ def _digest(who: str, number: int) -> Any:  # noqa: ANN401 - a Digest, which is 
 
 
 def _opened(root: Path) -> SqliteIndex:
-    from contentdb.index.sqlite import SqliteIndex
+    from contentdb.local.index.sqlite import SqliteIndex
 
     return SqliteIndex(str(root / "index.sqlite"), str(root), namespace="default", durable=False)
 
@@ -121,7 +121,7 @@ def _writer(root: Path, number: int, count: int, until: float) -> list[dict[str,
 
 def _checkpoint(root: Path, stop: Path) -> list[dict[str, Any]]:
     """Fold the WAL again and again, as the index does it when it is due."""
-    from contentdb.index import checkpoints
+    from contentdb.local.index import checkpoints
 
     index = _opened(root)
     while not stop.exists():

@@ -13,10 +13,10 @@ import pytest
 
 from contentdb.digest import Digest
 from contentdb.errors import NewerStoreError
-from contentdb.index.create import create_tables
-from contentdb.index.migrate import upgrade
-from contentdb.index.revision import HEAD, REVISIONS, check, revision_of
-from contentdb.index.sqlite import SqliteIndex
+from contentdb.local.index.create import create_tables
+from contentdb.local.index.migrate import upgrade
+from contentdb.local.index.revision import HEAD, REVISIONS, check, revision_of
+from contentdb.local.index.sqlite import SqliteIndex
 
 DUMPS = Path(__file__).parent
 DIGEST = Digest.of(b"content")

@@ -1,0 +1,358 @@
+"""The committed files: naming them, opening them, and taking their names away again.
+
+A name in here is a promise: the file was whole, verified and, in a durable store, on disk
+before it got that name. That is why reads need no look into the index.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING, Final
+
+import xxhash
+
+from contentdb import files
+from contentdb.digest import ALGORITHMS, signed
+from contentdb.errors import CorruptBlobError, StorageError
+from contentdb.local.layout import SHARDS, shard_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from contentdb.digest import Digest
+    from contentdb.files import Directory
+
+__all__ = ["Shards"]
+
+_PIECE_BYTES: Final = 1 << 20
+_LINKS_OF_WHOLE: Final = len(SHARDS) + 2
+_SYNC_ALL: Final = 16
+"""From so many directories on, one sync of the filesystem costs less than one of each."""
+_PLANTED: Final = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}
+"""Something else has the name. Any other error, such as too many open files, says nothing of it."""
+
+
+class Shards:
+    """The directories below ``blobs/``, opened as they are needed."""
+
+    def __init__(self, blobs: Directory) -> None:
+        self._blobs = blobs
+        self._algorithms: dict[str, Directory] = {}
+        self._real: set[str] = set()
+        """Shards that were opened once, and so are no links."""
+
+    def close(self) -> None:
+        """Free all descriptors."""
+        while self._algorithms:
+            self._algorithms.popitem()[1].close()
+        self._blobs.close()
+
+    # -- directories -------------------------------------------------------------------------
+
+    def prepare(self, algorithm: str) -> None:
+        """Make all shards of an algorithm, durably, or none: they appear by one rename."""
+        hidden = f".{algorithm}"
+        files.make_directory(self._blobs, hidden)
+        made = files.open_directory(hidden, within=self._blobs)
+        try:
+            for name in SHARDS:
+                files.make_directory(made, name)
+            files.sync_directory(made)
+        finally:
+            made.close()
+        files.rename(self._blobs, hidden, self._blobs, algorithm)
+        files.sync_directory(self._blobs)
+
+    def make(self, algorithm: str) -> None:
+        """Make the shards of an algorithm unless they are there, durably; many may at once."""
+        if not self.has(algorithm):
+            self.complete(algorithm)
+
+    def complete(self, algorithm: str) -> None:
+        """Make those of an algorithm's shards that are missing, durably; many may at once."""
+        self._blobs.renew(self._blobs.fd, make=True)
+        alone = files.open_directory(".", within=self._blobs)  # a descriptor whose lock is ours
+        try:
+            files.lock(alone.fd, alone.path, wait=True)
+            if not self.has(algorithm):
+                self.prepare(algorithm)
+            elif missing := self._missing(algorithm):
+                within = self._algorithm(algorithm)
+                for name in missing:
+                    files.make_directory(within, name)
+                files.sync_directory(within)
+        finally:
+            files.unlock(alone.fd)  # the child of a fork may have the descriptor
+            alone.close()
+
+    def _missing(self, algorithm: str) -> list[str]:
+        names = {entry.name for entry in files.entries(self._algorithm(algorithm))}
+        return [name for name in SHARDS if name not in names]
+
+    def complete_all(self) -> None:
+        """Make what is missing of each algorithm that was used, as in a copy of a store."""
+        for algorithm in ALGORITHMS:
+            found = files.stat_name(self._blobs, algorithm)
+            # Most filesystems count the directories in one; others say nothing by this number.
+            if found is None or found.st_nlink == _LINKS_OF_WHOLE:
+                continue
+            if self._missing(algorithm):
+                self.complete(algorithm)
+
+    def has(self, algorithm: str) -> bool:
+        """Whether the algorithm's shards have been made."""
+        return files.stat_name(self._blobs, algorithm) is not None
+
+    def path(self, digest: Digest) -> str:
+        """Where a blob's file is, or would be."""
+        return f"{self._blobs.path}/{digest.algorithm}/{shard_name(digest)}/{digest.encoded}"
+
+    def shard(self, digest: Digest) -> Directory:
+        """Open the directory that a blob's file lies in; the caller closes it."""
+        return files.open_directory(shard_name(digest), within=self._algorithm(digest.algorithm))
+
+    def shard_to_name_in(self, digest: Digest) -> Directory:
+        """Open the directory that a blob's file is to get its name in, made first if need be."""
+        try:
+            return self.shard(digest)
+        except StorageError as error:
+            if error.errno != errno.ENOENT:
+                raise
+        self.complete(digest.algorithm)
+        return self.shard(digest)
+
+    def _algorithm(self, algorithm: str) -> Directory:
+        found = self._algorithms.get(algorithm)
+        if found is None:
+            opened = files.open_directory(algorithm, within=self._blobs)
+            found = self._algorithms.setdefault(algorithm, opened)
+            if found is not opened:  # another thread was faster
+                opened.close()
+        return found
+
+    # -- one blob ----------------------------------------------------------------------------
+
+    def open(self, digest: Digest) -> int | None:
+        """Open a blob's file for reading; None if there is none.
+
+        Raises:
+            CorruptBlobError: Something else than a file of ours has the blob's name.
+        """
+        opened = self.open_found(digest)
+        return None if opened is None else opened[0]
+
+    def open_found(self, digest: Digest) -> tuple[int, os.stat_result] | None:
+        """Open a blob's file like `open`, and tell what was found when looking at it."""
+        within, name = self._within(digest)
+        if within is None:
+            return None
+        try:
+            fd = files.open_file(within, name, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        except PermissionError as error:
+            raise StorageError.of("open", within.child(name), error) from error
+        except StorageError as error:
+            if error.errno not in _PLANTED:
+                raise
+            raise CorruptBlobError(digest, within.child(name), str(error)) from error
+        try:
+            found = files.stat_open(fd, within.child(name))
+        except StorageError:
+            files.let_go(fd)
+            raise
+        if not files.is_private_file(found, within):  # a device may have no end
+            files.let_go(fd)
+            raise CorruptBlobError(
+                digest, within.child(name), "it is not a regular file of the store's owner"
+            )
+        return fd, found
+
+    def _within(self, digest: Digest) -> tuple[Directory | None, str]:
+        """Where to find a blob's file and by which name; None where no such blob can be.
+
+        A shard is opened by itself once, which refuses a link, and passed through from then on.
+        """
+        name = f"{digest[7:9]}/{digest[7:]}"
+        if digest[:9] not in self._real:
+            try:
+                self.shard(digest).close()
+            except StorageError as error:
+                self._check_absent(digest, error)
+                return None, name
+            self._real.add(digest[:9])
+        return self._algorithms[digest[:6]], name
+
+    def _check_absent(self, digest: Digest, error: StorageError) -> None:
+        """Bear it where no such blob can be: its algorithm was never used."""
+        if error.errno == errno.ENOENT:
+            return
+        if error.errno not in _PLANTED:
+            raise error
+        raise CorruptBlobError(digest, error.path, "not a directory of the store") from error
+
+    def size(self, digest: Digest) -> int | None:
+        """Length of a blob's file in bytes; None if there is no regular file of ours."""
+        found = self.stat(digest)
+        return None if found is None else found.st_size
+
+    def is_gone(self, digest: Digest) -> bool:
+        """Whether there is no such file; to be asked before its row is blamed."""
+        return self.stat(digest) is None and not (
+            self.renew(digest) and self.stat(digest) is not None
+        )
+
+    def renew(self, digest: Digest) -> bool:
+        """Look for the directories anew; whether they are others than were open here.
+
+        Where those of a store were taken away and made again by another process, what is open
+        here is empty.
+        """
+        within = self._algorithms.get(digest[:6])
+        return within is not None and within.renew(within.fd, make=False)
+
+    def stat(self, digest: Digest) -> os.stat_result | None:
+        """Look at a blob's file; None if there is no regular file of ours."""
+        try:
+            within = self._algorithms.get(digest[:6]) or self._algorithm(digest[:6])
+        except StorageError as error:
+            if error.errno not in {errno.ENOENT, *_PLANTED}:
+                raise
+            return None
+        found = files.stat_name(within, f"{digest[7:9]}/{digest[7:]}")
+        return found if found is not None and files.is_private_file(found, within) else None
+
+    def stamp(self, digest: Digest, moment_ns: int) -> None:
+        """Set the modification time of a blob's file, if it is there; see `local/info_cache.py`."""
+        name = f"{digest[7:9]}/{digest[7:]}"
+        try:
+            within = self._algorithm(digest[:6])
+        except StorageError as error:
+            if error.errno == errno.ENOENT:  # its algorithm was never used
+                return
+            raise
+        try:
+            os.utime(name, ns=(moment_ns, moment_ns), dir_fd=within.fd, follow_symlinks=False)
+        except OSError as error:
+            found = files.stat_name(within, name) if error.errno == errno.EPERM else None
+            if found is not None and found.st_uid != os.geteuid():  # of another of its group
+                return
+            if error.errno not in {errno.ENOENT, *_PLANTED}:
+                raise StorageError.of("set the time of", within.child(name), error) from error
+
+    def time(self, digest: Digest) -> _FileTime:
+        """The time of modification of a blob's file, to be found and set."""
+        return _FileTime(self, digest)
+
+    def holds(self, digest: Digest, size: int, checksum: int) -> bool:
+        """Whether the file is there and its bytes have that size and XXH3-64 checksum."""
+        try:
+            fd = self.open(digest)
+        except CorruptBlobError:
+            return False
+        if fd is None:
+            return False
+        try:
+            if files.stat_open(fd, digest).st_size != size:
+                return False
+            running = xxhash.xxh3_64()
+            while piece := files.read(fd, _PIECE_BYTES, digest):
+                running.update(piece)
+        finally:
+            files.let_go(fd)
+        return signed(running.intdigest()) == checksum
+
+    def move(self, digest: Digest, target: Directory, new_name: str) -> bool:
+        """Take a blob's name away by renaming its file; False if there was none."""
+        try:
+            shard = self.shard(digest)
+        except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return False
+            raise
+        try:
+            files.rename(shard, digest.encoded, target, new_name)
+        except FileNotFoundError:
+            return False
+        finally:
+            shard.close()
+        return True
+
+    def sync_names(self, digests: Iterable[Digest]) -> None:
+        """Put on disk which names the shards of these blobs have."""
+        touched = {digest[:9]: digest for digest in digests}
+        if len(touched) >= _SYNC_ALL and files.sync_filesystem(self._blobs):
+            return
+        for digest in touched.values():
+            try:
+                shard = self.shard(digest)
+            except StorageError as error:
+                if error.errno == errno.ENOENT:  # its algorithm was never used
+                    continue
+                raise
+            try:
+                files.sync_directory(shard)
+            finally:
+                shard.close()
+
+    # -- all of them --------------------------------------------------------------------------
+
+    def listing(self) -> Iterator[tuple[str, Directory, list[tuple[str, os.stat_result]]]]:
+        """Go through all shards in digest order: algorithm, open shard, sorted children.
+
+        One shard's names are held in memory at a time.
+        """
+        for algorithm in sorted(ALGORITHMS):
+            if not self.has(algorithm):
+                continue
+            for name in SHARDS:
+                try:
+                    shard = files.open_directory(name, within=self._algorithm(algorithm))
+                except StorageError as error:
+                    if error.errno not in {errno.ENOENT, *_PLANTED}:
+                        raise
+                    continue
+                try:
+                    yield algorithm, shard, sorted(_children(shard))
+                finally:
+                    shard.close()
+
+    def strays(self) -> Iterator[str]:
+        """Paths below ``blobs/`` that are no directories of the layout."""
+        for entry in files.entries(self._blobs):
+            known = entry.name in ALGORITHMS or entry.name.removeprefix(".") in ALGORITHMS
+            if not known or not entry.is_dir(follow_symlinks=False):
+                yield self._blobs.child(entry.name)
+            elif entry.name in ALGORITHMS:
+                yield from _stray_shards(self._algorithm(entry.name))
+
+
+class _FileTime:
+    """Plays `contentdb.local.index.FileTime`."""
+
+    __slots__ = ("_digest", "_shards")
+
+    def __init__(self, shards: Shards, digest: Digest) -> None:
+        self._shards = shards
+        self._digest = digest
+
+    def find(self) -> int | None:
+        found = self._shards.stat(self._digest)
+        return None if found is None else found.st_mtime_ns
+
+    def set(self, moment_ns: int) -> None:
+        self._shards.stamp(self._digest, moment_ns)
+
+
+def _children(shard: Directory) -> Iterator[tuple[str, os.stat_result]]:
+    for entry in files.entries(shard):
+        found = files.stat_name(shard, entry.name)
+        if found is not None:
+            yield entry.name, found
+
+
+def _stray_shards(algorithm: Directory) -> Iterator[str]:
+    for entry in files.entries(algorithm):
+        if entry.name not in SHARDS or not entry.is_dir(follow_symlinks=False):
+            yield algorithm.child(entry.name)

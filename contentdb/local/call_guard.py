@@ -1,0 +1,64 @@
+"""Calls that are inside an open store: closing it waits for them, and admits no more.
+
+``with gate:`` holds the lock that its thread has in a `Presence`. The statement
+looks up both special methods before it calls the first one, so these are properties that give the
+lock's own methods, which are code in C: no handler of a signal can raise between them and the
+block. No thread waits for itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentdb.errors import StoreClosedError
+from contentdb.local import forks
+from contentdb.local.presence import Presence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from contentdb.errors import ContentDBError
+
+__all__ = ["Gate"]
+
+
+class Gate:
+    """A context manager around each use of what a close would free; it may be nested."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._inside = Presence()
+        self._closed = False
+        self._refusal: ContentDBError | None = None
+
+    @property
+    def __enter__(self) -> Callable[[], object]:
+        """Begin an operation; first of all, in the process that it is begun in."""
+        forks.check()
+        return self._inside.mine().__enter__
+
+    @property
+    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 - it gives the method
+        """Look whether the store is open, as the last thing before the block begins."""
+        leave = self._inside.mine().__exit__
+        if self._closed:
+            raise StoreClosedError(str(self._root))
+        if self._refusal is not None:
+            raise self._refusal
+        return leave
+
+    @property
+    def closed(self) -> bool:
+        """Whether no call comes in any more."""
+        return self._closed
+
+    def close(self) -> None:
+        """Admit no more calls, and wait until those of other threads have left; repeatable."""
+        self._closed = True
+        self._inside.wait_for_others()
+
+    def after_fork_in_child(self, refusal: ContentDBError | None) -> None:
+        """Forget the threads that did not come along; refuse each call, if an error is given."""
+        self._inside.forget_others()
+        self._refusal = refusal

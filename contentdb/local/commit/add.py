@@ -1,0 +1,267 @@
+"""Content without a ref: written under no name at all, so that a crash leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from contentdb import files
+from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
+from contentdb.errors import (
+    CorruptBlobError,
+    DigestMismatchError,
+    InvalidArgumentError,
+    StorageError,
+)
+from contentdb.labels import Labelling, labelling
+from contentdb.local.commit.claim import claim
+from contentdb.local.commit.publish import Candidate, publish, settled, stored
+from contentdb.local.commit.temporary import Temporary
+from contentdb.local.damage import quarantine, why_damaged
+from contentdb.local.sink import Sink
+from contentdb.streams.pump import pump
+from contentdb.streams.source import check_unchanged, open_source, reading_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentdb.content import Info
+    from contentdb.files import Directory
+    from contentdb.local.resources import Parts
+
+__all__ = [
+    "LINKS",
+    "Link",
+    "add_bytes",
+    "add_path",
+    "add_stream",
+    "candidate_of",
+    "check_link",
+    "stored_with",
+]
+
+Link = Literal["reflink", "hardlink", "copy", "move"]
+LINKS: Final = ("reflink", "hardlink", "copy", "move")
+
+_HEALINGS: Final = 3
+"""A blob that is damaged again and again has a disk that fails."""
+
+
+def candidate_of(
+    parts: Parts, digest: Digest, size: int, checksum: int, labels: Labelling
+) -> Candidate:
+    """Describe content that was hashed just now."""
+    made = Candidate(parts.shards, digest, size, checksum, labels.new, time.time_ns())
+    made.labelling = labels
+    return made
+
+
+def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
+    """Look up what need not be stored again, and set the labels that it lacks; durable.
+
+    None as well where it is deleted meanwhile: then it is stored again, and labelled so.
+    """
+    info = stored(parts, digest)
+    if info is None:
+        return claim(parts, digest, labels) if parts.shares else None
+    if not labels.stored or labels.stored.items() <= info.labels.items():
+        return info
+    of_file = parts.shards.time(digest)
+    if not parts.index.merge_labels(digest, labels.stored, time.time_ns(), of_file):
+        return None
+    return stored(parts, digest)
+
+
+def check_digest(actual: Digest, expected: Digest | None) -> None:
+    """Raise `DigestMismatchError` unless the content is what was expected."""
+    if expected is not None and actual != expected:
+        raise DigestMismatchError(expected=expected, actual=actual)
+
+
+def add_bytes(
+    parts: Parts, data: bytes | memoryview, expected: Digest | None, labels: Labelling
+) -> Info:
+    """Store bytes; hashed first, so that content that is there costs no write."""
+    digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)
+    check_digest(digest, expected)
+    if (known := stored_with(parts, digest, labels)) is not None:
+        return known
+    with closing(Temporary(parts)) as file:
+        files.write_all(file.fd, data, file.path)
+        candidate = candidate_of(parts, digest, len(data), checksum_of(data), labels)
+        return _finish(parts, file, candidate)
+
+
+def add_stream(
+    parts: Parts,
+    fill: Callable[[memoryview], int],
+    expected: Digest | None,
+    labels: Labelling,
+) -> Info:
+    """Store what a stream gives, up to its end."""
+    with closing(Temporary(parts)) as file:
+        candidate = _taken_in(parts, file, fill, expected, labels)
+        return stored_with(parts, candidate.digest, labels) or _finish(parts, file, candidate)
+
+
+def _taken_in(
+    parts: Parts,
+    file: Temporary,
+    fill: Callable[[memoryview], int],
+    expected: Digest | None,
+    labels: Labelling,
+) -> Candidate:
+    algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
+    with closing(Sink(file.fd, file.path, algorithm, durable=parts.durable)) as sink:
+        pump(fill, sink)
+        digest = sink.digest
+        check_digest(digest, expected)
+        return candidate_of(parts, digest, sink.size, sink.checksum, labels)
+
+
+def _finish(parts: Parts, file: Temporary, candidate: Candidate) -> Info:
+    files.make_read_only(file.fd, file.path)
+    files.stamp(file.fd, candidate.now_ns, file.path)
+    if parts.durable:
+        files.sync(file.fd, file.path)
+    return _published(parts, candidate, file.link)
+
+
+def _published(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> Info:
+    return settled(parts, candidate, publish(parts, candidate, link))
+
+
+# -- from a path ------------------------------------------------------------------------------
+
+
+def add_path(
+    parts: Parts,
+    source: os.PathLike[str],
+    expected: Digest | None,
+    labels: Labelling,
+    link: Link,
+) -> Info:
+    """Store a file: its blocks or the file itself are taken over where the filesystem allows."""
+    if link in {"hardlink", "move"}:
+        _check_outside(parts, os.fspath(source))
+    fd = open_source(source)
+    try:
+        if link in {"hardlink", "move"}:
+            info = _taken_over(parts, fd, os.fspath(source), expected, labels)
+        else:
+            info = None if link == "copy" else _cloned(parts, fd, expected, labels)
+        if info is None:
+            os.lseek(fd, 0, os.SEEK_SET)
+            info = add_stream(parts, reading_file(fd, os.fspath(source)), expected, labels)
+        if link == "move":
+            _check_stored(parts, fd, os.fspath(source), Digest(info.digest))
+            _remove(fd, os.fspath(source))
+        return info
+    finally:
+        files.let_go(fd)
+
+
+def check_link(link: str) -> None:
+    """Raise `InvalidArgumentError` unless there is such a way in."""
+    if link not in LINKS:
+        raise InvalidArgumentError(f"link is one of {', '.join(LINKS)}, not {link!r}")
+
+
+def _check_outside(parts: Parts, path: str) -> None:
+    """Refuse to take a file over that is the store's already: it would lose it."""
+    if parts.root in Path(os.path.realpath(path)).parents:
+        raise InvalidArgumentError(f"{path} is the store's own file; copy it, if you mean that")
+
+
+def _cloned(parts: Parts, fd: int, expected: Digest | None, labels: Labelling) -> Info | None:
+    """Share the source's blocks (reflink); None where that cannot be."""
+    with closing(Temporary(parts)) as file:
+        if not files.clone(fd, file.fd):
+            return None
+        candidate = _hashed(parts, file.fd, file.path, expected, labels)
+        return stored_with(parts, candidate.digest, labels) or _finish(parts, file, candidate)
+
+
+def _hashed(
+    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Labelling
+) -> Candidate:
+    algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
+    with closing(Sink(fd, path, algorithm, durable=False)) as sink:
+        sink.take_what_is_there(files.stat_open(fd, path).st_size)
+        check_digest(sink.digest, expected)
+        return candidate_of(parts, sink.digest, sink.size, sink.checksum, labels)
+
+
+def _taken_over(
+    parts: Parts, fd: int, path: str, expected: Digest | None, labels: Labelling
+) -> Info | None:
+    """Make the source's own file the blob's, read-only from before it is hashed.
+
+    None where it cannot be: on another filesystem, the file of another user, one that has all
+    the links that it may have, or one that is open for writing and would be written to as a blob.
+    Nor in the store of a group, to whose members the file may not belong.
+    """
+    found = files.stat_open(fd, path)
+    there = files.stat_open(parts.ingest.fd, parts.ingest.path)
+    if not files.is_private_file(found) or found.st_dev != there.st_dev:
+        return None
+    if parts.ingest.group is not None:
+        return None
+    files.make_read_only(fd, path)
+    if files.has_writer(fd):
+        files.set_mode(fd, found.st_mode & 0o7777, path)
+        return None
+    # Its own time may be that of a blob deleted since, of which a process remembers the Info.
+    now_ns = time.time_ns() & ~1
+    files.stamp(fd, now_ns, path)
+    stamped = files.stat_open(fd, path)
+    try:
+        candidate = _hashed(parts, fd, path, expected, labels)
+        candidate.now_ns = candidate.whole_ns = now_ns
+        if (known := stored_with(parts, candidate.digest, labels)) is not None:
+            return known
+        if parts.durable:
+            files.sync(fd, path)
+        check_unchanged(fd, stamped, path)
+        return _published(parts, candidate, lambda to, name: files.link_unnamed(fd, to, name))
+    except StorageError as error:
+        if error.errno not in files.LINK_REFUSED:
+            raise
+        return None
+    finally:
+        now = files.stat_open(fd, path)
+        if now.st_nlink <= found.st_nlink:  # it has not become a blob
+            files.set_mode(fd, found.st_mode & 0o7777, path)
+            if now.st_mtime_ns == stamped.st_mtime_ns:
+                files.stamp(fd, found.st_mtime_ns, path)
+
+
+def _check_stored(parts: Parts, fd: int, path: str, digest: Digest) -> None:
+    """Read the stored blob before its source goes, and heal it from there.
+
+    Decay moves no time, so nothing less would do: this may be the last good copy.
+    """
+    for _ in range(_HEALINGS):
+        found = parts.shards.stat(digest)
+        is_source = found is not None and os.path.samestat(found, files.stat_open(fd, path))
+        if is_source or why_damaged(parts.shards, digest) is None:
+            return
+        quarantine(parts, digest)
+        os.lseek(fd, 0, os.SEEK_SET)
+        add_stream(parts, reading_file(fd, path), digest, labelling(None))
+    raise CorruptBlobError(
+        digest, parts.shards.path(digest), f"it cannot be healed; {path} is kept"
+    )
+
+
+def _remove(fd: int, path: str) -> None:
+    """Take the moved source's name away, if it is still that of the file that was stored."""
+    try:
+        source = Path(path)
+        if os.path.samestat(source.lstat(), files.stat_open(fd, path)):
+            source.unlink()
+    except OSError as error:
+        raise StorageError.of("remove", path, error) from error

@@ -1,0 +1,80 @@
+"""A group on its way to disk, while the next one is being written.
+
+Only its syncs run in a thread of their own. Two threads that both work in the interpreter hold
+each other up at every system call: measured, 115 us an object of 1 KiB with the whole flush beside
+the writing, 95 with the syncs alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING
+
+from contentdb.errors import ContentDBError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentdb.local.call_guard import Gate
+    from contentdb.local.commit.group_commit import Group
+
+__all__ = ["Flight"]
+
+
+class Flight:
+    """Takes the steps of `Group.flush` one by one, waiting for syncs only when told to."""
+
+    def __init__(self, gate: Gate, group: Group) -> None:
+        self._gate = gate
+        self._group = group
+        self._steps: deque[tuple[Callable[[], None], bool]] = deque(
+            [
+                (group.sync_files, True),
+                (group.name, False),
+                (group.sync_names, True),
+                (group.record, False),
+            ]
+        )
+        self._sync: threading.Thread | None = None
+        self._error: BaseException | None = None
+        self.advance(wait=False)
+
+    def advance(self, *, wait: bool) -> bool:
+        """Go on as far as that is possible; whether the group is settled.
+
+        Args:
+            wait: Wait for the syncs as well, so that it is.
+        """
+        if not self._group.is_ours:  # a child of fork(2) has the generator, and no part in it
+            return True
+        while self._steps or self._sync is not None:
+            if self._sync is None:
+                step, is_sync = self._steps.popleft()
+                if is_sync:
+                    self._sync = threading.Thread(
+                        target=self._do, args=(step,), name="contentdb-sync"
+                    )
+                    self._sync.start()
+                else:
+                    self._do(step)
+            elif wait or not self._sync.is_alive():
+                self._sync.join()
+                self._sync = None
+            else:
+                return False
+        self._group.discard()
+        if self._error is not None:
+            raise self._error
+        return True
+
+    def _do(self, step: Callable[[], None]) -> None:
+        try:
+            with self._gate:
+                step()
+        except ContentDBError as error:
+            self._group.fail(error)
+            self._steps.clear()
+        except BaseException as error:  # noqa: BLE001 - raised in the thread that waits
+            self._error = error
+            self._steps.clear()

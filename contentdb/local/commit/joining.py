@@ -1,0 +1,196 @@
+"""One source into a group: written and hashed, unless its content is there already."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from typing import TYPE_CHECKING, NamedTuple
+
+from contentdb import files
+from contentdb.content import Info, NewInfo
+from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
+from contentdb.local.commit.add import add_bytes, add_path, candidate_of, check_digest, stored_with
+from contentdb.local.commit.group_commit import Temp
+from contentdb.local.sink import Sink
+from contentdb.streams.pump import pump
+from contentdb.streams.source import bytes_of, open_source, reading, reading_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentdb.errors import ContentDBError
+    from contentdb.labels import Labelling
+    from contentdb.local.commit.group_commit import Group, Item
+    from contentdb.local.commit.publish import Candidate
+    from contentdb.local.resources import Parts
+
+__all__ = ["Joined", "write_into"]
+
+
+class Joined(NamedTuple):
+    """A source whose content a group has; the first of them brought it."""
+
+    item: Item
+    is_first: bool
+
+    def answer(self) -> Info | ContentDBError:
+        """What is told of it once the group was flushed."""
+        result = self.item.result
+        if result is None:
+            raise RuntimeError("an item of a flushed group has no result")
+        if isinstance(result, NewInfo) and not self.is_first:
+            return result.known()
+        return result
+
+    def expected_answer(self) -> Info:
+        """What is told of it before."""
+        info = self.item.candidate.info()
+        return NewInfo.of(info) if self.is_first else info
+
+
+def write_into(
+    group: Group, parts: Parts, source: object, wanted: str | None, labels: Labelling
+) -> Info | Joined:
+    """Write a source for a group, unless its content is stored already: then its Info.
+
+    Raises:
+        ContentDBError: The source is bad; the group is as it was.
+    """
+    expected = None if wanted is None else Digest(wanted)
+    if expected is not None and (known := _known(group, parts, expected, labels)) is not None:
+        return known
+    data = bytes_of(source)
+    if data is not None:
+        return _write_bytes(group, parts, data, expected, labels)
+    if isinstance(source, os.PathLike):
+        return _write_path(group, parts, source, expected, labels)
+    return _write_stream(group, parts, reading(source), expected, labels)
+
+
+def _known(group: Group, parts: Parts, digest: Digest, labels: Labelling) -> Info | Joined | None:
+    item = group.known(digest)
+    if item is None:
+        return stored_with(parts, digest, labels)
+    item.candidate.label(labels)
+    return Joined(item, is_first=False)
+
+
+class _FromBytes(Temp):
+    """An item whose content is at hand."""
+
+    __slots__ = ("data",)
+    data: bytes | memoryview
+
+    def again(self) -> Info:
+        found = self.candidate
+        return add_bytes(self.parts, self.data, found.digest, found.labelling)
+
+
+class _FromPath(Temp):
+    """An item whose content can be read once more."""
+
+    __slots__ = ("path",)
+    path: os.PathLike[str]
+
+    def again(self) -> Info:
+        found = self.candidate
+        return add_path(self.parts, self.path, found.digest, found.labelling, "copy")
+
+
+def _write_bytes(
+    group: Group,
+    parts: Parts,
+    data: bytes | memoryview,
+    expected: Digest | None,
+    labels: Labelling,
+) -> Info | Joined:
+    digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)
+    check_digest(digest, expected)
+    if (known := _known(group, parts, digest, labels)) is not None:
+        return known
+    name, fd = group.new_file()
+    path = parts.ingest.child(name)
+    candidate = candidate_of(parts, digest, len(data), checksum_of(data), labels)
+    try:
+        files.write_all(fd, data, path)
+        _finish(fd, candidate, path)
+    except BaseException:
+        files.unlink(parts.ingest, name)
+        raise
+    finally:
+        files.close(fd, path)
+    item = _FromBytes(parts, name, candidate)
+    item.data = data
+    return Joined(group.join(item), is_first=True)
+
+
+def _finish(fd: int, candidate: Candidate, path: str) -> None:
+    files.make_read_only(fd, path)
+    files.stamp(fd, candidate.now_ns, path)
+
+
+def _write_path(
+    group: Group,
+    parts: Parts,
+    source: os.PathLike[str],
+    expected: Digest | None,
+    labels: Labelling,
+) -> Info | Joined:
+    fd = open_source(source)
+    try:
+        fill = reading_file(fd, os.fspath(source))
+        return _write_stream(group, parts, fill, expected, labels, source)
+    finally:
+        files.let_go(fd)
+
+
+def _write_stream(
+    group: Group,
+    parts: Parts,
+    fill: Callable[[memoryview], int],
+    expected: Digest | None,
+    labels: Labelling,
+    source: os.PathLike[str] | None = None,
+) -> Info | Joined:
+    name, fd = group.new_file()
+    path = parts.ingest.child(name)
+    kept = False
+    try:
+        try:
+            candidate = _taken_in(parts, fd, path, fill, expected, labels)
+            known = _known(group, parts, candidate.digest, labels)
+            if known is None:
+                _finish(fd, candidate, path)
+        finally:
+            files.close(fd, path)
+        kept = known is None
+        if known is not None:
+            return known
+        return Joined(group.join(_item(parts, name, candidate, source)), is_first=True)
+    finally:
+        if not kept:
+            files.unlink(parts.ingest, name)
+
+
+def _item(parts: Parts, name: str, candidate: Candidate, source: os.PathLike[str] | None) -> Temp:
+    if source is None:
+        return Temp(parts, name, candidate)
+    item = _FromPath(parts, name, candidate)
+    item.path = source
+    return item
+
+
+def _taken_in(
+    parts: Parts,
+    fd: int,
+    path: str,
+    fill: Callable[[memoryview], int],
+    expected: Digest | None,
+    labels: Labelling,
+) -> Candidate:
+    algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
+    with closing(Sink(fd, path, algorithm, durable=parts.durable)) as sink:
+        pump(fill, sink)
+        digest = sink.digest
+        check_digest(digest, expected)
+        return candidate_of(parts, digest, sink.size, sink.checksum, labels)

@@ -1,0 +1,261 @@
+"""From a whole, verified file to a blob: its name, its row, in the order that survives a crash.
+
+The file's bytes are on disk before its name, its name is on disk before its row, and no sync
+happens under the database's write lock. A crash after any step leaves at worst a whole file
+without a row.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from contentdb import files
+from contentdb.content import Info, NewInfo
+from contentdb.errors import CorruptBlobError
+from contentdb.labels import Labelling
+from contentdb.local.damage import read_again, sync_blob
+from contentdb.local.file_times import is_time_of
+from contentdb.local.index import Outcome, State
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from contentdb.digest import Digest
+    from contentdb.files import Directory
+    from contentdb.local.blobs import Shards
+    from contentdb.local.resources import Parts
+
+__all__ = [
+    "Candidate",
+    "give_name",
+    "link_or_replace",
+    "looked_up",
+    "publish",
+    "settled",
+    "stored",
+]
+
+_ATTEMPTS: Final = 100
+"""Deletes of one digest that a commit of it outlasts."""
+
+_VOUCHED: Final = frozenset({State.LIVE})
+
+
+class Candidate:
+    """What is to become a blob, or has just become one; plays `contentdb.local.index.Entry`."""
+
+    __slots__ = ("checksum", "digest", "labelling", "now_ns", "only_if", "ref",
+                 "seen_ns", "shards", "size", "token", "whole_ns")  # fmt: skip
+
+    def __init__(  # noqa: PLR0913 - it is what a row is made of
+        self,
+        shards: Shards,
+        digest: Digest,
+        size: int,
+        checksum: int,
+        labels: Mapping[str, str],
+        now_ns: int,
+        ref: str | None = None,
+        token: str | None = None,
+        *,
+        keep_labels: bool = False,
+    ) -> None:
+        """With ``keep_labels`` a blob that is stored already keeps its labels as they are."""
+        self.shards = shards
+        self.digest = digest
+        self.size = size
+        self.checksum = checksum
+        self.labelling = Labelling(labels, {} if keep_labels else labels)
+        self.now_ns = now_ns & ~1  # see `contentdb.local.index.recording`
+        self.ref = ref
+        self.token = token
+        self.only_if: frozenset[int | None] | None = None
+        self.whole_ns = self.now_ns
+        """Time of modification of the file that is known to be whole: ours, or one in its place."""
+        self.seen_ns: int | None = None
+
+    def present(self) -> bool:
+        """Whether the blob's file still has its name and size: one stat."""
+        found = self.shards.stat(self.digest)
+        self.seen_ns = None if found is None else found.st_mtime_ns
+        return found is not None and found.st_size == self.size
+
+    def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:
+        """Let the file's time vouch for it, unless it is one that nothing is known of."""
+        seen_ns = self.seen_ns
+        if seen_ns is None or is_time_of(seen_ns, moment_ns):
+            return
+        if seen_ns in {self.whole_ns, instead_of_ns}:
+            self.shards.stamp(self.digest, moment_ns)
+            self.seen_ns = self.whole_ns = moment_ns
+
+    def label(self, later: Labelling) -> None:
+        """Let another call with the same content set its labels too."""
+        self.labelling = self.labelling.then(later)
+
+    def info(self) -> Info:
+        """The Info of a blob that was made by recording this."""
+        labels = dict(self.labelling.new) or None
+        return Info(self.digest, self.size, self.now_ns, self.now_ns, labels)
+
+
+def stored(parts: Parts, digest: Digest) -> Info | None:
+    """Look up what need not be stored again: whole, and as durable as the store is.
+
+    That it is whole its file's time says. Where it does not, as after a copy or a change of the
+    file by hand, the file is read. The file is asked first: for new content, which is the common
+    case, that is all.
+    """
+    found = parts.shards.stat(digest)
+    if found is None:
+        return None
+    info = parts.known.get(digest, found) or _look_up(parts, digest, found)
+    if info is None or not (_is_vouched_for(parts, info, found) or read_again(parts, digest)):
+        return None
+    if parts.durable and parts.sharing.unsynced:
+        _secure(parts, digest, info)
+    return info
+
+
+def _is_vouched_for(parts: Parts, info: Info, found: os.stat_result) -> bool:
+    if is_time_of(found.st_mtime_ns, info[3]):  # by place: a property costs a tenth of a look-up
+        return True
+    return parts.sharing.several and parts.index.vouches(info.digest, found.st_mtime_ns)
+
+
+def _secure(parts: Parts, digest: Digest, info: Info) -> None:
+    """Put a blob on disk that may have come without a sync: its bytes, its name, its row."""
+    if parts.known.is_secured(info) or not sync_blob(parts, digest):
+        return
+    parts.index.harden(digest)
+    parts.known.secured(info)
+
+
+def looked_up(parts: Parts, digest: Digest) -> Info | None:
+    """Look a blob up; None unless its row is live and its file there with the row's size."""
+    found = parts.shards.stat(digest)
+    if found is None and parts.shards.renew(digest):
+        found = parts.shards.stat(digest)
+    if found is None:
+        return None
+    return parts.known.get(digest, found) or _look_up(parts, digest, found)
+
+
+def _look_up(parts: Parts, digest: Digest, found: os.stat_result) -> Info | None:
+    row = parts.index.blob(digest)
+    if row is None or row.state != State.LIVE or row.size != found.st_size:
+        return None
+    info = parts.index.info(digest, row)
+    parts.known.put(info)
+    return info
+
+
+def settled(parts: Parts, candidate: Candidate, outcome: Outcome) -> Info:
+    """The Info of a blob after its recording: a new one is known without asking for it.
+
+    A healed blob is not new: it has the labels and the time of creation that it had.
+    """
+    info = candidate.info()
+    if outcome is not Outcome.CREATED:
+        return stored(parts, candidate.digest) or info
+    parts.known.put(info)
+    return NewInfo.of(info)
+
+
+def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> Outcome:
+    """Name a file whose bytes are on disk, and record it; durable when it returns.
+
+    Args:
+        parts: The store.
+        candidate: What is known of the file, which is whole and verified.
+        link: Gives the file a name in a directory; False if that name is taken.
+
+    Returns:
+        CREATED, HEALED, EXISTS, or FENCED, when nothing was recorded.
+
+    Raises:
+        CorruptBlobError: The blob was deleted again and again meanwhile.
+    """
+    key = id(candidate)
+    parts.in_flight[key] = candidate.digest
+    try:
+        for _ in range(_ATTEMPTS):
+            give_name(parts, candidate, link)
+            (outcome,) = parts.index.record([candidate])
+            if outcome is not Outcome.GONE:
+                return outcome
+    finally:
+        parts.in_flight.pop(key, None)  # the only call: no handler runs before it
+    path = parts.shards.path(candidate.digest)
+    raise CorruptBlobError(candidate.digest, path, "its file is removed again and again")
+
+
+def give_name(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> None:
+    """Give the file its name in its shard, and put that name on disk."""
+    shard = parts.shards.shard_to_name_in(candidate.digest)
+    try:
+        link_or_replace(parts, candidate, shard, link)
+        if parts.durable:
+            files.sync_directory(shard)
+    finally:
+        shard.close()
+
+
+def link_or_replace(
+    parts: Parts,
+    candidate: Candidate,
+    shard: Directory,
+    link: Callable[[Directory, str], bool],
+) -> None:
+    """Give the file its name in its open shard, over a damaged file that has it."""
+    candidate.only_if = None
+    candidate.whole_ns = candidate.now_ns
+    if not link(shard, candidate.digest.encoded) and not _is_whole(parts, candidate):
+        _replace(parts, shard, candidate.digest.encoded, link)
+
+
+def _is_whole(parts: Parts, candidate: Candidate) -> bool:
+    """Whether the file that has the name already holds the same content, and safely.
+
+    Where a row vouches for it, its size and time are enough, as long as that row stays. Otherwise
+    it is read, and synced: whoever made it may have been about to.
+    """
+    shards = parts.shards
+    if not candidate.present() or candidate.seen_ns is None:
+        return False
+    candidate.whole_ns = candidate.seen_ns
+    row = parts.index.blob(candidate.digest)
+    if (
+        row is not None
+        and row.state == State.LIVE
+        and is_time_of(candidate.seen_ns, row.updated_ns)
+    ):
+        candidate.only_if = _VOUCHED
+        return True
+    if not shards.holds(candidate.digest, candidate.size, candidate.checksum):
+        candidate.whole_ns = candidate.now_ns  # ours takes its place
+        return False
+    if parts.durable and (fd := shards.open(candidate.digest)) is not None:
+        try:
+            files.sync(fd, candidate.digest)
+        finally:
+            files.let_go(fd)
+    return True
+
+
+def _replace(
+    parts: Parts, shard: Directory, name: str, link: Callable[[Directory, str], bool]
+) -> None:
+    """Put the file in the place of a damaged one, in one step."""
+    for _ in range(_ATTEMPTS):
+        second = f"heal-{os.urandom(8).hex()}"
+        try:
+            link(parts.trash, second)
+            files.rename(parts.trash, second, shard, name)
+        except FileNotFoundError:  # another process emptied the trash
+            continue
+        except BaseException:
+            files.unlink(parts.trash, second)
+            raise
+        return

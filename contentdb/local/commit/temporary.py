@@ -1,0 +1,160 @@
+"""Temporary files in ``ingest/``: without a name, or under one whose lock tells of a live owner."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from contentdb import files
+from contentdb.errors import ContentDBError, StorageError
+from contentdb.local import locks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.files import Directory
+    from contentdb.local.resources import Parts
+
+__all__ = ["TEMPORARY", "Scratch", "Temporary", "dead_temporaries", "remove_temporary"]
+
+TEMPORARY: Final = "."
+"""How the names of temporary files in ``ingest/`` begin; the name of their lock follows."""
+
+_TOKEN_CHARS: Final = 32
+
+
+class Temporary:
+    """A file on its way to a name: without one where the filesystem has such files."""
+
+    __slots__ = ("_name", "_parts", "_pid", "fd", "path")
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._pid = os.getpid()
+        self._name: str | None = None
+        fd = files.create_unnamed(parts.ingest)
+        if fd is None:
+            self._name = TEMPORARY + os.urandom(16).hex()
+            fd = locks.create(parts.ingest, self._name)
+        self.fd = fd
+        self.path = parts.ingest.child(self._name or "(unnamed)")
+
+    def link(self, directory: Directory, name: str) -> bool:
+        """Give the file a name; False if it is taken."""
+        if self._name is not None:
+            return files.link(self._parts.ingest, self._name, directory, name)
+        try:
+            return files.link_unnamed(self.fd, directory, name)
+        except StorageError as error:
+            # Linux gives such a file its first name only: one that a delete took away is copied.
+            if error.errno != errno.ENOENT or not self._copy_nameless():
+                raise
+        return files.link_unnamed(self.fd, directory, name)
+
+    def _copy_nameless(self) -> bool:
+        """Go on with a copy that never had a name, as durable; False if there can be none."""
+        fd = files.create_unnamed(self._parts.ingest)
+        if fd is None:
+            return False
+        try:
+            os.lseek(self.fd, 0, os.SEEK_SET)
+            files.copy(self.fd, fd, self.path)
+            files.make_read_only(fd, self.path)
+            if self._parts.durable:
+                files.sync(fd, self.path)
+        except BaseException:
+            files.let_go(fd)
+            raise
+        old, self.fd = self.fd, fd
+        files.let_go(old)
+        return True
+
+    def close(self) -> None:
+        """Let go of the file; what it was named is kept."""
+        if self._name is None:
+            files.let_go(self.fd)
+        else:
+            try:
+                files.unlink(self._parts.ingest, self._name)
+            finally:
+                locks.release(self.fd)
+            self._name = None
+
+    def __del__(self) -> None:
+        """Remove the name that an exception kept from being removed."""
+        if self._name is not None and self._pid == os.getpid():
+            with suppress(ContentDBError):
+                files.unlink(self._parts.ingest, self._name)
+
+
+class Scratch:
+    """Temporary files in ``ingest/`` whose owner's life shows in the lock of one of them."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._pid = os.getpid()
+        self._lock_name = TEMPORARY + os.urandom(16).hex()
+        self._lock: int | None = None
+        self._count = 0
+        self._has_files = False
+        self._latest: str | None = None
+        """A file that no item has so far."""
+
+    def create(self) -> tuple[str, int]:
+        """Make a new file, open for writing; its name and descriptor."""
+        self._has_files = True
+        if self._lock is None:
+            self._lock = locks.create(self._parts.ingest, self._lock_name)
+        self._count += 1
+        name = self._latest = f"{self._lock_name}-{self._count:x}"
+        return name, files.open_file(self._parts.ingest, name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+
+    def take(self) -> None:
+        """Know that an item has the latest file, and removes or renames it."""
+        self._latest = None
+
+    def close(self) -> None:
+        """Remove the lock; the files that items have must have been renamed or removed."""
+        if not self._has_files:
+            return
+        try:
+            for name in filter(None, (self._latest, self._lock_name)):
+                with suppress(ContentDBError):  # another process sees that the lock is not held
+                    files.unlink(self._parts.ingest, name)
+        finally:
+            if self._lock is not None:
+                locks.release(self._lock)
+        self._lock = self._latest = None
+        self._has_files = False
+
+    def __del__(self) -> None:
+        """Remove what an exception kept from being removed, in the process that made it."""
+        if not self._has_files or self._pid != os.getpid():
+            return
+        with suppress(ContentDBError):
+            for entry in files.entries(self._parts.ingest):
+                if entry.name.startswith(self._lock_name):
+                    files.unlink(self._parts.ingest, entry.name)
+        self.close()
+
+
+def dead_temporaries(parts: Parts) -> Iterator[str]:
+    """Names in ``ingest/`` that no live process has any use for."""
+    alive: dict[str, bool] = {}
+    for entry in files.entries(parts.ingest):
+        if entry.name.startswith(TEMPORARY):
+            lock = entry.name[: 1 + _TOKEN_CHARS]
+            if lock not in alive:
+                alive[lock] = locks.is_held(parts.ingest, lock)
+            if not alive[lock]:
+                yield entry.name
+
+
+def remove_temporary(parts: Parts, name: str) -> bool:
+    """Remove one of `dead_temporaries`, unless its process only seemed dead: it had begun."""
+    if not locks.remove_dead(parts.ingest, name[: 1 + _TOKEN_CHARS]):
+        return False
+    files.unlink(parts.ingest, name)
+    return True

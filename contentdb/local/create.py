@@ -1,0 +1,208 @@
+"""Making a store: what is refused, and in which order its parts come to be.
+
+The index comes last: a directory whose index has its schema is a whole store, and a creation
+that was cut off anywhere before goes on when the store is opened again.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from contentdb import files
+from contentdb.digest import DEFAULT_ALGORITHM
+from contentdb.errors import (
+    IndexBusyError,
+    IndexDamagedError,
+    NotAStoreError,
+    StorageError,
+    StoreError,
+    StoreNotFoundError,
+    UnsupportedFilesystemError,
+)
+from contentdb.local.blobs import Shards
+from contentdb.local.index import revision
+from contentdb.local.index.create import create_tables
+from contentdb.local.layout import BLOBS, DIRECTORIES, INDEX, INDEX_REBUILT, check_root
+from contentdb.local.mounts import is_network, kind_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentdb.files import Directory
+
+__all__ = [
+    "MAKING_S",
+    "MISSING",
+    "check_no_other",
+    "has_index_file",
+    "make",
+    "make_directories",
+    "make_index",
+    "open_root",
+]
+
+MAKING_S: Final = 60.0
+"""How long to wait for another process that is making the same store."""
+
+_FOR_A_GROUP: Final = 0o2070
+_OF_A_STORE: Final = {*DIRECTORIES, "lost+found"}
+
+MISSING: Final = "there is no store here; make one with `contentdb init`, or open(create=True)"
+
+
+def open_root(path: Path, *, create: bool) -> Directory:
+    """Open the root, made if need be with what is missing above it."""
+    try:
+        is_there, is_folder = path.exists(), path.is_dir()
+    except OSError as error:
+        raise StorageError.of("stat", path, error) from error
+    check_root(path, INDEX if is_there else INDEX_REBUILT)
+    if is_there and not is_folder:
+        raise NotAStoreError(str(path), "it is a file, not a directory; name another root")
+    if not is_there:
+        if not create:
+            raise StoreNotFoundError(str(path), MISSING)
+        try:
+            _make_parents(path)
+            path.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise StorageError.of("make directory", path, error) from error
+    directory = files.open_directory(str(path))
+    directory.group = _group_of(files.stat_open(directory.fd, directory.path))
+    return directory
+
+
+def _group_of(found: os.stat_result) -> int | None:
+    """The group that a root is for: it may write there, and what it makes there is the group's."""
+    return found.st_gid if found.st_mode & _FOR_A_GROUP == _FOR_A_GROUP else None
+
+
+def _make_parents(path: Path) -> None:
+    """Make what is missing above a path, and put each name on disk."""
+    missing = [parent for parent in path.parents if not parent.exists()]
+    for parent in reversed(missing):
+        parent.mkdir(exist_ok=True)
+        _sync_parent(parent)
+
+
+def make(directory: Directory, path: Path, *, create: bool, for_group: bool = False) -> None:
+    """Make what is missing, alone; whoever waited for another finds nothing left to do.
+
+    Whether there is a store is judged alone too: another may be half-way through making it.
+    """
+    if not files.lock(directory.fd, str(path), wait=MAKING_S):
+        raise IndexBusyError(str(path / INDEX), "another process is making the store; try again")
+    try:
+        if _has_index(directory, path):
+            return
+        _check_empty(directory, path, create=create)
+        if not create:
+            raise StoreNotFoundError(str(path), MISSING)
+        check_root(path, INDEX_REBUILT)
+        if is_network(kind := kind_of(path)):
+            raise UnsupportedFilesystemError(
+                str(path),
+                f"it is on {kind}, whose locks and syncs cannot be trusted; use a local disk",
+            )
+        begun = directory.group is not None and files.stat_name(directory, BLOBS) is not None
+        _give(directory, path, for_group=for_group or begun)
+        make_directories(directory)
+        make_index(directory, INDEX)
+        files.sync_directory(directory)
+        _sync_parent(path)
+    finally:
+        files.unlock(directory.fd)
+
+
+def _give(directory: Directory, path: Path, *, for_group: bool) -> None:
+    """Make a new root its owner's alone, or that of its group as well."""
+    directory.group = None
+    if not for_group:
+        files.set_mode(directory.fd, 0o700, str(path))
+        return
+    files.set_mode(directory.fd, 0o2770, str(path))
+    found = files.stat_open(directory.fd, directory.path)
+    directory.group = _group_of(found)
+    if directory.group is None:  # chmod(2) says nothing of the bit that it leaves out
+        files.set_mode(directory.fd, 0o700, str(path))
+        raise StoreError(
+            str(path),
+            f"its group {found.st_gid} is none of this user's; give it one that is, with chgrp",
+        )
+
+
+def check_no_other(path: Path, names: set[str], remedy: str) -> None:
+    """Raise `NotAStoreError` where a root holds what no store does.
+
+    The index has company that comes and goes: its log, its journal, the one that replaces it.
+    """
+    others = sorted(name for name in names - _OF_A_STORE if not name.startswith(INDEX))
+    if others:
+        raise NotAStoreError(
+            str(path), f"it holds {others[0]!r}, so it is something else; {remedy}"
+        )
+
+
+def _check_empty(directory: Directory, path: Path, *, create: bool) -> None:
+    """Refuse what is no place for a new store, and what was a store and lost its index."""
+    names = {entry.name for entry in files.entries(directory)}
+    if create:
+        check_no_other(path, names, "name an empty directory")
+    if BLOBS not in names:
+        return
+    shards = Shards(files.open_directory(BLOBS, within=directory))
+    try:
+        if any(children for _algorithm, _shard, children in shards.listing()):
+            raise IndexDamagedError(
+                str(path / INDEX), "it is missing; `contentdb reindex` rebuilds it from the blobs"
+            )
+    finally:
+        shards.close()
+
+
+def make_directories(directory: Directory) -> None:
+    """Make the directories of the layout that are missing, and put their names on disk."""
+    for name in DIRECTORIES:
+        files.make_directory(directory, name)
+    shards = Shards(files.open_directory(BLOBS, within=directory))
+    try:
+        shards.make(DEFAULT_ALGORITHM)
+    finally:
+        shards.close()
+    files.sync_directory(directory)
+
+
+def make_index(directory: Directory, name: str) -> None:
+    """Make an index file, if it is missing, and its tables."""
+    if files.stat_name(directory, name) is None:  # closing SQLite's own file drops its locks
+        fd = files.open_file(directory, name, os.O_RDWR | os.O_CREAT)
+        files.close(fd, directory.child(name))
+    create_tables(directory.child(name))
+
+
+def _sync_parent(path: Path) -> None:
+    parent = files.open_directory(str(path.parent))
+    try:
+        files.sync_directory(parent)
+    finally:
+        parent.close()
+
+
+def has_index_file(directory: Directory, path: Path) -> bool:
+    """Whether there is an index with anything in it; a link or a foreign file is refused."""
+    found = files.stat_name(directory, INDEX)
+    if found is not None and not files.is_private_file(found, directory):
+        raise NotAStoreError(str(path), f"its {INDEX} is not a regular file of the store's owner")
+    return found is not None and found.st_size > 0
+
+
+def _has_index(directory: Directory, path: Path) -> bool:
+    """Whether there is an index that was finished once and that this library can use."""
+    if not has_index_file(directory, path):
+        return False
+    name = revision.revision_of(str(path / INDEX), str(path))
+    if name is None:
+        return False
+    revision.check(name, str(path))
+    return True

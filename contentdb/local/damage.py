@@ -1,0 +1,140 @@
+"""Is a blob's file whole? Only its bytes say so; and what is done with one that is not."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from contentdb import files
+from contentdb.digest import new_hash
+from contentdb.errors import ContentDBError, StorageError
+from contentdb.local.layout import quarantine_name
+from contentdb.streams.reader import MISMATCH
+
+if TYPE_CHECKING:
+    from contentdb.digest import Digest
+    from contentdb.local.blobs import Shards
+    from contentdb.local.resources import Parts
+
+__all__ = [
+    "damage_of",
+    "look",
+    "quarantine",
+    "read_again",
+    "sync_blob",
+    "sync_shard",
+    "why_damaged",
+]
+
+_PIECE_BYTES: Final = 1 << 20
+_OF_THIS_PROCESS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+
+
+def why_damaged(shards: Shards, digest: Digest) -> str | None:
+    """Read a blob's file against its digest: what is wrong, or None."""
+    try:
+        fd = shards.open(digest)
+    except ContentDBError as error:
+        return damage_of(error)
+    if fd is None:
+        return "it is gone"
+    try:
+        running = new_hash(digest.algorithm)
+        while piece := files.read(fd, _PIECE_BYTES, digest):
+            running.update(piece)
+    except ContentDBError as error:
+        return damage_of(error)
+    finally:
+        files.let_go(fd)
+    return None if running.hexdigest() == digest.encoded else MISMATCH
+
+
+def damage_of(error: ContentDBError) -> str:
+    """What a file's refusal says of it; raises what says something of this process alone."""
+    if isinstance(error, StorageError) and error.errno in _OF_THIS_PROCESS:
+        raise error
+    return str(error)
+
+
+def read_again(parts: Parts, digest: Digest) -> bool:
+    """Read a blob that no time vouches for; whether it is whole, and has its row's time again.
+
+    It is put on disk first: it may have been copied to its place just now.
+    """
+    found = look(parts, digest)
+    if found is None or why_damaged(parts.shards, digest) is not None:
+        return False
+    if parts.durable:
+        sync_blob(parts, digest)
+    with suppress(ContentDBError):  # then it is read once more, the next time
+        parts.index.restamp(
+            digest, parts.shards.time(digest), lambda: _is_as(found, look(parts, digest))
+        )
+    return True
+
+
+def quarantine(parts: Parts, digest: Digest) -> bool:
+    """Take a damaged file out of the blobs and mark its row, if it is still damaged; durable."""
+    found = look(parts, digest)
+    if found is None or why_damaged(parts.shards, digest) is None:
+        return False
+    name = quarantine_name(digest)
+
+    def take_away() -> bool:
+        """Not a file that healed it meanwhile."""
+        return _is_as(found, look(parts, digest)) and parts.shards.move(
+            digest, parts.quarantine, name
+        )
+
+    moved = parts.index.mark_damaged(digest, take_away)
+    if moved:
+        sync_shard(parts, digest)
+        files.sync_directory(parts.quarantine)
+    return moved
+
+
+def look(parts: Parts, digest: Digest) -> os.stat_result | None:
+    """Look at whatever has the blob's name, a file of ours or not."""
+    try:
+        shard = parts.shards.shard(digest)
+    except StorageError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+    try:
+        return files.stat_name(shard, digest.encoded)
+    finally:
+        shard.close()
+
+
+def _is_as(found: os.stat_result, now: os.stat_result | None) -> bool:
+    """Whether a file is still the one that was read, and as it was then."""
+    return (
+        now is not None
+        and os.path.samestat(now, found)
+        and (now.st_mtime_ns, now.st_ctime_ns) == (found.st_mtime_ns, found.st_ctime_ns)
+    )
+
+
+def sync_blob(parts: Parts, digest: Digest) -> bool:
+    """Put a blob's bytes and its name on disk; False if it was deleted in this moment."""
+    fd = parts.shards.open(digest)
+    if fd is None:
+        return False
+    try:
+        files.sync(fd, digest)
+    finally:
+        files.let_go(fd)
+    sync_shard(parts, digest)
+    return True
+
+
+def sync_shard(parts: Parts, digest: Digest) -> None:
+    """Put the names of a blob's shard on disk."""
+    shard = parts.shards.shard(digest)
+    try:
+        files.sync_directory(shard)
+    finally:
+        shard.close()

@@ -1,0 +1,60 @@
+"""A megabyte that a full disk gets back: what frees space needs some itself.
+
+On a disk without a free block not even a DELETE finds room for the log that it is written to.
+So each store keeps a file of zeros, gives it up when the disk is full and somebody opens the
+store or removes something, and makes it anew when there is room again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Final
+
+from contentdb import files
+from contentdb.errors import StorageError
+from contentdb.local.layout import RESERVE
+
+if TYPE_CHECKING:
+    from contentdb.files import Directory
+
+__all__ = ["keep", "make_room"]
+
+_RESERVE_BYTES: Final = 1 << 20
+_FULL_BYTES: Final = 256 << 10
+_FULL_INODES: Final = 2
+"""The index needs one for its log and one beside it; the reserve is one."""
+_PLENTY_BYTES: Final = 64 << 20
+
+
+def keep(root: Directory) -> None:
+    """Make the file if it is missing and the disk has plenty of room."""
+    with contextlib.suppress(StorageError, OSError):  # another time, then
+        if files.stat_name(root, RESERVE) is not None or _free(root.path)[0] < _PLENTY_BYTES:
+            return
+        fd = files.open_file(root, RESERVE, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            os.posix_fallocate(fd, 0, _RESERVE_BYTES)
+        finally:
+            files.let_go(fd)
+
+
+def make_room(root: str) -> None:
+    """Give the file up if the disk is full."""
+    free_bytes, free_inodes = _free(root)
+    if free_bytes < _FULL_BYTES or free_inodes < _FULL_INODES:
+        with contextlib.suppress(StorageError):
+            directory = files.open_directory(root)
+            try:
+                files.unlink(directory, RESERVE)
+            finally:
+                directory.close()
+
+
+def _free(root: str) -> tuple[int, int]:
+    """Bytes and inodes that any user may still take; plenty where the system does not say."""
+    try:
+        found = os.statvfs(root)
+    except OSError:
+        return _PLENTY_BYTES, _FULL_INODES
+    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else _FULL_INODES

@@ -1,0 +1,128 @@
+"""What is coming in: how far it is, who holds it, and dropping it."""
+
+from __future__ import annotations
+
+import time
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from contentdb import files
+from contentdb.content import Status
+from contentdb.digest import Digest
+from contentdb.errors import NotFoundError
+from contentdb.local import locks
+from contentdb.local.disk_reserve import make_room
+from contentdb.local.engine.opened import Opened
+from contentdb.local.ingest.begin import ref_locked
+from contentdb.local.layout import ingest_name
+from contentdb.local.upkeep.prune import drop_ingest
+from contentdb.metadata import unpack_metadata
+from contentdb.refs import check_ref
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.filters import Filter
+    from contentdb.local.index import IngestRow
+
+__all__ = ["Active"]
+
+_PAGE_ROWS: Final = 100
+
+
+class Active(Opened):
+    """Plays `contentdb.content.IngestManager`."""
+
+    def status(self, ref: str) -> Status:
+        """Describe one ingest as it is now.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._gate:
+            row = self._parts.index.ingest(check_ref(ref))
+            found = row and self._status(row)
+            if found is None:
+                raise NotFoundError(ref=ref)
+            return found
+
+    def statuses(self, *filters: str) -> Iterator[Status]:
+        """Describe the ingests that any of the filters selects, by ref; without filters all.
+
+        They are read in pages, in bounded memory, each as it is then: one that begins or ends
+        meanwhile may be among them or not.
+
+        Raises:
+            InvalidFilterError: A filter does not parse.
+        """
+        from contentdb.filters import INGEST_FIELDS, parse  # 2 ms that most commands need not spend
+
+        chosen = parse(*filters, fields=INGEST_FIELDS)
+        with self._gate:
+            rows = self._parts.index.ingests()
+        return self._selected(rows, chosen)
+
+    def _selected(self, rows: Iterator[IngestRow], chosen: Filter) -> Iterator[Status]:
+        """Look at the files of a page at once: a slow caller must not part them from their rows."""
+        while True:
+            with self._gate:
+                page = list(map(self._status, islice(rows, _PAGE_ROWS)))
+            if not page:
+                return
+            for status in page:
+                if status is not None and chosen.matches(_fields(status)):
+                    yield status
+
+    def _status(self, row: IngestRow) -> Status | None:
+        """What a row says, and what only the file knows: how far, and whether a writer lives.
+
+        None where the ingest ended after its row was read.
+        """
+        found = files.stat_name(self._parts.ingest, row.name)
+        offset = 0 if found is None else found.st_size
+        if not offset and self._parts.index.ingest(row.ref) is None:
+            return None  # its file went first
+        updated_ns = row.updated_ns
+        if found is not None and offset != row.offset:
+            updated_ns = max(updated_ns, min(found.st_mtime_ns, time.time_ns()))
+        expected = None if row.expected is None else Digest(row.expected)
+        held = locks.is_held(self._parts.ingest, row.name)
+        return Status(
+            row.ref,
+            offset,
+            row.total,
+            expected,
+            row.started_ns,
+            updated_ns,
+            held,
+            unpack_metadata(row.metadata),
+        )
+
+    def abort(self, ref: str) -> None:
+        """Drop an ingest and what it has received.
+
+        Raises:
+            NotFoundError: There is none.
+            RefLockedError: A live writer holds it.
+        """
+        with self._gate:
+            name = ingest_name(self._parts.namespace, check_ref(ref))
+            if self._parts.index.ingest(ref) is None:
+                raise NotFoundError(ref=ref)
+            make_room(str(self.root))
+            dropped = drop_ingest(self._parts, name, ref)
+            if dropped is None:
+                raise ref_locked(self._parts, ref)
+            if not dropped:
+                raise NotFoundError(ref=ref)
+
+
+def _fields(status: Status) -> dict[str, object]:
+    return {
+        "ref": status.ref,
+        "offset": status.offset,
+        "total": status.total,
+        "expected": status.expected,
+        "started_at": status.started_ns,
+        "updated_at": status.updated_ns,
+    }

@@ -1,0 +1,196 @@
+"""What all roles of a store stand on: its parts, who is inside, its end, and forks."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Literal, NoReturn, Self
+
+from contentdb import files
+from contentdb.errors import ContentDBError, CorruptBlobError, NotFoundError
+from contentdb.local import forks
+from contentdb.local.call_guard import Gate
+from contentdb.local.index import State
+from contentdb.local.index.live import close_inherited
+from contentdb.local.index.opening import not_forking
+from contentdb.local.layout import quarantine_name
+from contentdb.local.presence import reset_after_fork
+from contentdb.local.upkeep.recovery import recover
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import TracebackType
+
+    from contentdb.digest import Digest
+    from contentdb.local.commit.batch import Batch
+    from contentdb.local.index import Blob
+    from contentdb.local.ingest.writer import LocalWriter
+    from contentdb.local.resources import Parts
+
+__all__ = ["Opened"]
+
+
+class Opened:
+    """The life of an open store."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._gate = Gate(parts.root)
+        self._writers: weakref.WeakSet[LocalWriter] = weakref.WeakSet()
+        self._local = threading.local()
+        if not parts.read_only:
+            with suppress(ContentDBError):  # what cannot be tidied now is tidied another time
+                recover(parts)
+        _open.add(self)
+
+    @property
+    def root(self) -> Path:
+        """The store's directory, absolute and without symbolic links."""
+        return self._parts.root
+
+    @property
+    def namespace(self) -> str:
+        """Whose rows are seen."""
+        return self._parts.namespace
+
+    @property
+    def durability(self) -> Literal["full", "process"]:
+        """What an acknowledgement is worth; see `contentdb.open`."""
+        return "full" if self._parts.durable else "process"
+
+    @property
+    def sharing(self) -> Literal["isolated", "shared"]:
+        """Whether content of other namespaces is had by its digest; see `contentdb.open`."""
+        return "shared" if self._parts.shares else "isolated"
+
+    @property
+    def mode(self) -> Literal["rw", "r"]:
+        """Whether it was opened to be read only; see `contentdb.open`."""
+        return "r" if self._parts.read_only else "rw"
+
+    @contextmanager
+    def parts(self) -> Iterator[Parts]:
+        """What the store consists of, kept open for the block; for tools of this package."""
+        with self._gate:
+            yield self._parts
+
+    @property
+    def _batch(self) -> Batch | None:
+        """The block that this thread is in, if it began it in this process."""
+        batch: Batch | None = getattr(self._local, "batch", None)
+        return batch if batch is not None and batch.is_ours else None
+
+    # -- what several roles ask ---------------------------------------------------------------
+
+    def _row(self, digest: Digest) -> Blob:
+        """The row of a blob that may be served."""
+        row = self._parts.index.blob(digest)
+        if row is None or row.state == State.TOMBSTONE:
+            raise NotFoundError(digest=digest)
+        if row.state == State.DAMAGED:
+            shards = self._parts.shards
+            reason = "its file is gone" if shards.size(digest) is None else "it was found damaged"
+            raise CorruptBlobError(digest, shards.path(digest), reason)
+        return row
+
+    def _missed(self, digest: Digest) -> None:
+        """Say that there is no such blob, or that its file was lost; or return: look again.
+
+        Only under the write lock does a live row without a file say that the file was lost:
+        outside of it, the blob may be stored or deleted between the two looks.
+        """
+        self._row(digest)
+        shards = self._parts.shards
+        try:
+            self._parts.index.mark_damaged(digest, lambda: shards.is_gone(digest))
+        except ContentDBError as error:
+            raise CorruptBlobError(digest, shards.path(digest), "its file is gone") from error
+
+    def _damaged(self, fd: int, digest: Digest, reason: str) -> NoReturn:
+        """Put a blob that was read and found damaged away, unless it was healed meanwhile."""
+        error = CorruptBlobError(digest, self._parts.shards.path(digest), reason)
+        with suppress(ContentDBError), self._gate:
+            self._parts.index.mark_damaged(digest, lambda: self._taken_away(digest, fd))
+        raise error
+
+    def _taken_away(self, digest: Digest, fd: int) -> bool:
+        """Take the damaged file's name away, if it still has it: a name is a promise to readers."""
+        files.stamp(fd, time.time_ns(), digest)  # nobody may go by what he remembers
+        parts = self._parts
+        return self._leads_to(digest, fd) and parts.shards.move(
+            digest, parts.quarantine, quarantine_name(digest)
+        )
+
+    def _leads_to(self, digest: Digest, fd: int) -> bool:
+        now = self._parts.shards.open(digest)
+        if now is None:
+            return False
+        try:
+            return os.path.samestat(files.stat_open(now, digest), files.stat_open(fd, digest))
+        finally:
+            files.let_go(now)
+
+    # -- the end ------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Free all that the store holds; twice is harmless.
+
+        Calls of other threads are waited for. Writers are closed: their ingests are kept and
+        their refs are free. Readers and walks that were begun go on.
+        """
+        self._gate.close()
+        with ExitStack() as rest:  # all of it, whatever fails; each may be closed again
+            rest.callback(self._parts.close)
+            for writer in list(self._writers):
+                rest.callback(writer.close)
+
+    def __enter__(self) -> Self:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        """A forgotten store holds nothing."""
+        if hasattr(self, "_gate") and not self._gate.closed:
+            with suppress(ContentDBError):
+                self.close()
+
+    def __repr__(self) -> str:
+        """Show which store it is."""
+        return f"<{type(self).__name__} {str(self.root)!r}>"
+
+
+_open: weakref.WeakSet[Opened] = weakref.WeakSet()
+
+
+def _before_fork() -> None:
+    forks.hold(not_forking)
+    for store in list(_open):
+        store._parts.index.before_fork()  # noqa: SLF001 - a function of this class
+
+
+def _after_fork_in_child(seen: bool) -> None:  # noqa: FBT001 - a hook
+    stores = list(_open)
+    if not seen:
+        for store in stores:
+            store._parts.index.look_at_unseen_fork()  # noqa: SLF001 - as above
+        close_inherited(opening=not not_forking.acquire(blocking=False))
+    for store in stores:
+        refusal = store._parts.index.after_fork_in_child()  # noqa: SLF001 - as above
+        store._gate.after_fork_in_child(refusal)  # noqa: SLF001
+        store._parts.after_fork_in_child()  # noqa: SLF001
+    reset_after_fork(not_forking)
+
+
+forks.register(before=_before_fork, in_child=_after_fork_in_child)

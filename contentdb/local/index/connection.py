@@ -1,0 +1,398 @@
+"""One SQLite database, shared by threads and processes: every setting and its reason.
+
+Writers of all processes queue at a flock on the store's root before they begin. SQLite's own
+lock would do for correctness, but its waiters sleep up to 100 ms between looks, and a
+checkpoint beside two writers corrupts databases on SQLite 3.7.0 to 3.51.2 (the WAL-reset bug,
+https://sqlite.org/wal.html#walresetbug): behind the flock, checkpoints and writers never meet.
+
+Within a process, threads that commit at once share a transaction and its sync: the thread that
+gets the turn runs the work of all that wait.
+
+An exception may be raised anywhere, by a handler of a signal. What it finds half done it must not
+leave for later: a write that raises has happened, or never will.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from contentdb import files
+from contentdb.errors import (
+    CommitUnknownError,
+    ContentDBError,
+    IndexBusyError,
+    ReentrantCallError,
+    UnsafeForkError,
+)
+from contentdb.local import forks
+from contentdb.local.index.checkpoints import Checkpoints
+from contentdb.local.index.live import check_safe, end, is_safe, set_unsafe
+from contentdb.local.index.opening import BUSY_S, connect, refusal
+from contentdb.local.index.readers import Readers
+from contentdb.local.presence import reset_after_fork
+from contentdb.local.root_identity import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from contextlib import AbstractContextManager
+
+    from contentdb.files import Directory
+
+__all__ = ["Database", "connect", "holding", "refusal"]
+
+T = TypeVar("T")
+
+_OF_A_JOB: Final = (ContentDBError, sqlite3.Error, OverflowError)
+"""What work itself raises; all else is a handler's, and the matter of the thread it interrupted."""
+
+
+class _Job:
+    """A piece of a write transaction, and how it went."""
+
+    __slots__ = ("done", "durable", "error", "landed", "result", "rows", "work")
+
+    def __init__(
+        self,
+        work: Callable[[sqlite3.Connection], Any],
+        landed: Callable[[sqlite3.Connection], bool],
+        rows: int,
+        *,
+        durable: bool,
+    ) -> None:
+        self.work = work
+        self.landed = landed
+        self.rows = rows
+        self.durable = durable
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class _Thread(threading.local):
+    roots: tuple[str, ...] = ()
+    """The stores that this thread is writing to now: it would wait for itself."""
+
+
+_thread = _Thread()
+
+
+@contextlib.contextmanager
+def holding(root: str) -> Iterator[None]:
+    """Say that this thread holds the lock of a root: a handler's write would wait for itself."""
+    outer = _thread.roots
+    try:
+        _thread.roots = (*outer, root)
+        yield
+    finally:
+        _thread.roots = outer
+
+
+class Database:
+    """Connections to the index: one for writing, some for reading, none across a fork."""
+
+    def __init__(self, path: str, root: str, *, durable: bool, place: Place | None = None) -> None:
+        self._path = path
+        self._root = root
+        self._durable = durable
+        self._place = place or Place(root)
+        self._readers = Readers(path, self._place)
+        self._queue: deque[_Job] = deque()
+        """What waits, and what is done already until it comes to the front."""
+        self._turn = threading.RLock()
+        self._lock: Directory | None = None
+        self._writer: sqlite3.Connection | None = None
+        self._synchronous = ""
+        self._checkpoints = Checkpoints(path)
+        self._closed = False
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def one(self, statement: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - a row of any shape
+        """Run a statement that reads and return its first row, or None."""
+        return self._readers.one(statement, values)
+
+    def all(self, statement: str, values: dict[str, Any]) -> list[Any]:
+        """Run a statement that reads and return all rows; for results known to be small."""
+        with self._readers.snapshot() as connection:
+            return connection.execute(statement, values).fetchall()
+
+    def snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Hold one state of the database over several statements; a fork waits for its end."""
+        return self._readers.snapshot()
+
+    def stream(self, pieces: Generator[Iterator[T], None, None]) -> Iterator[Iterator[T]]:
+        """Hand on what a generator reads by way of `held`, across forks too."""
+        return self._readers.stream(pieces)
+
+    def held(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Hold one state of the database while a `stream` lasts; the WAL grows meanwhile."""
+        return self._readers.held()
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def write(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        landed: Callable[[sqlite3.Connection], bool],
+        *,
+        durable: bool,
+        rows: int = 1,
+    ) -> T:
+        """Run work inside a write transaction, perhaps together with that of other threads.
+
+        Args:
+            work: Called with the connection. What it changed is undone if it raises; the
+                transaction goes on for the others.
+            landed: Asked on a new connection after a COMMIT that failed, whose outcome is
+                unknown until read back: whether the work's changes are there.
+            durable: Whether the changes survive a power cut once this returns. When the
+                database was opened without durability, none do.
+            rows: About how many rows the work changes.
+
+        Raises:
+            ReentrantCallError: A signal's handler called this within a write of its thread.
+            IndexBusyError: Another process held the write lock too long; nothing changed.
+            NoSpaceError: The disk is full; nothing changed.
+            CommitUnknownError: The COMMIT failed and so did reading back.
+            IndexFailedError: The database refused; nothing changed.
+        """
+        check_safe(self._path)
+        outer = _thread.roots
+        if self._root in outer:
+            raise ReentrantCallError(self._path)
+        job = _Job(work, landed, rows, durable=durable and self._durable)
+        try:
+            _thread.roots = (*outer, self._root)
+            self._queue.append(job)
+            with self._turn:
+                if not job.done:
+                    self._run_queue()
+        except BaseException:
+            job.done = True  # no thread begins to run it any more
+            with self._turn:  # and one that was running it has ended
+                pass
+            raise
+        finally:
+            _thread.roots = outer
+        if job.error is not None:
+            raise job.error
+        return job.result  # type: ignore[no-any-return]  # what this job's work returned
+
+    def _run_queue(self) -> None:
+        """Run what waits. Nothing leaves the queue before it is done, whatever is raised."""
+        waiting = [self._queue[place] for place in range(len(self._queue))]
+        jobs = [job for job in waiting if not job.done]
+        try:
+            self._transact(jobs)
+        except ReentrantCallError:  # a handler's, as is all that is not ours: other threads go on
+            raise
+        except ContentDBError as error:
+            for job in jobs:
+                if not job.done:  # else it was committed: what a handler raised is this thread's
+                    job.error = job.error or error
+                    job.done = True
+            raise
+        finally:
+            while self._queue and self._queue[0].done:
+                self._queue.popleft()
+            if self._closed:  # by another thread, while this one waited
+                self._close_writer()
+
+    def _transact(self, jobs: list[_Job]) -> None:
+        try:
+            self._enter()
+            self._check_place()
+            self._attempt(jobs)
+            self._fold(sum(job.rows for job in jobs))
+        except sqlite3.Error as error:
+            raise refusal(self._path, error) from error
+        finally:
+            try:
+                self._leave()
+            except BaseException:  # out of a handler; all other processes wait for this lock
+                self._leave()
+                raise
+
+    def _fold(self, rows: int) -> None:
+        """Checkpoint when that is due; where that fails the log stays, and nothing is lost."""
+        if self._writer is None:
+            return
+        try:
+            self._checkpoints.wrote(self._writer, rows)
+        except BaseException as error:
+            self._drop_writer()  # its settings may be those of a checkpoint
+            if not isinstance(error, sqlite3.Error):
+                raise
+
+    def _attempt(self, jobs: list[_Job]) -> None:
+        """Run jobs in one transaction; each one is done, or an error is raised for all."""
+        committing = False
+        try:
+            connection = self._begin(durable=any(job.durable for job in jobs))
+            for job in jobs:
+                self._run(job, connection, shared=len(jobs) > 1)
+            if connection.in_transaction:
+                check_safe(self._path)  # a signal's handler may have forked here
+                committing = True
+                connection.execute("COMMIT")
+            for job in jobs:
+                job.done = True
+        except BaseException as error:
+            self._end_failed(jobs, error, committing=committing)
+            if not committing or not isinstance(error, sqlite3.Error):
+                raise
+
+    def _run(self, job: _Job, connection: sqlite3.Connection, *, shared: bool) -> None:
+        job.error = None
+        if shared:
+            connection.execute("SAVEPOINT job")
+        try:
+            job.result = job.work(connection)
+        except ReentrantCallError:
+            raise
+        except _OF_A_JOB as error:
+            if not connection.in_transaction:  # the error has undone the work of all
+                raise
+            connection.execute("ROLLBACK TO job" if shared else "ROLLBACK")
+            job.error = error
+            if isinstance(error, sqlite3.Error):
+                job.error = refusal(self._path, error)
+                job.error.__cause__ = error
+        if shared:
+            connection.execute("RELEASE job")
+
+    def _end_failed(self, jobs: list[_Job], error: BaseException, *, committing: bool) -> None:
+        """Undo a transaction, or find out what it did if its COMMIT had begun."""
+        writer = self._writer
+        if not committing and writer is not None and writer.in_transaction and is_safe(self._path):
+            with contextlib.suppress(sqlite3.Error):
+                writer.execute("ROLLBACK")
+        self._drop_writer()
+        if committing:
+            self._read_back(jobs, error)
+
+    def _read_back(self, jobs: list[_Job], cause: BaseException) -> None:
+        """Ask a new connection for each job. A file must never be removed on a guess."""
+        try:
+            with contextlib.closing(connect(self._path, query_only=True)) as connection:
+                for job in jobs:
+                    if job.error is None and not job.landed(connection):
+                        if not isinstance(cause, sqlite3.Error):
+                            continue  # a handler's: other threads run their jobs again
+                        job.error = refusal(self._path, cause)
+                    job.done = True
+        except BaseException as error:
+            for job in jobs:
+                if not job.done:
+                    reason = f"a commit may or may not have happened: {cause}; then {error}"
+                    job.error = job.error or CommitUnknownError(self._path, reason)
+                    job.done = True
+            if not isinstance(error, (sqlite3.Error, ContentDBError)):
+                raise
+
+    def _begin(self, *, durable: bool) -> sqlite3.Connection:
+        if self._writer is None:
+            self._synchronous = ""
+            self._writer = connect(self._path)
+        wanted = "FULL" if durable else "NORMAL"
+        if wanted != self._synchronous:
+            # FULL syncs the WAL at every commit. NORMAL does so at checkpoints only: enough for
+            # the beginning of an ingest, which may be lost with the power.
+            self._writer.execute(f"PRAGMA synchronous = {wanted}").fetchall()
+            self._synchronous = wanted
+        self._writer.execute("BEGIN IMMEDIATE")
+        return self._writer
+
+    # -- the writers' queue ----------------------------------------------------------------------
+
+    def _enter(self) -> None:
+        if self._lock is None:
+            self._place.check()
+            self._lock = files.open_directory(self._root)
+        if not files.lock(self._lock.fd, self._root, wait=BUSY_S):
+            raise IndexBusyError(self._path, f"held for over {BUSY_S:.0f} s by another process")
+
+    def _check_place(self) -> None:
+        try:
+            self._place.check()
+        except ContentDBError:
+            self._leave()
+            self._drop_lock()  # it may be that of another root
+            raise
+
+    def _drop_lock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
+
+    def _leave(self) -> None:
+        if self._lock is not None and not files.unlock(self._lock.fd):
+            self._lock.close()  # which frees it as well; what was committed stays so
+            self._lock = None
+
+    # -- connections -----------------------------------------------------------------------------
+
+    def _drop_writer(self) -> None:
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            with contextlib.suppress(sqlite3.Error):
+                end(writer)
+
+    def _is_inside(self) -> bool:
+        """Whether this thread is inside a write or a read, as where a handler forks."""
+        return self._root in _thread.roots or self._readers.is_inside
+
+    def before_fork(self) -> None:
+        """Close everything and hold the turn: SQLite's state must not cross a fork."""
+        forks.hold(self._turn)
+        self._readers.before_fork()
+        if self._root not in _thread.roots:
+            self._close_writer()
+
+    def look_at_unseen_fork(self) -> None:
+        """In the child of a fork without `before_fork`: was a thread inside SQLite at that moment?
+
+        Then a mutex of SQLite's may be held for ever, and its connections are not to be touched.
+        """
+        if not self._turn.acquire(blocking=False) or self._readers.others_inside:
+            set_unsafe(self._path)
+
+    def after_fork_in_child(self) -> UnsafeForkError | None:
+        """Begin anew: the queue is for the parent's threads to run, and so is its lock.
+
+        Gives the error where this process must not use the database.
+        """
+        if self._is_inside():
+            set_unsafe(self._path)
+        self._queue.clear()
+        reset_after_fork(self._turn)
+        self._readers.after_fork_in_child()
+        self._drop_writer()
+        self._drop_lock()  # this copy alone: the parent may hold the lock
+        return None if is_safe(self._path) else UnsafeForkError(self._path)
+
+    def close(self) -> None:
+        """Close all connections; a large WAL is folded into the database first.
+
+        Who comes late, such as a writer that outlived its store, is still served, but
+        nothing stays open.
+        """
+        with self._turn:
+            self._closed = True
+            if self._writer is not None and self._checkpoints.is_overdue():
+                with contextlib.suppress(ContentDBError, sqlite3.Error):
+                    self._enter()
+                    try:
+                        self._checkpoints.checkpoint(self._writer, "TRUNCATE")
+                    finally:
+                        self._leave()
+            self._readers.close()
+            self._close_writer()
+
+    def _close_writer(self) -> None:
+        self._drop_writer()
+        self._drop_lock()

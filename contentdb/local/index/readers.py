@@ -1,0 +1,201 @@
+"""Connections for reading: kept for reuse, lent to one thread at a time, none across a fork.
+
+A connection must not cross a fork, not even to be closed in the child
+(https://sqlite.org/howtocorrupt.html, 2.6). Tried: a child whose parent held a snapshot takes
+its parent's file locks for its own, the parent's close deletes the WAL under it, and its
+commits are lost. A child made while another thread is inside SQLite hangs at a mutex that
+nobody frees. So a fork waits until no thread is inside, and then nothing is open.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from contentdb.errors import UnsafeForkError
+from contentdb.local import forks
+from contentdb.local.index.live import Connection, check_safe, end
+from contentdb.local.index.opening import connect, refusal
+from contentdb.local.index.remaining import remaining
+from contentdb.local.presence import Presence
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from contentdb.local.root_identity import Place
+
+__all__ = ["Readers"]
+
+T = TypeVar("T")
+
+
+class Readers:
+    """All that reads the database, and its peace before a fork."""
+
+    def __init__(self, path: str, place: Place) -> None:
+        self._path = path
+        self._place = place
+        self._idle: list[sqlite3.Connection] = []
+        self._inside = Presence()
+        """The threads that may be inside SQLite."""
+        self._streams: set[_Stream[Any]] = set()
+        self._closed = False
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def one(self, statement: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - a row of any shape
+        """Run a statement that reads and return its first row, or None."""
+        with self._inside.mine():
+            connection = self._take()
+            try:  # and not `_lent`, which would cost a fifth of a look-up
+                row = connection.execute(statement, values).fetchone()
+            except BaseException as error:
+                end(connection)
+                if isinstance(error, sqlite3.Error):
+                    raise refusal(self._path, error) from error
+                raise
+            self._give_back(connection)
+        return row
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """Hold one state of the database over several statements. A fork waits for its end."""
+        with self._inside.mine(), self.held() as connection:
+            yield connection
+
+    def stream(self, pieces: Generator[Iterator[T], None, None]) -> Iterator[Iterator[T]]:
+        """Hand on what a generator reads by way of `held`, piece by piece.
+
+        A fork meanwhile reads the rest, for the parent and for the child.
+        """
+        stream = _Stream(pieces)
+        self._streams.add(stream)
+        try:
+            while True:
+                forks.check()
+                if stream.is_lost:
+                    raise UnsafeForkError(self._path)
+                with self._inside.mine():
+                    piece = next(stream.pieces, None)
+                if piece is None:
+                    return
+                yield piece
+        finally:
+            self._streams.discard(stream)
+            with self._inside.mine():
+                stream.pieces.close()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[sqlite3.Connection]:
+        """Hold one state of the database while a `stream` lasts.
+
+        Checkpoints cannot pass it, so the WAL grows while it is held.
+        """
+        with self._lent() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                if connection.in_transaction:  # some errors have ended it already
+                    connection.execute("ROLLBACK")
+
+    # -- connections ---------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _lent(self) -> Iterator[sqlite3.Connection]:
+        connection = self._take()
+        try:
+            yield connection
+        except BaseException as error:
+            end(connection)
+            if isinstance(error, sqlite3.Error):
+                raise _raised_inside(connection) or refusal(self._path, error) from error
+            raise
+        self._give_back(connection)
+
+    def _take(self) -> sqlite3.Connection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        try:
+            connection = connect(self._path, query_only=True)
+        except sqlite3.Error as error:
+            self._place.check()  # there may be no such file any more
+            raise refusal(self._path, error) from error
+        try:
+            self._place.check()
+        except BaseException:
+            end(connection)
+            raise
+        return connection
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        check_safe(self._path)  # a signal's handler may have forked while this thread was reading
+        self._idle.append(connection)
+        if self._closed:
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                end(self._idle.pop())
+
+    def close(self) -> None:
+        """Close what is idle now, and what is in use as soon as it is given back."""
+        self._closed = True
+        self._close_idle()
+
+    # -- forks ---------------------------------------------------------------------------------
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether this thread is inside SQLite."""
+        return self._inside.is_inside
+
+    @property
+    def others_inside(self) -> bool:
+        """Whether another thread is inside SQLite, or was at a fork that Python did not see."""
+        return self._inside.others_inside
+
+    def before_fork(self) -> None:
+        """Wait until no other thread is inside SQLite, close everything, and let none in."""
+        self._inside.keep_others_out()
+        if self.is_inside:  # a signal's handler forks; its connection stays as it is
+            return
+        for stream in list(self._streams):
+            stream.drain()
+        self._close_idle()
+
+    def after_fork_in_child(self) -> None:
+        """Begin anew, without the parent's threads; what is open has come along unseen."""
+        self._inside.forget_others()
+        self._close_idle()
+        for stream in self._streams:
+            stream.is_lost |= not stream.is_drained
+
+
+def _raised_inside(connection: sqlite3.Connection) -> BaseException | None:
+    """What came out of a function that SQLite called: it says no more than that there was one."""
+    return connection.raised if isinstance(connection, Connection) else None
+
+
+class _Stream(Generic[T]):
+    """Pieces that are read one by one, with a snapshot held between them."""
+
+    def __init__(self, pieces: Generator[Iterator[T], None, None]) -> None:
+        self.pieces = pieces
+        self.is_drained = False
+        """Whether it has no connection any more."""
+        self.is_lost = False
+        """Whether its connection has crossed a fork, so that it must not be used."""
+
+    def drain(self) -> None:
+        """Read the rest, which frees the snapshot."""
+        try:
+            self.pieces = remaining(self.pieces)
+        except BaseException:  # a signal's handler cut it off: what was read is lost
+            self.is_lost = True
+            raise
+        self.is_drained = True

@@ -1,0 +1,87 @@
+"""Which schema this library speaks, known without a look at the migrations.
+
+A test holds the constants against the revisions in ``migrations/``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from contentdb.errors import MigrationNeededError, NewerStoreError, NotAStoreError
+from contentdb.local.index import statements
+from contentdb.local.index.connection import connect, refusal
+
+__all__ = [
+    "APPLICATION_ID",
+    "FORMAT_VERSION",
+    "HEAD",
+    "REVISIONS",
+    "check",
+    "read_revision",
+    "revision_of",
+]
+
+REVISIONS: Final = ("0001", "0002")
+"""Oldest first."""
+HEAD: Final = REVISIONS[-1]
+
+APPLICATION_ID: Final = 0x43444231
+"""``CDB1`` in the header of the database file (https://sqlite.org/fileformat.html#application_id)."""
+
+FORMAT_VERSION: Final = 1
+"""Of the layout on disk, in the header's user version; it changes when a path does."""
+
+
+def revision_of(path: str, root: str) -> str | None:
+    """Read a database's revision; None for one that nothing was made in yet.
+
+    Raises:
+        NotAStoreError: A database of something else.
+        NewerStoreError: Its layout is newer than this library.
+        IndexDamagedError: It cannot be read.
+    """
+    try:
+        connection = connect(path, query_only=True)
+        try:
+            return read_revision(connection, root)
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise refusal(path, error) from error
+
+
+def read_revision(connection: sqlite3.Connection, root: str) -> str | None:
+    """As `revision_of`, on an open connection."""
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application == 0 and tables == 0:
+        return None
+    if application != APPLICATION_ID:
+        raise NotAStoreError(root, "its index.sqlite is the database of something else")
+    if version > FORMAT_VERSION:
+        raise NewerStoreError(
+            root,
+            f"its layout has version {version}, this contentdb knows {FORMAT_VERSION}; upgrade",
+        )
+    row = connection.execute(statements.REVISION).fetchone()
+    return None if row is None else str(row[0])
+
+
+def check(revision: str, root: str) -> None:
+    """Refuse a store that this library cannot use as it stands.
+
+    Raises:
+        NewerStoreError: The revision is unknown here.
+        MigrationNeededError: It is older than `HEAD`.
+    """
+    if revision not in REVISIONS:
+        raise NewerStoreError(
+            root,
+            f"its index has revision {revision}, this contentdb knows {HEAD}; upgrade contentdb",
+        )
+    if revision != HEAD:
+        raise MigrationNeededError(
+            root, f"its index has revision {revision}, not {HEAD}; run `contentdb migrate`"
+        )

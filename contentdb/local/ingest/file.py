@@ -1,0 +1,103 @@
+"""The file of an ingest while its ref is held: sealed, synced, named, or kept for later."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from contentdb import files
+from contentdb.errors import ContentDBError, DurabilityError, FailedPreconditionError
+from contentdb.local import locks
+
+if TYPE_CHECKING:
+    from contentdb.files import Directory
+    from contentdb.local.index import IngestRow
+    from contentdb.local.resources import Parts
+
+__all__ = ["HeldFile"]
+
+
+class HeldFile:
+    """An ingest's open file, under its lock until it is released."""
+
+    def __init__(self, parts: Parts, row: IngestRow, fd: int) -> None:
+        self.fd = fd
+        self.path = parts.ingest.child(row.name)
+        self.changed = False
+        """Whether it has bytes that no row vouches for yet."""
+        self._parts = parts
+        self._ref = row.ref
+        self._name = row.name
+        self._token = row.token
+        self._gone = False
+
+    def _has_its_name(self) -> bool:
+        return locks.is_current(self._parts.ingest, self._name, self.fd)
+
+    def seal(self, now_ns: int) -> None:
+        """Give it the mode and the time of a blob."""
+        files.make_read_only(self.fd, self.path)
+        files.stamp(self.fd, now_ns, self.path)
+
+    def unseal(self) -> None:
+        """An ingest that outlives a commit goes on being written; a blob must not be.
+
+        One that has ended goes: an exception came between its end and that of its file.
+        """
+        if self._gone or not self._has_its_name():
+            return
+        if self._parts.index.ingest(self._ref) is None:
+            self.take_away()
+            return
+        if files.stat_open(self.fd, self.path).st_nlink == 1:
+            files.make_writable(self.fd, self._parts.ingest, self.path)
+
+    def sync(self) -> None:
+        """Put the bytes on disk, if the store is durable; where that fails they are dropped."""
+        if not self._parts.durable:
+            return
+        try:
+            files.sync(self.fd, self.path)
+        except DurabilityError:  # the page cache lies from here on: begin anew
+            with suppress(ContentDBError):
+                self.drop()
+            raise
+
+    def sync_changes(self) -> None:
+        """What a later writer trusts must not be undone by a power cut behind its back."""
+        if self.changed:
+            self.sync()
+
+    def link(self, directory: Directory, name: str) -> bool:
+        """Give it a second name; False if that is taken."""
+        if not self._has_its_name():
+            raise FailedPreconditionError(
+                f"the file of ref {self._ref!r} was taken away; ingest it again"
+            )
+        return files.link(self._parts.ingest, self._name, directory, name)
+
+    def drop(self) -> None:
+        """Forget the ingest: its row first, so that its bytes are nobody's.
+
+        They must not be gone on with, so that the one is tried even where the other fails.
+        """
+        try:
+            self._parts.index.end(self._ref, self._token)
+        finally:
+            self.take_away()
+
+    def take_away(self) -> None:
+        """Remove the ingest's name; the blob's, if there is one, stays."""
+        if self._has_its_name():
+            files.unlink(self._parts.ingest, self._name)
+        self.changed = False
+        self._gone = True
+
+    @property
+    def is_released(self) -> bool:
+        """Whether it was closed."""
+        return not getattr(self.fd, "is_open", True)
+
+    def release(self) -> None:
+        """Close it, which frees the ref; twice is harmless."""
+        locks.release(self.fd)

@@ -1,0 +1,405 @@
+"""One ingest while it is held: bytes in, and the commit as straight code in protocol order."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from contentdb.arguments import begun_for
+from contentdb.content import Status
+from contentdb.declared import Takeover, check_total
+from contentdb.digest import Digest
+from contentdb.errors import (
+    AlreadyExistsError,
+    ContentDBError,
+    DigestMismatchError,
+    DurabilityError,
+    SizeMismatchError,
+    WriterClosedError,
+)
+from contentdb.labels import check_labels
+from contentdb.local.commit.publish import Candidate, publish, settled
+from contentdb.local.index import Outcome
+from contentdb.local.ingest.begin import ref_locked
+from contentdb.local.ingest.intake import Comparison, Intake
+from contentdb.metadata import unpack_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from typing_extensions import Buffer
+
+    from contentdb.content import Info
+    from contentdb.files import Directory
+    from contentdb.local.call_guard import Gate
+    from contentdb.local.commit.batch import Batch
+    from contentdb.local.index import IngestRow
+    from contentdb.local.resources import Parts
+    from contentdb.local.sink import Sink
+
+__all__ = ["LocalWriter"]
+
+
+class LocalWriter(io.RawIOBase):
+    """Plays `contentdb.content.Writer` on files; for one thread at a time.
+
+    It is a binary file as well, to whatever only appends to one: a `zipfile.ZipFile`, an
+    `io.TextIOWrapper`. Those that close it keep the ingest; to commit, flush and detach them first.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        gate: Gate,
+        row: IngestRow,
+        fd: int,
+        offset: int,
+        batch: Callable[[], Batch | None],
+    ) -> None:
+        self._parts = parts
+        self._batch = batch
+        self._joined = False
+        self._gate = gate
+        self._intake = Intake(parts, row, fd, offset)
+        self._file = self._intake.file
+        self._pid = os.getpid()
+        self._closed = False
+        self._ending = threading.RLock()
+
+    # -- what it is --------------------------------------------------------------------------
+
+    @property
+    def ref(self) -> str:
+        """The caller's name for the ingest."""
+        return self._intake.row.ref
+
+    @property
+    def offset(self) -> int:
+        """Bytes that have reached the file."""
+        return self._intake.offset
+
+    @property
+    def digest(self) -> Digest:
+        """Of all bytes so far, by the algorithm of the expected digest, else SHA-256."""
+        with self._gate:
+            self._require_open()
+            return self._intake.running().digest
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed or committed, or lies on the other side of a fork."""
+        return self._closed or self._pid != os.getpid()
+
+    @property
+    def is_unsent(self) -> bool:
+        """Whether another namespace holds the content, so that only the commit is left to do."""
+        return False
+
+    def status(self) -> Status:
+        """Describe the ingest as it is now."""
+        intake = self._intake
+        row = intake.row
+        return Status(
+            row.ref,
+            self.offset,
+            row.total,
+            intake.expected,
+            row.started_ns,
+            intake.updated_ns,
+            held=not self.closed,
+            metadata=unpack_metadata(row.metadata),
+        )
+
+    def _require_open(self) -> None:
+        if self.closed:
+            raise WriterClosedError(self.ref)
+
+    # -- a binary file -------------------------------------------------------------------------
+
+    def writable(self) -> bool:
+        """Always; it can neither be read nor sought in."""
+        return True
+
+    def tell(self) -> int:
+        """The offset: there is no other place to write at."""
+        return self.offset
+
+    def flush(self) -> None:
+        """Do nothing: what was written has reached the file. Durable it becomes by `commit`."""
+        self._require_open()
+
+    # -- bytes in ----------------------------------------------------------------------------
+
+    def write(self, data: Buffer, /) -> int:
+        """Append; what is counted has reached the file. Not durable before `commit`.
+
+        Raises:
+            StorageError: The system refused; `offset` tells how much got there.
+        """
+        with self._gate:
+            self._require_open()
+            return self._intake.write(data)
+
+    def feed(self, data: Buffer) -> None:
+        """Like `write`, but the buffer must stay as it is until `settle`."""
+        with self._gate:
+            self._require_open()
+            self._intake.feed(data)
+
+    def settle(self, *, pending: int = 0) -> None:
+        """Return when no more than so many buffers of `feed` are in use."""
+        self._intake.settle(pending=pending)
+
+    def truncate(self, size: int | None = 0, /) -> int:
+        """Go back to offset 0, under the same lock; there is no way back to a place between.
+
+        As of a file, None means the present place: nothing is cut.
+        """
+        with self._gate:
+            self._require_open()
+            if size == 0:
+                self._intake.truncate()
+            elif size not in {None, self.offset}:
+                raise io.UnsupportedOperation("a writer goes back to offset 0 alone")
+            return self.offset
+
+    def redeclare(
+        self, *, total: int | None, expected: Digest | None, metadata: str | None = None
+    ) -> None:
+        """Let another size and digest replace those declared before, under the same lock.
+
+        Not durable, like beginning; may be repeated.
+
+        Args:
+            total: The size, or that it is unknown.
+            expected: The digest, or that it is unknown.
+            metadata: What is noted with the ingest, packed; None leaves that as it is.
+
+        Raises:
+            RefLockedError: The ingest was lost to another writer.
+        """
+        with self._gate:
+            self._require_open()
+            row = self._intake.row
+            found = self._parts.index.ingest(row.ref)
+            if found is None or found.token != row.token:
+                raise ref_locked(self._parts, row.ref)
+            row = row._replace(total=check_total(total), expected=expected, metadata=metadata)
+            self._intake.take_row(self._parts.index.begin(row, Takeover.REPLACE))
+
+    def comparison(self) -> Comparison:
+        """Let a source be compared with what is there, before any more of it is appended."""
+        return Comparison(self._gate, self._intake)
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def commit(
+        self,
+        *,
+        size: int | None = None,
+        expected: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        exist_ok: bool = True,
+        keep_labels: bool = False,
+    ) -> Info:
+        """Verify, publish, and end the writer, whatever happens. Durable when it returns.
+
+        Content that is stored already is success: the ingest goes, and the blob's Info is returned.
+
+        Args:
+            size: Size in bytes that it must have.
+            expected: Digest that it must have.
+            labels: Set on the blob; on one that is stored already they are added to its own.
+            exist_ok: False makes it an error that the content is stored already.
+            keep_labels: Leave the labels of a blob that is stored already as they are.
+
+        Raises:
+            SizeMismatchError, DigestMismatchError: Nothing is published, the ingest stays.
+            FailedPreconditionError: ``expected`` is not what was declared before; as above.
+            AlreadyExistsError: Not with ``exist_ok``; the ingest is gone, the blob as it was.
+            WriterClosedError: It was closed before; nothing changes.
+            DurabilityError: A sync failed; nothing is published, the bytes are dropped.
+        """
+        with self._gate:
+            self._require_open()
+            try:
+                kept = check_labels(labels or {})
+                sink = self._verified(size, expected)
+                candidate = self._candidate(sink, kept, keep_labels=keep_labels or not exist_ok)
+                self._file.seal(candidate.now_ns)
+                if (batch := self._batch()) is not None:
+                    return self._join(batch, candidate, exist_ok=exist_ok)
+                self.sync()
+                outcome = self._publish(candidate)
+                if outcome is Outcome.EXISTS and not exist_ok:
+                    raise AlreadyExistsError(candidate.digest)
+                return settled(self._parts, candidate, outcome)
+            finally:
+                if not self._joined:
+                    try:
+                        self._settle()
+                    except BaseException:  # out of a handler; the ref is free all the same
+                        self._end()
+                        raise
+
+    def _settle(self) -> None:
+        """Keep what a commit has not made a blob, and end."""
+        try:
+            self._file.unseal()
+            self._file.sync_changes()
+        finally:
+            self._end()
+
+    def _join(self, batch: Batch, candidate: Candidate, *, exist_ok: bool) -> Info:
+        known = batch.stored(candidate)
+        if known is None:
+            try:
+                info = batch.join(self, candidate)
+                self._closed = self._joined = True
+            except BaseException:  # the group must not go on with a file that is let go
+                batch.withdraw(self)
+                raise
+            return info
+        self._file.drop()
+        if not exist_ok:
+            raise AlreadyExistsError(candidate.digest)
+        return known
+
+    def _verified(self, size: int | None, expected: str | None) -> Sink:
+        """The hashes of all bytes, which are what was declared now and before."""
+        intake = self._intake
+        wanted = None if expected is None else Digest(expected)
+        if None not in {wanted, intake.expected} and wanted != intake.expected:
+            raise begun_for(self.ref, intake.expected, wanted)
+        intake.take_note()
+        for declared in (size, intake.row.total):
+            if declared is not None and declared != intake.offset:
+                raise SizeMismatchError(expected=declared, actual=intake.offset, ref=self.ref)
+        wanted = wanted or intake.expected
+        sink = intake.running(None if wanted is None else wanted.algorithm)
+        if wanted is not None and sink.digest != wanted:
+            raise DigestMismatchError(expected=wanted, actual=sink.digest, ref=self.ref)
+        return sink
+
+    def _candidate(self, sink: Sink, labels: Mapping[str, str], *, keep_labels: bool) -> Candidate:
+        row = self._intake.row
+        return Candidate(
+            self._parts.shards,
+            sink.digest,
+            sink.size,
+            sink.checksum,
+            labels,
+            time.time_ns(),
+            row.ref,
+            row.token,
+            keep_labels=keep_labels,
+        )
+
+    def sync(self) -> None:
+        """Put the bytes on disk, or drop them; a step of `commit`."""
+        self._file.sync()
+
+    def publish(self, candidate: Candidate) -> Info:
+        """Name the file and record it; a step of a group's commit."""
+        return settled(self._parts, candidate, self._publish(candidate))
+
+    def _publish(self, candidate: Candidate) -> Outcome:
+        outcome = publish(self._parts, candidate, self.link)
+        # With the row there is no way back: what remains can be done by anybody, at any time.
+        if outcome is Outcome.FENCED:
+            raise ref_locked(self._parts, self.ref)
+        self._file.take_away()
+        return outcome
+
+    def link(self, directory: Directory, name: str) -> bool:
+        """Give the ingest's file a second name; False if that is taken."""
+        return self._file.link(directory, name)
+
+    def settle_joined(self, result: Info | ContentDBError | None) -> None:
+        """End a commit that shared the cost of durability with others; its result stands."""
+        with suppress(ContentDBError):
+            try:
+                self._settle_file(result)
+            except ContentDBError:
+                raise
+            except BaseException:  # out of a handler; it cannot be done once the file is let go
+                self._settle_file(result)
+                raise
+            finally:
+                self._let_go()
+
+    def _settle_file(self, result: Info | ContentDBError | None) -> None:
+        if isinstance(result, DurabilityError):  # as where a sync of its own fails
+            self._file.drop()
+        elif isinstance(result, Exception) or result is None:
+            self._file.unseal()
+            self._file.sync_changes()
+        else:
+            self._file.take_away()
+
+    def close(self) -> None:
+        """Keep what was written for a later resume, and free the ref; twice is harmless."""
+        with self._ending:
+            if self.closed:
+                self._closed = True
+                return
+            try:
+                self._file.sync_changes()
+                self._end()
+            except BaseException:
+                self._end()
+                raise
+
+    def _end(self) -> None:
+        """Free the ref; may be done again, where an exception came in between."""
+        with self._ending:
+            if self._closed and self._file.is_released:
+                return
+            self._closed = True
+            try:
+                self._let_go()
+            except BaseException:
+                self._file.release()
+                self._intake.forget()
+                raise
+
+    def _let_go(self) -> None:
+        try:
+            self._intake.close()
+            if self._file.changed:
+                row, intake = self._intake.row, self._intake
+                self._parts.index.pause(row.ref, row.token, intake.offset, intake.updated_ns)
+        finally:
+            self._file.release()
+
+    def __reduce__(self) -> NoReturn:
+        """Stay in this process: it is the one that holds the ref."""
+        raise TypeError(
+            f"the writer of ref {self.ref!r:.80} cannot be pickled or copied; "
+            "close it, and open the ref again from a store that was"
+        )
+
+    def __enter__(self) -> Self:
+        """Close at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        """Let a forgotten writer hold nothing; its bytes are in the file."""
+        if not getattr(self, "_closed", True) and self._pid == os.getpid():
+            self._closed = True
+            self._file.release()
+            self._intake.forget()

@@ -1,0 +1,95 @@
+"""Where things are: pure functions from root, digest and ref to names and paths.
+
+::
+
+    ROOT/index.sqlite                         the index (WAL)
+    ROOT/index.sqlite-shared                  two bytes, see `contentdb.local.shared_flags`
+    ROOT/index.sqlite-reserve                 a megabyte that a full disk gets back
+    ROOT/blobs/<algorithm>/<hex[:2]>/<hex>    committed, read-only
+    ROOT/ingest/<xxh3-128 of the ref>         one file for an active ingest
+    ROOT/trash/                               on its way out
+    ROOT/quarantine/                          found damaged, kept for a look
+
+The modification time of a blob's file is its row's time of update; see `local/info_cache.py`.
+
+256 shards on one level: measured, two levels make a scan twice as slow and cold scans six
+times, and ext4 holds millions of names in a directory without trouble.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import xxhash
+
+from contentdb.errors import StoreError
+from contentdb.refs import DEFAULT_NAMESPACE
+from contentdb.store_folder import BLOBS, DIRECTORIES, INDEX, INGEST, QUARANTINE, TRASH
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from contentdb.digest import Digest
+
+__all__ = [
+    "BLOBS",
+    "DIRECTORIES",
+    "INDEX",
+    "INDEX_REBUILT",
+    "INGEST",
+    "QUARANTINE",
+    "RESERVE",
+    "SHARDS",
+    "SHARED",
+    "TRASH",
+    "blob_path",
+    "check_root",
+    "ingest_name",
+    "quarantine_name",
+    "shard_name",
+]
+
+INDEX_REBUILT: Final = f"{INDEX}.new"
+SHARED: Final = "index.sqlite-shared"
+RESERVE: Final = "index.sqlite-reserve"
+
+SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
+
+_INDEX_PATH_BYTES: Final = 504
+"""SQLite takes paths of 512 bytes, and names a journal behind the database's own name."""
+
+
+def check_root(root: Path, index: str = INDEX) -> None:
+    """Raise `StoreError` where SQLite could not open a file of that name in the root."""
+    length = len(os.fsencode(root))
+    most = _INDEX_PATH_BYTES - len(f"/{index}")
+    if length > most:
+        raise StoreError(
+            str(root), f"its path has {length} bytes, and SQLite takes {most}; use a shorter one"
+        )
+
+
+def blob_path(root: Path, digest: Digest) -> Path:
+    """The file that holds a blob, whether or not it is there."""
+    return root / BLOBS / digest.algorithm / shard_name(digest) / digest.encoded
+
+
+def shard_name(digest: Digest) -> str:
+    """The directory, within those of the algorithm, that a blob's file lies in."""
+    return digest[7:9]
+
+
+def quarantine_name(digest: Digest) -> str:
+    """A new name for a damaged file of a blob."""
+    return f"{digest.replace(':', '-')}.{os.urandom(4).hex()}"
+
+
+def ingest_name(namespace: str, ref: str) -> str:
+    """The file name of an ingest: XXH3-128 of its ref, so that no ref ever becomes a path.
+
+    Refs of other namespaces than the default are hashed behind their namespace and a NUL,
+    which neither can hold.
+    """
+    key = ref if namespace == DEFAULT_NAMESPACE else f"{namespace}\0{ref}"
+    return xxhash.xxh3_128_hexdigest(key.encode())

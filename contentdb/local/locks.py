@@ -1,0 +1,220 @@
+"""Ref locks: the flock(2) of an ingest's file says that its writer lives.
+
+The kernel frees a flock when its holder ends, however it ends, keeps it while the holder is
+merely stopped, and knows nothing of PID namespaces or clocks. Two openings of one file exclude
+each other within a process too, so threads need nothing beside it. What a file's name belongs
+to is checked after the lock was got: the file may have been removed while we waited.
+
+A child of fork(2) shares its parent's locks for as long as it keeps their descriptors. It must
+close them at once, and must not unlock: that would free the parent's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from contentdb import files
+from contentdb.errors import StorageError
+from contentdb.local import forks
+from contentdb.local.presence import reset_after_fork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from contentdb.files import Directory
+
+__all__ = [
+    "acquire",
+    "boot",
+    "create",
+    "holder",
+    "is_current",
+    "is_held",
+    "is_ours_to_write",
+    "release",
+    "remove_dead",
+]
+
+_PROBE_S: Final = 0.02
+"""How long a lock may seem taken by one who only looks whether it is, or removes a dead file."""
+
+_held: dict[int, dict[str, object]] = {}
+"""Open descriptors by number, with the attributes of each `files.Descriptor`, not itself: what
+nothing else refers to closes itself, and the lock is free."""
+_guard = threading.RLock()  # a writer that is collected may let go in the midst of another call
+"""Between the opening of a descriptor and its entry into `_held` there is no fork."""
+
+
+def acquire(within: Directory, name: str, *, wait: float | bool = False) -> int | None:
+    """Open a file, made if need be, and lock it; None if another holds it for all of ``wait``.
+
+    ``wait`` is in seconds; True waits without end. Free the descriptor with `release`.
+
+    Raises:
+        StorageError: The name is something else than a file of ours, or the system refused.
+    """
+    deadline = time.monotonic() + wait
+    while True:
+        fd = _open(within, name, os.O_RDWR | os.O_CREAT)
+        try:
+            left = True if wait is True else max(deadline - time.monotonic(), _PROBE_S)
+            locked = files.lock(fd, within.child(name), wait=left)
+            if locked and is_current(within, name, fd):
+                return fd
+        except BaseException:
+            release(fd)
+            raise
+        _close(fd)
+        if not locked:
+            return None
+
+
+def create(within: Directory, name: str) -> int:
+    """Make a new file and lock it; whoever took it for a dead one's before that has removed it."""
+    while True:
+        fd = _open(within, name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        try:
+            files.lock(fd, within.child(name), wait=True)
+            if is_current(within, name, fd):
+                return fd
+        except BaseException:
+            release(fd)
+            raise
+        _close(fd)
+
+
+def remove_dead(
+    within: Directory, name: str, is_of_use: Callable[[], bool] = lambda: False
+) -> bool:
+    """Remove a file unless its maker lives, under its lock; True if it is gone.
+
+    ``is_of_use`` is asked under the lock whether the file must stay.
+    """
+    try:
+        fd = files.open_file(within, name, os.O_RDONLY)
+    except FileNotFoundError:
+        return True
+    except PermissionError:  # whatever it is, it was not made here
+        return False
+    try:
+        if not files.lock(fd, within.child(name)):
+            return False
+        if is_of_use():
+            return False
+        if is_current(within, name, fd):
+            files.unlink(within, name)
+    finally:
+        files.unlock(fd)  # as in `is_held`
+        files.let_go(fd)
+    return True
+
+
+def _open(within: Directory, name: str, flags: int) -> int:
+    with _guard:
+        try:
+            fd = _open_or_read(within, name, flags)
+        except OSError as error:
+            raise StorageError.of("open", within.child(name), error) from error
+        _held[int(fd)] = getattr(fd, "__dict__", {})
+    try:
+        private = files.is_private_file(files.stat_open(fd, within.child(name)), within)
+    except StorageError:
+        _close(fd)
+        raise
+    if not private:
+        _close(fd)
+        cause = OSError(0, "it is not a regular file of the store's owner; remove it")
+        raise StorageError("use", within.child(name), cause)
+    return fd
+
+
+def _open_or_read(within: Directory, name: str, flags: int) -> int:
+    """A commit that was cut off leaves a file that only its reader may open; it locks as well."""
+    try:
+        return files.open_file(within, name, flags)
+    except PermissionError as refused:
+        try:
+            return files.open_file(within, name, os.O_RDONLY)
+        except FileNotFoundError:  # it is the directory that must not be written to
+            raise refused from None
+
+
+def is_ours_to_write(fd: int, path: str) -> bool:
+    """Whether the open file is an ingest's alone: writable, and not a blob as well.
+
+    Nor that of another member of a group, which only its owner could make read-only in the end.
+    """
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+        return False
+    found = files.stat_open(fd, path)
+    return found.st_nlink == 1 and found.st_uid == os.geteuid()
+
+
+def is_current(within: Directory, name: str, fd: int) -> bool:
+    """Whether the name still leads to the open file."""
+    found = files.stat_name(within, name)
+    return found is not None and os.path.samestat(found, files.stat_open(fd, within.child(name)))
+
+
+def is_held(within: Directory, name: str) -> bool:
+    """Whether a live process holds the lock now. Looking takes nothing from anybody.
+
+    Raises:
+        StorageError: This process may not look: it reads the store of another user.
+    """
+    try:
+        fd = files.open_file(within, name, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StorageError.of("open", within.child(name), error) from error
+    try:
+        return not files.lock_shared(fd, within.child(name))
+    finally:
+        files.unlock(fd)  # a child that was forked in this moment has the descriptor for ever
+        files.let_go(fd)
+
+
+def release(fd: int) -> None:
+    """Free the lock, even where a forked child still has a copy of the descriptor."""
+    if fd in _held:
+        files.unlock(fd)
+        _close(fd)
+
+
+def _close(fd: int) -> None:
+    with _guard:
+        files.let_go(fd)  # first: where an exception comes in between, it may be tried again
+        _held.pop(fd, None)
+
+
+@functools.cache
+def boot() -> str:
+    """Tell one start of the machine from another, in 8 characters; none where it is not known."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def holder() -> str:
+    """Say who this process is, for messages: liveness is never judged by it."""
+    return f"process {os.getpid()} on {os.uname().nodename}"
+
+
+def _in_child(seen: bool) -> None:  # noqa: ARG001, FBT001 - a hook
+    for fd, attributes in _held.items():
+        if attributes.get("is_open", True):
+            attributes["is_open"] = False
+            files.let_go(fd)
+    _held.clear()
+    reset_after_fork(_guard)
+
+
+forks.register(before=lambda: forks.hold(_guard), in_child=_in_child)

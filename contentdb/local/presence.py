@@ -1,0 +1,77 @@
+"""Which threads are inside: each has a lock of its own, which only code in C takes and frees.
+
+CPython runs a signal's handler between two instructions of Python code, never inside a C function.
+So ``with presence.mine():`` cannot be left half-way, whatever a handler raises: a count kept by
+Python code could, and then a close or a fork would wait for a thread that has long gone on.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from contentdb.local import forks
+
+if TYPE_CHECKING:
+    from threading import RLock
+
+__all__ = ["Presence", "reset_after_fork"]
+
+
+def reset_after_fork(lock: RLock) -> None:
+    """Free a lock in the child of a fork, whichever of the parent's threads held it."""
+    lock._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001 - as `threading` does
+
+
+class Presence:
+    """One lock a thread; a thread is inside while it holds its own."""
+
+    def __init__(self) -> None:
+        self._locks: dict[int, RLock] = {}
+        self._joining = threading.RLock()
+
+    def mine(self) -> RLock:
+        """The lock of this thread, for a ``with`` block; it may be nested."""
+        lock = self._locks.get(threading.get_ident())
+        return self._join() if lock is None else lock
+
+    def _join(self) -> RLock:
+        with self._joining:
+            return self._locks.setdefault(threading.get_ident(), threading.RLock())
+
+    def _others(self) -> list[RLock]:
+        me = threading.get_ident()
+        return [lock for thread, lock in list(self._locks.items()) if thread != me]
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether this thread is inside."""
+        lock = self._locks.get(threading.get_ident())
+        return lock is not None and bool(lock._is_owned())  # type: ignore[attr-defined]  # noqa: SLF001 - as `threading.Condition` asks
+
+    @property
+    def others_inside(self) -> bool:
+        """Whether another thread is inside now."""
+        for lock in self._others():
+            if not lock.acquire(blocking=False):
+                return True
+            lock.release()
+        return False
+
+    def wait_for_others(self) -> None:
+        """Return when each other thread that is inside now has left."""
+        for lock in self._others():
+            with lock:
+                pass
+
+    def keep_others_out(self) -> None:
+        """Wait until the other threads have left, and let none in until the fork is over."""
+        forks.hold(self._joining)
+        for lock in self._others():
+            forks.hold(lock)
+
+    def forget_others(self) -> None:
+        """In the child of a fork: the parent's other threads do not exist here."""
+        mine = self._locks.get(threading.get_ident())
+        self._locks = {} if mine is None else {threading.get_ident(): mine}
+        reset_after_fork(self._joining)

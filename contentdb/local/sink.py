@@ -1,0 +1,200 @@
+"""Bytes into an open file, hashed on the way.
+
+The disk begins to write long before the sync at the end asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+import xxhash
+
+from contentdb import files
+from contentdb.digest import DEFAULT_ALGORITHM, Digest, new_hash, signed
+from contentdb.errors import StorageError
+from contentdb.streams.hashing import HashThread
+from contentdb.streams.pump import PIECE_BYTES
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["Sink"]
+
+_OVERLAP_BYTES: Final = 256 * 1024
+"""Smaller pieces are hashed where they are: a hand-over costs more than it saves."""
+
+_WRITE_BACK_BYTES: Final = 8 << 20
+"""How much is written between two hints to the disk to begin."""
+
+
+class Sink:
+    """A file that is being written from its present end, and the running hashes of all of it.
+
+    Whoever uses large pieces calls `close` in the end, which leaves the file open.
+    """
+
+    __slots__ = ("_checksum", "_hash", "_hinted", "_path", "_thread", "_torn", "algorithm",
+                 "durable", "fd", "size")  # fmt: skip
+
+    def __init__(
+        self, fd: int, path: str, algorithm: str = DEFAULT_ALGORITHM, *, durable: bool
+    ) -> None:
+        self.fd = fd
+        self.size = 0
+        """Bytes that reached the file."""
+        self.durable = durable
+        self.algorithm = algorithm
+        self._path = path
+        self._hash = new_hash(algorithm)
+        self._checksum = xxhash.xxh3_64()
+        self._hinted = 0
+        self._thread: HashThread | None = None
+        self._torn = False
+        """Whether a signal's handler may have raised between the file, its count and its hashes."""
+
+    @property
+    def digest(self) -> Digest:
+        """Of all bytes so far."""
+        self.mend()
+        self.settle()
+        return Digest(f"{self.algorithm}:{self._hash.hexdigest()}")
+
+    @property
+    def checksum(self) -> int:
+        """XXH3-64 of all bytes so far, as a signed 64-bit integer."""
+        return signed(self._checksum.intdigest())
+
+    def write(self, data: Buffer) -> int:
+        """Write all of it; the caller may change the buffer afterwards.
+
+        Raises:
+            StorageError: What had reached the file by then is counted, and hashed.
+        """
+        count = self.feed(data)
+        self.settle()
+        return count
+
+    def feed(self, data: Buffer) -> int:
+        """Like `write`, but the buffer must stay as it is until `settle`."""
+        view = memoryview(data).cast("B")
+        self.mend()
+        began = self.size
+        self._torn = True
+        self._begin_hashing(view)
+        try:
+            while self.size - began < len(view):
+                self.size += files.write(self.fd, view[self.size - began :], self._path)
+        except StorageError:
+            self.mend()
+            raise
+        self._checksum.update(view)
+        self._torn = False
+        if self.durable and self.size - self._hinted >= _WRITE_BACK_BYTES:
+            files.start_write_back(self.fd, self._hinted, self.size - self._hinted)
+            self._hinted = self.size
+        return len(view)
+
+    def _begin_hashing(self, view: memoryview) -> None:
+        if len(view) < _OVERLAP_BYTES:
+            self.settle()
+            self._hash.update(view)
+            return
+        if self._thread is None:
+            self._thread = HashThread(self._hash.update)
+        self._thread.put(view)
+
+    def truncate(self) -> None:
+        """Go back to the beginning."""
+        self._torn = True
+        self.size = 0
+        self.mend()
+
+    def mend(self) -> None:
+        """After a write that ended half-way: the hashes may be of bytes that are not there.
+
+        The file may have some that are not counted, where a handler raised behind the write.
+        """
+        if not self._torn:
+            return
+        counted = self.size
+        try:
+            files.truncate(self.fd, counted, self._path)
+            self.restart(self.algorithm)
+            self.take_what_is_there(counted)
+        finally:
+            self.size = counted
+        self._torn = False
+
+    def take_what_is_there(self, size: int) -> None:
+        """Hash the file's bytes up to a size, without writing, and go on behind them."""
+        os.lseek(self.fd, self.size, os.SEEK_SET)
+        buffer = memoryview(bytearray(min(PIECE_BYTES, size)))
+        while self.size < size:
+            count = files.read_into(self.fd, buffer[: size - self.size], self._path)
+            if not count:
+                return
+            self._hash.update(buffer[:count])
+            self._checksum.update(buffer[:count])
+            self.size += count
+
+    def compare(self, data: Buffer) -> int:
+        """Count and hash the leading bytes that the file has at this place already; how many."""
+        wanted = bytes(data)
+        held = bytearray()
+        while len(held) < len(wanted):
+            at = self.size + len(held)
+            piece = files.read_at(self.fd, len(wanted) - len(held), at, self._path)
+            if not piece:
+                break
+            held += piece
+        same = _common(wanted, held)
+        self._hash.update(wanted[:same])
+        self._checksum.update(wanted[:same])
+        self.size += same
+        return same
+
+    def cut(self) -> None:
+        """Drop what the file has behind the bytes that are counted, and write on from there."""
+        self._torn = True
+        files.truncate(self.fd, self.size, self._path)
+        self._torn = False
+
+    def restart(self, algorithm: str) -> None:
+        """Forget the hashes and begin them anew; the file stays."""
+        self.close()
+        self.algorithm = algorithm
+        self._hash = new_hash(algorithm)
+        self._checksum = xxhash.xxh3_64()
+        self.size = self._hinted = 0
+
+    def settle(self, *, pending: int = 0) -> None:
+        """Return when no more than so many pieces are still being hashed."""
+        if self._thread is not None:
+            self._thread.wait(pending=pending)
+
+    def close(self) -> None:
+        """End the hashing thread, if there was one; the file stays open."""
+        if self._thread is not None:
+            self._thread.wait()
+            self._thread.stop()
+            self._thread = None
+
+    def forget(self) -> None:
+        """Like `close`, without waiting for anything."""
+        if self._thread is not None:
+            self._thread.stop(join=False)
+
+
+def _common(one: bytes, other: bytes | bytearray) -> int:
+    """How many bytes two texts have in common at their beginnings."""
+    same, most = 0, min(len(one), len(other))
+    if one[:most] == other[:most]:
+        return most
+    while most - same > 1:  # the first `same` are equal, the first `most` are not
+        middle = (same + most) // 2
+        if one[same:middle] == other[same:middle]:
+            same = middle
+        else:
+            most = middle
+    return same

@@ -1,0 +1,198 @@
+"""Is a directory fit to hold a store? Each thing that the promises stand on is tried there."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from contentdb.digest import ALGORITHMS
+from contentdb.errors import ContentDBError
+from contentdb.local.layout import BLOBS, DIRECTORIES, INDEX, SHARDS
+from contentdb.local.mounts import is_network, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Check", "examine", "has_wal_reset_bug"]
+
+_FICLONE: Final = 0x40049409  # linux/fs.h
+_LOW_BYTES: Final = 1 << 30
+
+
+class Check(NamedTuple):
+    """One thing that was tried."""
+
+    name: str
+    verdict: Literal["ok", "warn", "fail"]
+    """``warn``: the store works without it, or around it."""
+    detail: str
+
+
+def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
+    """Whether checkpoints beside two writers can corrupt (https://sqlite.org/wal.html)."""
+    fixed_branch = {(3, 50): 7, (3, 44): 6}.get(version[:2])
+    if fixed_branch is not None and version[2] >= fixed_branch:
+        return False
+    return (3, 7, 0) <= version <= (3, 51, 2)
+
+
+def examine(root: str | os.PathLike[str]) -> Iterator[Check]:
+    """Try the root, or where it is missing the nearest directory above it.
+
+    Scratch files are made in a directory of their own there, and removed.
+    """
+    place = Path(root).absolute()
+    while not place.exists():
+        place = place.parent
+    yield _filesystem(place)
+    yield from _tried(place)
+    yield _one_filesystem(Path(root))
+    yield _directories(Path(root))
+    yield _space(place)
+    yield _sqlite()
+    yield _revision(Path(root))
+
+
+def _tried(place: Path) -> Iterator[Check]:
+    try:
+        with tempfile.TemporaryDirectory(prefix=".doctor-", dir=place) as scratch:
+            for name, attempt, fatal in _ATTEMPTS:
+                yield _attempt(name, attempt, Path(scratch), fatal=fatal)
+    except OSError as error:
+        yield Check("write", "fail", f"{place}: {error.strerror}")
+
+
+def _attempt(name: str, attempt: Callable[[Path], str], place: Path, *, fatal: bool) -> Check:
+    try:
+        return Check(name, "ok", attempt(place))
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return Check(name, "fail" if fatal else "warn", reason)
+
+
+def _rename(place: Path) -> str:
+    (place / "old").write_bytes(b"old")
+    (place / "new").write_bytes(b"new")
+    (place / "new").rename(place / "old")
+    if (place / "old").read_bytes() != b"new":
+        raise OSError(errno.EIO, "a rename did not replace its target")
+    return "replaces its target"
+
+
+def _link(place: Path) -> str:
+    (place / "name").write_bytes(b"")
+    (place / "second").hardlink_to(place / "name")
+    try:
+        (place / "second").hardlink_to(place / "name")
+    except FileExistsError:
+        return "hard links, refused where the name is taken"
+    raise OSError(errno.EIO, "a link replaced its target")
+
+
+def _fsync(place: Path) -> str:
+    for path, flags in ((place / "synced", os.O_CREAT | os.O_RDWR), (place, os.O_DIRECTORY)):
+        fd = os.open(path, flags, 0o600)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+    return "files and directories"
+
+
+def _flock(place: Path) -> str:
+    with (place / "lock").open("wb") as first, (place / "lock").open("rb") as second:
+        fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return "a second opening is kept out"
+    raise OSError(errno.ENOLCK, "two openings got one exclusive lock")
+
+
+def _unnamed(place: Path) -> str:
+    os.close(os.open(place, os.O_TMPFILE | os.O_RDWR, 0o600))
+    return "files without a name"
+
+
+def _reflink(place: Path) -> str:
+    (place / "from").write_bytes(b"x" * 4096)
+    with (place / "from").open("rb") as source, (place / "to").open("wb") as target:
+        fcntl.ioctl(target, _FICLONE, source.fileno())
+    return "copies share their blocks"
+
+
+_ATTEMPTS: Final[tuple[tuple[str, Callable[[Path], str], bool], ...]] = (
+    ("rename", _rename, True),
+    ("link", _link, True),
+    ("fsync", _fsync, True),
+    ("flock", _flock, True),
+    ("O_TMPFILE", _unnamed, False),
+    ("reflink", _reflink, False),
+)
+
+
+def _filesystem(place: Path) -> Check:
+    """Name the filesystem; locks and syncs of those over a network are not to be trusted."""
+    kind = kind_of(place)
+    if kind is None:
+        return Check("filesystem", "warn", "unknown")
+    return Check("filesystem", "fail" if is_network(kind) else "ok", kind)
+
+
+def _one_filesystem(root: Path) -> Check:
+    devices = {path.lstat().st_dev for name in ("", *DIRECTORIES) if (path := root / name).exists()}
+    if len(devices) > 1:
+        return Check("one device", "fail", f"{', '.join(DIRECTORIES)} are on several filesystems")
+    return Check("one device", "ok", "all directories" if devices else "no store yet")
+
+
+def _directories(root: Path) -> Check:
+    """Look for directories that a tool has left out because they were empty."""
+    if not (root / INDEX).exists():
+        return Check("directories", "ok", "no store yet")
+    missing = [f"no {name}/" for name in DIRECTORIES if not (root / name).is_dir()]
+    for algorithm in sorted(path for path in root.glob(f"{BLOBS}/*") if path.name in ALGORITHMS):
+        lost = sum(not (algorithm / name).is_dir() for name in SHARDS)
+        place = f"{BLOBS}/{algorithm.name}/"
+        missing += [f"{lost} of {len(SHARDS)} shards missing in {place}"] if lost else []
+    if missing:
+        return Check("directories", "warn", f"{', '.join(missing)}; made again at the next opening")
+    return Check("directories", "ok", "all there")
+
+
+def _space(place: Path) -> Check:
+    found = os.statvfs(place)
+    free = found.f_bavail * found.f_frsize
+    inodes = f"{found.f_favail} inodes" if found.f_files else "inodes unlimited"
+    low = free < _LOW_BYTES or (found.f_files and not found.f_favail)
+    return Check("free space", "warn" if low else "ok", f"{free >> 20} MiB, {inodes}")
+
+
+def _sqlite() -> Check:
+    version = sqlite3.sqlite_version
+    if has_wal_reset_bug(sqlite3.sqlite_version_info[:3]):
+        return Check(
+            "SQLite", "warn", f"{version} has the WAL-reset bug; the store works around it"
+        )
+    return Check("SQLite", "ok", version)
+
+
+def _revision(root: Path) -> Check:
+    from contentdb.local.index.revision import HEAD, REVISIONS, revision_of
+
+    path = root / INDEX
+    if not path.exists():
+        return Check("revision", "ok", f"no index yet; this contentdb makes {HEAD}")
+    try:
+        found = revision_of(str(path), str(root))
+    except ContentDBError as error:
+        return Check("revision", "fail", str(error))
+    if found == HEAD:
+        return Check("revision", "ok", HEAD)
+    known = "older: run `contentdb migrate`" if found in (None, *REVISIONS) else "not known here"
+    return Check("revision", "fail", f"{found}, {known}")

@@ -1,0 +1,176 @@
+"""Removing what was abandoned: ingests that nobody holds, files without a row, leftovers."""
+
+from __future__ import annotations
+
+import os
+import time
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from contentdb import files
+from contentdb.digest import Digest
+from contentdb.errors import InvalidArgumentError, InvalidDigestError
+from contentdb.local import locks
+from contentdb.local.commit.temporary import TEMPORARY, dead_temporaries, remove_temporary
+from contentdb.local.damage import look
+from contentdb.local.delete import finish_delete, remove_from_trash, trash_name
+from contentdb.local.upkeep.doubts import may_be_in_flight
+from contentdb.local.upkeep.verify import rows_of_shard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.local.index import IngestRow
+    from contentdb.local.resources import Parts
+
+__all__ = ["Swept", "drop_ingest", "sweep"]
+
+_NAMES_AT_ONCE: Final = 500
+
+
+class Swept(NamedTuple):
+    """One thing that was removed, or would be."""
+
+    kind: Literal["ingest", "orphan", "leftover", "trash"]
+    name: str
+    """The ref of an ingest, the digest of an orphan, else the file's name."""
+    path: str
+    size: int
+    """Bytes."""
+
+
+def sweep(parts: Parts, *, older_than_s: float, dry_run: bool) -> Iterator[Swept]:
+    """Remove as it yields; see `Store.sweep`."""
+    if not older_than_s >= 0:
+        raise InvalidArgumentError(f"an age is 0 or more seconds, not {older_than_s}")
+    now_ns = time.time_ns()
+    before_ns = now_ns - int(min(older_than_s * 1e9, now_ns))  # nothing is older than the epoch
+    yield from _ingests(parts, before_ns, dry_run=dry_run)
+    yield from _leftovers(parts, before_ns, dry_run=dry_run)
+    yield from _orphans(parts, before_ns, dry_run=dry_run)
+    if not dry_run:
+        for digest in parts.index.tombstones():
+            finish_delete(parts, digest)
+    yield from _trash(parts, before_ns, dry_run=dry_run)
+
+
+def drop_ingest(parts: Parts, name: str, ref: str) -> bool | None:
+    """Drop an ingest's bytes, then forget it; None if its writer lives, False if there was none.
+
+    The lock is held for the bytes alone: who begins the ref anew while the index is waited for
+    finds no file to be locked out of, and by its own token keeps its row. Not durable: an
+    ingest that comes back with a power cut is dropped again.
+    """
+    fd = locks.acquire(parts.ingest, name)
+    if fd is None:
+        return None
+    try:
+        row = parts.index.ingest(ref)
+        files.unlink(parts.ingest, name)
+    finally:
+        locks.release(fd)
+    if row is None:
+        return False
+    # Whoever began the ref meanwhile has the row; what it stood for is gone all the same.
+    return parts.index.end(ref, row.token) or parts.index.ingest(ref) is not None
+
+
+def _ingests(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
+    for row in parts.index.ingests():
+        updated_ns, size = _seen(parts, row)
+        if updated_ns > before_ns or locks.is_held(parts.ingest, row.name):
+            continue
+        if dry_run or drop_ingest(parts, row.name, row.ref):
+            yield Swept("ingest", row.ref, parts.ingest.child(row.name), size)
+
+
+def _seen(parts: Parts, row: IngestRow) -> tuple[int, int]:
+    """When an ingest last moved, in ns, and its bytes: what a killed writer wrote counts."""
+    found = files.stat_name(parts.ingest, row.name)
+    if found is None:
+        return row.updated_ns, 0
+    return max(row.updated_ns, min(found.st_mtime_ns, time.time_ns())), found.st_size
+
+
+def _leftovers(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
+    """Files of dead groups, and files that no ingest knows."""
+    dead = sorted(dead_temporaries(parts), reverse=True)  # a group's lock goes last
+    for name in chain(dead, _strange(parts)):
+        found = files.stat_name(parts.ingest, name)
+        if (
+            found is None
+            or found.st_mtime_ns > before_ns
+            or not files.is_private_file(found, parts.ingest)
+        ):
+            continue
+        remove = remove_temporary if name.startswith(TEMPORARY) else _remove_unheld
+        if dry_run or remove(parts, name):
+            yield Swept("leftover", name, parts.ingest.child(name), found.st_size)
+
+
+def _strange(parts: Parts) -> Iterator[str]:
+    """Names in ``ingest/`` that no ingest has, asked for some hundred at a time."""
+    entries = files.entries(parts.ingest)
+    names = (entry.name for entry in entries if not entry.name.startswith(TEMPORARY))
+    while some := list(islice(names, _NAMES_AT_ONCE)):
+        known = parts.index.ingests_named([name for name in some if name.isascii()])
+        yield from (name for name in some if name not in known)
+
+
+def _remove_unheld(parts: Parts, name: str) -> bool:
+    """Remove a file in ``ingest/`` unless a writer is about to give it a row."""
+    fd = locks.acquire(parts.ingest, name)
+    if fd is None:
+        return False
+    try:
+        known = name.isascii() and parts.index.ingest_of(name)  # ours are hexadecimal
+        return not known and files.unlink(parts.ingest, name)
+    finally:
+        locks.release(fd)
+
+
+def _orphans(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
+    for algorithm, shard, children in parts.shards.listing():
+        rows = rows_of_shard(parts, algorithm, shard.path[-2:])
+        for name, found in children:
+            try:
+                digest = Digest(f"{algorithm}:{name}")
+            except InvalidDigestError:
+                continue
+            if digest in rows or found.st_ctime_ns > before_ns or parts.index.claims(digest):
+                continue
+            if may_be_in_flight(parts, digest, found):
+                continue
+            if dry_run or _to_trash(parts, digest, found):
+                yield Swept("orphan", digest, shard.child(name), found.st_size)
+
+
+def _to_trash(parts: Parts, digest: Digest, found: os.stat_result) -> bool:
+    name = trash_name(digest)
+
+    def take_away() -> bool:
+        """Not a file that came in its place: its commit was not asked for."""
+        now = look(parts, digest)
+        is_same = now is not None and os.path.samestat(now, found)
+        return is_same and parts.shards.move(digest, parts.trash, name)
+
+    try:
+        moved = parts.index.unless_claimed(digest, take_away)
+        remove_from_trash(parts, [name])
+    except BaseException:
+        remove_from_trash(parts, [name])
+        raise
+    return moved
+
+
+def _trash(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
+    for entry in files.entries(parts.trash):
+        found = files.stat_name(parts.trash, entry.name)
+        if (
+            found is None
+            or found.st_ctime_ns > before_ns
+            or not files.is_private_file(found, parts.trash)
+        ):
+            continue
+        if dry_run or files.unlink(parts.trash, entry.name):
+            yield Swept("trash", entry.name, parts.trash.child(entry.name), found.st_size)

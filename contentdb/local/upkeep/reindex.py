@@ -1,0 +1,313 @@
+"""The index made anew from the files, which are the truth: of a whole store, or of a broken one."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from contentdb import files
+from contentdb.digest import Digest
+from contentdb.errors import (
+    IndexDamagedError,
+    IndexFailedError,
+    InvalidDigestError,
+    NotAStoreError,
+    StoreError,
+)
+from contentdb.local import forks
+from contentdb.local.blobs import Shards
+from contentdb.local.create import check_no_other, make_directories, make_index, open_root
+from contentdb.local.damage import quarantine, why_damaged
+from contentdb.local.index import State
+from contentdb.local.index.connection import connect, refusal
+from contentdb.local.index.opening import not_forking
+from contentdb.local.layout import BLOBS, INDEX, INDEX_REBUILT, QUARANTINE, TRASH, check_root
+from contentdb.local.open import open_parts, open_tree
+from contentdb.local.resources import Options
+from contentdb.local.shared_flags import Sharing
+from contentdb.local.upkeep.doubts import POLL_S, Doubts
+from contentdb.local.upkeep.repair import adopt
+from contentdb.local.upkeep.verify import rows_of_shard, shards_with_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.files import Directory
+    from contentdb.local.resources import Parts
+
+__all__ = ["Reindexed", "reindex", "reindex_parts"]
+
+_NEW: Final = INDEX_REBUILT
+_WHOLE: Final = f"{INDEX}.whole"
+"""A new index that lacks nothing but its name."""
+
+_COMPANY: Final = ("-wal", "-shm", "-journal", "")
+"""Parts of a database, itself last: beside a new one the others would be taken for its own."""
+
+
+class Reindexed(NamedTuple):
+    """How many blobs had which fate."""
+
+    kept: int
+    """Row and file were both there."""
+    adopted: int
+    """A file got its row."""
+    dropped: int
+    """A row went: its file is gone."""
+    quarantined: int
+    """A file without a row did not match its name."""
+
+
+def reindex(root: str | os.PathLike[str], *, dry_run: bool = False) -> Reindexed:
+    """Bring a store's index in line with its files; one that cannot be read is made anew.
+
+    A new index takes over what the old one still says of labels, times and ingests; nobody may
+    use the store meanwhile. The old one is kept in ``quarantine/``. Durable when it returns;
+    may be repeated, and goes on where it was cut off.
+
+    Args:
+        root: The store's directory.
+        dry_run: Only count what would be done; where the index must be made anew, nothing counts
+            as kept.
+
+    Raises:
+        StoreError: There is no store, or it is in use while its index must be replaced.
+    """
+    forks.check()
+    with not_forking:
+        return _reindexed(Path(os.path.realpath(root)), dry_run=dry_run)
+
+
+def _reindexed(path: Path, *, dry_run: bool) -> Reindexed:
+    try:
+        _check_index(path)
+        parts = open_parts(path, Options(), create=False)
+    except (IndexDamagedError, _NoIndexError):
+        return _counted(path) if dry_run else _rebuild(path)
+    with closing(parts):
+        return reindex_parts(parts, dry_run=dry_run)
+
+
+class _NoIndexError(Exception):
+    """The store has blobs, or room for them, and no index."""
+
+
+def _check_index(path: Path) -> None:
+    directory = open_root(path, create=False)
+    try:
+        _end_replacing(directory)
+        found = files.stat_name(directory, INDEX)
+        if found is None or not found.st_size:
+            if files.stat_name(directory, BLOBS) is None:
+                raise NotAStoreError(str(path), "it has no blobs, so it is no store")
+            raise _NoIndexError
+        if not files.is_private_file(found, directory):
+            raise NotAStoreError(
+                str(path), f"its {INDEX} is not a regular file of the store's owner"
+            )
+    finally:
+        directory.close()
+    try:
+        with closing(connect(str(path / INDEX), query_only=True)) as connection:
+            (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.Error as error:  # a file that cannot be opened now is not damaged for that
+        raise refusal(str(path / INDEX), error) from error
+    if verdict != "ok":
+        raise IndexDamagedError(str(path / INDEX), verdict)
+
+
+def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
+    """Go through all shards; see `Store.reindex`."""
+    counts = dict.fromkeys(Reindexed._fields, 0)
+    doubts = Doubts(parts)
+    unseen = set(shards_with_rows(parts))
+    for algorithm, shard, children in parts.shards.listing():
+        unseen.discard((algorithm, shard.path[-2:]))
+        rows = rows_of_shard(parts, algorithm, shard.path[-2:])
+        for name, found in children:
+            try:
+                digest = Digest(f"{algorithm}:{name}")
+            except InvalidDigestError:
+                continue
+            row = rows.pop(digest, None)
+            if row is not None and row[-1] != State.DAMAGED:
+                counts["kept"] += 1
+            elif files.is_private_file(found, shard) and doubts.is_orphan(digest):
+                counts[_take(parts, digest, dry_run=dry_run)] += 1
+        counts["dropped"] += _drop(parts, [Digest(text) for text in rows], dry_run=dry_run)
+    for algorithm, shard_name in unseen:
+        rows = rows_of_shard(parts, algorithm, shard_name)
+        counts["dropped"] += _drop(parts, [Digest(text) for text in rows], dry_run=dry_run)
+    for orphan in doubts.settle():
+        if orphan is None:
+            time.sleep(POLL_S)
+        else:
+            counts[_take(parts, orphan, dry_run=dry_run)] += 1
+    return Reindexed(**counts)
+
+
+def _take(parts: Parts, digest: Digest, *, dry_run: bool) -> str:
+    """Adopt a file without a row, or put it aside where it does not match its name."""
+    if dry_run:
+        return "adopted" if why_damaged(parts.shards, digest) is None else "quarantined"
+    if adopt(parts, digest):
+        return "adopted"
+    return "quarantined" if quarantine(parts, digest) else "kept"  # it has its row by now
+
+
+def _drop(parts: Parts, digests: list[Digest], *, dry_run: bool) -> int:
+    if dry_run:
+        return sum(parts.shards.is_gone(digest) for digest in digests)
+    return parts.index.drop(digests, parts.shards.is_gone) if digests else 0
+
+
+def _counted(path: Path) -> Reindexed:
+    """Go through the files of a store whose index cannot be asked."""
+    directory = open_root(path, create=False)
+    try:
+        shards = Shards(files.open_directory(BLOBS, within=directory))
+    finally:
+        directory.close()
+    counts = dict.fromkeys(Reindexed._fields, 0)
+    with closing(shards):
+        for algorithm, _shard, children in shards.listing():
+            for name, _found in children:
+                with suppress(InvalidDigestError):
+                    damaged = why_damaged(shards, Digest(f"{algorithm}:{name}"))
+                    counts["adopted" if damaged is None else "quarantined"] += 1
+    return Reindexed(**counts)
+
+
+# -- a new index ------------------------------------------------------------------------------
+
+
+def _rebuild(path: Path) -> Reindexed:
+    """Make a whole index beside the old one, and put it in its place last of all."""
+    check_root(path, _NEW)
+    directory = open_root(path, create=False)
+    try:
+        names = {entry.name for entry in files.entries(directory)}
+        check_no_other(path, names, "name the root of a store")
+        make_directories(directory)
+        alone = files.open_directory(TRASH, within=directory)
+        try:
+            if not files.lock(alone.fd, alone.path) or not _is_alone(directory):
+                raise StoreError(str(path), "it is in use; stop what uses it, then reindex again")
+            for name in (_WHOLE, *(_NEW + suffix for suffix in _COMPANY)):
+                files.unlink(directory, name)
+            make_index(directory, _NEW)
+            if INDEX in names:
+                _salvage(path)
+            files.unlock(alone.fd)
+        finally:
+            alone.close()
+        with closing(open_tree(path, directory, _NEW, Options())) as parts:
+            counts = reindex_parts(parts)
+        _fold(path / _NEW)
+        _replace(directory)
+    finally:
+        directory.close()
+    return counts
+
+
+def _is_alone(directory: Directory) -> bool:
+    """Whether no store is open that took its lock on a ``trash/`` which was removed since."""
+    with closing(Sharing(directory)) as sharing:
+        return sharing.is_alone()
+
+
+def _fold(path: Path) -> None:
+    """Leave no WAL: a file that is renamed must be the whole database."""
+    try:
+        with closing(connect(str(path))) as connection:
+            mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
+    except sqlite3.Error as error:
+        raise refusal(str(path), error) from error
+    if mode != "delete":
+        raise IndexFailedError(str(path), f"journal mode is {mode}, not delete")
+
+
+def _replace(directory: Directory) -> None:
+    files.rename(directory, _NEW, directory, _WHOLE)
+    files.sync_directory(directory)
+    kept = files.open_directory(QUARANTINE, within=directory)
+    try:
+        stamp = time.time_ns()
+        for suffix in _COMPANY:
+            with suppress(FileNotFoundError):
+                files.rename(directory, INDEX + suffix, kept, f"{INDEX}{suffix}.{stamp}")
+        files.sync_directory(kept)
+    finally:
+        kept.close()
+    files.sync_directory(directory)
+    _end_replacing(directory)
+
+
+def _end_replacing(directory: Directory) -> None:
+    """Name a new index as the index, if the old one is gone; this may have been cut off here."""
+    if files.stat_name(directory, INDEX) is None:
+        with suppress(FileNotFoundError):
+            files.rename(directory, _WHOLE, directory, INDEX)
+            files.sync_directory(directory)
+
+
+_TABLES: Final = ("blobs", "labels", "ingests")
+_OF_THE_MOMENT: Final = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+}
+
+
+def _salvage(path: Path) -> None:
+    """Copy what can still be read of the old index's rows; damaged pages end a table's copy."""
+    try:
+        with (
+            closing(connect(str(path / _NEW))) as new,
+            _damage_ends_it(),
+            closing(connect(str(path / INDEX))) as old,
+        ):
+            for table in _TABLES:
+                _copy_rows(old, new, table)
+    except sqlite3.Error as error:
+        raise refusal(str(path / INDEX), error) from error
+
+
+@contextmanager
+def _damage_ends_it() -> Iterator[None]:
+    """Leave out what cannot be read, but raise what says nothing of the file itself."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        # the driver's own, such as for text that is no UTF-8, have no code
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_MOMENT:
+            raise
+    except IndexFailedError:  # it is in no journal mode of ours
+        pass
+
+
+def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
+    table_info = f"PRAGMA table_info({table})"
+    there = {row[1] for row in _readable_rows(old, table_info)}  # an older revision has fewer
+    columns = [row[1] for row in new.execute(table_info) if row[1] in there]
+    if not columns:
+        return
+    places = ", ".join("?" * len(columns))
+    names = ", ".join(f'"{column}"' for column in columns)
+    new.execute("BEGIN IMMEDIATE")
+    for row in _readable_rows(old, f"SELECT {names} FROM {table}"):  # noqa: S608 - our own table names
+        with suppress(sqlite3.IntegrityError):  # what is damaged may contradict itself
+            new.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({places})", row)  # noqa: S608
+    new.execute("COMMIT")
+
+
+def _readable_rows(old: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
+    with _damage_ends_it():
+        yield from old.execute(query)

@@ -1,0 +1,144 @@
+"""Acting on what `verify` found. Nothing is destroyed: what is damaged goes to ``quarantine/``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from contentdb import files
+from contentdb.digest import Hasher
+from contentdb.local.commit.publish import Candidate
+from contentdb.local.damage import quarantine, sync_shard, why_damaged
+from contentdb.local.file_times import BEING_DELETED_NS
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Iterable
+
+    from contentdb.digest import Digest
+    from contentdb.local.resources import HasParts, Parts
+    from contentdb.local.upkeep.verify import Finding
+
+__all__ = ["Repaired", "adopt", "repair"]
+
+_PIECE_BYTES: Final = 1 << 20
+_CLOCK_STEP_NS: Final = 1_000_000_000
+"""A file's time of change is read from a clock that ticks more slowly than that of its stamp."""
+
+Action = Literal["adopted", "quarantined", "marked as missing", "made read-only", "left alone"]
+
+
+class Repaired(NamedTuple):
+    """What was done about a finding."""
+
+    finding: Finding
+    action: Action
+
+
+def repair(
+    store: HasParts,
+    findings: Iterable[Finding],
+    *,
+    dry_run: bool = False,
+    progress: Callable[[Repaired], object] = lambda _done: None,
+) -> list[Repaired]:
+    """Mend each finding as it comes, looking again first. Durable when it returns.
+
+    An orphan that matches its name gets a row, or its row is served again; one that does not
+    goes to ``quarantine/``, as does a corrupt blob, whose row is marked: it is served no more
+    until its content is stored again. So is the row of a missing file. A wrong mode is set
+    right. May be repeated.
+
+    Args:
+        store: The store that the findings are of.
+        findings: From `Store.verify`, perhaps chosen among.
+        dry_run: Only say what would be done.
+        progress: Called with each as it is done, and durable.
+
+    Returns:
+        What was done, in the order of the findings.
+    """
+    with store.parts() as parts:
+        if parts.read_only and not dry_run:
+            parts.refuse_writing()
+    with store.parts() as parts:
+        if parts.read_only and not dry_run:
+            parts.refuse_writing()
+    act = _planned if dry_run else _mend
+    repaired: list[Repaired] = []
+    for finding in findings:
+        with store.parts() as parts:  # not while `progress` is called: it may close the store
+            action = act(parts, finding)
+        repaired.append(Repaired(finding, action))
+        progress(repaired[-1])
+    return repaired
+
+
+def _planned(parts: Parts, finding: Finding) -> Action:
+    if finding.digest is None:
+        return "left alone"
+    if finding.kind == "orphan":
+        return "quarantined" if why_damaged(parts.shards, finding.digest) else "adopted"
+    actions: dict[str, Action] = {
+        "corrupt": "quarantined", "missing": "marked as missing", "mode": "made read-only",
+    }  # fmt: skip
+    return actions[finding.kind]
+
+
+def _mend(parts: Parts, finding: Finding) -> Action:
+    digest = finding.digest
+    if digest is None:
+        return "left alone"
+    if finding.kind == "missing":
+        gone = parts.index.mark_damaged(digest, lambda: parts.shards.is_gone(digest))
+        return "marked as missing" if gone else "left alone"
+    if finding.kind == "mode":
+        return _set_mode(parts, digest)
+    if finding.kind == "orphan" and adopt(parts, digest):
+        return "adopted"
+    return "quarantined" if quarantine(parts, digest) else "left alone"
+
+
+def _set_mode(parts: Parts, digest: Digest) -> Action:
+    shard = parts.shards.shard(digest)
+    try:
+        made = files.make_name_read_only(shard, digest.encoded)
+    finally:
+        shard.close()
+    return "made read-only" if made else "left alone"
+
+
+def adopt(parts: Parts, digest: Digest) -> bool:
+    """Give a file without a row its row, if its bytes match its name; durable.
+
+    The row is made as of the file's time, by which a commit that is about to record this very
+    file knows it: see `contentdb.local.index.recording`. False if the file does not match.
+    """
+    fd = parts.shards.open(digest)
+    if fd is None:
+        return False
+    try:
+        hasher = Hasher(digest.algorithm)
+        while piece := files.read(fd, _PIECE_BYTES, digest):
+            hasher.update(piece)
+        if hasher.digest != digest:
+            return False
+        found = files.stat_open(fd, digest)
+        files.make_read_only(fd, digest)
+        files.sync(fd, digest)
+    finally:
+        files.let_go(fd)
+    sync_shard(parts, digest)
+    made = Candidate(parts.shards, digest, found.st_size, hasher.checksum, {}, _born_ns(found))
+    made.whole_ns = found.st_mtime_ns
+    return parts.index.adopt(made)
+
+
+def _born_ns(found: os.stat_result) -> int:
+    """The moment of the commit that stamped the file: even, and not after its time of change.
+
+    Where it was adopted before, and that was cut off, its time is one nanosecond less.
+    """
+    of_file_ns = found.st_mtime_ns + (found.st_mtime_ns & 1)
+    is_stamp = 0 < of_file_ns <= found.st_ctime_ns + _CLOCK_STEP_NS
+    return of_file_ns if is_stamp and of_file_ns != BEING_DELETED_NS else time.time_ns()

@@ -1,0 +1,194 @@
+"""Comparing files and index, changing nothing: every difference is a finding, never an error."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from contentdb import files
+from contentdb.digest import ALGORITHMS, Digest
+from contentdb.errors import ContentDBError, InvalidDigestError
+from contentdb.local.damage import damage_of, why_damaged
+from contentdb.local.index import State
+from contentdb.local.layout import INDEX, SHARDS
+from contentdb.local.upkeep.doubts import Doubts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.files import Directory
+    from contentdb.local.blobs import Shards
+    from contentdb.local.resources import Parts
+
+    Rows = dict[str, tuple[int, int, int]]
+    """Size, checksum and state by digest."""
+
+__all__ = ["Finding", "rows_of_shard", "shards_with_rows", "verify"]
+
+_BLOB_MODE: Final = 0o444
+_READINGS: Final = 3
+"""Of a file that changes while it is read."""
+
+
+class Finding(NamedTuple):
+    """One difference."""
+
+    kind: Literal["orphan", "missing", "corrupt", "mode", "index"]
+    """``orphan``: a file without a row, or a whole one whose row says that it was damaged;
+    ``missing``: a row without its file; ``corrupt``: bytes that do not match; ``mode``: a blob
+    that can be written to or not be read; ``index``: the database contradicts itself, and is
+    made anew by `contentdb.reindex`."""
+    digest: Digest | None
+    """None for what has no place in the layout at all."""
+    path: str
+    detail: str
+
+
+def verify(parts: Parts, *, quick: bool) -> Iterator[Finding | None]:
+    """Go through the index and all shards; see `Store.verify`.
+
+    None stands for a pause that must pass before there can be more.
+    """
+    for problem in parts.index.check():
+        detail = f"{problem}; `contentdb reindex` rebuilds it from the blobs"
+        yield Finding("index", None, str(parts.root / INDEX), detail)
+    for path in parts.shards.strays():
+        yield Finding("orphan", None, path, "it has no place in a store")
+    listing = parts.shards.listing()
+    doubts = Doubts(parts)
+    seen = set()
+    for algorithm, shard, children in listing:
+        name = shard.path[-2:]
+        seen.add((algorithm, name))
+        rows = rows_of_shard(parts, algorithm, name)
+        yield from _shard(parts, algorithm, shard, children, rows, doubts, quick=quick)
+        if doubts.are_many:
+            yield from _settled(parts, doubts)
+    for algorithm, name in shards_with_rows(parts):
+        if (algorithm, name) not in seen:
+            yield from _missing(parts, rows_of_shard(parts, algorithm, name))
+    yield from _settled(parts, doubts)
+
+
+def _settled(parts: Parts, doubts: Doubts) -> Iterator[Finding | None]:
+    for digest in doubts.settle():
+        yield None if digest is None else _orphan(parts, digest)
+
+
+def _orphan(parts: Parts, digest: Digest) -> Finding:
+    has_row = parts.index.blob(digest) is not None
+    detail = "it is whole, and its row says that it is damaged"
+    if not has_row:
+        detail = "the index has no row of it"
+    return Finding("orphan", digest, parts.shards.path(digest), detail)
+
+
+def shards_with_rows(parts: Parts) -> Iterator[tuple[str, str]]:
+    """The shards that rows may point to: all those of each algorithm that has a row."""
+    for algorithm in ALGORITHMS:
+        if parts.index.shortened(f"{algorithm}:"):
+            yield from ((algorithm, name) for name in SHARDS)
+
+
+def rows_of_shard(parts: Parts, algorithm: str, shard: str) -> Rows:
+    """The rows whose files belong into a shard, without those that are being deleted."""
+    first = f"{algorithm}:{shard}"
+    rows = parts.index.rows_between(first, first + "g")  # past every hexadecimal digit
+    return {
+        digest: (size, checksum, state)
+        for digest, size, checksum, state in rows
+        if state != State.TOMBSTONE
+    }
+
+
+def _shard(
+    parts: Parts,
+    algorithm: str,
+    shard: Directory,
+    children: list[tuple[str, os.stat_result]],
+    rows: Rows,
+    doubts: Doubts,
+    *,
+    quick: bool,
+) -> Iterator[Finding]:
+    for name, found in children:
+        path = shard.child(name)
+        try:
+            digest = Digest(f"{algorithm}:{name}")
+        except InvalidDigestError:
+            yield Finding("orphan", None, path, "its name is not that of a blob")
+            continue
+        row = rows.pop(digest, None)
+        if row is None:
+            if doubts.is_orphan(digest):  # else its row is on its way, or just went
+                yield _orphan(parts, digest)
+        elif not files.is_private_file(found, shard):
+            yield Finding("corrupt", digest, path, "it is not a regular file of the store's owner")
+        else:
+            yield from _with_row(parts, digest, found, row, doubts, quick=quick)
+    yield from _missing(parts, rows)
+
+
+def _missing(parts: Parts, rows: Rows) -> Iterator[Finding]:
+    for text in rows:
+        digest = Digest(text)
+        row = parts.index.blob(digest)  # it may have been deleted since
+        if row is None or row.state == State.TOMBSTONE or not parts.shards.is_gone(digest):
+            continue
+        if parts.index.blob(digest) == row:  # else it was deleted and stored again around the look
+            yield Finding("missing", digest, parts.shards.path(digest), "the index has a row of it")
+
+
+def _with_row(
+    parts: Parts,
+    digest: Digest,
+    found: os.stat_result,
+    row: tuple[int, int, int],
+    doubts: Doubts,
+    *,
+    quick: bool,
+) -> Iterator[Finding]:
+    size, checksum, state = row
+    path = parts.shards.path(digest)
+    reason = None
+    if found.st_mode & stat.S_IRUSR:  # else its bytes can be looked at once that is mended
+        reason = _why_damaged(parts, digest, found, size, checksum, quick=quick)
+    if reason is not None:
+        yield Finding("corrupt", digest, path, reason)
+    elif found.st_mode & 0o777 != _BLOB_MODE:
+        now = parts.shards.stat(digest)
+        if now is not None and now.st_mode & 0o777 != _BLOB_MODE:
+            mode = f"its mode is {now.st_mode & 0o777:o}, not 444"
+            yield Finding("mode", digest, path, mode)
+    elif state == State.DAMAGED and doubts.is_orphan(digest):
+        yield _orphan(parts, digest)
+
+
+def _why_damaged(
+    parts: Parts, digest: Digest, found: os.stat_result, size: int, checksum: int, *, quick: bool
+) -> str | None:
+    """What is wrong with the bytes of a blob that is still there once they have been read."""
+    for _ in range(_READINGS):
+        if found.st_size != size:
+            reason: str | None = f"it has {found.st_size} bytes, not {size}"
+        elif quick:
+            reason = _why_unlike(parts.shards, digest, size, checksum)
+        else:
+            reason = why_damaged(parts.shards, digest)
+        now = None if reason is None else parts.shards.stat(digest)
+        if now is None or not parts.index.claims(digest):
+            return None
+        if os.path.samestat(now, found) and now.st_ctime_ns == found.st_ctime_ns:
+            return reason
+        found = now  # it was healed, or got a label: what was read may have been another file
+    return None
+
+
+def _why_unlike(shards: Shards, digest: Digest, size: int, checksum: int) -> str | None:
+    """Read a blob's file against its checksum: what is wrong, or None."""
+    try:
+        intact = shards.holds(digest, size, checksum)
+    except ContentDBError as error:
+        return damage_of(error)
+    return None if intact else "its bytes do not match its checksum"

@@ -1,0 +1,1 @@
+"""Bytes from and to the caller: sources, the pump that hashes them, readers, exports."""

@@ -1,0 +1,170 @@
+"""Files of the caller's: written whole or not at all, and only where nothing else is harmed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+from contentdb import files
+from contentdb.errors import InvalidArgumentError, StorageError
+from contentdb.store_folder import is_store
+from contentdb.streams.reader import BlobReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.digest import Digest
+    from contentdb.streams.reader import Damaged
+
+__all__ = ["Draft", "ExportLink", "cat_advice", "draft", "export", "refuse_stores"]
+
+ExportLink = Literal["reflink", "hardlink", "copy"]
+_LINKS: Final = ("reflink", "hardlink", "copy")
+_PIECE_BYTES: Final = 1 << 20
+_HIDDEN: Final = ".contentdb-"
+"""How the name of a draft begins: it tells where one comes from that a kill has left."""
+_KINDS: Final = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+}
+
+
+class Draft(NamedTuple):
+    """A name beside the target, free and hidden, for a file that is not whole yet."""
+
+    directory: files.Directory
+    name: str
+
+    @property
+    def path(self) -> str:
+        """Where to make the file."""
+        return self.directory.child(self.name)
+
+
+@contextmanager
+def draft(target: Path, *, advice: str = "name another file") -> Iterator[Draft]:
+    """Let the block make a file under a hidden name; at its end, the file gets the target's name.
+
+    Only a regular file of this process's user is replaced, so nothing that others reach by
+    that name breaks: a symbolic link is neither replaced nor followed. If the block raises, the
+    draft is removed and the target stays as it was. Nothing is synced.
+
+    Args:
+        target: Where the file shall be.
+        advice: What to do if something else is there, for the message.
+
+    Raises:
+        StorageError: Something is there that is not replaced, the place is inside a store, or the
+            system refuses; an `OSError` of the block is told so, too.
+    """
+    if not target.name or "\0" in str(target):
+        raise InvalidArgumentError(f"{str(target)!r} names no file")
+    try:
+        directory = _open_parent(target)
+        try:
+            _check_replaceable(directory, target, advice)
+            name = f"{_HIDDEN}{os.urandom(8).hex()}"
+            try:
+                yield Draft(directory, name)
+                _check_replaceable(directory, target, advice)  # much may have happened meanwhile
+                files.rename(directory, name, directory, target.name)
+            finally:  # after a rename too: it leaves both names where they are links to one file
+                with suppress(StorageError):
+                    files.unlink(directory, name)
+        finally:
+            directory.close()
+    except OSError as error:
+        raise StorageError.of("write", target, error) from error
+
+
+def _open_parent(target: Path) -> files.Directory:
+    parent = os.path.realpath(target.parent)
+    refuse_stores(target, parent)
+    return files.open_directory(parent)
+
+
+def _check_replaceable(directory: files.Directory, target: Path, advice: str) -> None:
+    found = files.stat_name(directory, target.name)
+    if found is None or (stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()):
+        return
+    number = errno.EEXIST
+    if stat.S_ISDIR(found.st_mode):
+        number, reason = errno.EISDIR, "it is a directory; name a file in it"
+    elif stat.S_ISREG(found.st_mode):
+        number, reason = errno.EPERM, f"it belongs to user {found.st_uid}; {advice}"
+    else:
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "something unknown")
+        reason = f"it is {kind}, and only a regular file is replaced; {advice}"
+    raise StorageError("write", str(target), OSError(number, reason))
+
+
+def refuse_stores(target: Path, real: str) -> None:
+    """Raise `StorageError` if a place is inside a store, this one or any other.
+
+    Args:
+        target: The place, as the caller named it.
+        real: The same, or the directory that it is in, without symbolic links.
+    """
+    place = Path(real)
+    for folder in (place, *place.parents):
+        if is_store(folder):
+            reason = f"it is inside the store at {folder}; name a place outside"
+            raise StorageError("write", str(target), OSError(errno.EPERM, reason))
+
+
+def cat_advice(digest: Digest) -> str:
+    """How to write a blob into what `draft` does not replace: a device, a pipe."""
+    return f"`contentdb cat {digest} > FILE` writes into what is there"
+
+
+def export(
+    fd: int,
+    digest: Digest,
+    target: Path,
+    link: ExportLink,
+    damaged: Damaged,
+) -> Path:
+    """Give an open blob a name of the caller's; the descriptor is used up.
+
+    What is replaced, and what is not, is told at `draft`. A reflink or a hard link that the
+    filesystem does not allow becomes a copy. The bytes are verified in each case before they get
+    the name; nothing is synced.
+
+    Raises:
+        CorruptBlobError: The blob is damaged; the target stays as it was.
+        StorageError: The target cannot be written.
+    """
+    with BlobReader(fd, digest, damaged, verify=True) as reader:
+        if link not in _LINKS:
+            raise InvalidArgumentError(f"link is one of {', '.join(_LINKS)}, not {link!r}")
+        with draft(target, advice=cat_advice(digest)) as new:
+            if link != "hardlink" or not _linked(reader, new):
+                _written(reader, new, clone=link == "reflink")
+    return target
+
+
+def _linked(reader: BlobReader, new: Draft) -> bool:
+    while reader.read(_PIECE_BYTES):
+        pass
+    try:
+        return files.link_unnamed(reader.fileno(), new.directory, new.name)
+    except StorageError as error:
+        if error.errno in {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP}:
+            reader.seek(0)
+            return False
+        raise
+
+
+def _written(reader: BlobReader, new: Draft, *, clone: bool) -> None:
+    with open(new.path, "xb", buffering=0) as out:  # noqa: PTH123 - Path costs more and says no more
+        cloned = clone and files.clone(reader.fileno(), out.fileno())
+        while piece := reader.read(_PIECE_BYTES):
+            if not cloned:
+                files.write_all(out.fileno(), piece, new.path)
