@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from contentdb.local.engine import Store
     from contentdb.local.engine import open_store as open  # noqa: A004 - `contentdb.open`, like `gzip.open`
     from contentdb.local.open import migrate
-    from contentdb.local.upkeep.prune import Swept
+    from contentdb.local.upkeep.prune import Pruned
     from contentdb.local.upkeep.reindex import Reindexed, reindex
     from contentdb.local.upkeep.repair import Repaired, repair
     from contentdb.local.upkeep.verify import Finding
@@ -125,6 +125,7 @@ __all__ = [
     "Openable",
     "Progress",
     "Provider",
+    "Pruned",
     "Reader",
     "ReentrantCallError",
     "RefLockedError",
@@ -141,7 +142,6 @@ __all__ = [
     "StoreError",
     "StoreNotFoundError",
     "StoreReadOnlyError",
-    "Swept",
     "UnsafeForkError",
     "UnsupportedAlgorithmError",
     "UnsupportedFilesystemError",
@@ -178,7 +178,7 @@ _MODULES = {
     "Source": "content",
     "Status": "content",
     "Store": "local.engine",
-    "Swept": "local.upkeep.prune",
+    "Pruned": "local.upkeep.prune",
     "Usage": "content",
     "Writer": "content",
     "connect": "remote",

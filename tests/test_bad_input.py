@@ -375,15 +375,15 @@ def test_numbers_and_texts_that_the_system_does_not_have(
         call(store)
 
 
-def test_a_sweep_of_what_is_older_than_ever_finds_nothing(store: contentdb.Store) -> None:
+def test_a_prune_of_what_is_older_than_ever_finds_nothing(store: contentdb.Store) -> None:
     store.writer("r").close()
-    assert list(store.sweep(older_than=float("inf"))) == []
+    assert list(store.prune(older_than=float("inf"))) == []
 
 
-def test_a_sweep_takes_a_name_that_is_no_text(store: contentdb.Store, root: Path) -> None:
+def test_a_prune_takes_a_name_that_is_no_text(store: contentdb.Store, root: Path) -> None:
     strange = root / "ingest" / os.fsdecode(b"\xff")
     strange.touch(0o600)
-    list(store.sweep(older_than=0))
+    list(store.prune(older_than=0))
     assert not strange.exists()
 
 

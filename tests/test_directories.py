@@ -236,7 +236,7 @@ def test_upkeep_beside_missing_directories(store: Store, root: Path) -> None:
     store.add(b"content")
     drop_empty(root)
     assert list(store.verify()) == []
-    assert store.sweep(older_than=0) == []
+    assert store.prune(older_than=0) == []
     assert store.reindex() == contentdb.Reindexed(1, 0, 0, 0)
     assert contentdb.reindex(root) == contentdb.Reindexed(1, 0, 0, 0)
     assert is_whole(root)

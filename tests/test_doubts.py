@@ -132,7 +132,7 @@ def test_a_commit_of_the_same_store_is_known(
     def verify_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed through
         if entries:  # `add_many` ends with a group of none
             seen.append(next(steps(store)))
-            assert store.sweep(older_than=0) == []
+            assert store.prune(older_than=0) == []
         return record(self, entries)
 
     monkeypatch.setattr(SqliteIndex, "record", verify_first)
@@ -192,22 +192,22 @@ def test_a_blob_that_is_being_healed_is_no_finding(store: Store, root: Path) -> 
         assert list(findings) == []
 
 
-def test_a_sweep_takes_nothing_from_a_commit_in_flight(root: Path, committing: Child) -> None:
-    """6.7: a sweep takes nothing from a commit in flight."""
+def test_a_prune_takes_nothing_from_a_commit_in_flight(root: Path, committing: Child) -> None:
+    """6.7: a prune takes nothing from a commit in flight."""
     with contentdb.open(root) as store:
-        assert store.sweep(older_than=0, dry_run=True) == []
-        assert store.sweep(older_than=0) == []
+        assert store.prune(older_than=0, dry_run=True) == []
+        assert store.prune(older_than=0) == []
         go_on(committing)
         assert store.read(DIGEST) == DATA
 
 
-def test_a_sweep_takes_what_a_killed_commit_left(root: Path, committing: Child) -> None:
+def test_a_prune_takes_what_a_killed_commit_left(root: Path, committing: Child) -> None:
     with contentdb.open(root) as store:
         committing.kill()
-        assert [swept.kind for swept in store.sweep(older_than=0)] == ["orphan"]
+        assert [pruned.kind for pruned in store.prune(older_than=0)] == ["orphan"]
 
 
-def test_a_file_that_came_in_an_orphans_place_is_not_swept(
+def test_a_file_that_came_in_an_orphans_place_is_not_pruned(
     store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody asked whether it is of a commit in flight."""
@@ -221,7 +221,7 @@ def test_a_file_that_came_in_an_orphans_place_is_not_swept(
         return unless_claimed(self, digest, act)
 
     monkeypatch.setattr(SqliteIndex, "unless_claimed", replace_first)
-    assert store.sweep(older_than=0) == []
+    assert store.prune(older_than=0) == []
     assert path.exists()
 
 

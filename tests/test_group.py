@@ -171,7 +171,7 @@ def test_a_member_goes_on_with_the_ingest_of_another_that_is_dead(
     assert (root / "blobs/sha256" / info.digest[7:9] / info.digest[7:]).stat().st_uid == MEMBER
 
 
-def test_a_member_aborts_and_sweeps_what_another_left(root: Path) -> None:
+def test_a_member_aborts_and_prunes_what_another_left(root: Path) -> None:
     def leave(store: contentdb.Store) -> None:
         with store.writer("r") as writer:
             writer.write(b"half")
@@ -184,7 +184,7 @@ def test_a_member_aborts_and_sweeps_what_another_left(root: Path) -> None:
 
     def tidy(store: contentdb.Store) -> None:
         store.abort("r")
-        assert store.sweep(older_than=0)
+        assert store.prune(older_than=0)
         assert list(store.statuses()) == []
 
     member(MEMBER, lambda: within(root, tidy))

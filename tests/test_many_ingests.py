@@ -1,4 +1,4 @@
-"""Ingests without number: listing and sweeping them take a page of memory, not all of them."""
+"""Ingests without number: listing and pruning them take a page of memory, not all of them."""
 
 from __future__ import annotations
 
@@ -90,10 +90,10 @@ def test_what_no_ingest_knows_is_found_among_many(many: contentdb.Store, root: P
     for path in strange:
         path.write_bytes(b"left over")
         os.utime(path, ns=(1, 1))
-    swept = list(many.sweep(older_than=3600))
-    assert sorted(one.name for one in swept if one.kind == "leftover") == sorted(
+    pruned = list(many.prune(older_than=3600))
+    assert sorted(one.name for one in pruned if one.kind == "leftover") == sorted(
         path.name for path in strange
     )
-    assert sum(one.kind == "ingest" for one in swept) == MANY
+    assert sum(one.kind == "ingest" for one in pruned) == MANY
     assert list((root / "ingest").iterdir()) == []
     assert list(many.statuses()) == []

@@ -113,14 +113,14 @@ def test_a_waiter_is_woken_by_the_holders_death(store: contentdb.Store, root: Pa
             assert writer.offset == 3
 
 
-@pytest.mark.parametrize("drop", ["abort", "sweep"])
+@pytest.mark.parametrize("drop", ["abort", "prune"])
 def test_a_ref_that_is_being_dropped_is_not_refused(
     store: contentdb.Store, root: Path, drop: str
 ) -> None:
     """Nobody is told that a dead writer holds a ref while its ingest waits to be forgotten."""
     with store.writer("r") as writer:
         writer.write(b"old")
-    drops = {"abort": lambda: store.abort("r"), "sweep": lambda: list(store.sweep(older_than=0))}
+    drops = {"abort": lambda: store.abort("r"), "prune": lambda: list(store.prune(older_than=0))}
     with (
         contentdb.open(root) as other,
         closing(sqlite3.connect(root / "index.sqlite", isolation_level=None)) as busy,

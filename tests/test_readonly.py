@@ -128,7 +128,7 @@ def read_all(root: Path) -> None:
         assert not store.status("under way").held
         assert store.usage().blobs == len(WORDS)
         assert list(store.verify()) == []
-        assert store.sweep(older_than=3600, dry_run=True) == []
+        assert store.prune(older_than=3600, dry_run=True) == []
         assert store.reindex(dry_run=True).kept == len(WORDS)
         with pytest.raises(contentdb.NotFoundError):
             store.info(Digest.of(b"absent"))
@@ -364,7 +364,7 @@ CHANGING: dict[str, Callable[[Any], object]] = {
     "delete_many": lambda store: store.delete_many([FIRST]),
     "ingest": lambda store: store.ingest("new", open(os.devnull, "rb")),  # noqa: PTH123, SIM115
     "reindex": lambda store: store.reindex(),
-    "sweep": lambda store: store.sweep(older_than=0),
+    "prune": lambda store: store.prune(older_than=0),
     "update": lambda store: store.update(FIRST, {}),
     "writer": lambda store: store.writer("new"),
 }
@@ -633,7 +633,7 @@ def test_commands_that_only_read_do_so_where_nothing_can_be_written(
         out = place / "out"
         assert call(mount, "export", FIRST, out).exit_code == 0
         assert out.read_bytes() == WORDS[0]
-        for words in (("rm", FIRST), ("add", str(out)), ("label", FIRST, "a=b"), ("sweep",)):
+        for words in (("rm", FIRST), ("add", str(out)), ("label", FIRST, "a=b"), ("prune",)):
             done = run(mount, *words)
             assert done.returncode == 1, words
             assert b"Read-only file system; what is there can be read" in done.stderr

@@ -69,7 +69,7 @@ def test_what_frees_space_works_on_a_full_disk(disk: Path) -> None:
         store.abort("r")
         store.delete(digests[0])
         assert len(list(store.walk())) == 3
-        assert not list(store.sweep(older_than=0))
+        assert not list(store.prune(older_than=0))
         assert not list(store.verify())
     assert not (root / RESERVE).exists()
     (disk / "ballast").unlink()

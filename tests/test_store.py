@@ -283,7 +283,7 @@ def test_a_store_can_be_closed_in_the_midst_of_a_repair(root: Path) -> None:
         assert len(list(store.verify())) == 1
 
 
-def test_repair_and_sweep_have_acted_when_they_return(store: Store) -> None:
+def test_repair_and_prune_have_acted_when_they_return(store: Store) -> None:
     """An act that waits for its answer to be looked at is one that a careless caller leaves out."""
     store.path(store.add(b"content").digest).chmod(0o644)
     store.writer("abandoned").close()
@@ -293,10 +293,10 @@ def test_repair_and_sweep_have_acted_when_they_return(store: Store) -> None:
     assert [done.action for done in planned] == ["made read-only"]
     assert told == repaired == planned
     assert list(store.verify()) == []
-    planned_sweep = store.sweep(older_than=0, dry_run=True)
-    swept = store.sweep(older_than=0, progress=told.append)
-    assert told[1:] == swept == planned_sweep
-    assert [one.name for one in swept] == ["abandoned"]
+    planned_prune = store.prune(older_than=0, dry_run=True)
+    pruned = store.prune(older_than=0, progress=told.append)
+    assert told[1:] == pruned == planned_prune
+    assert [one.name for one in pruned] == ["abandoned"]
     assert list(store.statuses()) == []
 
 

@@ -43,7 +43,7 @@ _SECTIONS: Final = {
         "verify": "verify",
         "repair": "verify",
         "reindex": "verify",
-        "sweep": "sweep",
+        "prune": "prune",
         "migrate": "init",
         "doctor": "doctor",
         "serve": "serve",
@@ -56,6 +56,9 @@ _SECTIONS: Final = {
         "export-oci": "oci_layout",
     },
 }
+
+_RENAMED: Final = {"sweep": ["prune"]}
+"""Commands by names that they had before."""
 
 COMMANDS: Final = {
     name: module for section in _SECTIONS.values() for name, module in section.items()
@@ -83,7 +86,7 @@ class _LazyGroup(click.Group):
             return super().resolve_command(ctx, args)
         from difflib import get_close_matches
 
-        close = get_close_matches(name, COMMANDS, n=3)
+        close = _RENAMED.get(name) or get_close_matches(name, COMMANDS, n=3)
         hint = f"; did you mean {' or '.join(close)}?" if close else ""
         raise click.UsageError(f"no such command {name!r}{hint}", ctx)
 

@@ -60,7 +60,7 @@ _REMOTE = (
     click.option("--server-ca", type=_FILE, help="Who signed the server's certificate, PEM."),
 )
 
-_LOCAL = frozenset({"init", "migrate", "reindex", "repair", "sweep", "verify"})
+_LOCAL = frozenset({"init", "migrate", "reindex", "repair", "prune", "verify"})
 """Commands that open the store and need more of it than its contract's roles."""
 
 _READING = frozenset({

@@ -57,6 +57,7 @@ def test_fast_commands_import_nothing_heavy(name: str) -> None:
         (["lss"], "no such command 'lss'; did you mean ls?"),
         (["lss", "-h"], "no such command 'lss'; did you mean ls?"),
         (["ingst", "x"], "did you mean ingest or init?"),
+        (["sweep"], "did you mean prune?"),
         (["xyzzy"], "no such command 'xyzzy' (see contentdb --help)"),
         (["ls", "--fliter", "x"], "--filter"),
         (["--rot", "x", "ls"], "--root"),

@@ -81,7 +81,7 @@ def test_an_older_store_is_refused_until_it_is_migrated(root: Path) -> None:
     stored(root, b"hello")
     before = call(root, "ls", "--json").stdout
     take_back(root)
-    for command in (["init"], ["ls"], ["active"], ["sweep", "--older-than", "1h"]):
+    for command in (["init"], ["ls"], ["active"], ["prune", "--older-than", "1h"]):
         result = call(root, *command)
         assert result.exit_code == 1
         assert f"revision 0001, not {HEAD}; run `contentdb migrate`" in only_line(result.stderr)

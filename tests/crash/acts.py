@@ -610,8 +610,8 @@ def _lost(scene: Scene) -> None:
         path.unlink()
 
 
-def _sweep(scene: Scene) -> None:
-    _drain(scene.store.sweep(older_than=0))
+def _prune(scene: Scene) -> None:
+    _drain(scene.store.prune(older_than=0))
     scene.did()
 
 
@@ -734,7 +734,7 @@ _EVERY: Final = (
     ),
     Act("statuses", _statuses, prepare=_half, refs=(("half", 3),)),
     Act("abort", _abort, prepare=_half, refs=(("half", 3),), keeps=False),
-    Act("sweep", _sweep, prepare=_abandoned, refs=(("half", 3),), touched=(4,), keeps=False),
+    Act("prune", _prune, prepare=_abandoned, refs=(("half", 3),), touched=(4,), keeps=False),
     Act("verify", partial(_verify, quick=False)),
     Act("verify-quick", partial(_verify, quick=True)),
     Act("repair", _repair, prepare=_damaged, touched=_DAMAGED, spoilt=_DAMAGED),

@@ -86,7 +86,7 @@ def _check_store(root: Path, promises: Promises, *, power: bool) -> Iterator[str
         yield from _check_offsets(store, promises, power=power)
         yield from _check_repair(store, promises)
         yield from _check_refs(store, promises)
-        yield from _check_sweep(store, root)
+        yield from _check_prune(store, root)
         yield from _check_use(store)
 
 
@@ -225,12 +225,12 @@ def _check_repair(store: contentdb.Store, promises: Promises) -> Iterator[str]:
             yield f"still there after the repair: {finding.kind} {finding.path}: {finding.detail}"
 
 
-def _check_sweep(store: contentdb.Store, root: Path) -> Iterator[str]:
-    for _ in store.sweep(older_than=0):
+def _check_prune(store: contentdb.Store, root: Path) -> Iterator[str]:
+    for _ in store.prune(older_than=0):
         pass
     for folder in ("ingest", "trash"):
         if left := os.listdir(root / folder):
-            yield f"left in {folder}/ after a sweep: {left[:3]}"
+            yield f"left in {folder}/ after a prune: {left[:3]}"
 
 
 def _check_use(store: contentdb.Store) -> Iterator[str]:

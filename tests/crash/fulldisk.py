@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["full_disks"]
 
 _SCENARIOS: Final = (
-    "commit", "ingest", "group", "batch", "resume", "heal", "delete", "delete-many", "sweep",
+    "commit", "ingest", "group", "batch", "resume", "heal", "delete", "delete-many", "prune",
     "repair",
     "reindex", "label", "checkpoint", "begin",
 )  # fmt: skip

@@ -55,7 +55,7 @@ _ADDING: Final = "contentdb.local.commit.add"
 _DELETE: Final = "contentdb.local.delete"
 _REINDEX: Final = "contentdb.local.upkeep.reindex"
 _LOCKS: Final = "contentdb.local.locks"
-_SWEEP: Final = "contentdb.local.upkeep.prune"
+_PRUNE: Final = "contentdb.local.upkeep.prune"
 _DOUBTS: Final = "contentdb.local.upkeep.doubts"
 _SHARING: Final = "contentdb.local.shared_flags"
 _MOMENTS: Final = "contentdb.local.file_times"
@@ -363,9 +363,9 @@ _ALL: Final = (
         "a_group_meets_a_delete",
     ),
     _mutant(
-        "claims-ignored-by-sweep",
+        "claims-ignored-by-prune",
         (
-            Patch(_SWEEP, " or parts.index.claims(digest):", ":"),
+            Patch(_PRUNE, " or parts.index.claims(digest):", ":"),
             Patch(_INDEX, "not self._claims(connection, digest) and act()", "act()"),
         ),
         ("probes",),
@@ -375,7 +375,7 @@ _ALL: Final = (
         "claims-not-asked-under-the-lock",
         Patch(_INDEX, "not self._claims(connection, digest) and act()", "act()"),
         ("probes",),
-        "a_sweep_meets_a_commit",
+        "a_prune_meets_a_commit",
     ),
     # -- upkeep beside writers
     _mutant(
@@ -416,10 +416,10 @@ _ALL: Final = (
         "a_deletion_that_was_begun_is_seen_by_all",
     ),
     _mutant(
-        "age-ignored-by-sweep",
-        Patch(_SWEEP, "if updated_ns > before_ns or", "if"),
+        "age-ignored-by-prune",
+        Patch(_PRUNE, "if updated_ns > before_ns or", "if"),
         ("probes",),
-        "a_sweep_spares_what_is_young",
+        "a_prune_spares_what_is_young",
     ),
     _mutant(
         "nobody-holds-anything",

@@ -242,21 +242,21 @@ def _beside(method: str, act: Callable[[], object], *, after: bool) -> Iterator[
     _must(met == [True, True], f"what should happen beside {method} fails")
 
 
-def _swept(root: Path) -> None:
-    """As where the commit that it meets takes longer than a sweep allows for."""
+def _pruned(root: Path) -> None:
+    """As where the commit that it meets takes longer than a prune allows for."""
     from contentdb.local.upkeep import doubts
 
     doubts.GRACE_S = 0  # type: ignore[misc]  # in a process of its own
     with contentdb.open(root) as store:
-        store.sweep(older_than=0)
+        store.prune(older_than=0)
 
 
 def a_group_meets_a_delete(root: Path) -> None:
-    """A sweep takes files away between their names and their rows: they are stored again."""
+    """A prune takes files away between their names and their rows: they are stored again."""
     with contentdb.open(root) as store:
-        with _before("record", lambda: _swept(root)):
+        with _before("record", lambda: _pruned(root)):
             results = list(store.add_many([content(0)]))
-        _must([info.digest for info in results] == [digest_of(0)], f"a sweep fails it: {results}")
+        _must([info.digest for info in results] == [digest_of(0)], f"a prune fails it: {results}")
         _must(store.read(digest_of(0)) == content(0), "a row without its file")
 
 
@@ -286,7 +286,7 @@ def verify_meets_a_commit(root: Path) -> None:
         with contentdb.open(root) as store, store.parts() as parts:
             found = next(iter(verify.verify(parts, quick=True)), "nothing")
             _must(found is None, "a commit in flight is taken for an orphan")
-            _must(not store.sweep(older_than=0), "a commit in flight is swept")
+            _must(not store.prune(older_than=0), "a commit in flight is pruned")
 
     with contentdb.open(root) as store, _before("record", look):
         store.add(content(0))
@@ -336,8 +336,8 @@ def a_deletion_that_was_begun_is_seen_by_all(root: Path) -> None:
             store.read(digest_of(900))
 
 
-def a_sweep_meets_a_commit(root: Path) -> None:
-    """An orphan gets its row just before it is swept: it stays."""
+def a_prune_meets_a_commit(root: Path) -> None:
+    """An orphan gets its row just before it is pruned: it stays."""
     _planted(root, 0)
 
     def add() -> None:
@@ -346,8 +346,8 @@ def a_sweep_meets_a_commit(root: Path) -> None:
 
     with contentdb.open(root) as store:
         with _before("unless_claimed", add):
-            list(store.sweep(older_than=0))
-        _must(store.read(digest_of(0)) == content(0), "an acknowledged blob is swept")
+            list(store.prune(older_than=0))
+        _must(store.read(digest_of(0)) == content(0), "an acknowledged blob is pruned")
 
 
 def a_commit_follows_a_burial(root: Path) -> None:
@@ -369,7 +369,7 @@ def a_group_is_spared_by_who_opens(root: Path) -> None:
 
     def look() -> None:
         with contentdb.open(root) as other:
-            list(other.sweep(older_than=0))
+            list(other.prune(older_than=0))
 
     with contentdb.open(root) as store:
         with store.batch():
@@ -469,16 +469,16 @@ def a_commit_ends_its_ingest(root: Path) -> None:
         _must(not os.listdir(root / "ingest"), "the file of a committed ingest stays")
 
 
-def a_sweep_spares_what_is_young(root: Path) -> None:
+def a_prune_spares_what_is_young(root: Path) -> None:
     with contentdb.open(root) as store:
         with store.writer("young") as writer:
             writer.write(b"young")
-        list(store.sweep(older_than=3600))
-        _must(store.status("young").offset == 5, "a young ingest is swept")
+        list(store.prune(older_than=3600))
+        _must(store.status("young").offset == 5, "a young ingest is pruned")
         with store.writer("young", resume=True):
-            list(store.sweep(older_than=0))
-            _must(store.status("young").offset == 5, "a held ingest is swept")
-        _must(len(list(store.walk())) == 4, "a blob is swept")
+            list(store.prune(older_than=0))
+            _must(store.status("young").offset == 5, "a held ingest is pruned")
+        _must(len(list(store.walk())) == 4, "a blob is pruned")
 
 
 def _planted(root: Path, number: int) -> None:
@@ -489,13 +489,15 @@ def _planted(root: Path, number: int) -> None:
 
 
 def an_orphan_that_is_expected_is_spared(root: Path) -> None:
-    """Between the name and the row of a commit there is an orphan: it must not be swept."""
+    """Between the name and the row of a commit there is an orphan: it must not be pruned."""
     with contentdb.open(root) as store, store.writer("coming", expected=digest_of(0)) as writer:
         writer.write(content(0)[:10])
         _planted(root, 0)
-        list(store.sweep(older_than=0))
+        list(store.prune(older_than=0))
         name = digest_of(0)[7:]
-        _must((root / "blobs" / "sha256" / name[:2] / name).exists(), "an expected orphan is swept")
+        _must(
+            (root / "blobs" / "sha256" / name[:2] / name).exists(), "an expected orphan is pruned"
+        )
 
 
 def nothing_is_followed(root: Path) -> None:
@@ -539,14 +541,14 @@ PROBES: Final[dict[str, Callable[[Path], None]]] = {
         rot_of_the_right_size_is_healed,
         a_move_reads_what_is_stored,
         a_deletion_that_was_begun_is_seen_by_all,
-        a_sweep_meets_a_commit,
+        a_prune_meets_a_commit,
         a_commit_follows_a_burial,
         a_group_is_spared_by_who_opens,
         a_blob_is_not_written_by_its_ingest,
         a_fenced_writer_cannot_commit,
         a_token_of_another_ends_a_commit,
         a_commit_ends_its_ingest,
-        a_sweep_spares_what_is_young,
+        a_prune_spares_what_is_young,
         an_orphan_that_is_expected_is_spared,
         nothing_is_followed,
     )

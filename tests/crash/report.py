@@ -38,7 +38,7 @@ each violation the command that repeats just that case.
    data is on disk before its name, the name before the row.
 2. After a crash at any point the store opens without a repair step: every blob that is listed is
    whole and verified, nothing committed is lost, an unfinished ingest resumes or is aborted, and
-   files without a row are adopted or swept, never served half-written.
+   files without a row are adopted or pruned, never served half-written.
 3. `durability="process"` gives up the first for speed, not the second: a killed process still
    loses nothing.
 4. A full disk, an I/O error or a read-only mount is an error that names the file and the reason;

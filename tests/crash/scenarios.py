@@ -451,10 +451,10 @@ def _relabel(root: Path, ledger: Ledger) -> None:
         ledger.labelled(902, c="3")
 
 
-def _sweep(root: Path, ledger: Ledger) -> None:
+def _prune(root: Path, ledger: Ledger) -> None:
     ledger.dropped("half")
     with _open(root) as store:
-        for _ in store.sweep(older_than=0):
+        for _ in store.prune(older_than=0):
             pass
 
 
@@ -536,7 +536,7 @@ SCENARIOS: Final = {
         Scenario("delete-many", _warm_with_many, _delete_many),
         Scenario("label", _store, _label),
         Scenario("relabel", warm, _relabel),
-        Scenario("sweep", _store_with_litter, _sweep),
+        Scenario("prune", _store_with_litter, _prune),
         Scenario("repair", _store_with_damage, _repair),
         Scenario("reindex", _store_with_damage, _reindex),
         Scenario("reindex-lost", _store_without_index, _reindex_lost),

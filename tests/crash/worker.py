@@ -208,7 +208,7 @@ def _recover(root: Path) -> None:
     with store:
         for _ in contentdb.repair(store, store.verify()):
             pass
-        for _ in store.sweep(older_than=3600):
+        for _ in store.prune(older_than=3600):
             pass
         store.reindex()
 

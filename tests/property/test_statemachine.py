@@ -388,7 +388,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.blobs.pop(digest, None)
         elif act != "delete" and self.store.exists(digest):
             self.blobs.setdefault(digest, (data, {}))
-        for _ in self.store.sweep(older_than=3600):
+        for _ in self.store.prune(older_than=3600):
             pass
 
     @rule(data=contents, quick=st.booleans(), read=st.booleans())
@@ -419,7 +419,7 @@ class StoreMachine(RuleBasedStateMachine):
         data=contents,
         given=labels,
         way=st.sampled_from(["add", "add_many", "batch", "ingest", "commit"]),
-        act=st.sampled_from(["look", "repair", "sweep", "reindex"]),
+        act=st.sampled_from(["look", "repair", "prune", "reindex"]),
     )
     def upkeep_between_name_and_row(
         self, data: bytes, given: dict[str, str], way: str, act: str
@@ -457,16 +457,16 @@ class StoreMachine(RuleBasedStateMachine):
         assert list(self.store.verify(quick=quick)) == []
 
     @rule()
-    def sweep(self) -> None:
+    def prune(self) -> None:
         """Nothing here is older than an hour, so nothing goes."""
-        assert list(self.store.sweep(older_than=3600)) == []
+        assert list(self.store.prune(older_than=3600)) == []
 
     @rule()
-    def sweep_everything(self) -> None:
+    def prune_everything(self) -> None:
         """Ingests that nobody holds go; what is held or committed stays."""
-        swept = {found.name for found in self.store.sweep(older_than=0) if found.kind == "ingest"}
+        pruned = {found.name for found in self.store.prune(older_than=0) if found.kind == "ingest"}
         gone = set(self.ingests) - set(self.writers)
-        assert len(swept) == len(gone)
+        assert len(pruned) == len(gone)
         for ref in gone:
             del self.ingests[ref]
 
@@ -522,7 +522,7 @@ def _look_after(store: contentdb.Store, act: str) -> None:
     elif act == "reindex":
         store.reindex()
     else:
-        store.sweep(older_than=0)
+        store.prune(older_than=0)
 
 
 def _act_until(root: Path, data: bytes, act: str, calls: int) -> None:

@@ -79,7 +79,7 @@ def test_exit_codes_are_those_of_a_local_store(served: Path) -> None:
         ("reindex",),
         ("repair",),
         ("serve", "--socket", "s"),
-        ("sweep",),
+        ("prune",),
         ("verify",),
     ],
 )

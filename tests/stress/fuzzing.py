@@ -153,7 +153,7 @@ def _command(store: contentdb.Store, texts: Texts) -> None:
 
 
 _COMMANDS: Final = (
-    "abort", "active", "cat", "du", "info", "ingest", "label", "ls", "path", "rm", "sweep",
+    "abort", "active", "cat", "du", "info", "ingest", "label", "ls", "path", "rm", "prune",
 )  # fmt: skip
 """Those that take texts, and neither write to a path of the caller's nor use the network."""
 _EXITS: Final = {None, 0, 1, 2, 3, 4, 5}

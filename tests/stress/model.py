@@ -158,7 +158,7 @@ _DELETE: Final = {
     "bury": _bury,
 }
 
-# -- a sweep of orphans ----------------------------------------------------------------------------
+# -- a prune of orphans ----------------------------------------------------------------------------
 
 
 def _see_orphan(world: World, me: int) -> World:
@@ -179,7 +179,7 @@ def _moved_away(world: World, me: int) -> World:
     return _end(world, me, "done", file=None, lock=None)
 
 
-_SWEEP: Final = {
+_PRUNE: Final = {
     "see": _see_orphan,
     "claimed": _claimed,
     "lock": _lock("claimed still"),
@@ -285,7 +285,7 @@ _CARELESS_ADOPT: Final = _ADOPT | {"record": _adopt_as_any}
 PROGRAMS: Final[dict[str, tuple[str, dict[str, Callable[[World, int], World | None]]]]] = {
     "commit": ("commit", _COMMIT),
     "delete": ("delete", _DELETE),
-    "sweep": ("upkeep", _SWEEP),
+    "prune": ("upkeep", _PRUNE),
     "adopt": ("upkeep", _ADOPT),
     "quarantine": ("upkeep", _QUARANTINE),
     "naive delete": ("delete", _NAIVE_DELETE),
@@ -304,16 +304,16 @@ _BEGINNINGS: Final[dict[str, tuple[tuple[bool, int] | None, str | None]]] = {
 TROUPES: Final[tuple[tuple[str, ...], ...]] = (
     ("commit", "commit", "delete"),
     ("commit", "delete", "delete"),
-    ("commit", "commit", "sweep"),
+    ("commit", "commit", "prune"),
     ("commit", "commit", "adopt"),
-    ("commit", "delete", "sweep"),
+    ("commit", "delete", "prune"),
     ("commit", "delete", "adopt"),
     ("commit", "delete", "quarantine"),
     ("commit", "quarantine", "quarantine"),
-    ("delete", "adopt", "sweep"),
-    ("commit", "commit", "delete", "sweep"),
+    ("delete", "adopt", "prune"),
+    ("commit", "commit", "delete", "prune"),
     ("commit", "commit", "delete", "adopt"),
-    ("commit", "delete", "sweep", "adopt"),
+    ("commit", "delete", "prune", "adopt"),
     ("commit", "commit", "delete", "quarantine"),
 )
 

@@ -150,8 +150,8 @@ PLACES: Final[dict[str, Callable[[Path], Path]]] = {
 # -- what is called --------------------------------------------------------------------------------
 
 
-def _swept(store: contentdb.Store) -> object:
-    return list(store.sweep(older_than=0))
+def _pruned(store: contentdb.Store) -> object:
+    return list(store.prune(older_than=0))
 
 
 def _committed(store: contentdb.Store) -> object:
@@ -198,7 +198,7 @@ CALLS: Final[dict[str, Callable[[contentdb.Store], object]]] = {
     "delete": lambda store: store.delete(_digest(_STORED)),
     "verify": lambda store: list(store.verify()),
     "repair": lambda store: list(contentdb.repair(store, store.verify(quick=True))),
-    "sweep": _swept,
+    "prune": _pruned,
     "reindex": lambda store: store.reindex(),
     "rebuild": lambda store: contentdb.reindex(store.root),
 }

@@ -1,4 +1,4 @@
-"""Actors of the real store that meet at every step: commits, deletes, sweeps, repairs of one blob.
+"""Actors of the real store that meet at every step: commits, deletes, prunes, repairs of one blob.
 
 A case is a scene and a schedule: ``commit-delete:7@1,12@0`` lets actor 1 go on before step 7 and
 actor 0 before step 12. First come all schedules of few switches, then random ones of more.
@@ -194,7 +194,7 @@ def _upkeep(work: Callable[[contentdb.Store], object]) -> Callable[[Stage, conte
     return act
 
 
-_sweep = _upkeep(lambda store: store.sweep(older_than=0))
+_prune = _upkeep(lambda store: store.prune(older_than=0))
 _mend = _upkeep(lambda store: contentdb.repair(store, store.verify(quick=True)))
 _reindex = _upkeep(lambda store: store.reindex())
 
@@ -277,18 +277,18 @@ SCENES: Final[dict[str, Scene]] = {
     "put-reindex": Scene(_nothing, (_put, _reindex)),
     "add-put-mend": Scene(_nothing, (_add, _put, _mend)),
     "add-add-reindex": Scene(_nothing, (_add, _add_many, _reindex)),
-    "add-mend-sweep": Scene(_nothing, (_add, _mend, _sweep)),
+    "add-mend-prune": Scene(_nothing, (_add, _mend, _prune)),
     "add-mend-update": Scene(_nothing, (_add, _mend, _red)),
     "add-mend-delete": Scene(_nothing, (_put, _mend, _delete)),
     "marked-put-mend": Scene(_marked, (_put, _mend)),
     "two-namespaces-add-mend": Scene(_nothing, (_add, _mend), (_OTHER, "default")),
-    "commit-sweep": Scene(_nothing, (_one, _sweep)),
-    "add-sweep-of-an-orphan": Scene(_orphaned, (_add, _sweep)),
+    "commit-prune": Scene(_nothing, (_one, _prune)),
+    "add-prune-of-an-orphan": Scene(_orphaned, (_add, _prune)),
     "commit-mend-of-an-orphan": Scene(_orphaned, (_one, _mend)),
     "delete-mend": Scene(_stored, (_delete, _mend)),
     "orphan-mend-add-delete": Scene(_orphaned, (_mend, _both(_add, _delete))),
     "orphan-reindex-add-delete": Scene(_orphaned, (_reindex, _both(_add, _delete))),
-    "orphan-mend-sweep": Scene(_orphaned, (_mend, _sweep)),
+    "orphan-mend-prune": Scene(_orphaned, (_mend, _prune)),
     "damaged-mend-add": Scene(_damaged, (_mend, _add)),
     "damaged-mend-delete-add": Scene(_damaged, (_mend, _delete, _add)),
     "damaged-read-commit": Scene(_damaged, (_read, _one)),
@@ -296,13 +296,13 @@ SCENES: Final[dict[str, Scene]] = {
     "marked-heal-heal-mend": Scene(_marked, (_add, _one, _mend)),
     "one-ref-commit-commit": Scene(_paused, (_one, _one)),
     "one-ref-commit-abort": Scene(_paused, (_one, partial(_abort, ref="one"))),
-    "one-ref-commit-sweep-abort": Scene(_paused, (_one, _sweep, partial(_abort, ref="one"))),
+    "one-ref-commit-prune-abort": Scene(_paused, (_one, _prune, partial(_abort, ref="one"))),
     "two-namespaces-add-delete": Scene(_stored, (_delete, _add), ("default", _OTHER)),
     "two-namespaces-delete-delete": Scene(
         _stored, (_delete, _both(_add, _delete)), ("default", _OTHER)
     ),
-    "commit-commit-delete-sweep-mend": Scene(
-        _stored, (_both(_one, _delete), _both(_two, _sweep), _both(_delete, _mend))
+    "commit-commit-delete-prune-mend": Scene(
+        _stored, (_both(_one, _delete), _both(_two, _prune), _both(_delete, _mend))
     ),
 }
 
@@ -450,7 +450,7 @@ def _names(folder: Path) -> list[str]:
 
 @contextmanager
 def _one_shard(name: str) -> Iterator[None]:
-    """Let sweeps, verifies and reindexes look into one shard instead of 256.
+    """Let prunes, verifies and reindexes look into one shard instead of 256.
 
     And let them not wait: a commit that was stopped here for longer than a minute must lose as
     little.

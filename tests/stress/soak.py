@@ -220,9 +220,9 @@ class _Worker:
             self._store.update(_digest(data), {"at": f"{self._rng.random()}"})
 
     def _upkeep(self) -> None:
-        act = self._rng.choice(("sweep", "verify", "verify", "repair", "reindex"))
-        if act == "sweep":
-            self._store.sweep(older_than=self._rng.choice((0, 0, 5)))
+        act = self._rng.choice(("prune", "verify", "verify", "repair", "reindex"))
+        if act == "prune":
+            self._store.prune(older_than=self._rng.choice((0, 0, 5)))
         elif act == "reindex":
             self._store.reindex()
         elif act == "repair":
@@ -357,7 +357,7 @@ def _judged_whole(store: contentdb.Store) -> Iterator[str]:
     for status in store.statuses():
         if status.held:
             yield f"{status.ref!r} is held by nobody"
-    store.sweep(older_than=0)
+    store.prune(older_than=0)
 
 
 def _judged_diary(store: contentdb.Store, diary: Path, number: int) -> Iterator[str]:

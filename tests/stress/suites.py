@@ -21,7 +21,7 @@ SUITES: Final = [
     Suite(
         "schedules",
         schedules,
-        "Commits, deletes, sweeps, adoptions and quarantines of one content, in a model: every "
+        "Commits, deletes, prunes, adoptions and quarantines of one content, in a model: every "
         "schedule of up to four actors",
         share=Plan(limit=1, seconds=20),
         whole=Plan(),
@@ -67,7 +67,7 @@ SUITES: Final = [
     Suite(
         "soak",
         soak,
-        "Eight processes write, read, delete, sweep and verify; one is killed every 100 ms",
+        "Eight processes write, read, delete, prune and verify; one is killed every 100 ms",
         share=Plan(limit=60, seconds=8),
         whole=Plan(limit=12_000, seconds=1_500),
     ),

@@ -1,7 +1,7 @@
 """Attempts to take a ref from a holder who lives, or to keep it from those who come after one.
 
 Each trial puts a holder into a child, does something to it, and then tries to take its ref by
-every way there is: a writer, an abort, a sweep. A case is ``kind:number``.
+every way there is: a writer, an abort, a prune. A case is ``kind:number``.
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def _attempts(root: Path, ref: str) -> Iterator[str]:
             except contentdb.RefLockedError:
                 continue
             yield f"{name} took a held ref"
-        if any(swept.name == ref for swept in store.sweep(older_than=0)):
-            yield "a sweep took a held ref"
+        if any(pruned.name == ref for pruned in store.prune(older_than=0)):
+            yield "a prune took a held ref"
         if not store.status(ref).held:
             yield "a held ref is said to be free"
 
@@ -286,9 +286,9 @@ def its_lock_file_replaced(root: Path, ref: str) -> Iterator[str]:
         if holder.go() == b"c":
             yield "a holder whose file was replaced committed"
         with contentdb.open(root, durability="process") as store:
-            for swept in store.sweep(older_than=0):
-                if swept.kind == "orphan":
-                    yield f"an orphan is left: {swept.name}"
+            for pruned in store.prune(older_than=0):
+                if pruned.kind == "orphan":
+                    yield f"an orphan is left: {pruned.name}"
 
 
 KINDS: Final[dict[str, Callable[[Path, str], Iterator[str]]]] = {
@@ -326,7 +326,7 @@ def _left(root: Path) -> Iterator[str]:
                 yield f"{status.ref!r} is held by nobody"
         for info in list(store.walk()):
             store.delete(info.digest)
-        for _ in store.sweep(older_than=0):
+        for _ in store.prune(older_than=0):
             pass
         if left := [path.name for path in (root / "ingest").iterdir()]:
             yield f"left in ingest/: {left}"

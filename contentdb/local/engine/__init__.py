@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentdb.digest import Digest
-    from contentdb.local.upkeep.prune import Swept
+    from contentdb.local.upkeep.prune import Pruned
     from contentdb.local.upkeep.reindex import Reindexed
     from contentdb.streams.export import ExportLink
 
@@ -75,17 +75,17 @@ class ReadOnlyStore(Store):
     writer = ingest = add = add_many = batch = _refused
     abort = update = delete = delete_many = _refused
 
-    def sweep(
+    def prune(
         self,
         *,
         older_than: float,
         dry_run: bool = False,
-        progress: Callable[[Swept], object] = lambda _swept: None,
-    ) -> list[Swept]:
-        """Only tell what `Store.sweep` would remove."""
+        progress: Callable[[Pruned], object] = lambda _pruned: None,
+    ) -> list[Pruned]:
+        """Only tell what `Store.prune` would remove."""
         if not dry_run:
             self._refused()
-        return super().sweep(older_than=older_than, dry_run=dry_run, progress=progress)
+        return super().prune(older_than=older_than, dry_run=dry_run, progress=progress)
 
     def reindex(self, *, dry_run: bool = False) -> Reindexed:
         """Only count what `Store.reindex` would do."""

@@ -12,7 +12,7 @@ from contentdb.local.upkeep.doubts import POLL_S
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from contentdb.local.upkeep.prune import Swept
+    from contentdb.local.upkeep.prune import Pruned
     from contentdb.local.upkeep.reindex import Reindexed
     from contentdb.local.upkeep.verify import Finding
 
@@ -40,13 +40,13 @@ class Upkeep(Opened):
 
         return self._inside(verify(self._parts, quick=quick))
 
-    def sweep(
+    def prune(
         self,
         *,
         older_than: float,
         dry_run: bool = False,
-        progress: Callable[[Swept], object] = lambda _swept: None,
-    ) -> list[Swept]:
+        progress: Callable[[Pruned], object] = lambda _pruned: None,
+    ) -> list[Pruned]:
         """Remove what was abandoned, and say what that was.
 
         That is: ingests that no writer holds, files that no row and no ingest knows, leftovers
@@ -58,15 +58,15 @@ class Upkeep(Opened):
             dry_run: Only tell.
             progress: Called with each thing as it goes.
         """
-        from contentdb.local.upkeep.prune import sweep
+        from contentdb.local.upkeep.prune import prune
 
         if not dry_run:
             make_room(str(self.root))
-        swept = []
-        for one in self._inside(sweep(self._parts, older_than_s=older_than, dry_run=dry_run)):
-            swept.append(one)
+        pruned = []
+        for one in self._inside(prune(self._parts, older_than_s=older_than, dry_run=dry_run)):
+            pruned.append(one)
             progress(one)
-        return swept
+        return pruned
 
     def reindex(self, *, dry_run: bool = False) -> Reindexed:
         """Bring the index in line with the files: they are the truth. Durable; may be repeated.

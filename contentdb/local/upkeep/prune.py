@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from contentdb.local.index import IngestRow
     from contentdb.local.resources import Parts
 
-__all__ = ["Swept", "drop_ingest", "sweep"]
+__all__ = ["Pruned", "drop_ingest", "prune"]
 
 _NAMES_AT_ONCE: Final = 500
 
 
-class Swept(NamedTuple):
+class Pruned(NamedTuple):
     """One thing that was removed, or would be."""
 
     kind: Literal["ingest", "orphan", "leftover", "trash"]
@@ -39,8 +39,8 @@ class Swept(NamedTuple):
     """Bytes."""
 
 
-def sweep(parts: Parts, *, older_than_s: float, dry_run: bool) -> Iterator[Swept]:
-    """Remove as it yields; see `Store.sweep`."""
+def prune(parts: Parts, *, older_than_s: float, dry_run: bool) -> Iterator[Pruned]:
+    """Remove as it yields; see `Store.prune`."""
     if not older_than_s >= 0:
         raise InvalidArgumentError(f"an age is 0 or more seconds, not {older_than_s}")
     now_ns = time.time_ns()
@@ -75,13 +75,13 @@ def drop_ingest(parts: Parts, name: str, ref: str) -> bool | None:
     return parts.index.end(ref, row.token) or parts.index.ingest(ref) is not None
 
 
-def _ingests(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
+def _ingests(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
     for row in parts.index.ingests():
         updated_ns, size = _seen(parts, row)
         if updated_ns > before_ns or locks.is_held(parts.ingest, row.name):
             continue
         if dry_run or drop_ingest(parts, row.name, row.ref):
-            yield Swept("ingest", row.ref, parts.ingest.child(row.name), size)
+            yield Pruned("ingest", row.ref, parts.ingest.child(row.name), size)
 
 
 def _seen(parts: Parts, row: IngestRow) -> tuple[int, int]:
@@ -92,7 +92,7 @@ def _seen(parts: Parts, row: IngestRow) -> tuple[int, int]:
     return max(row.updated_ns, min(found.st_mtime_ns, time.time_ns())), found.st_size
 
 
-def _leftovers(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
+def _leftovers(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
     """Files of dead groups, and files that no ingest knows."""
     dead = sorted(dead_temporaries(parts), reverse=True)  # a group's lock goes last
     for name in chain(dead, _strange(parts)):
@@ -105,7 +105,7 @@ def _leftovers(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept
             continue
         remove = remove_temporary if name.startswith(TEMPORARY) else _remove_unheld
         if dry_run or remove(parts, name):
-            yield Swept("leftover", name, parts.ingest.child(name), found.st_size)
+            yield Pruned("leftover", name, parts.ingest.child(name), found.st_size)
 
 
 def _strange(parts: Parts) -> Iterator[str]:
@@ -129,7 +129,7 @@ def _remove_unheld(parts: Parts, name: str) -> bool:
         locks.release(fd)
 
 
-def _orphans(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
+def _orphans(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
     for algorithm, shard, children in parts.shards.listing():
         rows = rows_of_shard(parts, algorithm, shard.path[-2:])
         for name, found in children:
@@ -142,7 +142,7 @@ def _orphans(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
             if may_be_in_flight(parts, digest, found):
                 continue
             if dry_run or _to_trash(parts, digest, found):
-                yield Swept("orphan", digest, shard.child(name), found.st_size)
+                yield Pruned("orphan", digest, shard.child(name), found.st_size)
 
 
 def _to_trash(parts: Parts, digest: Digest, found: os.stat_result) -> bool:
@@ -163,7 +163,7 @@ def _to_trash(parts: Parts, digest: Digest, found: os.stat_result) -> bool:
     return moved
 
 
-def _trash(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
+def _trash(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
     for entry in files.entries(parts.trash):
         found = files.stat_name(parts.trash, entry.name)
         if (
@@ -173,4 +173,4 @@ def _trash(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Swept]:
         ):
             continue
         if dry_run or files.unlink(parts.trash, entry.name):
-            yield Swept("trash", entry.name, parts.trash.child(entry.name), found.st_size)
+            yield Pruned("trash", entry.name, parts.trash.child(entry.name), found.st_size)

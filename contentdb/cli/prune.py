@@ -1,4 +1,4 @@
-"""``contentdb sweep``: remove abandoned ingests, orphans and leftovers."""
+"""``contentdb prune``: remove abandoned ingests, orphans and leftovers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from contentdb.cli.session import dry_run_option, json_option, open_store, quiet
 from contentdb.cli.show import escaped, json_line, line, size
 
 if TYPE_CHECKING:
-    from contentdb.local.upkeep.prune import Swept
+    from contentdb.local.upkeep.prune import Pruned
 
-__all__ = ["sweep"]
+__all__ = ["prune"]
 
 
 @click.command(short_help="Remove abandoned ingests, orphans and leftovers.")
@@ -23,7 +23,7 @@ __all__ = ["sweep"]
 @json_option
 @quiet_option
 @click.pass_context
-def sweep(
+def prune(
     context: click.Context, older_than: str, dry_run: bool, as_json: bool, quiet: bool
 ) -> None:
     """Remove ingests nobody holds and files without a row, when they are older than AGE."""
@@ -34,16 +34,16 @@ def sweep(
     except ValueError as error:
         raise click.BadParameter(str(error), context, param_hint="--older-than") from error
 
-    def tell(swept: Swept) -> None:
+    def tell(pruned: Pruned) -> None:
         if as_json:
-            record = {"kind": swept.kind, "name": swept.name, "path": str(swept.path)}
-            json_line(record | {"size": swept.size, "removed": not dry_run})
+            record = {"kind": pruned.kind, "name": pruned.name, "path": str(pruned.path)}
+            json_line(record | {"size": pruned.size, "removed": not dry_run})
         elif quiet:
-            line(escaped(swept.name))
+            line(escaped(pruned.name))
         else:
             verb = "would remove" if dry_run else "removed"
-            line(f"{verb} {swept.kind} {escaped(swept.name)} ({size(swept.size)})")
+            line(f"{verb} {pruned.kind} {escaped(pruned.name)} ({size(pruned.size)})")
 
     store = open_store(context)
-    with nullcontext() if quiet else bar(None, what="sweeping"):
-        store.sweep(older_than=seconds, dry_run=dry_run, progress=tell)
+    with nullcontext() if quiet else bar(None, what="pruning"):
+        store.prune(older_than=seconds, dry_run=dry_run, progress=tell)
