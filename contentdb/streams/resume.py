@@ -118,6 +118,7 @@ def take_in(
         OSError: What the source raised; what came before it is kept.
     """
     taking = _Taking(writer, declared, progress)
+    taking.drop_what_is_of_another_version()
     skips = _may_skip(writer, origin, declared)
     if not skips and begins_with is not None and writer.offset:
         is_read_twice = origin.can_skip and not origin.is_opened
@@ -154,6 +155,16 @@ class _Taking:
         self._metadata = declared.metadata or NO_METADATA
         self._progress = progress
         self._comparison: Comparing | None = None
+
+    def drop_what_is_of_another_version(self) -> None:
+        """Let what an earlier try declared not count if the caller's metadata is another.
+
+        Two versions may begin with the same bytes, so that comparing alone would not tell.
+        """
+        status = self._writer.status()
+        noted = str(pack_metadata(status.metadata))
+        if status.metadata and self._metadata not in {NO_METADATA, noted}:
+            self._declare(self._declared.total, self._declared.expected, noted)
 
     # -- the two ways --------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -246,6 +246,23 @@ class ResumingRules(Rules):
         with pytest.raises(TimeoutError):  # the same bytes, and now it is known
             store.ingest("r", breaking(b"version 2 is here", TimeoutError()), metadata=etag)
         assert dict(store.status("r").metadata) == etag
+
+    @pytest.mark.parametrize("kind", SOURCES)
+    @pytest.mark.parametrize("cut", [3, 4, 5])
+    def test_what_was_declared_of_another_version(
+        self, store: ContentStore, kind: str, cut: int
+    ) -> None:
+        """3.11: with another ETag it does not count, even if both begin with the same bytes."""
+        one, other = b"\x89PNG first" * 9, b"\x89PNG and the second" * 5
+        declared = {"total": len(one), "expected": Digest.of(one)}
+        for ref, names in (("total", ["total"]), ("expected", ["expected"]), ("b", declared)):
+            kept: Any = {name: declared[name] for name in names}
+            source = breaking(one[:cut], TimeoutError())
+            with pytest.raises(TimeoutError):
+                store.ingest(ref, source, metadata={"etag": "1"}, **kept)
+            info = store.ingest(ref, SOURCES[kind](other), metadata={"etag": "2"})
+            assert info.digest == Digest.of(other)
+            store.delete(info.digest)
 
     def test_metadata_of_a_skipped_part_is_not_known(self, store: ContentStore) -> None:
         """3.11: what was skipped for a digest's sake is not known to be of the new ETag."""
