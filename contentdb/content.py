@@ -12,6 +12,8 @@ store. `contentdb.Store` plays all of them.
 
 from __future__ import annotations
 
+import io
+from abc import abstractmethod
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from os import PathLike
     from pathlib import Path
     from types import TracebackType
+    from typing import BinaryIO
 
     from typing_extensions import Buffer
 
@@ -233,8 +236,16 @@ class Source(Protocol):
         ...
 
 
-class Reader(Protocol):
-    """A seekable binary stream over one blob that knows its size; an `io.RawIOBase` besides.
+if TYPE_CHECKING:
+
+    class _BinaryStream(io.RawIOBase, BinaryIO):
+        """A raw stream to type checkers too, for functions that ask for an ``IO[bytes]``."""
+else:
+    _BinaryStream = io.RawIOBase
+
+
+class Reader(_BinaryStream):
+    """A seekable binary stream over one blob that knows its digest and size.
 
     Bytes read from the beginning to the end are verified: the read that reaches the end
     raises `CorruptBlobError` instead of handing out a damaged tail. Reads after a seek are
@@ -242,35 +253,22 @@ class Reader(Protocol):
     """
 
     @property
-    def digest(self) -> Digest: ...
+    @abstractmethod
+    def digest(self) -> Digest:
+        """The blob's address."""
+
     @property
-    def size(self) -> int: ...
-    @property
-    def closed(self) -> bool: ...
-    def readable(self) -> bool: ...
-    def seekable(self) -> bool: ...
-    def writable(self) -> bool: ...
-    def isatty(self) -> bool: ...
-    def fileno(self) -> int: ...
-    def read(self, size: int | None = -1, /) -> bytes: ...
-    def readall(self) -> bytes: ...
-    def readinto(self, buffer: Buffer, /) -> int: ...
-    def readline(self, size: int | None = -1, /) -> bytes: ...
-    def readlines(self, hint: int = -1, /) -> list[bytes]: ...
-    def __iter__(self) -> Iterator[bytes]: ...
-    def __next__(self) -> bytes: ...
-    def seek(self, offset: int, whence: int = 0, /) -> int: ...
-    def tell(self) -> int: ...
-    def flush(self) -> None: ...
-    def close(self) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-        /,
-    ) -> None: ...
+    @abstractmethod
+    def size(self) -> int:
+        """Length of the blob in bytes."""
+
+    @abstractmethod
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to so many bytes; all that is left for None or a negative size."""
+
+    @abstractmethod
+    def readinto(self, buffer: Buffer, /) -> int:
+        """Read into a buffer; 0 at the end."""
 
 
 class Openable(Protocol):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from contentdb.content import Reader
 from contentdb.digest import Digest, Hasher
 from contentdb.errors import CorruptBlobError
 from contentdb.server import content_pb2 as wire
-from contentdb.streams.reader import BinaryStream
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["RemoteReader"]
 
 
-class RemoteReader(BinaryStream):
+class RemoteReader(Reader):
     """A `contentdb.content.Reader`.
 
     The stream is open from the beginning, so that reading on works when the blob is deleted
@@ -27,13 +27,23 @@ class RemoteReader(BinaryStream):
 
     def __init__(self, channel: Channel, digest: Digest, size: int, *, verify: bool) -> None:
         super().__init__()
-        self.digest = digest
-        self.size = size
+        self._digest = digest
+        self._size = size
         self._channel = channel
         self._at = 0
         self._verify = verify
         self._rest = memoryview(b"")
         self._start()
+
+    @property
+    def digest(self) -> Digest:
+        """The blob's address."""
+        return self._digest
+
+    @property
+    def size(self) -> int:
+        """Length of the blob in bytes, as the server said when it was opened."""
+        return self._size
 
     def _start(self) -> None:
         """Open a stream at the present position, and wait until the server has the file open."""

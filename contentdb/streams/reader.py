@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import os
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from contentdb import files
+from contentdb.content import Reader
 from contentdb.digest import new_hash
 
 if TYPE_CHECKING:
     import hashlib
     from collections.abc import Callable
-    from typing import BinaryIO
 
     from typing_extensions import Buffer
 
@@ -21,12 +20,7 @@ if TYPE_CHECKING:
     Damaged = Callable[[int, Digest, str], NoReturn]
     """Told descriptor, digest and what is wrong; it raises what the reader gets."""
 
-    class BinaryStream(io.RawIOBase, BinaryIO):
-        """A raw stream to type checkers too, for functions that ask for an ``IO[bytes]``."""
-else:
-    BinaryStream = io.RawIOBase
-
-__all__ = ["MISMATCH", "BinaryStream", "BlobReader", "read_whole"]
+__all__ = ["MISMATCH", "BlobReader", "read_whole"]
 
 _PIECE_BYTES: Final = 1 << 20
 
@@ -36,7 +30,7 @@ _LINE_BYTES: Final = 8192
 MISMATCH: Final = "its bytes do not match its digest"
 
 
-class BlobReader(BinaryStream):
+class BlobReader(Reader):
     """A seekable binary stream over one blob; see `contentdb.content.Reader`."""
 
     def __init__(self, fd: int, digest: Digest, damaged: Damaged, *, verify: bool) -> None:

@@ -65,8 +65,8 @@ def provided(provider: contentdb.Provider, digest: str) -> None:
         print(same.read(5), same.seek(0), same.readable(), same.seekable())
 
 
-def opened(store: contentdb.Store, digest: str) -> None:
-    """One of a local store is all that asks for an `IO[bytes]` besides."""
+def opened(store: contentdb.Provider, digest: str) -> None:
+    """A reader is an `IO[bytes]`, whatever the store."""
     with store.open(digest) as reader:
         tarfile.open(fileobj=reader)
         io.TextIOWrapper(reader)
