@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 from contentdb.content import Info
 from contentdb.errors import ContentDBError, InvalidArgumentError, StorageError
 from contentdb.labels import Labelling, labelling
+from contentdb.streams.source import is_of_source
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -38,14 +39,19 @@ class Asked(NamedTuple):
             return self.labels
         return labelling(self.labels, keep_labels=keep_labels)
 
-    def answer_of(self, error: Exception) -> ContentDBError:
-        """Say what is wrong with this source, or raise the error if it is of the caller's own."""
+    def answer_of(self, error: Exception, *, as_value: bool) -> ContentDBError:
+        """Say what is wrong with this source, or raise the error if it is of the caller's own.
+
+        Errors of classes that only the source knows, such as `lzma.LZMAError`, are raised as they
+        are, unless the caller asked for values.
+        """
         if isinstance(error, ContentDBError):
             return error
         if isinstance(error, OSError):
             told: ContentDBError = StorageError("read", f"source {self.describe()}", error)
-        elif isinstance(error, TypeError | ValueError):  # such as a file that is closed
-            told = InvalidArgumentError(f"source {self.describe()} cannot be read: {error}")
+        elif isinstance(error, TypeError | ValueError) or (as_value and is_of_source(error)):
+            reason = str(error) or type(error).__name__
+            told = InvalidArgumentError(f"source {self.describe()} cannot be read: {reason}")
         else:
             error.add_note(f"from sources[{self.number}] of add_many: {self.describe()}")
             raise error

@@ -7,7 +7,7 @@ import time
 
 from contentdb.errors import FailedPreconditionError, InvalidArgumentError
 
-__all__ = ["begun_for", "contradiction", "deadline_of"]
+__all__ = ["begun_for", "check_progress", "contradiction", "deadline_of"]
 
 
 def deadline_of(wait: object) -> float:
@@ -19,6 +19,13 @@ def deadline_of(wait: object) -> float:
     if not isinstance(wait, int | float) or not wait >= 0:
         raise InvalidArgumentError(f"a wait is 0 or more seconds, or True, not {wait!r:.40}")
     return time.monotonic() + (math.inf if wait is True else wait)
+
+
+def check_progress(progress: object) -> None:
+    """Raise `InvalidArgumentError` for what is there to be called and cannot be."""
+    if progress is not None and not callable(progress):
+        kind = type(progress).__name__
+        raise InvalidArgumentError(f"progress is a function of bytes done and total, not {kind}")
 
 
 def begun_for(ref: str, declared: object, wanted: object) -> FailedPreconditionError:

@@ -38,7 +38,10 @@ def declare(
 
 def check_total(total: int | None) -> int | None:
     """Return a declared size in bytes, or raise `InvalidArgumentError`."""
-    if total is not None and not (0 <= total < 1 << 63 and total == int(total)):
+    if total is None:
+        return None
+    is_number = isinstance(total, int | float)
+    if not (is_number and 0 <= total < 1 << 63 and total == int(total)):
         raise InvalidArgumentError("a size is a whole number of bytes from 0 to 2**63 - 1")
     return total
 

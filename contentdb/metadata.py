@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from contentdb.errors import InvalidArgumentError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["NO_METADATA", "pack_metadata", "unpack_metadata"]
 
@@ -26,6 +24,8 @@ def pack_metadata(metadata: Mapping[Any, Any] | None) -> str | None:
     """
     if metadata is None:
         return None
+    if not isinstance(metadata, Mapping):
+        raise InvalidArgumentError(f"metadata is a mapping of texts to texts, not {metadata!r:.80}")
     texts = [text for item in metadata.items() for text in item]
     if not all(isinstance(text, str) for text in texts):
         raise InvalidArgumentError("metadata is a mapping of texts to texts")

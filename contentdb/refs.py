@@ -32,8 +32,11 @@ def check_ref(ref: str) -> str:
     return ref
 
 
-def check_namespace(namespace: str) -> str:
+def check_namespace(namespace: object) -> str:
     """Return the namespace, or raise `InvalidArgumentError`; the rule is containerd's."""
+    if not isinstance(namespace, str):
+        kind = type(namespace).__name__
+        raise InvalidArgumentError(f"a namespace is text, not {kind}; the default is 'default'")
     valid = _NAMESPACE.fullmatch(namespace)
     if valid is None or len(namespace) > _NAMESPACE_CHARS:
         message = (

@@ -135,6 +135,32 @@ def test_a_file_of_the_store_is_not_taken_over(store: contentdb.Store, link: Any
 
 
 @pytest.mark.parametrize("link", ["move", "hardlink"])
+def test_a_file_of_another_store_is_not_taken_over(
+    store: contentdb.Store,
+    tmp_path: Path,
+    link: Any,  # noqa: ANN401
+) -> None:
+    """B: a move would lose it there, a link would change its time."""
+    with contentdb.open(tmp_path / "another") as other:
+        digest = other.add(b"content").digest
+        with pytest.raises(contentdb.InvalidArgumentError, match=r"store at .*another"):
+            store.add(other.path(digest), link=link)
+        assert other.read(digest) == b"content"
+        assert list(other.verify()) == []
+
+
+def test_a_symbolic_link_is_not_moved(store: contentdb.Store, tmp_path: Path) -> None:
+    """A: neither the link nor its target would be gone."""
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"content")
+    link.symlink_to(target)
+    with pytest.raises(contentdb.InvalidArgumentError, match=r"symbolic link; move .*target"):
+        store.add(link, link="move")
+    assert list(store.walk()) == []
+    assert target.stat().st_mode & 0o200
+
+
+@pytest.mark.parametrize("link", ["move", "hardlink"])
 def test_a_file_that_grows_while_it_is_hashed_does_not_become_a_blob(
     store: contentdb.Store,
     tmp_path: Path,

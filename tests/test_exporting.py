@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -183,6 +183,16 @@ def test_nothing_is_written_into_another_store(
         with pytest.raises(StorageError, match="inside the store at"):
             export(store, target)
     assert tree(other.root) == before
+
+
+@pytest.mark.parametrize("target", [None, b"bytes", 5], ids=repr)
+def test_a_target_that_is_no_path_is_refused_by_name(
+    store: contentdb.Store,
+    target: Any,  # noqa: ANN401
+) -> None:
+    """B: it is an error of the library, before the blob is opened."""
+    with pytest.raises(contentdb.InvalidArgumentError, match="a target is a path"):
+        store.export(MANIFEST, target)
 
 
 def test_nothing_is_written_into_this_store(

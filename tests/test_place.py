@@ -115,6 +115,14 @@ def test_no_connection_is_made_to_what_took_the_place(store: Store, root: Path, 
     assert store.read(digest) == b"first"  # by what is open
 
 
+@pytest.mark.parametrize("move", MOVES)
+def test_no_path_is_told_that_leads_elsewhere(store: Store, root: Path, move: Move) -> None:
+    digest = store.add(b"first").digest
+    move(root)
+    with pytest.raises(contentdb.StoreError, match="moved or replaced"):
+        store.path(digest)
+
+
 def test_what_is_open_is_read_on(store: Store, root: Path) -> None:
     digest = store.add(b"first").digest
     assert store.usage().blobs == 1

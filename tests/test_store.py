@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -130,11 +130,42 @@ def test_close_keeps_what_writers_wrote(root: Path) -> None:
         assert other.commit().digest == Digest.of(b"content")
 
 
-@pytest.mark.parametrize("arguments", [{"durability": "none"}, {"namespace": "a/b"}])
-def test_open_refuses_arguments(root: Path, arguments: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [{"durability": "none"}, {"namespace": "a/b"}, {"namespace": None}]
+)
+def test_open_refuses_arguments(root: Path, arguments: dict[str, Any]) -> None:
     with pytest.raises(InvalidArgumentError):
-        contentdb.open(root, **arguments)  # type: ignore[arg-type]
+        contentdb.open(root, **arguments)
     assert not root.exists()
+
+
+@pytest.mark.parametrize("place", ["", None, b"bytes", "a\0b", 5], ids=repr)
+@pytest.mark.parametrize("call", [contentdb.open, contentdb.migrate, contentdb.reindex])
+def test_a_root_that_cannot_be_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: object, call: Callable[..., object]
+) -> None:
+    """B: an unset variable must not make a store of the current directory."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InvalidArgumentError, match="a root is a path"):
+        call(place)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("age", ["1d", None, -1, float("nan")], ids=repr)
+def test_an_age_that_cannot_be(store: Store, age: Any) -> None:  # noqa: ANN401
+    with pytest.raises(InvalidArgumentError, match="an age is"):
+        store.prune(older_than=age)
+
+
+def test_a_finding_of_a_blob_that_is_deleted_by_now_is_left_alone(store: Store) -> None:
+    """6.7: `repair` reports nothing that is not so."""
+    info = store.add(b"content")
+    path = store.path(info.digest)
+    store.delete(info.digest)
+    stale = contentdb.Finding("missing", info.digest, str(path), "its file is gone")
+    (done,) = contentdb.repair(store, [stale])
+    assert done.action == "left alone"
+    assert not store.exists(info.digest)
 
 
 def test_usage(store: Store) -> None:

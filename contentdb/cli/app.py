@@ -134,7 +134,8 @@ def _check_streams() -> None:
     """See to it that output goes where it should, whatever the locale and whoever started us."""
     for fd, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:  # closed: no file of ours may get its number
-            os.open(os.devnull, os.O_RDWR)
+            # What is printed into a closed stdout must fail, not vanish.
+            os.open(os.devnull, os.O_RDONLY if fd == 1 else os.O_RDWR)
             if fd:
                 setattr(sys, name, open(fd, "w", closefd=False))  # noqa: SIM115 - for good
     if isinstance(sys.stdout, io.TextIOWrapper):  # a label must not fail where the locale is ASCII

@@ -19,17 +19,16 @@ times, and ext4 holds millions of names in a directory without trouble.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import xxhash
 
-from contentdb.errors import StoreError
+from contentdb.errors import InvalidArgumentError, StoreError
 from contentdb.refs import DEFAULT_NAMESPACE
 from contentdb.store_folder import BLOBS, DIRECTORIES, INDEX, INGEST, QUARANTINE, TRASH
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from contentdb.digest import Digest
 
 __all__ = [
@@ -47,6 +46,7 @@ __all__ = [
     "check_root",
     "ingest_name",
     "quarantine_name",
+    "root_path",
     "shard_name",
 ]
 
@@ -58,6 +58,21 @@ SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 
 _INDEX_PATH_BYTES: Final = 504
 """SQLite takes paths of 512 bytes, and names a journal behind the database's own name."""
+
+
+def root_path(root: object) -> Path:
+    """Return a root's absolute path without symbolic links.
+
+    Raises:
+        InvalidArgumentError: It is no text or path, or an empty one: an unset variable must not
+            make a store of the current directory.
+    """
+    if not isinstance(root, str | os.PathLike):
+        raise InvalidArgumentError(f"a root is a path, as text or Path, not {root!r:.80}")
+    text = os.fspath(root)
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise InvalidArgumentError(f"a root is a path that is not empty, not {text!r:.80}")
+    return Path(os.path.realpath(text))
 
 
 def check_root(root: Path, index: str = INDEX) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files
@@ -25,13 +24,15 @@ from contentdb.local.create import MAKING_S, MISSING, has_index_file, make, open
 from contentdb.local.index import revision
 from contentdb.local.index.opening import not_forking
 from contentdb.local.index.sqlite import SqliteIndex
-from contentdb.local.layout import BLOBS, DIRECTORIES, INDEX, INGEST, QUARANTINE, TRASH
+from contentdb.local.layout import BLOBS, DIRECTORIES, INDEX, INGEST, QUARANTINE, TRASH, root_path
 from contentdb.local.resources import Options, Parts
 from contentdb.local.root_identity import Place
 from contentdb.local.shared_flags import Sharing
 from contentdb.refs import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from contentdb.files import Directory
 
 _FOR_ONE: Final = (
@@ -55,7 +56,7 @@ def open_parts(
         NotAStoreError, NewerStoreError, MigrationNeededError, UnsupportedFilesystemError,
         StorageError, IndexFailedError: It cannot be used; the message says why and what to do.
     """
-    path = Path(os.path.realpath(root))
+    path = root_path(root)
     if options.read_only:
         return _open_to_read(path, options)
     directory = open_root(path, create=create)
@@ -103,7 +104,7 @@ def _asks_always(root: Directory, options: Options) -> bool:
 
 def may_only_read(root: str | os.PathLike[str]) -> bool:
     """Whether there is a store that this process may not write to, but perhaps read."""
-    path = Path(os.path.realpath(root))
+    path = root_path(root)
     try:
         directory = open_root(path, create=False)
     except ContentDBError:
@@ -182,7 +183,7 @@ def migrate(root: str | os.PathLike[str]) -> str:
     """
     forks.check()
     with not_forking:
-        return _migrated(Path(os.path.realpath(root)))
+        return _migrated(root_path(root))
 
 
 def _migrated(path: Path) -> str:
@@ -260,6 +261,7 @@ def _with_tree(
     return Parts(
         path,
         options,
+        place=place,
         sharing=sharing,
         index=index,
         shards=shards,

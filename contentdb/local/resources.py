@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from contentdb.files import Directory
     from contentdb.local.blobs import Shards
     from contentdb.local.index import Index
+    from contentdb.local.root_identity import Place
     from contentdb.local.shared_flags import Sharing
 
 __all__ = ["HasParts", "Options", "Parts"]
@@ -34,8 +35,9 @@ class Options(NamedTuple):
 class Parts:
     """The index, the open directories, and how durable an acknowledgement is."""
 
-    __slots__ = ("durable", "in_flight", "index", "ingest", "known", "namespace", "quarantine",
-                 "read_only", "root", "shards", "shares", "sharing", "top", "trash")  # fmt: skip
+    __slots__ = ("durable", "in_flight", "index", "ingest", "known", "namespace",
+                 "place", "quarantine", "read_only", "root", "shards", "shares", "sharing", "top",
+                 "trash")  # fmt: skip
 
     def __init__(  # noqa: PLR0913 - it is the list of what there is
         self,
@@ -43,6 +45,7 @@ class Parts:
         options: Options,
         *,
         index: Index,
+        place: Place,
         sharing: Sharing,
         shards: Shards,
         top: Directory,
@@ -53,6 +56,8 @@ class Parts:
         self.root = root
         self.namespace, self.durable, self.read_only, self.shares = options
         self.index = index
+        self.place = place
+        """Tells whether the root was moved or replaced since it was opened."""
         self.sharing = sharing
         self.known = Known() if ingest.group is None else NothingKnown()
         self.in_flight: dict[int, Digest] = {}

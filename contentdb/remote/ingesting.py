@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from contentdb import files
 from contentdb.add_many import AddIterator, Asked, each_asked
-from contentdb.arguments import contradiction, deadline_of
+from contentdb.arguments import check_progress, contradiction, deadline_of
 from contentdb.declared import Declared, Takeover, declare
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
 from contentdb.errors import (
@@ -123,6 +123,7 @@ class Ingesting(Active):
         it gets all of the source.
         """
         check_ref(ref)
+        check_progress(progress)
         declared = declare(total, expected, metadata)
         given = labelling(labels, keep_labels=keep_labels)
         with closing(origin_of(source)) as origin:
@@ -262,16 +263,16 @@ class Ingesting(Active):
         self, asked: Iterator[Asked], *, keep_labels: bool, raising: bool
     ) -> Generator[Info | ContentDBError]:
         for one in asked:
-            answer = self._answer(one, keep_labels=keep_labels)
+            answer = self._answer(one, keep_labels=keep_labels, as_value=not raising)
             if raising and isinstance(answer, ContentDBError):
                 raise answer.at_source(one.number, one.describe()) from answer
             yield answer
 
-    def _answer(self, one: Asked, *, keep_labels: bool) -> Info | ContentDBError:
+    def _answer(self, one: Asked, *, keep_labels: bool, as_value: bool) -> Info | ContentDBError:
         try:
             wanted = None if one.expected is None else Digest(one.expected)
             return self._add(one.source, wanted, one.labelling(keep_labels=keep_labels))
         except StoreClosedError:
             raise
         except Exception as error:  # noqa: BLE001 - what is not of the source is raised again
-            return one.answer_of(error)
+            return one.answer_of(error, as_value=as_value)

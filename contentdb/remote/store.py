@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from itertools import islice
 from operator import attrgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -30,11 +29,13 @@ from contentdb.remote.listing import list_infos
 from contentdb.remote.reader import RemoteReader
 from contentdb.server import content_pb2 as wire
 from contentdb.short_digest import beginnings, only_one
+from contentdb.streams.export import target_path
 from contentdb.walk_query import check_walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from os import PathLike
+    from pathlib import Path
     from types import TracebackType
 
     from contentdb.content import Info, SortOrder
@@ -104,8 +105,9 @@ class RemoteStore(Ingesting):
         It replaces what a store at hand would replace. Not synced. Every ``link`` becomes a copy.
         """
         _check_link(link)
+        target = target_path(path)
         with self.open(digest) as reader:
-            return save(reader, Path(path))
+            return save(reader, target)
 
     # -- Manager
 

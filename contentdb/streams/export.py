@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.streams.reader import Damaged
 
-__all__ = ["Draft", "ExportLink", "cat_advice", "draft", "export", "refuse_stores"]
+__all__ = ["Draft", "ExportLink", "cat_advice", "draft", "export", "refuse_stores", "target_path"]
 
 ExportLink = Literal["reflink", "hardlink", "copy"]
 _LINKS: Final = ("reflink", "hardlink", "copy")
@@ -46,6 +46,13 @@ class Draft(NamedTuple):
     def path(self) -> str:
         """Where to make the file."""
         return self.directory.child(self.name)
+
+
+def target_path(path: object) -> Path:
+    """Return where a caller wants a file to be, or raise `InvalidArgumentError`."""
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise InvalidArgumentError(f"a target is a path, as text or Path, not {path!r:.80}")
+    return Path(path)
 
 
 @contextmanager

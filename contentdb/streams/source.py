@@ -7,6 +7,7 @@ import io
 import os
 import stat
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import xxhash
@@ -29,6 +30,7 @@ __all__ = [
     "bytes_of",
     "bytes_read",
     "check_unchanged",
+    "is_of_source",
     "open_source",
     "origin_of",
     "reading",
@@ -81,6 +83,35 @@ def reading(source: Any) -> Fill:  # noqa: ANN401 - by what it can do
     Raises:
         InvalidArgumentError: The object cannot be read from.
     """
+    _check_readable(source)
+    fill = _fill_of(source)
+
+    def told(buffer: memoryview) -> int:
+        try:
+            return fill(buffer)
+        except Exception as error:
+            with suppress(AttributeError):
+                error._is_of_a_source = True  # type: ignore[attr-defined]  # noqa: SLF001 - read below
+            raise
+
+    return told
+
+
+def _check_readable(source: Any) -> None:  # noqa: ANN401 - by what it can do
+    """Raise `InvalidArgumentError` for what can never be read: a class, a file that is closed."""
+    if isinstance(source, type):
+        name = source.__name__
+        raise InvalidArgumentError(f"content comes from an object; {name} is a class")
+    if getattr(source, "closed", False) is True:
+        raise InvalidArgumentError(f"the source is closed: {source!r:.80}")
+
+
+def is_of_source(error: Exception) -> bool:
+    """Whether an exception came out of a source's own ``read``, and no other code."""
+    return getattr(error, "_is_of_a_source", False)
+
+
+def _fill_of(source: Any) -> Fill:  # noqa: ANN401 - by what it can do
     readinto = getattr(source, "readinto", None)
     if isinstance(source, io.BufferedReader | io.FileIO):
         return _reading_open_file(source)

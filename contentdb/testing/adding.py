@@ -360,6 +360,21 @@ class AddingRules(Rules):
         assert [info.digest for info in store.walk()] == [Digest.of(b"good")]
         assert list(store.statuses()) == []
 
+    def test_add_many_gives_the_errors_of_any_source(self, store: ContentStore) -> None:
+        """3.12: with errors="yield" an exception of whatever class spoils no other source."""
+
+        class UnknownError(Exception):
+            pass
+
+        cut = gzip.open(io.BytesIO(gzip.compress(numbered(1)[0] * 1000)[:-12]))  # noqa: SIM115
+        for source in (breaking(b"half", UnknownError("mine")), cut):
+            answers = list(store.add_many([b"before", source, b"after"], errors="yield"))
+            assert [isinstance(each, Exception) for each in answers] == [False, True, False]
+            assert isinstance(answers[1], InvalidArgumentError)
+        assert store.exists(Digest.of(b"after"))
+        with pytest.raises(UnknownError, match="mine"):
+            list(store.add_many([b"before", breaking(b"half", UnknownError("mine"))]))
+
     def test_add_many_survives_its_iterable(self, store: ContentStore) -> None:
         """3.12, B: where the sources' own iterator raises, those before it are stored and told."""
 

@@ -32,7 +32,8 @@ NO_CONTENT: dict[str, Any] = {
     "a number": 5,
     "nothing": None,
 }
-NO_TOTALS: list[Any] = [-1, 1.5, 1 << 63, float("nan")]
+NO_TOTALS: list[Any] = [-1, 1.5, 1 << 63, float("nan"), "12"]
+NO_METADATA: list[Any] = [[("etag", "1")], "etag", 5, {"etag": 1}, {1: "etag"}]
 NO_WAITS: list[Any] = [-1, -0.5, float("nan"), "1", None]
 NO_LIMITS: list[Any] = [-1, 1 << 63, 1.5, "1"]
 NO_SORTS: list[Any] = ["--size", "-", "", "colour", "size,digest", None]
@@ -90,6 +91,16 @@ class ArgumentRules(Rules):
             TAKING[taking](store, NO_CONTENT[what])
         assert list(store.walk()) == []
 
+    @pytest.mark.parametrize("taking", TAKING)
+    def test_what_can_never_be_read(self, store: ContentStore, taking: str) -> None:
+        """B, 3.13a: a class in the place of its object, and a file that is closed."""
+        closed = io.BytesIO(b"content")
+        closed.close()
+        for source, reason in ((io.BytesIO, "BytesIO is a class"), (closed, "closed")):
+            with pytest.raises(InvalidArgumentError, match=reason):
+                TAKING[taking](store, source)
+        assert_empty(store)
+
     @pytest.mark.parametrize("source", [NotYet, ReadsNotYet])
     @pytest.mark.parametrize("data", [b"", b"some"])
     @pytest.mark.parametrize("taking", TAKING)
@@ -121,6 +132,23 @@ class ArgumentRules(Rules):
         """2.1: a declared size is a whole number of bytes."""
         with pytest.raises(InvalidArgumentError, match="size"):
             BEGINNING[begin](store, total=total)
+        assert_empty(store)
+
+    @pytest.mark.parametrize("metadata", NO_METADATA, ids=repr)
+    @pytest.mark.parametrize("begin", BEGINNING)
+    def test_metadata_that_cannot_be(
+        self, store: ContentStore, begin: str, metadata: object
+    ) -> None:
+        """B: metadata is a mapping of texts to texts."""
+        with pytest.raises(InvalidArgumentError, match="metadata"):
+            BEGINNING[begin](store, metadata=metadata)
+        assert_empty(store)
+
+    def test_a_progress_that_cannot_be_called(self, store: ContentStore) -> None:
+        """B: it is told before the source is read."""
+        progress: Any = 5
+        with pytest.raises(InvalidArgumentError, match="progress"):
+            store.ingest("r", io.BytesIO(b"content"), progress=progress)
         assert_empty(store)
 
     @pytest.mark.parametrize("wait", NO_WAITS, ids=repr)

@@ -47,13 +47,23 @@ def test_a_full_disk_behind_standard_output_is_told(root: Path, line: str) -> No
     assert only_line(done.stderr) == "contentdb: standard output: No space left on device"
 
 
-@pytest.mark.parametrize("line", ["ls", "ls >&-", "path nix 2>&-", "du <&- >&- 2>&-"])
+@pytest.mark.parametrize("line", ["ls", "ls 2>&-", "path nix 2>&-", "du <&- 2>&-"])
 def test_closed_streams_do_no_harm(root: Path, line: str) -> None:
     """No file of the store may get the number of a stream, and be written to."""
     stored(root, b"0")
     done = shell(root, f"contentdb {line}")
     assert b"Traceback" not in done.stderr
     assert done.returncode == (2 if "nix" in line else 0)
+    assert run(root, "verify", "-q").returncode == 0
+
+
+@pytest.mark.parametrize("line", ["ls", "ls -q", "cat cfcd", "export cfcd -", "du"])
+def test_a_standard_output_that_is_closed_is_told(root: Path, line: str) -> None:
+    """B: what was asked for has gone nowhere."""
+    digest = stored(root, b"0")[0]
+    done = shell(root, f"contentdb {line.replace('cfcd', digest)} >&-")
+    assert done.returncode == 1
+    assert only_line(done.stderr) == "contentdb: standard output: Bad file descriptor"
     assert run(root, "verify", "-q").returncode == 0
 
 

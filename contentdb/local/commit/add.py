@@ -22,6 +22,7 @@ from contentdb.local.commit.publish import Candidate, publish, settled, stored
 from contentdb.local.commit.temporary import Temporary
 from contentdb.local.damage import quarantine, why_damaged
 from contentdb.local.sink import Sink
+from contentdb.store_folder import is_store
 from contentdb.streams.pump import pump
 from contentdb.streams.source import check_unchanged, open_source, reading_file
 
@@ -146,7 +147,7 @@ def add_path(
 ) -> Info:
     """Store a file: its blocks or the file itself are taken over where the filesystem allows."""
     if link in {"hardlink", "move"}:
-        _check_outside(parts, os.fspath(source))
+        _check_outside(parts, os.fspath(source), moves=link == "move")
     fd = open_source(source)
     try:
         if link in {"hardlink", "move"}:
@@ -170,10 +171,16 @@ def check_link(link: str) -> None:
         raise InvalidArgumentError(f"link is one of {', '.join(LINKS)}, not {link!r}")
 
 
-def _check_outside(parts: Parts, path: str) -> None:
-    """Refuse to take a file over that is the store's already: it would lose it."""
-    if parts.root in Path(os.path.realpath(path)).parents:
+def _check_outside(parts: Parts, path: str, *, moves: bool) -> None:
+    """Refuse to take over the file of a store, which would lose it, and what a link stands for."""
+    place = Path(os.path.realpath(path))
+    if parts.root in place.parents:
         raise InvalidArgumentError(f"{path} is the store's own file; copy it, if you mean that")
+    for folder in place.parents:
+        if is_store(folder):
+            raise InvalidArgumentError(f"{path} is a file of the store at {folder}; copy it")
+    if moves and Path(path).is_symlink():
+        raise InvalidArgumentError(f"{path} is a symbolic link; move {place} itself, or copy it")
 
 
 def _cloned(parts: Parts, fd: int, expected: Digest | None, labels: Labelling) -> Info | None:

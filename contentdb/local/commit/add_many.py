@@ -74,7 +74,7 @@ def _settled(
 
     Each is handed out once its group has landed, an error of the iterator's after all of them.
     """
-    groups = _Groups(parts, gate)
+    groups = _Groups(parts, gate, as_values=not stop)
     failure: Exception | None = None
     last = slow = False
     try:
@@ -97,9 +97,10 @@ def _settled(
 class _Groups:
     """The group that is being written, and the one before it, which is being synced."""
 
-    def __init__(self, parts: Parts, gate: Gate) -> None:
+    def __init__(self, parts: Parts, gate: Gate, *, as_values: bool) -> None:
         self._parts = parts
         self._gate = gate
+        self._as_values = as_values
         self._group = Group(parts)
         self._places: list[_Place] = []
         self._flight: _Flight | None = None
@@ -121,7 +122,7 @@ class _Groups:
         except Exception as error:
             if isinstance(error, ContentDBError) and self._gate.closed:
                 raise
-            told = one.answer_of(error)
+            told = one.answer_of(error, as_value=self._as_values)
         may_fail = isinstance(told, Joined | ContentDBError)  # what is stored cannot any more
         place = _Place(told, one.number, one.describe() if may_fail else "")
         self._places.append(place)

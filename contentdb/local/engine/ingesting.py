@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from contentdb.add_many import AddIterator, each_asked
-from contentdb.arguments import deadline_of
+from contentdb.arguments import check_progress, deadline_of
 from contentdb.declared import Takeover, declare
 from contentdb.digest import Digest
 from contentdb.errors import (
@@ -158,6 +158,7 @@ class Ingesting(Active):
             OSError: What the source raised; what came before it is kept.
         """
         check_ref(ref)
+        check_progress(progress)
         declared = declare(total, expected, metadata)
         kept = labelling(labels, keep_labels=keep_labels)
         with closing(origin_of(source)) as origin:

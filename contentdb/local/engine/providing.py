@@ -63,6 +63,7 @@ class Providing(Opened):
         Raises:
             NotFoundError: There is no such blob.
             CorruptBlobError: Its file is gone.
+            StoreError: The root was moved or replaced since the store was opened.
         """
         wanted = Digest(digest)
         with self._gate:
@@ -70,6 +71,7 @@ class Providing(Opened):
             while (found := self._parts.shards.stat(wanted)) is None:
                 self._missed(wanted)
             self._check_not_deleted(wanted, found)
+            self._parts.place.check()  # the name is looked up by path, not in the open directory
             return Path(self._parts.shards.path(wanted))
 
     def export(
@@ -90,8 +92,9 @@ class Providing(Opened):
             NotFoundError, CorruptBlobError: As `read`.
             StorageError: The target cannot be written, or is not to be replaced.
         """
+        target = export.target_path(path)
         fd, wanted = self._opened(digest)
-        return export.export(fd, wanted, Path(path), link, self._damaged)
+        return export.export(fd, wanted, target, link, self._damaged)
 
     def _opened(self, text: str) -> tuple[int, Digest]:
         digest = Digest(text)

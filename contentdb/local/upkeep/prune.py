@@ -41,8 +41,9 @@ class Pruned(NamedTuple):
 
 def prune(parts: Parts, *, older_than_s: float, dry_run: bool) -> Iterator[Pruned]:
     """Remove as it yields; see `Store.prune`."""
-    if not older_than_s >= 0:
-        raise InvalidArgumentError(f"an age is 0 or more seconds, not {older_than_s}")
+    given: object = older_than_s
+    if not isinstance(given, int | float) or not given >= 0:
+        raise InvalidArgumentError(f"an age is 0 or more seconds, not {older_than_s!r:.80}")
     now_ns = time.time_ns()
     before_ns = now_ns - int(min(older_than_s * 1e9, now_ns))  # nothing is older than the epoch
     yield from _ingests(parts, before_ns, dry_run=dry_run)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from contentdb import files
@@ -25,7 +23,15 @@ from contentdb.local.damage import quarantine, why_damaged
 from contentdb.local.index import State
 from contentdb.local.index.connection import connect, refusal
 from contentdb.local.index.opening import not_forking
-from contentdb.local.layout import BLOBS, INDEX, INDEX_REBUILT, QUARANTINE, TRASH, check_root
+from contentdb.local.layout import (
+    BLOBS,
+    INDEX,
+    INDEX_REBUILT,
+    QUARANTINE,
+    TRASH,
+    check_root,
+    root_path,
+)
 from contentdb.local.open import open_parts, open_tree
 from contentdb.local.resources import Options
 from contentdb.local.shared_flags import Sharing
@@ -34,7 +40,9 @@ from contentdb.local.upkeep.repair import adopt
 from contentdb.local.upkeep.verify import rows_of_shard, shards_with_rows
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterator
+    from pathlib import Path
 
     from contentdb.files import Directory
     from contentdb.local.resources import Parts
@@ -79,7 +87,7 @@ def reindex(root: str | os.PathLike[str], *, dry_run: bool = False) -> Reindexed
     """
     forks.check()
     with not_forking:
-        return _reindexed(Path(os.path.realpath(root)), dry_run=dry_run)
+        return _reindexed(root_path(root), dry_run=dry_run)
 
 
 def _reindexed(path: Path, *, dry_run: bool) -> Reindexed:

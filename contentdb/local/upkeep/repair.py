@@ -61,9 +61,6 @@ def repair(
     with store.parts() as parts:
         if parts.read_only and not dry_run:
             parts.refuse_writing()
-    with store.parts() as parts:
-        if parts.read_only and not dry_run:
-            parts.refuse_writing()
     act = _planned if dry_run else _mend
     repaired: list[Repaired] = []
     for finding in findings:
@@ -90,6 +87,8 @@ def _mend(parts: Parts, finding: Finding) -> Action:
     if digest is None:
         return "left alone"
     if finding.kind == "missing":
+        if parts.index.blob(digest) is None:  # it was deleted since it was found
+            return "left alone"
         gone = parts.index.mark_damaged(digest, lambda: parts.shards.is_gone(digest))
         return "marked as missing" if gone else "left alone"
     if finding.kind == "mode":
