@@ -44,9 +44,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answers",
+    "ContentStore",
+    "ExportLink",
     "Info",
     "IngestManager",
     "Ingester",
+    "Link",
     "Manager",
     "Openable",
     "Progress",
@@ -228,6 +231,13 @@ class Usage(NamedTuple):
     """As of each ingest's last close; what a live writer has added since is not in it."""
 
 
+Link = Literal["reflink", "hardlink", "copy", "move"]
+"""How the bytes of a file get in: its blocks, the file itself, a copy; ``move`` also removes it."""
+
+ExportLink = Literal["reflink", "hardlink", "copy"]
+"""How a blob gets into a file of the caller's."""
+
+
 class Source(Protocol):
     """What content can come from: a binary file, a pipe, a member of an archive, a `Reader`."""
 
@@ -400,11 +410,13 @@ class Ingester(Protocol):
         *,
         expected: str | None = None,
         labels: Mapping[str, str] | None = None,
+        link: Link = "copy",
         keep_labels: bool = False,
     ) -> Info:
         """Store content without a ref, whether it was there already or not.
 
-        Labels are set on stored content too, by key, unless ``keep_labels``.
+        Labels are set on stored content too, by key, unless ``keep_labels``. What an
+        implementation cannot ``link`` it copies.
         """
         ...
 
@@ -496,3 +508,37 @@ class Manager(Protocol):
         Without ``missing_ok`` one that is absent raises, once those before it are removed.
         """
         ...
+
+
+class ContentStore(Provider, Ingester, IngestManager, Manager, Protocol):
+    """All roles in one object, and what every store can do besides."""
+
+    @property
+    def namespace(self) -> str:
+        """Whose blobs and ingests are seen."""
+        ...
+
+    def resolve(self, prefix: str) -> Digest:
+        """Return the stored digest that begins so; `AmbiguousDigestError` if several do."""
+        ...
+
+    def export(self, digest: str, path: str | PathLike[str], *, link: ExportLink = "copy") -> Path:
+        """Write a blob to a path of the caller's, verified, whole or not at all."""
+        ...
+
+    def usage(self) -> Usage:
+        """Count blobs, ingests and their bytes."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds; twice is harmless."""
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...

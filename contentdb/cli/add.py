@@ -16,7 +16,7 @@ from contentdb.cli.session import each, json_option, open_store, quiet_option
 from contentdb.cli.show import escaped, info_record, json_line, line
 
 if TYPE_CHECKING:
-    from contentdb.local.commit.add import Link
+    from contentdb.content import Link
 
 __all__ = ["add"]
 

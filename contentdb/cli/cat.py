@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from contentdb import Store
-    from contentdb.streams.export import ExportLink
+    from contentdb.content import ExportLink
 
 __all__ = ["cat", "export"]
 

@@ -10,7 +10,7 @@ import click
 from contentdb.cli.registry_options import connect, registry_options
 
 if TYPE_CHECKING:
-    from contentdb.oci.registry import Registry
+    from contentdb.oci.registry.registry import Registry
 
 __all__ = ["fetch"]
 
@@ -31,7 +31,7 @@ def fetch(repository: str, object: str, media_types: tuple[str, ...], **options:
 
     The bytes are checked against the digest as they pass: a mismatch fails at the end.
     """
-    from contentdb.oci.media import is_document
+    from contentdb.oci.documents.media_types import is_document
     from contentdb.oci.reference import parse_reference, parse_repository
 
     place = parse_repository(repository)
@@ -46,8 +46,8 @@ def fetch(repository: str, object: str, media_types: tuple[str, ...], **options:
 
 
 def _manifest(registry: Registry, repository: str, name: str, media_types: tuple[str, ...]) -> None:
+    from contentdb.oci.documents.media_types import ACCEPT
     from contentdb.oci.errors import ObjectNotFoundError
-    from contentdb.oci.media import ACCEPT
 
     try:
         served = registry.manifest(repository, name, accept=media_types or ACCEPT)
@@ -81,8 +81,8 @@ def _blob_or_manifest(registry: Registry, repository: str, digest: str) -> None:
 
 def _blob(registry: Registry, repository: str, digest: str) -> None:
     from contentdb.digest import Digest, Hasher
-    from contentdb.oci.download import blob_chunks
     from contentdb.oci.errors import HostileRegistryError
+    from contentdb.oci.transfer.download import blob_chunks
 
     parsed = Digest(digest)
     hasher = Hasher(parsed.algorithm)

@@ -14,7 +14,7 @@ from contentdb.cli.session import json_option, open_store, quiet_option
 from contentdb.cli.show import escaped, json_line, line
 
 if TYPE_CHECKING:
-    from contentdb.oci.roles import ExportLink, ImportLink
+    from contentdb.content import ExportLink
 
 __all__ = ["export_oci", "import_oci"]
 
@@ -88,7 +88,7 @@ def export_oci(
 @quiet_option
 @click.pass_context
 def import_oci(
-    context: click.Context, /, source: Path, link: ImportLink, as_json: bool, quiet: bool
+    context: click.Context, /, source: Path, link: ExportLink, as_json: bool, quiet: bool
 ) -> None:
     """Take all images of an OCI image layout, a directory or an uncompressed tar.
 

@@ -10,8 +10,8 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentdb.oci.credentials import Credentials
-    from contentdb.oci.registry import Registry
+    from contentdb.oci.registry.credentials import Credentials
+    from contentdb.oci.registry.registry import Registry
 
 __all__ = ["connect", "registry_options"]
 
@@ -76,7 +76,7 @@ def connect(
         MissingExtraError: The extra is not installed.
         ContentDBError: The options contradict each other, or Docker's configuration is broken.
     """
-    from contentdb.oci.registry import Registry
+    from contentdb.oci.registry.registry import Registry
 
     if key is not None and cert is None:
         raise click.UsageError("--key goes with --cert")
@@ -92,7 +92,7 @@ def connect(
 
 
 def _credentials(name: str, user: str | None, docker_config: Path | None) -> Credentials | None:
-    from contentdb.oci.credentials import Credentials, find_credentials
+    from contentdb.oci.registry.credentials import Credentials, find_credentials
 
     if user:
         username, colon, password = user.partition(":")

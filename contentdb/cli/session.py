@@ -155,7 +155,7 @@ def open_store(
     """Open the store that the command line names; the one place where commands get it from."""
     store = store_of(context, create=create, shared=shared)
     if leave_open:
-        context.meta["contentdb.local.engine"] = store  # kept until the process ends
+        context.meta["contentdb.store"] = store  # kept until the process ends
         return store
     return context.with_resource(store)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from contentdb.oci.progress import Event
+    from contentdb.oci.transfer.progress import Event
 
 __all__ = ["bars", "transfer"]
 

@@ -4,7 +4,7 @@
     pulled = oci.pull(store, "registry.example/team/app:v1")
 
 Everything that comes from a registry or a layout is taken for hostile until its digest has
-been checked; `contentdb.oci.registry` says how.
+been checked; `contentdb.oci.registry.registry` says how.
 """
 
 from importlib import import_module
@@ -16,8 +16,8 @@ try:
 except ImportError as error:
     raise MissingExtraError("contentdb.oci", "oci", error) from error
 
-from contentdb.oci.credentials import Credentials, CredentialsError, find_credentials
-from contentdb.oci.download import blob_chunks
+from contentdb.oci.documents.manifest import Descriptor, Document, parse_document
+from contentdb.oci.documents.platforms import Platform
 from contentdb.oci.errors import (
     HostileRegistryError,
     InvalidManifestError,
@@ -28,15 +28,15 @@ from contentdb.oci.errors import (
     UnauthorizedError,
     UnreachableError,
 )
-from contentdb.oci.layout_in import Imported, import_layout
-from contentdb.oci.layout_out import export_layout, export_tar
-from contentdb.oci.manifest import Descriptor, Document, parse_document
-from contentdb.oci.platforms import Platform
-from contentdb.oci.progress import Event
-from contentdb.oci.pull import Pulled, pull
-from contentdb.oci.push import Pushed, push
+from contentdb.oci.layout.read import Imported, import_layout
+from contentdb.oci.layout.write import export_layout, export_tar
 from contentdb.oci.reference import Reference, parse_reference, parse_repository
-from contentdb.oci.registry import BlobStream, Registry, Served
+from contentdb.oci.registry.credentials import Credentials, CredentialsError, find_credentials
+from contentdb.oci.registry.registry import BlobStream, Registry, Served
+from contentdb.oci.transfer.download import blob_chunks
+from contentdb.oci.transfer.progress import Event
+from contentdb.oci.transfer.pull import Pulled, pull
+from contentdb.oci.transfer.push import Pushed, push
 
 __all__ = [
     "BlobStream",

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from contentdb.errors import ContentDBError, InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
-    from contentdb.oci.broken import BrokenError
+    from contentdb.oci.failures import BrokenError
 
 __all__ = [
     "HostileRegistryError",

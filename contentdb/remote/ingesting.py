@@ -40,9 +40,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from contentdb.content import Info, Openable, Progress, Source
+    from contentdb.content import Info, Link, Openable, Progress, Source
     from contentdb.labels import Labelling
-    from contentdb.local.commit.add import Link
 
 __all__ = ["Ingesting"]
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from contentdb.content import Info, SortOrder
+    from contentdb.content import ExportLink, Info, SortOrder
     from contentdb.remote.channel import Credentials
 
 __all__ = ["RemoteStore", "connect"]
@@ -99,7 +99,7 @@ class RemoteStore(Ingesting):
         """Refuse: a remote blob has no file here."""
         raise FailedPreconditionError(f"{Digest(digest)} is at {self.address}: it has no path here")
 
-    def export(self, digest: str, path: str | PathLike[str], *, link: str = "copy") -> Path:
+    def export(self, digest: str, path: str | PathLike[str], *, link: ExportLink = "copy") -> Path:
         """Write a blob to a path here, verified, whole or not at all; gives the path.
 
         It replaces what a store at hand would replace. Not synced. Every ``link`` becomes a copy.

@@ -7,7 +7,7 @@ import os
 import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb import files
 from contentdb.errors import InvalidArgumentError, StorageError
@@ -17,12 +17,12 @@ from contentdb.streams.reader import BlobReader
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from contentdb.content import ExportLink
     from contentdb.digest import Digest
     from contentdb.streams.reader import Damaged
 
-__all__ = ["Draft", "ExportLink", "cat_advice", "draft", "export", "refuse_stores", "target_path"]
+__all__ = ["Draft", "cat_advice", "draft", "export", "refuse_stores", "target_path"]
 
-ExportLink = Literal["reflink", "hardlink", "copy"]
 _LINKS: Final = ("reflink", "hardlink", "copy")
 _PIECE_BYTES: Final = 1 << 20
 _HIDDEN: Final = ".contentdb-"

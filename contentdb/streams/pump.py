@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +15,7 @@ PIECE_BYTES: Final = 1 << 20
 """What streams are read in."""
 
 
+@runtime_checkable
 class Taker(Protocol):
     """Where a stream goes: takes pieces, and says when their buffers are free again."""
 

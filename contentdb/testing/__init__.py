@@ -33,6 +33,7 @@ pytest.register_assert_rewrite(
     "contentdb.testing.writing",
 )
 
+from contentdb.content import ContentStore  # noqa: E402
 from contentdb.testing.adding import AddingRules  # noqa: E402  # after the rewriting is set up
 from contentdb.testing.arguments import ArgumentRules  # noqa: E402
 from contentdb.testing.committing import CommittingRules  # noqa: E402
@@ -44,7 +45,7 @@ from contentdb.testing.managing import ManagingRules  # noqa: E402
 from contentdb.testing.nouns import NounRules  # noqa: E402
 from contentdb.testing.reading import ReadingRules  # noqa: E402
 from contentdb.testing.resuming import ResumingRules  # noqa: E402
-from contentdb.testing.subject import ContentStore, Damage, Harm  # noqa: E402
+from contentdb.testing.subject import Damage, Harm  # noqa: E402
 from contentdb.testing.writing import WritingRules  # noqa: E402
 
 __all__ = ["ContentStore", "ContentSuite", "Damage", "Harm"]

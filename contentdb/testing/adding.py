@@ -42,8 +42,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from contentdb.content import Source
-    from contentdb.testing.subject import ContentStore
+    from contentdb.content import ContentStore, Source
 
 __all__ = ["AddingRules"]
 

@@ -21,7 +21,7 @@ from contentdb.testing.subject import Rules
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentdb.testing.subject import ContentStore
+    from contentdb.content import ContentStore
 
 __all__ = ["ArgumentRules"]
 

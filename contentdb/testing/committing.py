@@ -23,7 +23,7 @@ from contentdb.testing.subject import Rules
 from contentdb.testing.threads import together
 
 if TYPE_CHECKING:
-    from contentdb.testing.subject import ContentStore
+    from contentdb.content import ContentStore
 
 __all__ = ["CommittingRules"]
 

@@ -17,7 +17,7 @@ from contentdb.filters import quote
 from contentdb.testing.subject import Rules
 
 if TYPE_CHECKING:
-    from contentdb.testing.subject import ContentStore
+    from contentdb.content import ContentStore
 
 __all__ = ["FilteringRules"]
 

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from contentdb.content import Openable, Source
-    from contentdb.testing.subject import ContentStore
+    from contentdb.content import ContentStore, Openable, Source
 
 __all__ = ["IngestingRules"]
 

@@ -12,7 +12,7 @@ from contentdb.testing.streams import breaking
 from contentdb.testing.subject import Rules
 
 if TYPE_CHECKING:
-    from contentdb.testing.subject import ContentStore
+    from contentdb.content import ContentStore
 
 __all__ = ["LastingRules"]
 

@@ -14,7 +14,7 @@ from contentdb.testing.subject import Rules
 from contentdb.testing.threads import LIMIT_S, begun, together
 
 if TYPE_CHECKING:
-    from contentdb.testing.subject import ContentStore
+    from contentdb.content import ContentStore
 
 __all__ = ["LockingRules"]
 

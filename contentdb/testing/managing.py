@@ -22,8 +22,7 @@ from contentdb.testing.threads import together
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentdb.content import Info
-    from contentdb.testing.subject import ContentStore
+    from contentdb.content import ContentStore, Info
 
 __all__ = ["ManagingRules"]
 

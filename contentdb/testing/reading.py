@@ -20,7 +20,8 @@ from contentdb.testing.threads import together
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentdb.testing.subject import ContentStore, Damage
+    from contentdb.content import ContentStore
+    from contentdb.testing.subject import Damage
 
 __all__ = ["ReadingRules"]
 

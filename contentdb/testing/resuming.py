@@ -14,7 +14,7 @@ from contentdb.testing.streams import Opening, Seekable, breaking, piped
 from contentdb.testing.subject import Rules
 
 if TYPE_CHECKING:
-    from contentdb.testing.subject import ContentStore
+    from contentdb.content import ContentStore
 
 __all__ = ["ResumingRules"]
 

@@ -6,18 +6,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 import pytest
 
-from contentdb.content import Ingester, IngestManager, Manager, Provider
-
 if TYPE_CHECKING:
+    from contentdb.content import ContentStore
     from contentdb.digest import Digest
 
-__all__ = ["ContentStore", "Damage", "Harm", "Rules"]
+__all__ = ["Damage", "Harm", "Rules"]
 
 Harm = Literal["altered", "truncated", "removed"]
-
-
-class ContentStore(Provider, Ingester, IngestManager, Manager, Protocol):
-    """All four roles in one object: what the suite is run on."""
 
 
 class Damage(Protocol):

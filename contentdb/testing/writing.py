@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import BinaryIO
 
-    from contentdb.content import Writer
-    from contentdb.testing.subject import ContentStore
+    from contentdb.content import ContentStore, Writer
 
 __all__ = ["WritingRules"]
 

@@ -12,9 +12,9 @@ import pytest
 
 from contentdb import oci
 from contentdb.errors import CorruptBlobError
-from contentdb.oci.target import Target, target_of
-from contentdb.oci.transport import Transport
-from contentdb.oci.watchdog import Exchange, Watchdog
+from contentdb.oci.registry.transport import Transport
+from contentdb.oci.registry.url import Target, target_of
+from contentdb.oci.registry.watchdog import Exchange, Watchdog
 from tests.hostile.server import Image, Server, reply
 
 IMAGE = Image()

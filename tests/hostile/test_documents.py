@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from contentdb import oci
-from contentdb.oci.manifest import MANIFEST_BYTES
+from contentdb.oci.documents.manifest import MANIFEST_BYTES
 from tests.hostile.guard import attack
 from tests.hostile.server import (
     CONFIG,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from contentdb import oci
-from contentdb.oci.tarball import Tarball
+from contentdb.oci.layout.tarball import Tarball
 from tests.hostile.server import MANIFEST, Image, descriptor, sha
 
 if TYPE_CHECKING:
@@ -189,13 +189,13 @@ def test_members_and_extensions_have_an_end(
     path.write_bytes(b"".join(member(f"m{number}", b"") for number in range(100)) + layout() + END)
     assert oci.import_layout(store, path)
     with monkeypatch.context() as patched:
-        patched.setattr("contentdb.oci.tarball._MOST_MEMBERS", 100)
+        patched.setattr("contentdb.oci.layout.tarball._MOST_MEMBERS", 100)
         with pytest.raises(oci.InvalidManifestError, match="more than 100 members"):
             oci.import_layout(store, path)
     long = member("x", b"n" * 1000 + b"\0", b"L") + member("x", b"")
     path.write_bytes(long * 100 + layout() + END)
     assert oci.import_layout(store, path)
-    monkeypatch.setattr("contentdb.oci.tarball._ALL_EXTENSIONS_BYTES", 100_000)
+    monkeypatch.setattr("contentdb.oci.layout.tarball._ALL_EXTENSIONS_BYTES", 100_000)
     with pytest.raises(oci.InvalidManifestError, match="too large"):
         oci.import_layout(store, path)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contentdb.oci import Credentials, CredentialsError, find_credentials
-from contentdb.oci.auth import parse_challenges
+from contentdb.oci.registry.auth import parse_challenges
 
 
 def write(folder: Path, **settings: object) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentdb.oci.interrupts import results_of
+from contentdb.oci.registry.interrupts import results_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

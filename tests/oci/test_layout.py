@@ -11,8 +11,8 @@ import pytest
 
 import contentdb
 from contentdb import oci
+from contentdb.content import ExportLink
 from contentdb.errors import ContentDBError, StorageError
-from contentdb.oci.roles import ImportLink
 from tests.hostile.server import INDEX, LAYER, MANIFEST, Image, descriptor, sha
 
 IMAGE = Image()
@@ -42,7 +42,7 @@ def blob_path(root: Path, data: bytes) -> Path:
 
 @pytest.mark.parametrize("link", ["copy", "reflink", "hardlink"])
 def test_a_directory_comes_in_with_only_what_its_index_leads_to(
-    link: ImportLink, store: contentdb.Store, tmp_path: Path
+    link: ExportLink, store: contentdb.Store, tmp_path: Path
 ) -> None:
     layout = write_layout(tmp_path / "layout", b"of no use")
     assert oci.import_layout(store, layout, link=link) == [(TOP, MANIFEST, None)]
@@ -146,7 +146,7 @@ BAD: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("harm", BAD.values(), ids=BAD.keys())
 @pytest.mark.parametrize("link", ["copy", "hardlink"])
 def test_a_bad_layout_is_refused(
-    link: ImportLink, harm: Callable[[Path], object], store: contentdb.Store, tmp_path: Path
+    link: ExportLink, harm: Callable[[Path], object], store: contentdb.Store, tmp_path: Path
 ) -> None:
     layout = write_layout(tmp_path / "layout")
     harm(layout)

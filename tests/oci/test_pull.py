@@ -12,8 +12,8 @@ import pytest
 
 import contentdb
 from contentdb import oci
-from contentdb.oci import arrivals
 from contentdb.oci.labels import MEDIA_TYPE
+from contentdb.oci.transfer import fetch
 from tests.hostile.server import (
     INDEX,
     LAYER,
@@ -174,7 +174,7 @@ def test_an_interrupt_waits_neither_for_a_silent_registry_nor_for_another_pull(
         store.writer(other, total=len(IMAGE.config), expected=other),
         pytest.MonkeyPatch.context() as patch,
     ):
-        patch.setattr(arrivals, "results_of", interrupt)
+        patch.setattr(fetch, "results_of", interrupt)
         with pytest.raises(KeyboardInterrupt):
             oci.pull(store, f"{server.name}/a", registry=registry, listen=listen)
     assert [event.kind for event in events if event.kind != "queued"][-2:] != ["done", "done"]

@@ -43,7 +43,7 @@ def run_without(code: str, *words: str | Path) -> subprocess.CompletedProcess[st
         ("from contentdb.server.daemon import Server", "grpc"),
         ("import contentdb.oci", "oci"),
         ("from contentdb import oci", "oci"),
-        ("from contentdb.oci.registry import Registry", "oci"),
+        ("from contentdb.oci.registry.registry import Registry", "oci"),
     ],
 )
 def test_an_import_says_which_extra_to_install(code: str, extra: str) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 import contentdb
 from contentdb import oci
+from contentdb.oci.documents.media_types import DOCKER_MANIFEST
 from contentdb.oci.labels import MEDIA_TYPE
-from contentdb.oci.media import DOCKER_MANIFEST
 from tests.real.registry import (
     PASSWORD,
     PROGRAMS,

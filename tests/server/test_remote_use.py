@@ -94,7 +94,7 @@ def test_no_such_link(served: Path, tmp_path: Path) -> None:
         with pytest.raises(contentdb.InvalidArgumentError):
             store.add(b"hello", link="chain")  # type: ignore[arg-type]  # that is the question
         with pytest.raises(contentdb.InvalidArgumentError):
-            store.export(HELLO, tmp_path / "out", link="move")
+            store.export(HELLO, tmp_path / "out", link="move")  # type: ignore[arg-type]
 
 
 def test_a_call_that_is_not_answered_ends(

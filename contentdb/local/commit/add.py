@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from contentdb import files
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
@@ -29,13 +29,12 @@ from contentdb.streams.source import check_unchanged, open_source, reading_file
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentdb.content import Info
+    from contentdb.content import Info, Link
     from contentdb.files import Directory
     from contentdb.local.resources import Parts
 
 __all__ = [
     "LINKS",
-    "Link",
     "add_bytes",
     "add_path",
     "add_stream",
@@ -44,7 +43,6 @@ __all__ = [
     "stored_with",
 ]
 
-Link = Literal["reflink", "hardlink", "copy", "move"]
 LINKS: Final = ("reflink", "hardlink", "copy", "move")
 
 _HEALINGS: Final = 3

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from contentdb.content import ExportLink
     from contentdb.digest import Digest
     from contentdb.local.upkeep.prune import Pruned
     from contentdb.local.upkeep.reindex import Reindexed
-    from contentdb.streams.export import ExportLink
 
 __all__ = ["Durability", "Mode", "ReadOnlyStore", "SharingPolicy", "Store", "open_store"]
 

@@ -36,10 +36,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from contentdb.content import Info, Openable, Progress, Source
+    from contentdb.content import Info, Link, Openable, Progress, Source
     from contentdb.declared import Declared
     from contentdb.errors import ContentDBError
-    from contentdb.local.commit.add import Link
 
 __all__ = ["Ingesting"]
 

@@ -16,7 +16,7 @@ from contentdb.streams.reader import BlobReader, read_whole
 if TYPE_CHECKING:
     import os
 
-    from contentdb.streams.export import ExportLink
+    from contentdb.content import ExportLink
 
 __all__ = ["Providing"]
 

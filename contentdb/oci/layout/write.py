@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contentdb.digest import Digest
 from contentdb.errors import StorageError
-from contentdb.oci.graph import tree_of
-from contentdb.oci.manifest import MANIFEST_BYTES, entries_of
-from contentdb.oci.media import OCI_INDEX
-from contentdb.oci.strict_json import parse_object
+from contentdb.oci.documents.graph import tree_of
+from contentdb.oci.documents.manifest import MANIFEST_BYTES, entries_of
+from contentdb.oci.documents.media_types import OCI_INDEX
+from contentdb.oci.documents.strict_json import parse_object
 from contentdb.streams.export import draft, refuse_stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from contentdb.oci.graph import Node, Tree
-    from contentdb.oci.roles import ExportingContent, ExportLink
+    from contentdb.content import ContentStore, ExportLink
+    from contentdb.oci.documents.graph import Node, Tree
 
     Names = Mapping[Digest, str] | Mapping[str, str]
 
@@ -37,7 +37,7 @@ _MARKER: Final = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 def export_layout(
-    store: ExportingContent,
+    store: ContentStore,
     target: str | os.PathLike[str],
     digests: Iterable[str],
     *,
@@ -92,7 +92,7 @@ def _make_folder(path: Path, *, parents: bool = False) -> None:
 
 
 def export_tar(
-    store: ExportingContent,
+    store: ContentStore,
     target: str | os.PathLike[str],
     digests: Iterable[str],
     *,

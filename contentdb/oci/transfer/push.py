@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb.digest import Digest
 from contentdb.errors import InvalidArgumentError
-from contentdb.oci.graph import tree_of
-from contentdb.oci.interrupts import interrupting, results_of
+from contentdb.oci.documents.graph import tree_of
 from contentdb.oci.labels import merge, sources
-from contentdb.oci.progress import Event, Listener, silent
 from contentdb.oci.reference import Reference, parse_reference
-from contentdb.oci.registry import Registry
+from contentdb.oci.registry.interrupts import interrupting, results_of
+from contentdb.oci.registry.registry import Registry
+from contentdb.oci.transfer.progress import Event, Listener, silent
 
 if TYPE_CHECKING:
-    from contentdb.content import Reader
-    from contentdb.oci.manifest import Descriptor
-    from contentdb.oci.progress import Kind
-    from contentdb.oci.roles import Content
+    from contentdb.content import ContentStore, Reader
+    from contentdb.oci.documents.manifest import Descriptor
+    from contentdb.oci.transfer.progress import Kind
 
 __all__ = ["Pushed", "push"]
 
@@ -39,7 +38,7 @@ class Pushed(NamedTuple):
 
 
 def push(
-    store: Content,
+    store: ContentStore,
     digest: str,
     reference: str | Reference,
     *,
@@ -84,7 +83,7 @@ class _Push:
 
     def __init__(
         self,
-        store: Content,
+        store: ContentStore,
         registry: Registry,
         place: Reference,
         chunk_bytes: int,

@@ -14,7 +14,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, Self
 
-from contentdb.oci.broken import BrokenError
+from contentdb.oci.failures import BrokenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -14,18 +14,18 @@ import time
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlencode
 
-from contentdb.oci.broken import BUSY, BrokenError, OversizeError
+from contentdb.oci.documents.strict_json import parse_object
 from contentdb.oci.errors import HostileRegistryError, InvalidManifestError, UnauthorizedError
+from contentdb.oci.failures import BUSY, BrokenError, OversizeError
 from contentdb.oci.reference import DEFAULT_REGISTRY
-from contentdb.oci.strict_json import parse_object
-from contentdb.oci.target import is_loopback, target_of
+from contentdb.oci.registry.url import is_loopback, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from contentdb.oci.credentials import Credentials
-    from contentdb.oci.target import Target
-    from contentdb.oci.transport import Transport
+    from contentdb.oci.registry.credentials import Credentials
+    from contentdb.oci.registry.transport import Transport
+    from contentdb.oci.registry.url import Target
 
 __all__ = ["Authorizer", "Challenge", "parse_challenges"]
 

@@ -9,28 +9,28 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, Self
 
 from contentdb.digest import Digest
 from contentdb.errors import ContentDBError, StorageError
-from contentdb.oci.errors import InvalidManifestError, shown
-from contentdb.oci.labels import MEDIA_TYPE, merge
-from contentdb.oci.layout_out import REF_NAME
-from contentdb.oci.manifest import (
+from contentdb.oci.documents.manifest import (
     MANIFEST_BYTES,
     Descriptor,
     entries_of,
     parse_descriptor,
     parse_document,
 )
-from contentdb.oci.media import is_document
-from contentdb.oci.strict_json import parse_object
-from contentdb.oci.tarball import Tarball
+from contentdb.oci.documents.media_types import is_document
+from contentdb.oci.documents.strict_json import parse_object
+from contentdb.oci.errors import InvalidManifestError, shown
+from contentdb.oci.labels import MEDIA_TYPE, merge
+from contentdb.oci.layout.tarball import Tarball
+from contentdb.oci.layout.write import REF_NAME
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from contentdb.oci.roles import Content, ImportLink, LinkingContent
+    from contentdb.content import ContentStore, ExportLink
 
 __all__ = ["Imported", "import_layout"]
 
@@ -57,7 +57,7 @@ class _Layout(Protocol):
 
 
 def import_layout(
-    store: Content, source: str | os.PathLike[str], *, link: ImportLink = "copy"
+    store: ContentStore, source: str | os.PathLike[str], *, link: ExportLink = "copy"
 ) -> list[Imported]:
     """Take all images of an image layout into the store.
 
@@ -128,7 +128,7 @@ class _Directory:
 class _Import:
     """One import under way."""
 
-    def __init__(self, store: Content, layout: _Layout, link: ImportLink) -> None:
+    def __init__(self, store: ContentStore, layout: _Layout, link: ExportLink) -> None:
         self._store = store
         self._layout = layout
         self._link = link
@@ -206,8 +206,7 @@ class _Import:
                     part.digest, file, total=part.size, expected=part.digest, labels=labels
                 )
             else:
-                store = cast("LinkingContent", self._store)
-                store.add(path, expected=part.digest, labels=labels, link=self._link)
+                self._store.add(path, expected=part.digest, labels=labels, link=self._link)
 
 
 def _object(layout: _Layout, name: str) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from contentdb.oci.broken import BrokenError, OversizeError
 from contentdb.oci.errors import HostileRegistryError, given_up
+from contentdb.oci.failures import BrokenError, OversizeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from contentdb.digest import Digest
-    from contentdb.oci.registry import Registry
+    from contentdb.oci.registry.registry import Registry
 
 __all__ = ["blob_chunks"]
 

@@ -19,7 +19,7 @@ from urllib3.exceptions import HeaderParsingError
 from urllib3.util.response import assert_header_parsing
 
 if TYPE_CHECKING:
-    from contentdb.oci.watchdog import Exchange, Watchdog
+    from contentdb.oci.registry.watchdog import Exchange, Watchdog
 
 __all__ = ["Connection", "Making", "PlainConnection", "TlsConnection"]
 

@@ -2,7 +2,7 @@
 
 The connections are kept here and not in urllib3's pool, for two reasons: a watched exchange
 needs its socket, and the pool writes whole URLs to its log, where signed ones are secrets.
-Redirects, credentials and retries are `contentdb.oci.registry`'s affair.
+Redirects, credentials and retries are `contentdb.oci.registry.registry`'s affair.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Final, cast
 from urllib3.exceptions import HTTPError
 
 from contentdb.errors import InvalidArgumentError
-from contentdb.oci.broken import BrokenError, OversizeError, no_connection
-from contentdb.oci.connection import Connection, Making, PlainConnection, TlsConnection
-from contentdb.oci.watchdog import Watchdog
+from contentdb.oci.failures import BrokenError, OversizeError, no_connection
+from contentdb.oci.registry.connection import Connection, Making, PlainConnection, TlsConnection
+from contentdb.oci.registry.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from urllib3 import HTTPHeaderDict
     from urllib3.response import HTTPResponse
 
-    from contentdb.oci.target import Target
-    from contentdb.oci.watchdog import Exchange
+    from contentdb.oci.registry.url import Target
+    from contentdb.oci.registry.watchdog import Exchange
 
 __all__ = ["Answer", "Transport"]
 

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import urljoin
 
 from contentdb.errors import InvalidArgumentError
-from contentdb.oci.auth import Authorizer, parse_challenges
-from contentdb.oci.broken import BUSY, BrokenError, OversizeError
+from contentdb.oci.documents.strict_json import parse_object
 from contentdb.oci.errors import (
     HostileRegistryError,
     InvalidManifestError,
@@ -22,17 +21,18 @@ from contentdb.oci.errors import (
     UnreachableError,
     given_up,
 )
+from contentdb.oci.failures import BUSY, BrokenError, OversizeError
 from contentdb.oci.reference import DEFAULT_REGISTRY
-from contentdb.oci.strict_json import parse_object
-from contentdb.oci.target import Target, is_loopback, target_of
-from contentdb.oci.transport import Transport
+from contentdb.oci.registry.auth import Authorizer, parse_challenges
+from contentdb.oci.registry.transport import Transport
+from contentdb.oci.registry.url import Target, is_loopback, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import BinaryIO
 
-    from contentdb.oci.credentials import Credentials
-    from contentdb.oci.transport import Answer
+    from contentdb.oci.registry.credentials import Credentials
+    from contentdb.oci.registry.transport import Answer
 
 __all__ = ["Session"]
 
@@ -48,7 +48,7 @@ _CODE: Final = re.compile(r"[A-Z_]{1,60}")
 class Session:
     """Requests to one registry, authorized and retried. Thread-safe.
 
-    The arguments are those of `contentdb.oci.registry.Registry`.
+    The arguments are those of `contentdb.oci.registry.registry.Registry`.
     """
 
     def __init__(  # noqa: PLR0913 - each is an independent setting of a connection

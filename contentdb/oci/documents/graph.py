@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb.errors import NotFoundError
+from contentdb.oci.documents.manifest import MANIFEST_BYTES, Descriptor, Document, parse_document
+from contentdb.oci.documents.media_types import is_document
 from contentdb.oci.errors import InvalidManifestError
 from contentdb.oci.labels import MEDIA_TYPE
-from contentdb.oci.manifest import MANIFEST_BYTES, Descriptor, Document, parse_document
-from contentdb.oci.media import is_document
 
 if TYPE_CHECKING:
+    from contentdb.content import ContentStore
     from contentdb.digest import Digest
-    from contentdb.oci.roles import Content
 
 __all__ = ["Node", "Tree", "tree_of"]
 
@@ -41,7 +41,7 @@ class Tree(NamedTuple):
         return self.nodes[-1]
 
 
-def tree_of(store: Content, digest: Digest) -> Tree:
+def tree_of(store: ContentStore, digest: Digest) -> Tree:
     """Walk from a document to its parts. Manifests of an index that are not stored are left out.
 
     Pulling one platform stores the index whole and one of its manifests, so an index without
@@ -58,7 +58,7 @@ def tree_of(store: Content, digest: Digest) -> Tree:
 
 
 def _visit(
-    store: Content,
+    store: ContentStore,
     digest: Digest,
     media_type: str | None,
     nodes: dict[Digest, Node],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from contentdb.oci.registry import Registry
+    from contentdb.oci.registry.registry import Registry
 
 __all__ = ["interrupting", "results_of"]
 

@@ -14,22 +14,21 @@ from contentdb.errors import (
     NotFoundError,
     RefLockedError,
 )
-from contentdb.oci.download import blob_chunks
 from contentdb.oci.errors import HostileRegistryError, InvalidManifestError, RegistryError
-from contentdb.oci.interrupts import interrupting, results_of
 from contentdb.oci.labels import MEDIA_TYPE, merge, source_key
-from contentdb.oci.progress import Event
-from contentdb.oci.roles import Feeding
+from contentdb.oci.registry.interrupts import interrupting, results_of
+from contentdb.oci.transfer.download import blob_chunks
+from contentdb.oci.transfer.progress import Event
+from contentdb.streams.pump import Taker
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from contentdb.content import Writer
-    from contentdb.oci.manifest import Descriptor
-    from contentdb.oci.progress import Kind, Listener
+    from contentdb.content import ContentStore, Writer
+    from contentdb.oci.documents.manifest import Descriptor
     from contentdb.oci.reference import Reference
-    from contentdb.oci.registry import Registry
-    from contentdb.oci.roles import Content
+    from contentdb.oci.registry.registry import Registry
+    from contentdb.oci.transfer.progress import Kind, Listener
 
 __all__ = ["Arrivals"]
 
@@ -48,7 +47,7 @@ class Arrivals:
     """
 
     def __init__(
-        self, store: Content, registry: Registry, place: Reference, listen: Listener
+        self, store: ContentStore, registry: Registry, place: Reference, listen: Listener
     ) -> None:
         self._store = store
         self._registry = registry
@@ -187,7 +186,7 @@ class Arrivals:
 
 def _write(writer: Writer, chunk: bytes) -> None:
     """Append a piece; where the writer can, it is hashed while the next one comes."""
-    if isinstance(writer, Feeding):
+    if isinstance(writer, Taker):
         writer.feed(chunk)
         writer.settle(pending=1)
         return

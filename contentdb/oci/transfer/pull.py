@@ -9,20 +9,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb.errors import NotFoundError
-from contentdb.oci.arrivals import Arrivals
+from contentdb.oci.documents.manifest import MANIFEST_BYTES, Descriptor, Document, parse_document
+from contentdb.oci.documents.media_types import is_document
+from contentdb.oci.documents.platforms import Platform, choose
 from contentdb.oci.errors import InvalidManifestError, ObjectNotFoundError
 from contentdb.oci.labels import MEDIA_TYPE, merge
-from contentdb.oci.manifest import MANIFEST_BYTES, Descriptor, Document, parse_document
-from contentdb.oci.media import is_document
-from contentdb.oci.platforms import Platform, choose
-from contentdb.oci.progress import Event, Listener, silent
 from contentdb.oci.reference import Reference, parse_reference
-from contentdb.oci.registry import Registry
+from contentdb.oci.registry.registry import Registry
+from contentdb.oci.transfer.fetch import Arrivals
+from contentdb.oci.transfer.progress import Event, Listener, silent
 
 if TYPE_CHECKING:
+    from contentdb.content import ContentStore
     from contentdb.digest import Digest
-    from contentdb.oci.progress import Kind
-    from contentdb.oci.roles import Content
+    from contentdb.oci.transfer.progress import Kind
 
 __all__ = ["Pulled", "pull"]
 
@@ -46,7 +46,7 @@ class Pulled(NamedTuple):
 
 
 def pull(
-    store: Content,
+    store: ContentStore,
     reference: str | Reference,
     *,
     registry: Registry | None = None,
@@ -93,7 +93,7 @@ class _Pull:
 
     def __init__(
         self,
-        store: Content,
+        store: ContentStore,
         registry: Registry,
         place: Reference,
         platform: Platform | None,

@@ -2,7 +2,7 @@
 
 The protocol is https://github.com/opencontainers/distribution-spec. What a server says is
 checked before it is believed: bodies are bounded, lengths and ranges must be those asked for,
-and a manifest must have its digest. `contentdb.oci.session` guards the exchange itself.
+and a manifest must have its digest. `contentdb.oci.registry.session` guards the exchange itself.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from urllib.parse import quote
 
 from contentdb.digest import Digest
 from contentdb.errors import InvalidDigestError
-from contentdb.oci.broken import BrokenError, OversizeError
+from contentdb.oci.documents.manifest import MANIFEST_BYTES
+from contentdb.oci.documents.media_types import ACCEPT, LEGACY, bare
 from contentdb.oci.errors import (
     HostileRegistryError,
     given_up,
 )
-from contentdb.oci.manifest import MANIFEST_BYTES
-from contentdb.oci.media import ACCEPT, LEGACY, bare
-from contentdb.oci.session import Session
+from contentdb.oci.failures import BrokenError, OversizeError
+from contentdb.oci.registry.session import Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import BinaryIO
 
-    from contentdb.oci.credentials import Credentials
-    from contentdb.oci.transport import Answer
+    from contentdb.oci.registry.credentials import Credentials
+    from contentdb.oci.registry.transport import Answer
 
 __all__ = ["BlobStream", "Registry", "Served"]
 

@@ -10,7 +10,7 @@ from contentdb.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from contentdb.oci.manifest import Descriptor
+    from contentdb.oci.documents.manifest import Descriptor
 
 __all__ = ["Platform", "choose"]
 

@@ -13,9 +13,16 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from contentdb.digest import Digest
 from contentdb.errors import InvalidDigestError
+from contentdb.oci.documents.media_types import (
+    INDEXES,
+    LEGACY,
+    MANIFESTS,
+    OCI_INDEX,
+    OCI_MANIFEST,
+    bare,
+)
+from contentdb.oci.documents.strict_json import parse_object
 from contentdb.oci.errors import InvalidManifestError, shown
-from contentdb.oci.media import INDEXES, LEGACY, MANIFESTS, OCI_INDEX, OCI_MANIFEST, bare
-from contentdb.oci.strict_json import parse_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

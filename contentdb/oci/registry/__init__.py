@@ -1,0 +1,1 @@
+"""Asking a registry: who we are there, what it answers, and when to try again."""
