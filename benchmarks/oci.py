@@ -32,7 +32,7 @@ from contentdb import oci
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from contentdb.local.engine import Durability
+    from contentdb.store.open import Durability
 
 MIB = 1 << 20
 IMAGES = {"pull_1x1g": (1, 1024 * MIB), "pull_8x64m": (8, 64 * MIB)}

@@ -81,14 +81,14 @@ if TYPE_CHECKING:
         UnsupportedFilesystemError,
         WriterClosedError,
     )
-    from contentdb.local.engine import Store
-    from contentdb.local.engine import open_store as open  # noqa: A004 - `contentdb.open`, like `gzip.open`
     from contentdb.local.open import migrate
     from contentdb.local.upkeep.prune import Pruned
     from contentdb.local.upkeep.reindex import Reindexed, reindex
     from contentdb.local.upkeep.repair import Repaired, repair
     from contentdb.local.upkeep.verify import Finding
     from contentdb.remote import RemoteStore, connect
+    from contentdb.store import Store
+    from contentdb.store.open import open_store as open  # noqa: A004 - `contentdb.open`, like `gzip.open`
 
 __all__ = [
     "AlreadyExistsError",
@@ -186,13 +186,13 @@ _MODULES = {
     "SortOrder": "content",
     "Source": "content",
     "Status": "content",
-    "Store": "local.engine",
+    "Store": "store",
     "Pruned": "local.upkeep.prune",
     "Usage": "content",
     "Writer": "content",
     "connect": "remote",
     "migrate": "local.open",
-    "open": "local.engine",
+    "open": "store.open",
     "reindex": "local.upkeep.reindex",
     "repair": "local.upkeep.repair",
 }

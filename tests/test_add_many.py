@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentdb.add_many import AddIterator, Asked, each_asked
+from contentdb.asked import Asked
 from contentdb.errors import DigestMismatchError, InvalidArgumentError, StorageError
+from contentdb.store.add_many import AddIterator, each_asked
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -33,7 +33,7 @@ DIGEST = Digest.of(b"content")
 
 AS_NOBODY = """
 import os
-import contentdb.local.engine  # while the interpreter's own files can be read
+import contentdb.store.open  # while the interpreter's own files can be read
 os.setgid(65534); os.setuid(65534)
 try:
     with contentdb.open(root) as store:

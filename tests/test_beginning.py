@@ -16,6 +16,7 @@ from contentdb import Digest, files
 from contentdb.local.index.sqlite import SqliteIndex
 from contentdb.local.layout import ingest_name
 from contentdb.testing.streams import Opening, breaking, piped
+from tests.inside import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -46,7 +47,7 @@ def steps(store: Store, begun: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     found: list[str] = []
 
     def note(step: str) -> None:
-        row = store._parts.index.ingest("r")
+        row = parts_of(store).index.ingest("r")
         offset = None if row is None else row.offset
         found.append(f"{step}: {begun.stat().st_size} bytes, {offset} vouched for")
 

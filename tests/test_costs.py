@@ -15,6 +15,7 @@ import contentdb
 from contentdb import files
 from contentdb.local import forks
 from contentdb.local.index import connection
+from tests.inside import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,7 +61,7 @@ def count(store: Store, monkeypatch: pytest.MonkeyPatch) -> Count:
 
     monkeypatch.setattr(connection, "connect", traced)
     monkeypatch.setattr("contentdb.local.index.readers.connect", traced)
-    store._parts.index.before_fork()  # connections are made anew, traced
+    parts_of(store).index.before_fork()  # connections are made anew, traced
     forks.free()
     store.add(b"the second")
 

@@ -207,7 +207,7 @@ def cut_off(store: Store, second: Store, monkeypatch: pytest.MonkeyPatch) -> Sto
     store.add(DATA)
     assert second.info(DIGEST)
     with monkeypatch.context() as patched:
-        patched.setattr("contentdb.local.engine.managing.finish_delete", lambda *_: None)
+        patched.setattr("contentdb.local.engine.manage.finish_delete", lambda *_: None)
         store.delete(DIGEST)
     assert blob_path(store.root, DIGEST).exists()
     return second

@@ -90,7 +90,7 @@ def test_deletions_that_were_cut_off_are_finished_together(
 ) -> None:
     """By the next opening, however many there are."""
     with monkeypatch.context() as patched:
-        patched.setattr("contentdb.local.engine.managing.finish_delete", lambda *_: None)
+        patched.setattr("contentdb.local.engine.manage.finish_delete", lambda *_: None)
         assert store.delete_many(DIGESTS) == 5
     assert list(store.walk()) == []
     assert not any(store.exists(digest) for digest in DIGESTS)

@@ -22,6 +22,7 @@ from contentdb import (
     WriterClosedError,
     files,
 )
+from tests.inside import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,7 +64,7 @@ def test_the_childs_writer_is_dead(store: Store) -> None:
         writer.write(b"con")
         for call in (lambda: writer.write(b"CHILD"), writer.truncate, writer.commit):
             with pytest.raises(WriterClosedError):
-                in_child(cast("Callable[[], object]", call))
+                in_child(call)
         writer.write(b"tent")
         assert writer.commit().digest == Digest.of(b"content")
 
@@ -365,7 +366,7 @@ def test_an_unseen_fork_in_the_midst_of_a_write_is_refused(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite's mutexes and half a transaction have come along: nothing can be done with them."""
-    database = cast("SqliteIndex", store._parts.index)._database
+    database = cast("SqliteIndex", parts_of(store).index)._database
     inside, go_on = threading.Event(), threading.Event()
 
     def slow(_connection: object) -> None:
@@ -390,7 +391,7 @@ def test_an_unseen_fork_in_the_midst_of_a_write_is_refused(
 
 
 def test_a_handler_that_forks_within_a_write_harms_nothing(store: Store) -> None:
-    database = cast("SqliteIndex", store._parts.index)._database
+    database = cast("SqliteIndex", parts_of(store).index)._database
     store.add(b"before")
 
     def fork(_connection: object) -> bytes:

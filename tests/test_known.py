@@ -90,7 +90,7 @@ def test_a_deletion_that_was_begun_is_known(
 ) -> None:
     digest = store.add(b"content").digest
     assert second.exists(digest)
-    monkeypatch.setattr("contentdb.local.engine.managing.finish_delete", lambda *_: None)
+    monkeypatch.setattr("contentdb.local.engine.manage.finish_delete", lambda *_: None)
     store.delete(digest)
     assert blob_path(store.root, digest).exists()
     for one in (store, second):

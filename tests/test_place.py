@@ -16,6 +16,7 @@ import contentdb
 from contentdb import Digest
 from contentdb.local import forks
 from tests.fixtures import blob_files
+from tests.inside import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +82,7 @@ def test_a_write_is_refused_and_lands_in_neither(
     first = store.add(b"first").digest
     move(root)
     if forked:
-        store._parts.index.before_fork()
+        parts_of(store).index.before_fork()
         forks.free()
     seen = "index.sqlite" if move is another_index else "blobs" if "blobs" in str(move) else root
     for write in (
@@ -108,7 +109,7 @@ def test_no_connection_is_made_to_what_took_the_place(store: Store, root: Path, 
     """Its rows would say nothing of the files that this store has open."""
     digest = store.add(b"first").digest
     move(root)
-    store._parts.index.before_fork()
+    parts_of(store).index.before_fork()
     forks.free()
     with pytest.raises(contentdb.StoreError, match="moved or replaced"):
         store.usage()
@@ -140,7 +141,7 @@ def test_a_root_that_came_back_is_written_to_again(store: Store, root: Path) -> 
     root.rename(root.with_name("new"))
     root.with_name("old").rename(root)
     store.add(b"second")
-    lock = store._parts.index._database._lock  # type: ignore[attr-defined]
+    lock = parts_of(store).index._database._lock  # type: ignore[attr-defined]
     assert os.path.samestat(os.fstat(lock.fd), root.stat())
 
 

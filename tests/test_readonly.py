@@ -19,6 +19,7 @@ from contentdb.local.mounts import is_read_only
 from contentdb.local.open import may_only_read
 from tests.cli.shell import call, run
 from tests.fixtures import Child
+from tests.inside import parts_of
 from tests.users import OTHERS, as_user, place_for_all
 
 if TYPE_CHECKING:
@@ -293,7 +294,7 @@ def test_each_commit_of_a_writer_is_seen_whenever_it_comes_and_goes(
 
 def forget_connections(store: contentdb.Store) -> None:
     """As a fork does: the next look-up sees what lies there now."""
-    store._parts.index.before_fork()
+    parts_of(store).index.before_fork()
     forks.free()
 
 
@@ -372,7 +373,7 @@ CHANGING: dict[str, Callable[[Any], object]] = {
 
 def test_every_method_is_known_to_read_or_to_change() -> None:
     public = {name for name in dir(contentdb.Store) if not name.startswith("_")}
-    assert public == READING | CHANGING.keys() | {"take_over"}  # which `writer` and `ingest` call
+    assert public == READING | CHANGING.keys() | {"capabilities", "hold"}
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -10,7 +10,6 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from contentdb import files
-from contentdb.add_many import AddIterator, Asked, each_asked
 from contentdb.arguments import check_progress, contradiction, deadline_of
 from contentdb.declared import Declared, Takeover, declare
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
@@ -24,13 +23,15 @@ from contentdb.errors import (
     StoreClosedError,
 )
 from contentdb.labels import labelling
-from contentdb.local.commit.add import check_digest, check_link
+from contentdb.local.commit.add import check_digest
 from contentdb.refs import check_ref
 from contentdb.remote.active import Active
 from contentdb.remote.believing import nonsense
 from contentdb.remote.comparing import begins_with
 from contentdb.remote.labelling import label_stored
 from contentdb.remote.writer import RemoteWriter
+from contentdb.store.add_many import AddIterator, each_asked
+from contentdb.store.write import check_link
 from contentdb.streams.pump import pump
 from contentdb.streams.resume import take_in
 from contentdb.streams.source import bytes_of, open_source, origin_of, reading, reading_file
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from contentdb.asked import Asked
     from contentdb.content import Info, Link, Openable, Progress, Source
     from contentdb.labels import Labelling
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, Self
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from contentdb.add_many import check_is_many
 from contentdb.content import Usage
 from contentdb.digest import Digest
 from contentdb.errors import (
@@ -29,8 +28,9 @@ from contentdb.remote.listing import list_infos
 from contentdb.remote.reader import RemoteReader
 from contentdb.server import content_pb2 as wire
 from contentdb.short_digest import beginnings, only_one
+from contentdb.store.add_many import check_is_many
+from contentdb.store.query import check_walk
 from contentdb.streams.export import target_path
-from contentdb.walk_query import check_walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -150,7 +150,7 @@ class RemoteStore(Ingesting):
     ) -> Iterator[Info]:
         """Stream what the filters select. Any order but that by digest is made here, in memory."""
         asked = check_walk(filters, labels, sort, after, limit)
-        infos = list_infos(self._channel, wire.ListContentRequest(filters=asked.filters))
+        infos = list_infos(self._channel, wire.ListContentRequest(filters=asked.texts))
         if (behind := asked.after) is not None:
             infos = (info for info in infos if info.digest > behind)
         if sort != "digest":  # those that are equal stay in the order of their digests

@@ -11,8 +11,8 @@ from contentdb.server import content_pb2 as wire
 from contentdb.server.messages import from_info, to_labels
 
 if TYPE_CHECKING:
-    from contentdb.local.engine import Store
     from contentdb.server.openblobs import OpenBlobs
+    from contentdb.store import Store
 
 __all__ = ["abort", "delete", "update"]
 

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from contentdb.local.engine import Durability, Mode, SharingPolicy, Store
+    from contentdb.store import Store
+    from contentdb.store.open import Durability, Mode, SharingPolicy
 
 __all__ = ["ListenError", "Server", "Tls"]
 

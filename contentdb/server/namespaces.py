@@ -15,7 +15,7 @@ from contentdb.server.statuses import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from contentdb.local.engine import Store
+    from contentdb.store import Store
 
 __all__ = ["HEADER", "Namespaces"]
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 from contentdb.digest import Digest
 
 if TYPE_CHECKING:
-    from contentdb.local.engine import Store
-    from contentdb.streams.reader import BlobReader
+    from contentdb.content import Reader
+    from contentdb.store import Store
 
 __all__ = ["TRUST_S", "OpenBlobs"]
 
@@ -29,13 +29,13 @@ class OpenBlobs:
     """Readers by store and digest. Whoever uses one keeps it open: none is closed by hand."""
 
     def __init__(self) -> None:
-        self._readers: dict[tuple[Store, str], tuple[BlobReader, float]] = {}
+        self._readers: dict[tuple[Store, str], tuple[Reader, float]] = {}
         self._forgotten = 0
         """How often one was forgotten: what was opened before that may be deleted by now."""
         self._lock = Lock()
         self._timer: Timer | None = None
 
-    def reader(self, store: Store, digest: str) -> BlobReader:
+    def reader(self, store: Store, digest: str) -> Reader:
         """Open a blob, or give what was opened just now. Shared: only `fileno` and `size`."""
         key, now = (store, digest), monotonic()
         found = self._readers.get(key)

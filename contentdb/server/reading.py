@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from contentdb.content import Info, Status
-    from contentdb.local.engine import Store
     from contentdb.server.openblobs import OpenBlobs
+    from contentdb.store import Store
 
 __all__ = ["info", "list_content", "list_statuses", "read", "status", "stream_statuses"]
 

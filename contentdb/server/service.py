@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from contentdb.local.engine import Store
     from contentdb.server.limits import Place, Places
     from contentdb.server.metrics import Metrics
     from contentdb.server.namespaces import Namespaces
+    from contentdb.store import Store
 
 __all__ = ["SERVICE", "Service"]
 

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from contentdb.digest import Digest
-    from contentdb.local.engine import Store
-    from contentdb.local.ingest.intake import Comparison
     from contentdb.server.framing import WriteRequest
+    from contentdb.store import Store
+    from contentdb.streams.resume import Comparing
 
 __all__ = ["write"]
 
@@ -67,8 +67,8 @@ class _Ingest:
         self._total = _total_of(first)
         self._expected = first.expected
         self._declared = (self._total, digest_or_none(self._expected))
-        self._comparison: Comparison | None = None
-        self._writer = store.take_over(
+        self._comparison: Comparing | None = None
+        self._writer = store.hold(
             self._ref,
             declare(*self._declared, _metadata_of(first)),
             _TAKEOVERS.get(first.takeover, Takeover.REPLACE),

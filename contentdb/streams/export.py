@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Draft", "cat_advice", "draft", "export", "refuse_stores", "target_path"]
 
-_LINKS: Final = ("reflink", "hardlink", "copy")
 _PIECE_BYTES: Final = 1 << 20
 _HIDDEN: Final = ".contentdb-"
 """How the name of a draft begins: it tells where one comes from that a kill has left."""
@@ -148,12 +147,12 @@ def export(
         CorruptBlobError: The blob is damaged; the target stays as it was.
         StorageError: The target cannot be written.
     """
-    with BlobReader(fd, digest, damaged, verify=True) as reader:
-        if link not in _LINKS:
-            raise InvalidArgumentError(f"link is one of {', '.join(_LINKS)}, not {link!r}")
-        with draft(target, advice=cat_advice(digest)) as new:
-            if link != "hardlink" or not _linked(reader, new):
-                _written(reader, new, clone=link == "reflink")
+    with (
+        BlobReader(fd, digest, damaged, verify=True) as reader,
+        draft(target, advice=cat_advice(digest)) as new,
+    ):
+        if link != "hardlink" or not _linked(reader, new):
+            _written(reader, new, clone=link == "reflink")
     return target
 
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import contentdb
 from contentdb.local.index import State
 from tests.crash.ledger import bound_for, content, digest_of
+from tests.inside import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -458,11 +459,16 @@ class _Queue(deque[Any]):
             self.awake.wait()
 
 
+def _database(scene: Scene) -> Any:  # noqa: ANN401 - the index's own
+    index: Any = parts_of(scene.store).index
+    return index._database
+
+
 def _other_queued(scene: Scene) -> None:
     """Another thread's job waits for the turn, and is for the act's thread to run."""
     _used(scene)
     queue = _Queue("other")
-    scene.store._parts.index._database._queue = queue
+    _database(scene)._queue = queue
     fault = "the other thread has no answer"
     scene.faults.append(fault)
 
@@ -481,7 +487,7 @@ def _other_queued(scene: Scene) -> None:
 
 
 def _let_other_go_on(scene: Scene) -> None:
-    scene.store._parts.index._database._queue.awake.set()
+    _database(scene)._queue.awake.set()
     scene.threads[0].join(_PATIENCE_S)
     if scene.store.info(digest_of(901)).labels != {"by": "another"} and not scene.faults:
         scene.faults.append("the other thread's change is acknowledged and not there")

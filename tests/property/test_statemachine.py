@@ -426,8 +426,10 @@ class StoreMachine(RuleBasedStateMachine):
     ) -> None:
         """A commit that it meets gets its labels, its times and its answer all the same."""
         digest = Digest.of(data)
-        with _met(self.root, act):
+        with _met(self.root, act) as met:
             info = self.stored_by(way, data, given)
+        if met and act == "prune":
+            self.drop_unheld()
         is_new = digest not in self.blobs
         self.label(digest, data, given)
         assert info is None or info.new == is_new
@@ -465,9 +467,11 @@ class StoreMachine(RuleBasedStateMachine):
     def prune_everything(self) -> None:
         """Ingests that nobody holds go; what is held or committed stays."""
         pruned = {found.name for found in self.store.prune(older_than=0) if found.kind == "ingest"}
-        gone = set(self.ingests) - set(self.writers)
-        assert len(pruned) == len(gone)
-        for ref in gone:
+        assert pruned == set(self.ingests) - set(self.writers)
+        self.drop_unheld()
+
+    def drop_unheld(self) -> None:
+        for ref in set(self.ingests) - set(self.writers):
             del self.ingests[ref]
 
     @invariant()
@@ -491,13 +495,18 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 @contextmanager
-def _met(root: Path, act: str) -> Iterator[None]:
-    """Let another look after the store when a file has its name and its row is to be recorded."""
+def _met(root: Path, act: str) -> Iterator[list[str]]:
+    """Let another look after the store when a file has its name and its row is to be recorded.
+
+    Gives what it did: nothing, where no row is recorded since the content is there.
+    """
+    met: list[str] = []
     record = SqliteIndex.record
     grace_s = doubts.GRACE_S
 
     def look_after_it_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed on
         SqliteIndex.record = record  # type: ignore[method-assign]
+        met.append(act)
         with contentdb.open(root, create=False, durability="process") as other:
             if act == "look":  # as upkeep does that allows a commit its time
                 with other.parts() as parts:
@@ -510,7 +519,7 @@ def _met(root: Path, act: str) -> Iterator[None]:
 
     SqliteIndex.record = look_after_it_first  # type: ignore[method-assign]
     try:
-        yield
+        yield met
     finally:
         SqliteIndex.record = record  # type: ignore[method-assign]
         doubts.GRACE_S = grace_s  # type: ignore[misc]

@@ -16,8 +16,8 @@ from contentdb.server.openblobs import OpenBlobs
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from contentdb.content import Reader
     from contentdb.remote.channel import Channel
-    from contentdb.streams.reader import BlobReader
 
 
 def part(channel: Channel, digest: str) -> bytes:
@@ -71,7 +71,7 @@ def test_what_was_opened_before_a_delete_is_not_kept_behind_it(
         blobs = OpenBlobs()
         opened = store.open
 
-        def open_and_be_late(digest: str, *, verify: bool = True) -> BlobReader:
+        def open_and_be_late(digest: str, *, verify: bool = True) -> Reader:
             reader = opened(digest, verify=verify)
             store.delete(digest)
             blobs.forget(store, digest)

@@ -24,7 +24,7 @@ from contentdb.server.namespaces import Namespaces
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentdb.local.engine import Store
+    from contentdb.store import Store
 
 
 def test_calls_are_counted_by_rpc_and_code(tmp_path: Path, socket_path: Path) -> None:

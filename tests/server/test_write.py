@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 import contentdb
-from contentdb.declared import Declared, Takeover
+from contentdb.declared import Declared, Takeover, declare
 from contentdb.digest import Digest
 from contentdb.local.ingest.writer import LocalWriter
 from contentdb.server import content_pb2 as wire
@@ -172,7 +172,11 @@ def test_a_new_declaration_lets_nobody_in_between(
 
 
 def test_a_new_declaration_leaves_since_when_the_ref_is_held(tmp_path: Path) -> None:
-    with contentdb.open(tmp_path / "store") as store, store.writer("r", total=9) as writer:
+    declared = declare(9, None, None)
+    with (
+        contentdb.open(tmp_path / "store") as store,
+        store.hold("r", declared, Takeover.ANEW, wait=0) as writer,
+    ):
         writer.write(b"hello")
         before = writer.status()
         writer.redeclare(total=5, expected=HELLO)

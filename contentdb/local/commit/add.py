@@ -34,16 +34,13 @@ if TYPE_CHECKING:
     from contentdb.local.resources import Parts
 
 __all__ = [
-    "LINKS",
     "add_bytes",
     "add_path",
     "add_stream",
     "candidate_of",
-    "check_link",
     "stored_with",
 ]
 
-LINKS: Final = ("reflink", "hardlink", "copy", "move")
 
 _HEALINGS: Final = 3
 """A blob that is damaged again and again has a disk that fails."""
@@ -161,12 +158,6 @@ def add_path(
         return info
     finally:
         files.let_go(fd)
-
-
-def check_link(link: str) -> None:
-    """Raise `InvalidArgumentError` unless there is such a way in."""
-    if link not in LINKS:
-        raise InvalidArgumentError(f"link is one of {', '.join(LINKS)}, not {link!r}")
 
 
 def _check_outside(parts: Parts, path: str, *, moves: bool) -> None:

@@ -21,7 +21,7 @@ from contentdb.local.commit.joining import Joined, write_into
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from contentdb.add_many import Asked
+    from contentdb.asked import Asked
     from contentdb.content import Info
     from contentdb.local.call_guard import Gate
     from contentdb.local.resources import Parts

@@ -7,7 +7,7 @@ import threading
 import time
 import weakref
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Literal, NoReturn, Self
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from contentdb import files
 from contentdb.errors import ContentDBError, CorruptBlobError, NotFoundError
@@ -23,7 +23,6 @@ from contentdb.local.upkeep.recovery import recover
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-    from types import TracebackType
 
     from contentdb.digest import Digest
     from contentdb.local.commit.batch import Batch
@@ -31,11 +30,11 @@ if TYPE_CHECKING:
     from contentdb.local.ingest.writer import LocalWriter
     from contentdb.local.resources import Parts
 
-__all__ = ["Opened"]
+__all__ = ["Lifecycle"]
 
 
-class Opened:
-    """The life of an open store."""
+class Lifecycle:
+    """The life of an open engine: its resources, the calls inside it, its end, and forks."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -148,30 +147,14 @@ class Opened:
             for writer in list(self._writers):
                 rest.callback(writer.close)
 
-    def __enter__(self) -> Self:
-        """Close at the end of the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def __del__(self) -> None:
-        """A forgotten store holds nothing."""
+        """A forgotten engine holds nothing."""
         if hasattr(self, "_gate") and not self._gate.closed:
             with suppress(ContentDBError):
                 self.close()
 
-    def __repr__(self) -> str:
-        """Show which store it is."""
-        return f"<{type(self).__name__} {str(self.root)!r}>"
 
-
-_open: weakref.WeakSet[Opened] = weakref.WeakSet()
+_open: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
 
 
 def _before_fork() -> None:

@@ -12,12 +12,11 @@ from contentdb.digest import Digest
 from contentdb.errors import NotFoundError
 from contentdb.local import locks
 from contentdb.local.disk_reserve import make_room
-from contentdb.local.engine.opened import Opened
+from contentdb.local.engine.lifecycle import Lifecycle
 from contentdb.local.ingest.begin import ref_locked
 from contentdb.local.layout import ingest_name
 from contentdb.local.upkeep.prune import drop_ingest
 from contentdb.metadata import unpack_metadata
-from contentdb.refs import check_ref
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,39 +24,25 @@ if TYPE_CHECKING:
     from contentdb.filters import Filter
     from contentdb.local.index import IngestRow
 
-__all__ = ["Active"]
+__all__ = ["Ingests"]
 
 _PAGE_ROWS: Final = 100
 
 
-class Active(Opened):
-    """Plays `contentdb.content.IngestManager`."""
+class Ingests(Lifecycle):
+    """What an engine does for `contentdb.content.IngestManager`."""
 
     def status(self, ref: str) -> Status:
-        """Describe one ingest as it is now.
-
-        Raises:
-            NotFoundError: There is none.
-        """
+        """Describe one ingest as it is now."""
         with self._gate:
-            row = self._parts.index.ingest(check_ref(ref))
+            row = self._parts.index.ingest(ref)
             found = row and self._status(row)
             if found is None:
                 raise NotFoundError(ref=ref)
             return found
 
-    def statuses(self, *filters: str) -> Iterator[Status]:
-        """Describe the ingests that any of the filters selects, by ref; without filters all.
-
-        They are read in pages, in bounded memory, each as it is then: one that begins or ends
-        meanwhile may be among them or not.
-
-        Raises:
-            InvalidFilterError: A filter does not parse.
-        """
-        from contentdb.filters import INGEST_FIELDS, parse  # 2 ms that most commands need not spend
-
-        chosen = parse(*filters, fields=INGEST_FIELDS)
+    def statuses(self, chosen: Filter, texts: tuple[str, ...]) -> Iterator[Status]:  # noqa: ARG002 - an engine's
+        """Stream ingests, read in pages, each as it is then."""
         with self._gate:
             rows = self._parts.index.ingests()
         return self._selected(rows, chosen)
@@ -99,14 +84,9 @@ class Active(Opened):
         )
 
     def abort(self, ref: str) -> None:
-        """Drop an ingest and what it has received.
-
-        Raises:
-            NotFoundError: There is none.
-            RefLockedError: A live writer holds it.
-        """
+        """Drop an ingest and what it has received: A1 and A2 of docs/design.md."""
         with self._gate:
-            name = ingest_name(self._parts.namespace, check_ref(ref))
+            name = ingest_name(self._parts.namespace, ref)
             if self._parts.index.ingest(ref) is None:
                 raise NotFoundError(ref=ref)
             make_room(str(self.root))

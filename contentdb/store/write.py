@@ -2,52 +2,53 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
-from contentdb.add_many import AddIterator, each_asked
 from contentdb.arguments import check_progress, deadline_of
 from contentdb.declared import Takeover, declare
 from contentdb.digest import Digest
+from contentdb.engine import Capability
 from contentdb.errors import (
     AlreadyExistsError,
     InvalidArgumentError,
     NotFoundError,
     RefLockedError,
 )
-from contentdb.labels import Labelling, labelling
-from contentdb.local.commit import add
-from contentdb.local.commit.add_many import add_many
-from contentdb.local.commit.batch import Batch
-from contentdb.local.commit.claim import claim
-from contentdb.local.commit.publish import stored
-from contentdb.local.engine.active import Active
-from contentdb.local.ingest.begin import begin
-from contentdb.local.ingest.unsent import UnsentWriter
-from contentdb.local.ingest.writer import LocalWriter
+from contentdb.labels import labelling
 from contentdb.refs import check_ref
+from contentdb.store.add_many import AddIterator, each_asked
+from contentdb.store.front import Front
 from contentdb.streams.resume import take_in
-from contentdb.streams.source import bytes_of, origin_of, reading
+from contentdb.streams.source import origin_of
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
     from typing_extensions import Buffer
 
-    from contentdb.content import Info, Link, Openable, Progress, Source
+    from contentdb.content import Info, Link, Openable, Progress, Source, Writer
     from contentdb.declared import Declared
+    from contentdb.engine import HeldIngest
     from contentdb.errors import ContentDBError
+    from contentdb.labels import Labelling
 
-__all__ = ["Ingesting"]
+__all__ = ["Write", "check_link"]
 
-_WAIT_S: Final = 0.5
-"""How long one look at a held ref lasts, for whoever waits for it longer."""
+_LINKS: Final = ("reflink", "hardlink", "copy", "move")
 
 
-class Ingesting(Active):
-    """Plays `contentdb.content.Ingester`, which drops ingests that are of no more use."""
+def check_link(link: object) -> None:
+    """Raise `InvalidArgumentError` unless there is such a way in."""
+    if link not in _LINKS:
+        raise InvalidArgumentError(f"link is one of {', '.join(_LINKS)}, not {link!r}")
+
+
+class Write(Front):
+    """Plays `contentdb.content.Ingester`."""
 
     def writer(
         self,
@@ -59,7 +60,7 @@ class Ingesting(Active):
         resume: bool = False,
         metadata: Mapping[str, str] | None = None,
         redeclare: bool = False,
-    ) -> LocalWriter:
+    ) -> Writer:
         """Begin the ingest of a ref, or resume it, and hold it until the writer is closed.
 
         Without ``resume`` nothing is left of an earlier try of the ref. With it the writer goes
@@ -84,36 +85,15 @@ class Ingesting(Active):
         """
         takeover = Takeover.REPLACE if redeclare else Takeover.AGREE
         declared = declare(total, expected, metadata)
-        return self.take_over(ref, declared, takeover if resume else Takeover.ANEW, wait=wait)
+        return self.hold(ref, declared, takeover if resume else Takeover.ANEW, wait=wait)
 
-    def take_over(
-        self,
-        ref: str,
-        declared: Declared,
-        takeover: Takeover,
-        *,
-        wait: float | bool,
-        kind: type[LocalWriter] | None = None,
-    ) -> LocalWriter:
-        """Do the work of `writer`; for tools of this package."""
-        if kind is None:  # one that starts over may be written to without a look at the offset
-            shares = self._parts.shares and takeover is not Takeover.ANEW
-            kind = UnsentWriter if shares else LocalWriter
-        batch = self._batch
-        if batch is not None and batch.holds(ref):
-            batch.flush()
-        deadline = deadline_of(wait)
-        while True:
-            slice_s = min(_WAIT_S, max(0.0, deadline - time.monotonic()))
-            try:
-                with self._gate:  # for a while only: it may be this store's end that frees the ref
-                    row, fd, size = begin(self._parts, ref, declared, takeover, wait=slice_s)
-                    made = kind(self._parts, self._gate, row, fd, size, lambda: self._batch)
-                    self._writers.add(made)
-                    return made
-            except RefLockedError:
-                if time.monotonic() >= deadline:
-                    raise
+    def hold(
+        self, ref: str, declared: Declared, takeover: Takeover, *, wait: float | bool
+    ) -> HeldIngest:
+        """Do the work of `writer`; for the server."""
+        check_ref(ref)
+        wait_s = deadline_of(wait) - time.monotonic()
+        return self._engine.hold(ref, declared, takeover, wait_s=max(0.0, wait_s))
 
     def ingest(  # noqa: PLR0913 - all but two have a default that fits most
         self,
@@ -159,48 +139,29 @@ class Ingesting(Active):
         check_ref(ref)
         check_progress(progress)
         declared = declare(total, expected, metadata)
-        kept = labelling(labels, keep_labels=keep_labels)
+        given = labelling(labels, keep_labels=keep_labels)
         with closing(origin_of(source)) as origin:
-            if declared.expected is not None and (
-                info := self._claimed(ref, declared.expected, kept)
-            ):
-                return info
             while True:
                 try:
-                    writer = self.take_over(
-                        ref, declared, Takeover.PREFER, wait=wait, kind=LocalWriter
-                    )
+                    writer = self.hold(ref, declared, Takeover.PREFER, wait=wait)
                 except AlreadyExistsError as error:
-                    if info := self._stored_meanwhile(ref, Digest(error.digest), kept):
+                    if info := self._stored_meanwhile(ref, Digest(error.digest), given):
                         return info
                     continue  # it was deleted again in this very moment
-                with writer:
-                    take_in(writer, origin, declared, progress)
-                    return writer.commit(labels=kept.new, keep_labels=keep_labels)
-
-    def _claimed(self, ref: str, digest: Digest, labels: Labelling) -> Info | None:
-        """Make what another namespace holds this one's, and drop what this ref had of it."""
-        with self._gate:
-            if not self._parts.shares or stored(self._parts, digest) is not None:
-                return None
-            info = claim(self._parts, digest, labels)
-        if info is not None:
-            self._drop_part_of(ref, digest)
-        return info
+                try:  # not `with`: raised at the entry of __enter__, it would leave it open
+                    if not writer.is_unsent:
+                        compare = self._engine.begins_with
+                        take_in(writer, origin, declared, progress, begins_with=compare)
+                    return writer.commit(labels=given.new, keep_labels=keep_labels)
+                finally:
+                    writer.close()
 
     def _stored_meanwhile(self, ref: str, digest: Digest, labels: Labelling) -> Info | None:
-        """The content is there without this ref; None if it was deleted in this very moment."""
-        self._drop_part_of(ref, digest)
-        with self._gate:
-            return add.stored_with(self._parts, digest, labels)
-
-    def _drop_part_of(self, ref: str, digest: Digest) -> None:
-        """Drop an ingest of content that is stored; one of other content stays."""
-        with self._gate:
-            row = self._parts.index.ingest(ref)
-        if row is not None and row.expected in {None, digest}:
-            with suppress(NotFoundError, RefLockedError):
-                self.abort(ref)
+        """The content is there without this ref, whose part of it is of no use; else None."""
+        with suppress(NotFoundError, RefLockedError):
+            if self._engine.status(ref).expected in {None, digest}:  # else it is of other content
+                self._engine.abort(ref)
+        return self._engine.label_stored(digest, labels)
 
     def add(
         self,
@@ -229,24 +190,10 @@ class Ingesting(Active):
             DigestMismatchError: The content is not what was expected; nothing is stored.
             StorageError: The source or the disk failed; nothing is stored.
         """
-        kept = labelling(labels, keep_labels=keep_labels)
+        given = labelling(labels, keep_labels=keep_labels)
         wanted = None if expected is None else Digest(expected)
-        add.check_link(link)
-        with self._gate:
-            moving = link == "move" and isinstance(source, os.PathLike)
-            if wanted is not None and not moving:
-                known = add.stored_with(self._parts, wanted, kept)
-                if known is not None:
-                    return known
-            batch = self._batch
-            if batch is not None and link == "copy":
-                return batch.add(source, wanted, kept)
-            view = bytes_of(source)
-            if view is not None:
-                return add.add_bytes(self._parts, view, wanted, kept)
-            if isinstance(source, os.PathLike):
-                return add.add_path(self._parts, source, wanted, kept, link)
-            return add.add_stream(self._parts, reading(source), wanted, kept)
+        check_link(link)
+        return self._engine.add(source, wanted, given, link)
 
     @overload
     def add_many(
@@ -301,15 +248,11 @@ class Ingesting(Active):
         if errors not in {"raise", "yield"}:
             raise InvalidArgumentError(f"errors is raise or yield, not {errors!r}")
         asked = each_asked(sources, expected, labels, keep_labels=keep_labels)
-        with self._gate:
-            raising = errors == "raise"
-            steps = add_many(
-                self._parts, self._gate, asked, keep_labels=keep_labels, raising=raising
-            )
-            return AddIterator(steps, sources)
+        raising = errors == "raise"
+        steps = self._engine.add_many(asked, keep_labels=keep_labels, raising=raising)
+        return AddIterator(steps, sources)
 
-    @contextmanager
-    def batch(self) -> Iterator[Self]:
+    def batch(self) -> AbstractContextManager[Self]:
         """Let this thread's adds and commits share the cost of durability.
 
         What is added or committed in the block is durable, and seen by readers, once the block
@@ -320,17 +263,10 @@ class Ingesting(Active):
         Raises:
             ContentDBError: At the end, what kept something from being stored.
         """
-        if self._batch is not None:
+        self._require(Capability.BATCHES, "batch")
+        return self._inside(self._engine.batch())
+
+    @contextmanager
+    def _inside(self, block: AbstractContextManager[None]) -> Iterator[Self]:
+        with block:
             yield self
-            return
-        batch = self._local.batch = Batch(self._parts)
-        try:
-            try:
-                yield self
-            finally:
-                self._local.batch = None
-                if batch.is_ours:
-                    with self._gate:
-                        batch.flush()
-        finally:
-            batch.discard()

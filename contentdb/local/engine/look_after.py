@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from contentdb.local.disk_reserve import make_room
-from contentdb.local.engine.opened import Opened
+from contentdb.local.engine.lifecycle import Lifecycle
 from contentdb.local.upkeep.doubts import POLL_S
 
 if TYPE_CHECKING:
@@ -16,26 +16,17 @@ if TYPE_CHECKING:
     from contentdb.local.upkeep.reindex import Reindexed
     from contentdb.local.upkeep.verify import Finding
 
-__all__ = ["Upkeep"]
+__all__ = ["LookAfter"]
 
 T = TypeVar("T")
 _END: Final = object()
 
 
-class Upkeep(Opened):
+class LookAfter(Lifecycle):
     """What an operator asks for; each method's work is in the module of its name."""
 
-    def verify(self, *, quick: bool = False) -> Iterator[Finding]:
-        """Compare all files with the index, changing nothing; findings as they come, or none.
-
-        Safe beside any other use of the store: a file without a row that another user may be
-        about to record is looked at again in the end, for a minute at most. `contentdb.repair`
-        acts on findings.
-
-        Args:
-            quick: Compare sizes and XXH3-64 checksums, which finds decay at many times the
-                speed; a digest also shows what was forged.
-        """
+    def verify(self, *, quick: bool) -> Iterator[Finding]:
+        """Compare all files with the index, changing nothing; the store stays open meanwhile."""
         from contentdb.local.upkeep.verify import verify
 
         return self._inside(verify(self._parts, quick=quick))
@@ -44,20 +35,10 @@ class Upkeep(Opened):
         self,
         *,
         older_than: float,
-        dry_run: bool = False,
-        progress: Callable[[Pruned], object] = lambda _pruned: None,
+        dry_run: bool,
+        progress: Callable[[Pruned], object],
     ) -> list[Pruned]:
-        """Remove what was abandoned, and say what that was.
-
-        That is: ingests that no writer holds, files that no row and no ingest knows, leftovers
-        of dead processes, and the trash. Safe beside any other use of the store: a file of the
-        last minute may be of a commit in flight, and stays while another has the store open.
-
-        Args:
-            older_than: Only what has not moved for so many seconds.
-            dry_run: Only tell.
-            progress: Called with each thing as it goes.
-        """
+        """Remove what was abandoned, and say what that was."""
         from contentdb.local.upkeep.prune import prune
 
         if not dry_run:
@@ -68,13 +49,8 @@ class Upkeep(Opened):
             progress(one)
         return pruned
 
-    def reindex(self, *, dry_run: bool = False) -> Reindexed:
-        """Bring the index in line with the files: they are the truth. Durable; may be repeated.
-
-        A file without a row is read: it gets one if it matches its name, else it goes to
-        ``quarantine/``. A row without a file goes. Labels of what has both stay. With ``dry_run``
-        it is only counted.
-        """
+    def reindex(self, *, dry_run: bool) -> Reindexed:
+        """Bring the index in line with the files."""
         from contentdb.local.upkeep.reindex import reindex_parts
 
         with self._gate:

@@ -1,34 +1,22 @@
-"""What a walk is asked for, checked; the same for every store."""
+"""What a walk is asked for, checked."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 from contentdb.content import SortOrder
 from contentdb.digest import Digest
+from contentdb.engine import Query
 from contentdb.errors import InvalidArgumentError, InvalidFieldError
 from contentdb.labels import check_mapping
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from contentdb.filters import Filter
-
-__all__ = ["Walk", "check_walk"]
+__all__ = ["check_walk"]
 
 _ORDERS: Final[tuple[str, ...]] = get_args(SortOrder)
 _FIELDS: Final = [order for order in _ORDERS if not order.startswith("-")]
-
-
-class Walk(NamedTuple):
-    """The arguments of a walk; labels are among the filters."""
-
-    filters: list[str]
-    chosen: Filter | None
-    """The same, read; None for all blobs."""
-    sort: SortOrder
-    after: Digest | None
-    limit: int | None
 
 
 def check_walk(
@@ -37,7 +25,7 @@ def check_walk(
     sort: SortOrder,
     after: str | None,
     limit: int | None,
-) -> Walk:
+) -> Query:
     """Check what a walk is asked for.
 
     Raises:
@@ -67,7 +55,7 @@ def check_walk(
         raise InvalidArgumentError(
             f"a limit is a whole number from 0 to below 2**63, not {limit!r:.80}"
         )
-    return Walk(texts, chosen, sort, behind, limit)
+    return Query(texts, chosen, sort, behind, limit)
 
 
 def _is_count(limit: object) -> bool:

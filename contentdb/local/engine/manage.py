@@ -1,0 +1,97 @@
+"""What is there: listing, labels, removal, counting."""
+
+from __future__ import annotations
+
+import time
+from itertools import chain, islice
+from typing import TYPE_CHECKING
+
+from contentdb.errors import NoSpaceError, NotFoundError
+from contentdb.local.commit.add import stored_with
+from contentdb.local.commit.publish import looked_up
+from contentdb.local.delete import finish_delete
+from contentdb.local.disk_reserve import make_room
+from contentdb.local.engine.lifecycle import Lifecycle
+from contentdb.local.index import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from contentdb.content import Info, Usage
+    from contentdb.digest import Digest
+    from contentdb.engine import Query
+    from contentdb.labels import Labelling
+
+__all__ = ["Manage"]
+
+
+class Manage(Lifecycle):
+    """What an engine does for `contentdb.content.Manager`."""
+
+    def info(self, digest: Digest) -> Info:
+        """Describe a blob; its file is not looked at."""
+        with self._gate:
+            found = looked_up(self._parts, digest)
+            return found or self._parts.index.info(digest, self._row(digest))
+
+    def exists(self, digest: Digest) -> bool:
+        """Whether a blob is stored, its file there in full, and not known to be damaged."""
+        with self._gate:
+            return looked_up(self._parts, digest) is not None
+
+    def abbreviated(self, beginnings: list[str]) -> list[Digest]:
+        """Return two blobs at most whose digests begin in one of these ways."""
+        with self._gate:
+            found = map(self._parts.index.shortened, beginnings)
+            return list(islice(chain.from_iterable(found), 2))
+
+    def listed(self, digest: Digest) -> Digest:
+        """Return the digest of a blob that has a row, damaged or not."""
+        with self._gate:
+            row = self._parts.index.blob(digest)
+            if row is None or row.state == State.TOMBSTONE:
+                raise NotFoundError(digest=digest)
+            return digest
+
+    def update(
+        self, digest: Digest, labels: Mapping[str, str], keys: frozenset[str] | None
+    ) -> Info:
+        """Replace all labels, or those of some keys, in one synced transaction."""
+        with self._gate:
+            self._row(digest)
+            of_file = self._parts.shards.time(digest)  # see `contentdb.local.info_cache`
+            if not self._parts.index.update_labels(digest, labels, keys, time.time_ns(), of_file):
+                self._row(digest)
+                raise NotFoundError(digest=digest)
+            return self._parts.index.info(digest, self._row(digest))
+
+    def label_stored(self, digest: Digest, labels: Labelling) -> Info | None:
+        """Set the labels of a call on stored content; None if it was deleted meanwhile."""
+        with self._gate:
+            return stored_with(self._parts, digest, labels)
+
+    def walk(self, query: Query) -> Iterator[Info]:
+        """Stream blobs out of one snapshot, in pages."""
+        with self._gate:
+            return self._parts.index.walk(query.chosen, query.sort, query.after, query.limit)
+
+    def delete(self, digests: list[Digest], *, missing_ok: bool) -> int:
+        """Remove blobs together, by D1 to D3; one by one where the disk has no room for that."""
+        parts = self._parts
+        with self._gate:
+            make_room(str(self.root))
+            try:
+                gone = parts.index.entomb_all(digests, parts.shards.time, missing_ok=missing_ok)
+            except NoSpaceError:
+                if len(digests) == 1:
+                    raise
+                return sum(self.delete([one], missing_ok=missing_ok) for one in digests)
+            finish_delete(parts, *gone)
+        if len(gone) < len(digests) and not missing_ok:
+            raise NotFoundError(digest=digests[len(gone)])
+        return len(gone)
+
+    def usage(self) -> Usage:
+        """Count blobs, ingests and their bytes, from the index alone."""
+        with self._gate:
+            return self._parts.index.usage()

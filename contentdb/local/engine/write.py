@@ -1,0 +1,108 @@
+"""Bytes in: under a ref, or in one go."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from contentdb.declared import Takeover
+from contentdb.errors import RefLockedError
+from contentdb.local.commit import add
+from contentdb.local.commit.add_many import add_many
+from contentdb.local.commit.batch import Batch
+from contentdb.local.engine.lifecycle import Lifecycle
+from contentdb.local.ingest.begin import begin
+from contentdb.local.ingest.unsent import UnsentWriter
+from contentdb.local.ingest.writer import LocalWriter
+from contentdb.streams.source import bytes_of, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator
+
+    from contentdb.asked import Asked
+    from contentdb.content import Info, Link
+    from contentdb.declared import Declared
+    from contentdb.digest import Digest
+    from contentdb.errors import ContentDBError
+    from contentdb.labels import Labelling
+
+__all__ = ["Write"]
+
+_WAIT_S = 0.5
+"""How long one look at a held ref lasts, for a caller that waits longer."""
+
+
+class Write(Lifecycle):
+    """What an engine does for `contentdb.content.Ingester`."""
+
+    begins_with = None
+
+    def hold(
+        self, ref: str, declared: Declared, takeover: Takeover, *, wait_s: float
+    ) -> LocalWriter:
+        """Begin the ingest of a ref or take it over; a closing store ends the wait."""
+        # A writer that starts over may be written to without a look at its offset.
+        shares = self._parts.shares and takeover is not Takeover.ANEW
+        kind = UnsentWriter if shares else LocalWriter
+        batch = self._batch
+        if batch is not None and batch.holds(ref):
+            batch.flush()
+        deadline = time.monotonic() + wait_s
+        while True:
+            slice_s = min(_WAIT_S, max(0.0, deadline - time.monotonic()))
+            try:
+                with self._gate:  # for a while only: it may be this store's end that frees the ref
+                    row, fd, size = begin(self._parts, ref, declared, takeover, wait=slice_s)
+                    made = kind(self._parts, self._gate, row, fd, size, lambda: self._batch)
+                    self._writers.add(made)
+                    return made
+            except RefLockedError:
+                if time.monotonic() >= deadline:
+                    raise
+
+    def add(self, source: object, expected: Digest | None, labels: Labelling, link: Link) -> Info:
+        """Store one source; stored content costs no write, and with ``expected`` no read."""
+        with self._gate:
+            moving = link == "move" and isinstance(source, os.PathLike)
+            if expected is not None and not moving:
+                known = add.stored_with(self._parts, expected, labels)
+                if known is not None:
+                    return known
+            batch = self._batch
+            if batch is not None and link == "copy":
+                return batch.add(source, expected, labels)
+            view = bytes_of(source)
+            if view is not None:
+                return add.add_bytes(self._parts, view, expected, labels)
+            if isinstance(source, os.PathLike):
+                return add.add_path(self._parts, source, expected, labels, link)
+            return add.add_stream(self._parts, reading(source), expected, labels)
+
+    def add_many(
+        self, asked: Iterator[Asked], *, keep_labels: bool, raising: bool
+    ) -> Generator[Info | ContentDBError]:
+        """Store many sources in groups that share the cost of durability."""
+        with self._gate:
+            return add_many(
+                self._parts, self._gate, asked, keep_labels=keep_labels, raising=raising
+            )
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Let this thread's adds and commits share the cost of durability."""
+        if self._batch is not None:
+            yield
+            return
+        batch = self._local.batch = Batch(self._parts)
+        try:
+            try:
+                yield
+            finally:
+                self._local.batch = None
+                if batch.is_ours:
+                    with self._gate:
+                        batch.flush()
+        finally:
+            batch.discard()
