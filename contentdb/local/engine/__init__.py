@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
+from contentdb import forks
 from contentdb.errors import CorruptBlobError, InvalidArgumentError
-from contentdb.local import forks
 from contentdb.local.engine.ingesting import Ingesting
 from contentdb.local.engine.managing import Managing
 from contentdb.local.engine.providing import Providing
