@@ -13,6 +13,7 @@ from contentdb.streams.reader import BinaryStream
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from contentdb.remote.calling import Stream
     from contentdb.remote.channel import Channel
 
 __all__ = ["RemoteReader"]
@@ -33,6 +34,7 @@ class RemoteReader(BinaryStream):
         self._at = 0
         self._verify = verify
         self._rest = memoryview(b"")
+        self._stream: Stream[wire.ReadContentResponse] | None = None
         self._start()
 
     def _start(self) -> None:
@@ -96,6 +98,7 @@ class RemoteReader(BinaryStream):
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError(f"the reader of {self.digest} is closed")
+        self._channel.check()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Go to a position; what is read after it is not verified, but from the very start."""

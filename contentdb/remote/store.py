@@ -75,7 +75,9 @@ class RemoteStore(Ingesting):
     """Provider, Ingester, IngestManager and Manager over containerd's Content API.
 
     What is durable and what is verified is up to the server, but every blob read from its
-    beginning is verified here too. Thread-safe; not for use across a fork.
+    beginning is verified here too. Thread-safe. A child of a process that has used gRPC is refused
+    (`UnsafeForkError`), and so is a signal's handler whose thread is inside gRPC
+    (`ReentrantCallError`); both at once.
     """
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -16,6 +16,7 @@ from contentdb.local.open import may_only_read
 from contentdb.server import version_pb2
 from contentdb.server.addresses import Address, unix_target
 from contentdb.server.certificates import check_authority, check_pair
+from contentdb.server.grpc_use import note_use
 from contentdb.server.guard import SocketGuard
 from contentdb.server.health import Health
 from contentdb.server.limits import Limits, Places
@@ -111,6 +112,7 @@ class Server:
         self._guards: list[SocketGuard] = []
         at_once = limits.calls + _AT_THE_DOOR
         self._threads = ThreadPoolExecutor(at_once, "contentdb-rpc")
+        note_use()
         self._server = grpc.server(
             self._threads, options=_options(limits), maximum_concurrent_rpcs=at_once
         )
