@@ -126,7 +126,7 @@ class Server:
         )
 
     def listen_unix(self, path: Path) -> None:
-        """Listen on a unix socket; see `SocketGuard` for what is refused with `SocketError`."""
+        """Listen on a unix socket; see `SocketGuard` for what is refused."""
         guard = SocketGuard(path)
         self._guards.append(guard)
         mask = os.umask(0o177)
