@@ -10,14 +10,16 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
-from contentdb.errors import ReentrantCallError, UnsafeForkError
+import grpc
+
+from contentdb.errors import ReentrantCallError, StoreError, UnsafeForkError
 from contentdb.presence import Presence
 from contentdb.server.grpc_use import is_forked_from_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Entrance", "Stream", "let_go"]
+__all__ = ["Entrance", "Stream", "keep", "let_go", "unkeep"]
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -70,19 +72,38 @@ class _Answers(Protocol[T_co]):
 
 
 class Stream(Generic[T_co]):
-    """A server's answers as they come. Waiting for one may raise `grpc.RpcError`."""
+    """A server's answers as they come. Waiting for one may raise `grpc.RpcError`.
 
-    def __init__(self, answers: _Answers[T_co], entrance: Entrance) -> None:
+    An exception of a signal's handler leaves gRPC in the midst of something: then the stream is
+    over, and `StoreError` tells so, for an answer may be lost.
+    """
+
+    def __init__(
+        self, answers: _Answers[T_co], entrance: Entrance, doubt: Callable[[], None]
+    ) -> None:
+        """``doubt`` is called when such an exception comes."""
         self._answers = answers
         self._entrance = entrance
+        self._doubt = doubt
+        self._over = False
 
     def __iter__(self) -> Iterator[T_co]:
         return self
 
     def __next__(self) -> T_co:
         """Wait for the next answer."""
+        if self._over:
+            raise StoreError("remote store", "an exception has cut the answers off; ask again")
         with self._entrance:
-            return next(self._answers)
+            try:
+                return next(self._answers)
+            except (grpc.RpcError, StopIteration):
+                raise
+            except BaseException:
+                self._over = True
+                self._doubt()
+                self._answers.cancel()
+                raise
 
     def cancel(self) -> None:
         """Tell the server to stop; do nothing in the child of a fork, where it is the parent's.
@@ -104,7 +125,17 @@ def let_go(held: dict[str, Any], name: str) -> None:
     finalizes it, neither the collector nor the end of the process.
     """
     if is_forked_from_user():
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(held.get(name)))
+        keep(held.get(name))
     else:
         with _inside.mine():
             held.pop(name, None)
+
+
+def keep(thing: object) -> None:
+    """Let nothing finalize an object until `unkeep`: a set of ours would end with the process."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def unkeep(thing: object) -> None:
+    """Take one `keep` back."""
+    ctypes.pythonapi.Py_DecRef(ctypes.py_object(thing))

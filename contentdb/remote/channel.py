@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
-from threading import Lock
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import grpc
 
 from contentdb.errors import InvalidArgumentError, StorageError, StoreClosedError
 from contentdb.remote.answers import error_of
-from contentdb.remote.calling import Entrance, Stream, let_go
+from contentdb.remote.calling import Entrance, Stream, keep, let_go, unkeep
 from contentdb.remote.handshake import tls_failure
 from contentdb.server import content_pb2 as wire
 from contentdb.server.addresses import unix_target
@@ -152,24 +153,48 @@ class Channel:
         with self._entrance:
             with self._connecting:
                 self._closed = True
-            if self._connection is not None:
-                self._connection.close()
+            if (connection := self._connection) is not None:
+                try:
+                    connection.close()
+                except BaseException:
+                    self._doubt(connection)
+                    raise
 
     def _ask(self, name: str, request: object) -> Any:  # noqa: ANN401 - each rpc has its own
-        return self._call(name, request, timeout=_PATIENCE_S)
+        connection = self._connection_now()
+        return self._call(name, request, connection=connection, timeout=_PATIENCE_S)
 
     def _stream(self, name: str, request: object) -> Stream[Any]:
-        return Stream(self._call(name, request), self._entrance)
+        connection = self._connection_now()
+        answers = self._call(name, request, connection=connection)
+        return Stream(answers, self._entrance, partial(self._doubt, connection))
 
-    def _call(self, name: str, request: object, *, timeout: float | None = None) -> Any:  # noqa: ANN401 - as above
+    def _call(
+        self, name: str, request: object, *, connection: _Connection, timeout: float | None = None
+    ) -> Any:  # noqa: ANN401 - as above
         with self._entrance:
-            rpc = self._connected().rpc(name)
             try:
-                return rpc(request, metadata=self._metadata, timeout=timeout)
+                return connection.rpc(name)(request, metadata=self._metadata, timeout=timeout)
+            except grpc.RpcError:
+                raise
             except ValueError as error:
-                if not self._closed:
-                    raise
-                raise StoreClosedError(self._address) from error
+                if self._closed:
+                    raise StoreClosedError(self._address) from error
+                self._doubt(connection)
+                raise
+            except BaseException:
+                self._doubt(connection)
+                raise
+
+    def _doubt(self, connection: _Connection) -> None:
+        """Connect anew at the next call: an exception of a handler's came out of gRPC's midst."""
+        connection.doubt()
+        if self._connection is connection:
+            self._connection = None
+
+    def _connection_now(self) -> _Connection:
+        with self._entrance:
+            return self._connected()
 
     def _connected(self) -> _Connection:
         with self._connecting:  # no handler waits here for its own thread: it is inside
@@ -182,10 +207,11 @@ class Channel:
 
 
 class _Connection:
-    """A channel of gRPC's, and its rpcs."""
+    """A channel of gRPC's, and its rpcs. Each stream has it, so that it outlives them."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._channel = channel
+        self._is_doubtful = False
         self._rpcs: dict[str, _Rpc] = vars(ContentStub(channel)) | {
             "StreamStatuses": channel.unary_stream(
                 f"/{OWN_SERVICE}/StreamStatuses",
@@ -198,13 +224,30 @@ class _Connection:
         """What calls an rpc."""
         return self._rpcs[name]
 
+    def doubt(self) -> None:
+        """Note that gRPC's state may be half-way: to close it, as its finalizer does, may hang."""
+        if not self._is_doubtful:
+            self._is_doubtful = True
+            keep(self._channel)
+
     def close(self) -> None:
         """Disconnect, which cancels what is under way."""
         self._channel.close()
 
     def __del__(self) -> None:
         vars(self).pop("_rpcs", None)  # they have it, too
+        if self._is_doubtful and not is_forked_from_user() and not sys.is_finalizing():
+            with suppress(RuntimeError):  # no more threads
+                Thread(
+                    target=_end, args=(self._channel,), name="contentdb-end", daemon=True
+                ).start()
         let_go(vars(self), "_channel")
+
+
+def _end(channel: grpc.Channel) -> None:
+    """Close a doubtful channel, in a thread that may wait for ever."""
+    channel.close()
+    unkeep(channel)
 
 
 def _opening(address: str, credentials: Credentials | None) -> Callable[[], grpc.Channel]:

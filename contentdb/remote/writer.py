@@ -323,7 +323,7 @@ class RemoteWriter(io.RawIOBase):
         self._channel.check()
         self._requests.put(None)  # first: an exception raised in between must not keep the stream
         self._closed = True
-        with suppress(grpc.RpcError):
+        with suppress(grpc.RpcError, StoreError):
             for _ in self._stream:
                 pass
 

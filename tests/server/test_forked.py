@@ -17,9 +17,10 @@ import pytest
 
 import contentdb
 from contentdb.remote import connect
+from tests.server.test_serve import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from contentdb.remote import RemoteStore
@@ -35,6 +36,15 @@ HELLO: Final = contentdb.Digest.of(b"hello")
 def _unseen_fork() -> int:
     """Fork in C, without Python's hooks and gRPC's, as uWSGI does."""
     return ctypes.PyDLL(None).fork()  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def served(tmp_path: Path, socket_path: Path) -> Iterator[Path]:
+    """A server of another process: a fork in C is safe where no other thread is inside Python."""
+    server = serve(tmp_path / "store", socket_path)
+    yield socket_path
+    server.kill()
+    server.communicate()
 
 
 @pytest.fixture(params=["seen", "unseen"])
