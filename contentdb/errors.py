@@ -347,8 +347,8 @@ class DurabilityError(StorageError):
 class IndexFailedError(ContentDBError):
     """The database refused. Attributes: ``path``, ``reason``."""
 
-    def __init__(self, path: str, reason: str) -> None:
-        super().__init__(f"index {path}: {reason}")
+    def __init__(self, path: str, reason: str, *, what: str = "index") -> None:
+        super().__init__(f"{what} {path}: {reason}")
         self.path = path
         self.reason = reason
 
@@ -366,25 +366,51 @@ class CommitUnknownError(IndexFailedError):
 
 
 class ReentrantCallError(IndexFailedError):
-    """A signal handler called a write while its thread was inside another one; nothing changed."""
+    """A signal handler called a store while its thread was inside a call of it; nothing changed.
 
-    def __init__(self, path: str) -> None:
-        super().__init__(
-            path,
-            "this thread is in the middle of a write already; a signal handler must not write: "
-            "let it set a flag, and write after it has returned",
-        )
+    At a store at hand that is so of writes alone. ``path`` is the database's, or the address of a
+    store that a server serves.
+    """
+
+    def __init__(self, path: str, *, served: bool = False) -> None:
+        if served:
+            reason = (
+                "this thread is in the middle of a call of a served store already; a signal "
+                "handler must not make another one: let it set a flag, and make the call after it "
+                "has returned"
+            )
+        else:
+            reason = (
+                "this thread is in the middle of a write already; a signal handler must not write: "
+                "let it set a flag, and write after it has returned"
+            )
+        super().__init__(path, reason, what=_what(served=served))
 
 
 class UnsafeForkError(IndexFailedError):
-    """This process was forked in a way that SQLite does not survive; it must not use the store."""
+    """A fork made this process in a way that SQLite, or gRPC, does not survive.
 
-    def __init__(self, path: str) -> None:
-        super().__init__(
-            path,
-            "this process was forked while a thread of its parent was using the database; "
-            "fork before the store is used, or run a new program and open the store there",
-        )
+    This process must not use the store. ``path`` is the database's, or the address of a store that
+    a server serves.
+    """
+
+    def __init__(self, path: str, *, served: bool = False) -> None:
+        if served:
+            reason = (
+                "this process was forked from one that has used gRPC, which works in no such "
+                "child, not even by a new connection: start workers by spawn or forkserver, or "
+                "connect in the children alone"
+            )
+        else:
+            reason = (
+                "this process was forked while a thread of its parent was using the database; "
+                "fork before the store is used, or run a new program and open the store there"
+            )
+        super().__init__(path, reason, what=_what(served=served))
+
+
+def _what(*, served: bool) -> str:
+    return "the store at" if served else "index"
 
 
 # -- the root --------------------------------------------------------------------------------

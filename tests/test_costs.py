@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
-from contentdb import files
-from contentdb.local import forks
+from contentdb import files, forks
 from contentdb.local.index import connection
 from tests.inside import parts_of
 

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
-from contentdb import Digest
-from contentdb.local import forks
+from contentdb import Digest, forks
 from tests.fixtures import blob_files
 from tests.inside import parts_of
 

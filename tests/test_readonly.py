@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import contentdb
-from contentdb import Digest, files
-from contentdb.local import forks
+from contentdb import Digest, files, forks
 from contentdb.local.index import live, opening, walks
 from contentdb.local.mounts import is_read_only
 from contentdb.local.open import may_only_read

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from contentdb import forks
 from contentdb.errors import StoreClosedError
-from contentdb.local import forks
-from contentdb.local.presence import Presence
+from contentdb.presence import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Callable

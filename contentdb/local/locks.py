@@ -19,10 +19,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.errors import StorageError
-from contentdb.local import forks
-from contentdb.local.presence import reset_after_fork
+from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable

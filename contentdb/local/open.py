@@ -7,7 +7,7 @@ import os
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.errors import (
     ContentDBError,
     IndexBusyError,
@@ -18,7 +18,7 @@ from contentdb.errors import (
     StoreReadOnlyError,
     UnsupportedFilesystemError,
 )
-from contentdb.local import disk_reserve, forks
+from contentdb.local import disk_reserve
 from contentdb.local.blobs import Shards
 from contentdb.local.create import MAKING_S, MISSING, has_index_file, make, open_root
 from contentdb.local.index import revision

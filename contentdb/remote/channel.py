@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from functools import partial
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import grpc
 
 from contentdb.errors import InvalidArgumentError, StorageError, StoreClosedError
 from contentdb.remote.answers import error_of
+from contentdb.remote.calling import Entrance, Stream, keep, let_go, unkeep
 from contentdb.remote.handshake import tls_failure
 from contentdb.server import content_pb2 as wire
 from contentdb.server.addresses import unix_target
 from contentdb.server.certificates import check_authority, check_pair
 from contentdb.server.content_pb2_grpc import ContentStub
+from contentdb.server.grpc_use import is_forked_from_user, note_use
 from contentdb.server.messages import OWN_SERVICE
 from contentdb.server.namespaces import HEADER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-__all__ = ["Channel", "Credentials", "Stream"]
+__all__ = ["Channel", "Credentials"]
 
 _MESSAGE_BYTES: Final = 16 * 1024 * 1024
 
@@ -35,23 +41,8 @@ grpc-go, and so containerd, ends a connection that asks more often than every 5 
 """
 
 T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 
-
-class Stream(Protocol[T_co]):
-    """A server's answers as they come. Waiting for one may raise `grpc.RpcError`."""
-
-    def __iter__(self) -> Iterator[T_co]:
-        """Itself."""
-        ...
-
-    def __next__(self) -> T_co:
-        """Wait for the next answer."""
-        ...
-
-    def cancel(self) -> object:
-        """Tell the server to stop."""
-        ...
+_Rpc = Callable[..., Any]
 
 
 class Credentials(NamedTuple):
@@ -64,9 +55,10 @@ class Credentials(NamedTuple):
 
 
 class Channel:
-    """One connection to a content service, shared by threads.
+    """One connection to a content service, shared by threads, made at the first call.
 
-    A call, and waiting for the answers of a stream, may raise `grpc.RpcError`; see `told`.
+    A call, and waiting for the answers of a stream, may raise `grpc.RpcError`; see `told`. A
+    signal's handler, and the child of a fork, are refused; see `contentdb.remote.calling`.
     """
 
     def __init__(self, address: str, namespace: str, credentials: Credentials | None) -> None:
@@ -75,15 +67,11 @@ class Channel:
         self._closed = False
         self.is_ours = False
         """Whether the server is known to be a contentdb."""
-        self._channel = _open(address, credentials)
-        self._stub = ContentStub(self._channel)
-        self._stream_statuses: Callable[..., Iterator[wire.ListStatusesResponse]] = (
-            self._channel.unary_stream(
-                f"/{OWN_SERVICE}/StreamStatuses",
-                request_serializer=wire.ListStatusesRequest.SerializeToString,
-                response_deserializer=wire.ListStatusesResponse.FromString,
-            )
-        )
+        self._entrance = Entrance(address)
+        self._entrance.check_fork()
+        self._connect = _opening(address, credentials)
+        self._connecting = Lock()
+        self._connection: _Connection | None = None
         self._metadata = ((HEADER, namespace),)
 
     def has_met(self, answer: wire.WriteContentResponse) -> None:
@@ -92,47 +80,51 @@ class Channel:
 
     def info(self, request: wire.InfoRequest) -> wire.InfoResponse:
         """Ask for one blob's Info."""
-        return self._call(self._stub.Info, request, timeout=_PATIENCE_S)
+        answer: wire.InfoResponse = self._ask("Info", request)
+        return answer
 
     def update(self, request: wire.UpdateRequest) -> wire.UpdateResponse:
         """Change labels."""
-        return self._call(self._stub.Update, request, timeout=_PATIENCE_S)
+        answer: wire.UpdateResponse = self._ask("Update", request)
+        return answer
 
-    def list_content(self, request: wire.ListContentRequest) -> Iterator[wire.ListContentResponse]:
+    def list_content(self, request: wire.ListContentRequest) -> Stream[wire.ListContentResponse]:
         """List blobs."""
-        return self._call(self._stub.List, request)
+        return self._stream("List", request)
 
     def delete(self, request: wire.DeleteContentRequest) -> None:
         """Remove a blob."""
-        self._call(self._stub.Delete, request, timeout=_PATIENCE_S)
+        self._ask("Delete", request)
 
     def read(self, request: wire.ReadContentRequest) -> Stream[wire.ReadContentResponse]:
         """Read a range."""
-        return self._call(self._stub.Read, request)
+        return self._stream("Read", request)
 
     def status(self, request: wire.StatusRequest) -> wire.StatusResponse:
         """Ask for one ingest's Status."""
-        return self._call(self._stub.Status, request, timeout=_PATIENCE_S)
+        answer: wire.StatusResponse = self._ask("Status", request)
+        return answer
 
     def list_statuses(self, request: wire.ListStatusesRequest) -> wire.ListStatusesResponse:
         """List ingests."""
-        return self._call(self._stub.ListStatuses, request, timeout=_PATIENCE_S)
+        answer: wire.ListStatusesResponse = self._ask("ListStatuses", request)
+        return answer
 
     def stream_statuses(
         self, request: wire.ListStatusesRequest
-    ) -> Iterator[wire.ListStatusesResponse]:
+    ) -> Stream[wire.ListStatusesResponse]:
         """List ingests; a server of another kind ends it with `grpc.StatusCode.UNIMPLEMENTED`."""
-        return self._call(self._stream_statuses, request)
+        return self._stream("StreamStatuses", request)
 
     def write(
         self, requests: Iterator[wire.WriteContentRequest]
     ) -> Stream[wire.WriteContentResponse]:
         """Begin or resume an ingest."""
-        return self._call(self._stub.Write, requests)
+        return self._stream("Write", requests)
 
     def abort(self, request: wire.AbortRequest) -> None:
         """Drop an ingest."""
-        self._call(self._stub.Abort, request, timeout=_PATIENCE_S)
+        self._ask("Abort", request)
 
     @contextmanager
     def told(self, *, digest: str = "", ref: str | None = None) -> Iterator[None]:
@@ -145,21 +137,121 @@ class Channel:
     def _tls_failure(self) -> str | None:
         return self._credentials and tls_failure(self._address, self._credentials)
 
+    @property
+    def is_parents(self) -> bool:
+        """Whether this process is the child of one that has used gRPC, and leaves all to it."""
+        return is_forked_from_user()
+
+    def check(self) -> None:
+        """Raise what a call would be refused with, before anything is done."""
+        self._entrance.check()
+
     def close(self) -> None:
-        """Disconnect; twice is harmless."""
-        self._closed = True
+        """Disconnect; twice is harmless. In the child of a fork the parent's connection stays."""
+        if self.is_parents:
+            return
+        with self._entrance:
+            with self._connecting:
+                self._closed = True
+            if (connection := self._connection) is not None:
+                try:
+                    connection.close()
+                except BaseException:
+                    self._doubt(connection)
+                    raise
+
+    def _ask(self, name: str, request: object) -> Any:  # noqa: ANN401 - each rpc has its own
+        connection = self._connection_now()
+        return self._call(name, request, connection=connection, timeout=_PATIENCE_S)
+
+    def _stream(self, name: str, request: object) -> Stream[Any]:
+        connection = self._connection_now()
+        answers = self._call(name, request, connection=connection)
+        return Stream(answers, self._entrance, partial(self._doubt, connection))
+
+    def _call(
+        self, name: str, request: object, *, connection: _Connection, timeout: float | None = None
+    ) -> Any:  # noqa: ANN401 - as above
+        with self._entrance:
+            try:
+                return connection.rpc(name)(request, metadata=self._metadata, timeout=timeout)
+            except grpc.RpcError:
+                raise
+            except ValueError as error:
+                if self._closed:
+                    raise StoreClosedError(self._address) from error
+                self._doubt(connection)
+                raise
+            except BaseException:
+                self._doubt(connection)
+                raise
+
+    def _doubt(self, connection: _Connection) -> None:
+        """Connect anew at the next call: an exception of a handler's came out of gRPC's midst."""
+        connection.doubt()
+        if self._connection is connection:
+            self._connection = None
+
+    def _connection_now(self) -> _Connection:
+        with self._entrance:
+            return self._connected()
+
+    def _connected(self) -> _Connection:
+        with self._connecting:  # no handler waits here for its own thread: it is inside
+            if self._closed:
+                raise StoreClosedError(self._address)
+            if self._connection is None:
+                note_use()
+                self._connection = _Connection(self._connect())
+            return self._connection
+
+
+class _Connection:
+    """A channel of gRPC's, and its rpcs. Each stream has it, so that it outlives them."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._channel = channel
+        self._is_doubtful = False
+        self._rpcs: dict[str, _Rpc] = vars(ContentStub(channel)) | {
+            "StreamStatuses": channel.unary_stream(
+                f"/{OWN_SERVICE}/StreamStatuses",
+                request_serializer=wire.ListStatusesRequest.SerializeToString,
+                response_deserializer=wire.ListStatusesResponse.FromString,
+            )
+        }
+
+    def rpc(self, name: str) -> _Rpc:
+        """What calls an rpc."""
+        return self._rpcs[name]
+
+    def doubt(self) -> None:
+        """Note that gRPC's state may be half-way: to close it, as its finalizer does, may hang."""
+        if not self._is_doubtful:
+            self._is_doubtful = True
+            keep(self._channel)
+
+    def close(self) -> None:
+        """Disconnect, which cancels what is under way."""
         self._channel.close()
 
-    def _call(self, rpc: Callable[..., T], request: object, *, timeout: float | None = None) -> T:
-        try:
-            return rpc(request, metadata=self._metadata, timeout=timeout)
-        except ValueError as error:
-            if not self._closed:
-                raise
-            raise StoreClosedError(self._address) from error
+    def __del__(self) -> None:
+        vars(self).pop("_rpcs", None)  # they have it, too
+        if self._is_doubtful and not is_forked_from_user() and not sys.is_finalizing():
+            with suppress(RuntimeError):  # no more threads
+                Thread(
+                    target=_end, args=(self._channel,), name="contentdb-end", daemon=True
+                ).start()
+        let_go(vars(self), "_channel")
 
 
-def _open(address: str, credentials: Credentials | None) -> grpc.Channel:
+def _end(channel: grpc.Channel) -> None:
+    """Close a doubtful channel, in a thread that may wait for ever."""
+    channel.close()
+    unkeep(channel)
+
+
+def _opening(address: str, credentials: Credentials | None) -> Callable[[], grpc.Channel]:
+    """Check where to connect to, and with what; what it gives connects."""
     options = (
         ("grpc.max_receive_message_length", _MESSAGE_BYTES),
         ("grpc.max_send_message_length", _MESSAGE_BYTES),
@@ -171,23 +263,26 @@ def _open(address: str, credentials: Credentials | None) -> grpc.Channel:
     path = address.removeprefix("unix://").removeprefix("unix:")
     if "/" in path or path != address:
         authority = ("grpc.default_authority", "localhost")  # Go refuses what gRPC makes of a path
-        return grpc.insecure_channel(unix_target(path), (*options, authority))
+        return partial(grpc.insecure_channel, unix_target(path), (*options, authority))
     if credentials is None:
         raise InvalidArgumentError(
             f"{address} is reached over TCP, which takes mutual TLS: give key, certificate and "
             "authority, or the path of a unix socket"
         )
-    chain = grpc.ssl_channel_credentials(
-        root_certificates=_read(credentials.authority),
-        private_key=_read(credentials.key),
-        certificate_chain=_read(credentials.certificate),
+    authority_pem, key_pem, chain_pem = map(
+        _read, (credentials.authority, credentials.key, credentials.certificate)
     )
     try:
         check_authority(credentials.authority)
         check_pair(credentials.certificate, credentials.key)
     except ValueError as error:
         raise InvalidArgumentError(str(error)) from error
-    return grpc.secure_channel(address, chain, options)
+
+    def connect() -> grpc.Channel:
+        shown = grpc.ssl_channel_credentials(authority_pem, key_pem, chain_pem)
+        return grpc.secure_channel(address, shown, options)
+
+    return connect
 
 
 def _read(path: Path) -> bytes:

@@ -13,6 +13,7 @@ from contentdb.server import content_pb2 as wire
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from contentdb.remote.calling import Stream
     from contentdb.remote.channel import Channel
 
 __all__ = ["RemoteReader"]
@@ -33,6 +34,10 @@ class RemoteReader(Reader):
         self._at = 0
         self._verify = verify
         self._rest = memoryview(b"")
+        self._stream: Stream[wire.ReadContentResponse] | None = None
+        self._hasher: Hasher | None = None
+        self._torn = False
+        """Whether an exception may have come in the midst of a read: the next one begins anew."""
         self._start()
 
     @property
@@ -48,10 +53,23 @@ class RemoteReader(Reader):
     def _start(self) -> None:
         """Open a stream at the present position, and wait until the server has the file open."""
         self._hasher = Hasher(self.digest.algorithm) if self._verify and not self._at else None
+        self._open_at(self._at)
+
+    def _open_at(self, place: int) -> None:
+        self._stop()
         self._rest = memoryview(b"")
-        request = wire.ReadContentRequest(digest=self.digest, offset=self._at)
-        self._stream = self._channel.read(request) if self._at < self.size else None
+        request = wire.ReadContentRequest(digest=self.digest, offset=place)
+        self._stream = self._channel.read(request) if place < self.size else None
         self._fill()
+
+    def _come_back(self) -> None:
+        """Come to the present position once more; where bytes are hashed, by way of all before."""
+        place = self._at
+        if self._verify and (self._hasher is not None or not place):
+            self._hasher, place = Hasher(self.digest.algorithm), 0
+        self._open_at(place)
+        while place < self._at:
+            place += len(self._piece(place, self._at - place))
 
     def _fill(self) -> None:
         if self._stream is None:
@@ -85,18 +103,27 @@ class RemoteReader(Reader):
 
     def _take(self, most: int) -> memoryview:
         """Go on by what has come, at most so many bytes; never none where some are left."""
+        if self._torn:
+            self._come_back()
+        self._torn = True
+        piece = self._piece(self._at, most)
+        self._at += len(piece)
+        self._torn = False
+        return piece
+
+    def _piece(self, place: int, most: int) -> memoryview:
+        """Take what is at a position, where the stream is, too."""
         if most and not self._rest:
             self._fill()
         if most and not self._rest:
             raise CorruptBlobError(self.digest, "remote", "it ends too early")
-        if len(self._rest) > self._left:
+        if len(self._rest) > max(0, self.size - place):
             raise CorruptBlobError(self.digest, "remote", f"it is more than {self.size} bytes")
         piece, rest = self._rest[:most], self._rest[most:]
         if self._hasher is not None:
             self._hasher.update(piece)
-            self._check_end(self._at + len(piece))
+            self._check_end(place + len(piece))
         self._rest = rest
-        self._at += len(piece)
         return piece
 
     def _check_end(self, at: int) -> None:
@@ -106,6 +133,7 @@ class RemoteReader(Reader):
     def _check_open(self) -> None:
         if self.closed:
             raise ValueError(f"the reader of {self.digest} is closed")
+        self._channel.check()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
         """Go to a position; what is read after it is not verified, but from the very start."""
@@ -114,9 +142,10 @@ class RemoteReader(Reader):
         if base + offset < 0:
             raise ValueError(f"negative seek position {base + offset}")
         if base + offset != self._at:
-            self._stop()
+            self._torn = True
             self._at = base + offset
             self._start()
+            self._torn = False
         return self._at
 
     def tell(self) -> int:

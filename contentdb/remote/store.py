@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from itertools import islice
-from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Self
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -26,6 +25,7 @@ from contentdb.remote.ingesting import Ingesting
 from contentdb.remote.labelling import info_of
 from contentdb.remote.listing import list_infos
 from contentdb.remote.reader import RemoteReader
+from contentdb.remote.sorting import sorted_infos
 from contentdb.server import content_pb2 as wire
 from contentdb.short_digest import beginnings, only_one
 from contentdb.store.add_many import check_is_many
@@ -44,12 +44,6 @@ if TYPE_CHECKING:
 __all__ = ["RemoteStore", "connect"]
 
 _LINKS: Final = ("reflink", "hardlink", "copy")
-_KEYS: Final = {
-    "digest": attrgetter("digest"),
-    "size": attrgetter("size"),
-    "created_at": attrgetter("created_ns"),
-    "updated_at": attrgetter("updated_ns"),
-}
 
 
 def connect(
@@ -76,7 +70,9 @@ class RemoteStore(Ingesting):
     """Provider, Ingester, IngestManager and Manager over containerd's Content API.
 
     What is durable and what is verified is up to the server, but every blob read from its
-    beginning is verified here too. Thread-safe; not for use across a fork.
+    beginning is verified here too. Thread-safe. A child of a process that has used gRPC is refused
+    (`UnsafeForkError`), and so is a signal's handler whose thread is inside gRPC
+    (`ReentrantCallError`); both at once.
     """
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -148,14 +144,13 @@ class RemoteStore(Ingesting):
         after: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Info]:
-        """Stream what the filters select. Any order but that by digest is made here, in memory."""
+        """Stream what the filters select. Any order but that by digest is made here, on disk."""
         asked = check_walk(filters, labels, sort, after, limit)
         infos = list_infos(self._channel, wire.ListContentRequest(filters=asked.texts))
         if (behind := asked.after) is not None:
             infos = (info for info in infos if info.digest > behind)
-        if sort != "digest":  # those that are equal stay in the order of their digests
-            key = _KEYS[sort.removeprefix("-")]
-            infos = iter(sorted(infos, key=key, reverse=sort.startswith("-")))
+        if sort != "digest":
+            return sorted_infos(infos, sort, limit)
         return infos if limit is None else islice(infos, min(limit, sys.maxsize))
 
     def delete(self, digest: str) -> None:
@@ -190,9 +185,8 @@ class RemoteStore(Ingesting):
 
     def usage(self) -> Usage:
         """Count by listing all: the wire has no shorter way."""
-        sizes = [info.size for info in self.walk()]
-        offsets = [status.offset for status in self.statuses()]
-        return Usage(len(sizes), sum(sizes), len(offsets), sum(offsets))
+        blobs, blob_bytes = _count(info.size for info in self.walk())
+        return Usage(blobs, blob_bytes, *_count(status.offset for status in self.statuses()))
 
     def close(self) -> None:
         """Disconnect; twice is harmless."""
@@ -208,6 +202,14 @@ class RemoteStore(Ingesting):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _count(sizes: Iterator[int]) -> tuple[int, int]:
+    """How many there are, and their sum."""
+    count = total = 0
+    for count, size in enumerate(sizes, 1):  # noqa: B007 - the last one is it
+        total += size
+    return count, total
 
 
 def _check_link(link: str) -> None:

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from contentdb.content import Info, Status
-    from contentdb.remote.channel import Channel, Stream
+    from contentdb.remote.calling import Stream
+    from contentdb.remote.channel import Channel
 
 __all__ = ["RemoteWriter"]
 
@@ -313,18 +314,22 @@ class RemoteWriter(io.RawIOBase):
         return digest
 
     def close(self) -> None:
-        """End the stream, and wait until the server has let go of the ref; twice is harmless."""
-        if self._closed:
+        """End the stream, and wait until the server has let go of the ref; twice is harmless.
+
+        In the child of a fork it does nothing: the stream is the parent's.
+        """
+        if self._closed or self._channel.is_parents:
             return
+        self._channel.check()
         self._requests.put(None)  # first: an exception raised in between must not keep the stream
         self._closed = True
-        with suppress(grpc.RpcError):
+        with suppress(grpc.RpcError, StoreError):
             for _ in self._stream:
                 pass
 
     def __del__(self) -> None:
         """Let a forgotten writer hold no thread and no ref; the server keeps what it has."""
-        if not getattr(self, "_closed", True):
+        if not getattr(self, "_closed", True) and not self._channel.is_parents:
             self._closed = True
             self._requests.put(None)
 
@@ -341,6 +346,7 @@ class RemoteWriter(io.RawIOBase):
         self.close()
 
     def _require_open(self) -> None:
+        self._channel.check()
         if self._closed:
             raise WriterClosedError(self.ref)
 

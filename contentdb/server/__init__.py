@@ -5,6 +5,7 @@
     daemon.py      the gRPC server: where it listens, how it starts and stops
     addresses.py   a host and a port, and a socket's path, as gRPC takes them
     certificates.py  the files of mutual TLS, tried
+    grpc_use.py    which process has used gRPC, so that no child of it can
     guard.py       who may hold a unix socket's path
     service.py     the table of rpcs, and what every call goes through
     parsing.py     requests out of bytes

@@ -16,6 +16,7 @@ from contentdb.local.open import may_only_read
 from contentdb.server import version_pb2
 from contentdb.server.addresses import Address, unix_target
 from contentdb.server.certificates import check_authority, check_pair
+from contentdb.server.grpc_use import note_use
 from contentdb.server.guard import SocketGuard
 from contentdb.server.health import Health
 from contentdb.server.limits import Limits, Places
@@ -112,6 +113,7 @@ class Server:
         self._guards: list[SocketGuard] = []
         at_once = limits.calls + _AT_THE_DOOR
         self._threads = ThreadPoolExecutor(at_once, "contentdb-rpc")
+        note_use()
         self._server = grpc.server(
             self._threads, options=_options(limits), maximum_concurrent_rpcs=at_once
         )
@@ -125,7 +127,7 @@ class Server:
         )
 
     def listen_unix(self, path: Path) -> None:
-        """Listen on a unix socket; see `SocketGuard` for what is refused with `SocketError`."""
+        """Listen on a unix socket; see `SocketGuard` for what is refused."""
         guard = SocketGuard(path)
         self._guards.append(guard)
         mask = os.umask(0o177)

@@ -14,6 +14,8 @@ import stat
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Self
 
+from contentdb.streams.export import refuse_stores
+
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
@@ -43,10 +45,12 @@ class SocketGuard:
     Raises:
         SocketError: Another server is alive there; the directory is open to others; the
             path is too long or is something else than a socket.
+        StorageError: The path is inside a store, this one or any other.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
+        refuse_stores(self.path, os.path.realpath(self.path.parent))
         if len(os.fsencode(self.path)) > _PATH_BYTES:
             raise SocketError(self.path, f"longer than the {_PATH_BYTES} bytes a socket may have")
         _make_private(self.path.parent)

@@ -323,10 +323,11 @@ class Aftermath:
         self.scene.faults.clear()
 
     def fork(self) -> None:
-        """A child of this process uses the store that it got."""
-        if self.act.remote:
-            return
+        """A child of this process uses the store that it got; a served one refuses at once."""
         self._say("trying", "fork")
+        if self.act.remote:
+            self._fork_refused()
+            return
         child = os.fork()
         if child == 0:
             code = 1
@@ -341,6 +342,23 @@ class Aftermath:
         with self.trying("read what a fork stored"):
             if self.scene.store.read(digest_of(_IN_FORK)) != content(_IN_FORK):
                 self.found("wrong bytes are served", "of a fork")
+
+    def _fork_refused(self) -> None:
+        child = os.fork()
+        if child == 0:
+            try:
+                self.scene.store.exists(digest_of(900))
+                self.found("a fork uses its parent's connection")
+            except contentdb.UnsafeForkError:
+                self.scene.store.close()
+            except BaseException as error:  # noqa: BLE001 - it is the finding
+                self.found("a fork is refused in other words", f"{type(error).__name__}: {error}")
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        with self.trying("reading after a fork"):
+            if self.scene.store.read(digest_of(900)) != content(900):
+                self.found("wrong bytes are served", "after a fork")
 
     def others(self) -> None:
         """Another process uses the store beside this one."""

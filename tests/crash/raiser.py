@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from tests.crash import mutants
 
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"  # its handlers crash a fork, now and then
 mutants.apply(os.environ.get("CRASH_MUTANT"))  # before anything of contentdb is imported
 
 import contentdb  # noqa: E402

@@ -35,9 +35,9 @@ SHARE: Final = (
 
 Job = dict[str, Any]
 
-_KINDS: Final = ("raise", "call", "twice", "python")
+_KINDS: Final = ("raise", "call", "twice", "python", "python-call")
 """A handler raises; it calls the store; it raises once more at a later point; it raises in Python's
-own code that the library has called."""
+own code that the library has called; it calls the store there, which may be within gRPC."""
 _CALL_STRIDE: Final = 3
 """A handler that uses the store itself is tried at every so many points."""
 
@@ -103,6 +103,10 @@ def _every(pool: Pool, clean: dict[str, Job], plan: Plan, kinds: Sequence[str]) 
         ]
     if "twice" in kinds:
         jobs += _twice(pool, clean, chosen(_jobs(clean), plan))
+    if "python-call" in kinds:
+        calling = tuple(name for name in clean if ACTS[name].opens)
+        there = _clean(pool, calling, of="python")
+        jobs += _jobs(there, of="python", do="call")[::_CALL_STRIDE]
     if "python" in kinds:
         jobs += _jobs(_clean(pool, tuple(clean), of="python"), of="python")
     return jobs

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.errors import (
     CommitUnknownError,
     ContentDBError,
@@ -24,7 +24,6 @@ from contentdb.errors import (
     ReentrantCallError,
     SizeMismatchError,
 )
-from contentdb.local import forks
 from contentdb.local.index import checkpoints
 from contentdb.local.index import connection as module
 from contentdb.local.index.connection import Database, connect, refusal

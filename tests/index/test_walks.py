@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from contentdb import forks
 from contentdb.digest import Digest
 from contentdb.errors import InvalidFieldError, NoSpaceError, UnsafeForkError
 from contentdb.filters import parse
-from contentdb.local import forks
 from contentdb.local.index import queries, readers, remaining
 from contentdb.local.index.opening import connect
 from contentdb.local.index.sqlite import SqliteIndex

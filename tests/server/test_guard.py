@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import contentdb
 from contentdb.server.guard import SocketError, SocketGuard
 
 if TYPE_CHECKING:
@@ -100,3 +101,29 @@ def test_a_symlink_for_a_lock_is_not_followed(socket_path: Path, tmp_path: Path)
     with pytest.raises(SocketError, match="lock"):
         SocketGuard(socket_path)
     assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("place", ["", "blobs", "blobs/sha256", "ingest", "trash", "quarantine"])
+@pytest.mark.parametrize("way", ["straight", "by a link"])
+def test_a_socket_inside_a_store_is_refused(root: Path, place: str, way: str) -> None:
+    """4.4b: neither it nor its lock is made in the folders of a store, nor a folder for them."""
+    contentdb.open(root).close()
+    root.chmod(0o700)
+    before = sorted(root.rglob("*"))
+    named = root
+    if way == "by a link":
+        named = root.with_name("link")
+        named.symlink_to(root)
+    for path in (named / place / "x.sock", named / place / "new" / "x.sock"):
+        with pytest.raises(contentdb.StorageError, match="inside the store at") as caught:
+            SocketGuard(path)
+        assert caught.value.path == str(path)
+    assert sorted(root.rglob("*")) == before
+
+
+def test_a_socket_beside_a_store_is_no_business_of_it(socket_path: Path) -> None:
+    """4.4b: a folder that holds a store's root may hold its socket too."""
+    socket_path.parent.mkdir(0o700)
+    contentdb.open(socket_path.parent / "store").close()
+    with SocketGuard(socket_path):
+        pass

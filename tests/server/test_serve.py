@@ -211,3 +211,16 @@ def test_a_socket_may_have_any_name(tmp_path: Path, socket_path: Path, name: str
             with connect(address) as store:
                 assert store.add(b"hello").size == 5
     assert not path.exists()
+
+
+def test_a_socket_inside_the_store_is_refused(root: Path) -> None:
+    """4.4b: the store that it is to serve, made just now, too."""
+    told = refused_socket(root, root / "blobs" / "x.sock")
+    assert f"it is inside the store at {root}; name a place outside" in told
+    assert [path for path in root.rglob("*") if "x.sock" in path.name] == []
+
+
+def refused_socket(root: Path, path: Path) -> str:
+    result = CliRunner().invoke(command, ["--root", str(root), "serve", "--socket", str(path)])
+    assert result.exit_code == 1
+    return result.output

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from contentdb import forks
 from contentdb.engine import Capability
 from contentdb.errors import CorruptBlobError
-from contentdb.local import forks
 from contentdb.local.engine.ingests import Ingests
 from contentdb.local.engine.look_after import LookAfter
 from contentdb.local.engine.manage import Manage

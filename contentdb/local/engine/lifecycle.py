@@ -9,16 +9,15 @@ import weakref
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Literal, NoReturn
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.errors import ContentDBError, CorruptBlobError, NotFoundError
-from contentdb.local import forks
 from contentdb.local.call_guard import Gate
 from contentdb.local.index import State
 from contentdb.local.index.live import close_inherited
 from contentdb.local.index.opening import not_forking
 from contentdb.local.layout import quarantine_name
-from contentdb.local.presence import reset_after_fork
 from contentdb.local.upkeep.recovery import recover
+from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

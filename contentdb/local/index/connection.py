@@ -20,7 +20,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.errors import (
     CommitUnknownError,
     ContentDBError,
@@ -28,13 +28,12 @@ from contentdb.errors import (
     ReentrantCallError,
     UnsafeForkError,
 )
-from contentdb.local import forks
 from contentdb.local.index.checkpoints import Checkpoints
 from contentdb.local.index.live import check_safe, end, is_safe, set_unsafe
 from contentdb.local.index.opening import BUSY_S, connect, refusal
 from contentdb.local.index.readers import Readers
-from contentdb.local.presence import reset_after_fork
 from contentdb.local.root_identity import Place
+from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

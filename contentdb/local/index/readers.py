@@ -13,12 +13,12 @@ import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from contentdb import forks
 from contentdb.errors import UnsafeForkError
-from contentdb.local import forks
 from contentdb.local.index.live import Connection, check_safe, end
 from contentdb.local.index.opening import connect, refusal
 from contentdb.local.index.remaining import remaining
-from contentdb.local.presence import Presence
+from contentdb.presence import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

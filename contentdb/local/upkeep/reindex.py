@@ -7,7 +7,7 @@ import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from contentdb import files
+from contentdb import files, forks
 from contentdb.digest import Digest
 from contentdb.errors import (
     IndexDamagedError,
@@ -16,7 +16,6 @@ from contentdb.errors import (
     NotAStoreError,
     StoreError,
 )
-from contentdb.local import forks
 from contentdb.local.blobs import Shards
 from contentdb.local.create import check_no_other, make_directories, make_index, open_root
 from contentdb.local.damage import quarantine, why_damaged

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from contentdb.local import forks
+from contentdb import forks
 
 if TYPE_CHECKING:
     from threading import RLock
