@@ -15,7 +15,7 @@ MARKERS ?= $(if $(CI),,not slow)
 # Where each of the checks looks; the link contentdb/migrations is followed by mypy alone.
 SOURCES := $(wildcard contentdb migrations tests benchmarks demo docs/draw.py)
 TYPED := $(wildcard contentdb tests benchmarks demo docs/draw.py)
-PROTOS = $(wildcard contentdb/server/*.proto)
+PROTOS = $(wildcard contentdb/wire/*.proto)
 
 # The lower bounds of pyproject.toml as exact versions, for test-oldest.
 BIN_OLDEST := .venv-oldest/bin

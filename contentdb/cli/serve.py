@@ -17,9 +17,9 @@ from contentdb.cli.show import escaped
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentdb.server.addresses import Address
     from contentdb.server.daemon import Server, Tls
     from contentdb.server.metrics import Metrics
+    from contentdb.wire.addresses import Address
 
 __all__ = ["serve"]
 
@@ -148,7 +148,7 @@ def _listening(
 
 
 def _address(option: str, text: str) -> Address:
-    from contentdb.server.addresses import Address
+    from contentdb.wire.addresses import Address
 
     try:
         return Address.parse(text)

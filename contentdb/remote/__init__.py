@@ -9,7 +9,7 @@ from importlib import import_module
 from contentdb.errors import MissingExtraError
 
 try:
-    for _name in ("google.protobuf", "grpc"):
+    for _name in ("contentdb.wire", "google.protobuf", "grpc"):
         import_module(_name)
 except ImportError as error:
     raise MissingExtraError("contentdb.connect", "grpc", error) from error

@@ -8,7 +8,7 @@ from contentdb.refs import check_namespace, check_ref
 from contentdb.remote.believing import as_status
 from contentdb.remote.channel import Channel
 from contentdb.remote.listing import list_statuses
-from contentdb.server import content_pb2 as wire
+from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

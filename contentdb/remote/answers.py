@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 
 from contentdb import errors
-from contentdb.server.statuses import unpack
+from contentdb.wire.statuses import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from contentdb.digest import Digest
 from contentdb.errors import InvalidDigestError, StoreError
-from contentdb.server.messages import to_info, to_status
+from contentdb.wire.messages import to_info, to_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from contentdb.content import Info, Status
-    from contentdb.server import content_pb2 as wire
+    from contentdb.wire import content_pb2 as wire
 
 __all__ = ["as_digest", "as_info", "as_status", "nonsense"]
 

@@ -14,7 +14,7 @@ import grpc
 
 from contentdb.errors import ReentrantCallError, StoreError, UnsafeForkError
 from contentdb.presence import Presence
-from contentdb.server.grpc_use import is_forked_from_user
+from contentdb.wire.grpc_use import is_forked_from_user
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

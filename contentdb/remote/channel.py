@@ -15,13 +15,13 @@ from contentdb.errors import InvalidArgumentError, StorageError, StoreClosedErro
 from contentdb.remote.answers import error_of
 from contentdb.remote.calling import Entrance, Stream, keep, let_go, unkeep
 from contentdb.remote.handshake import tls_failure
-from contentdb.server import content_pb2 as wire
-from contentdb.server.addresses import unix_target
-from contentdb.server.certificates import check_authority, check_pair
-from contentdb.server.content_pb2_grpc import ContentStub
-from contentdb.server.grpc_use import is_forked_from_user, note_use
-from contentdb.server.messages import OWN_SERVICE
-from contentdb.server.namespaces import HEADER
+from contentdb.wire import content_pb2 as wire
+from contentdb.wire import headers
+from contentdb.wire.addresses import unix_target
+from contentdb.wire.certificates import check_authority, check_pair
+from contentdb.wire.content_pb2_grpc import ContentStub
+from contentdb.wire.grpc_use import is_forked_from_user, note_use
+from contentdb.wire.messages import OWN_SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ class Channel:
         self._connect = _opening(address, credentials)
         self._connecting = Lock()
         self._connection: _Connection | None = None
-        self._metadata = ((HEADER, namespace),)
+        self._metadata = ((headers.NAMESPACE, namespace),)
 
     def has_met(self, answer: wire.WriteContentResponse) -> None:
         """Note which kind of server there is, from its answer to a STAT."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from contentdb.digest import Digest, Hasher
 from contentdb.remote.believing import as_digest, nonsense
-from contentdb.server import content_pb2 as wire
+from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import ssl
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from contentdb.server.addresses import Address
+from contentdb.wire.addresses import Address
 
 if TYPE_CHECKING:
     from contentdb.remote.channel import Credentials

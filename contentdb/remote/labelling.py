@@ -8,7 +8,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from contentdb.content import NewInfo
 from contentdb.remote.believing import as_info
-from contentdb.server import content_pb2 as wire
+from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from contentdb.content import Info, Status
     from contentdb.remote.channel import Channel
-    from contentdb.server import content_pb2 as wire
+    from contentdb.wire import content_pb2 as wire
 
 __all__ = ["list_infos", "list_statuses"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from contentdb.content import Reader
 from contentdb.digest import Digest, Hasher
 from contentdb.errors import CorruptBlobError
-from contentdb.server import content_pb2 as wire
+from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

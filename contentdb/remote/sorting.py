@@ -10,8 +10,8 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from contentdb.errors import StoreError
-from contentdb.server import content_pb2 as wire
-from contentdb.server.messages import from_info, to_info
+from contentdb.wire import content_pb2 as wire
+from contentdb.wire.messages import from_info, to_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator

@@ -26,11 +26,11 @@ from contentdb.remote.labelling import info_of
 from contentdb.remote.listing import list_infos
 from contentdb.remote.reader import RemoteReader
 from contentdb.remote.sorting import sorted_infos
-from contentdb.server import content_pb2 as wire
 from contentdb.short_digest import beginnings, only_one
 from contentdb.store.add_many import check_is_many
 from contentdb.store.query import check_walk
 from contentdb.streams.export import target_path
+from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -27,7 +27,7 @@ from contentdb.metadata import NO_METADATA, unpack_metadata
 from contentdb.remote.believing import as_digest, as_status, nonsense
 from contentdb.remote.comparing import Comparison, Nothing
 from contentdb.remote.labelling import info_of_new, label_stored
-from contentdb.server import content_pb2 as wire
+from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,9 +3,6 @@
 ::
 
     daemon.py      the gRPC server: where it listens, how it starts and stops
-    addresses.py   a host and a port, and a socket's path, as gRPC takes them
-    certificates.py  the files of mutual TLS, tried
-    grpc_use.py    which process has used gRPC, so that no child of it can
     guard.py       who may hold a unix socket's path
     service.py     the table of rpcs, and what every call goes through
     parsing.py     requests out of bytes
@@ -18,10 +15,8 @@
     limits.py      how much clients may have open, and which call gives way
     logs.py        what is told, as text or as lines of JSON
     metrics.py     counts and times for Prometheus
-    statuses.py    contentdb's errors as gRPC statuses, and back
-    messages.py    contentdb's records as protobuf messages, and back
 
-The `.proto` files hold the facts of the wire; the code beside them is made by ``make proto``.
+What goes over the wire is in `contentdb.wire`.
 """
 
 from importlib import import_module
@@ -29,7 +24,7 @@ from importlib import import_module
 from contentdb.errors import MissingExtraError
 
 try:
-    for _name in ("google.protobuf", "grpc", "grpc_health"):
+    for _name in ("contentdb.wire", "google.protobuf", "grpc", "grpc_health"):
         import_module(_name)
 except ImportError as error:
     raise MissingExtraError("contentdb.server", "grpc", error) from error

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from google.protobuf.empty_pb2 import Empty
 
 from contentdb.digest import Digest
-from contentdb.server import content_pb2 as wire
-from contentdb.server.messages import from_info, to_labels
+from contentdb.wire import content_pb2 as wire
+from contentdb.wire.messages import from_info, to_labels
 
 if TYPE_CHECKING:
     from contentdb.server.openblobs import OpenBlobs

@@ -13,10 +13,6 @@ from google.protobuf.empty_pb2 import Empty
 
 import contentdb
 from contentdb.local.open import may_only_read
-from contentdb.server import version_pb2
-from contentdb.server.addresses import Address, unix_target
-from contentdb.server.certificates import check_authority, check_pair
-from contentdb.server.grpc_use import note_use
 from contentdb.server.guard import SocketGuard
 from contentdb.server.health import Health
 from contentdb.server.limits import Limits, Places
@@ -24,6 +20,10 @@ from contentdb.server.metrics import Metrics, NoMetrics
 from contentdb.server.namespaces import Namespaces
 from contentdb.server.parsing import unary
 from contentdb.server.service import SERVICE, Service
+from contentdb.wire import version_pb2
+from contentdb.wire.addresses import Address, unix_target
+from contentdb.wire.certificates import check_authority, check_pair
+from contentdb.wire.grpc_use import note_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable

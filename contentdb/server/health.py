@@ -15,7 +15,7 @@ import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
 from contentdb.server.parsing import parse_request
-from contentdb.server.statuses import Refusal
+from contentdb.wire.statuses import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import grpc
 
-from contentdb.server.statuses import Refusal
+from contentdb.wire.statuses import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,16 +10,16 @@ import grpc
 
 from contentdb.errors import InvalidArgumentError
 from contentdb.refs import check_namespace
-from contentdb.server.statuses import Refusal
+from contentdb.wire import headers
+from contentdb.wire.statuses import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from contentdb.store import Store
 
-__all__ = ["HEADER", "Namespaces"]
+__all__ = ["Namespaces"]
 
-HEADER: Final = "containerd-namespace"
 _RULE: Final = "^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$"
 _CHARS: Final = 76
 
@@ -51,7 +51,7 @@ class Namespaces:
         """Find the namespace in the headers of a call, or raise `Refusal`."""
         name: str | bytes | None = None
         for key, value in metadata:  # a loop: it is done for every 32 KiB that `ctr` gets
-            if key == HEADER:
+            if key == headers.NAMESPACE:
                 name = value
                 break
         name = name or self._default

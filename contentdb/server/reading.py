@@ -13,10 +13,10 @@ import grpc
 from contentdb import files
 from contentdb.digest import Digest
 from contentdb.errors import OffsetOutOfRangeError
-from contentdb.server import content_pb2 as wire
-from contentdb.server.framing import frame_data
-from contentdb.server.messages import fill_info, from_info, from_status
-from contentdb.server.statuses import Refusal
+from contentdb.wire import content_pb2 as wire
+from contentdb.wire.framing import frame_data
+from contentdb.wire.messages import fill_info, from_info, from_status
+from contentdb.wire.statuses import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

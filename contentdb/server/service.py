@@ -21,12 +21,12 @@ from google.protobuf.empty_pb2 import Empty
 
 from contentdb.errors import ContentDBError
 from contentdb.server import changing, reading, writing
-from contentdb.server import content_pb2 as wire
-from contentdb.server.framing import take_apart
-from contentdb.server.messages import OWN_SERVICE
 from contentdb.server.openblobs import OpenBlobs
 from contentdb.server.parsing import parse_request
-from contentdb.server.statuses import ERROR_TRAILER, Refusal, code_of, describe, shortened, text_of
+from contentdb.wire import content_pb2 as wire
+from contentdb.wire.framing import take_apart
+from contentdb.wire.messages import OWN_SERVICE
+from contentdb.wire.statuses import ERROR_TRAILER, Refusal, code_of, describe, shortened, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator

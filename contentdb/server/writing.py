@@ -16,9 +16,9 @@ import grpc
 from contentdb.declared import Takeover, declare
 from contentdb.errors import AlreadyExistsError, NotFoundError, RefLockedError, SizeMismatchError
 from contentdb.metadata import pack_metadata
-from contentdb.server import content_pb2 as wire
-from contentdb.server.messages import digest_or_none, from_status, set_time, to_labels
-from contentdb.server.statuses import Refusal
+from contentdb.wire import content_pb2 as wire
+from contentdb.wire.messages import digest_or_none, from_status, set_time, to_labels
+from contentdb.wire.statuses import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from contentdb.digest import Digest
-    from contentdb.server.framing import WriteRequest
     from contentdb.store import Store
     from contentdb.streams.resume import Comparing
+    from contentdb.wire.framing import WriteRequest
 
 __all__ = ["write"]
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 
 from contentdb.remote import RemoteStore, connect
-from contentdb.server import content_pb2 as wire
 from contentdb.server.service import SERVICE
+from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,8 +12,8 @@ from contentdb.digest import Digest
 from contentdb.local.ingest.writer import LocalWriter
 from contentdb.remote import connect
 from contentdb.remote.comparing import Comparison
-from contentdb.server import content_pb2 as wire
 from contentdb.testing.streams import piped
+from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from google.protobuf.message import DecodeError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contentdb.server import content_pb2 as wire
-from contentdb.server.framing import take_apart
+from contentdb.wire import content_pb2 as wire
+from contentdb.wire.framing import take_apart
 
 _LARGE = 64 * 1024
 _TAG_OF_DATA = b"\x32"

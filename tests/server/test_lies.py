@@ -16,8 +16,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 import contentdb
 from contentdb.digest import Digest
 from contentdb.remote import connect
-from contentdb.server import content_pb2 as wire
-from contentdb.server.statuses import pack
+from contentdb.wire import content_pb2 as wire
+from contentdb.wire.statuses import pack
 from tests.server.lying import lying
 
 if TYPE_CHECKING:

@@ -15,10 +15,10 @@ from contentdb.declared import Declared, Takeover
 from contentdb.remote import connect
 from contentdb.remote.channel import Channel
 from contentdb.remote.writer import RemoteWriter
-from contentdb.server import content_pb2 as wire
 from contentdb.server.daemon import Server
 from contentdb.server.limits import Limits, Place, Places
-from contentdb.server.statuses import Refusal
+from contentdb.wire import content_pb2 as wire
+from contentdb.wire.statuses import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

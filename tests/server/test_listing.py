@@ -11,9 +11,9 @@ import pytest
 
 import contentdb
 from contentdb.remote import connect
-from contentdb.server import content_pb2 as wire
 from contentdb.server import reading
-from contentdb.server.messages import from_info
+from contentdb.wire import content_pb2 as wire
+from contentdb.wire.messages import from_info
 from tests.server.lying import lying
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import pytest
 
 from contentdb.remote import connect
 from contentdb.remote.channel import Channel
-from contentdb.server import content_pb2 as wire
 from contentdb.server.daemon import Server
+from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ import grpc
 import pytest
 
 import contentdb
-from contentdb.server import content_pb2 as wire
-from contentdb.server.framing import frame_data
 from contentdb.server.openblobs import OpenBlobs
+from contentdb.wire import content_pb2 as wire
+from contentdb.wire.framing import frame_data
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,9 +16,9 @@ from click.testing import CliRunner
 import contentdb
 from contentdb.cli.app import contentdb as command
 from contentdb.remote import connect
-from contentdb.server.addresses import Address
 from contentdb.server.daemon import Server
 from contentdb.server.guard import SocketGuard
+from contentdb.wire.addresses import Address
 
 if TYPE_CHECKING:
     from pathlib import Path

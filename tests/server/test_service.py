@@ -10,8 +10,8 @@ import pytest
 import contentdb
 from contentdb.digest import Digest
 from contentdb.remote.channel import Channel
-from contentdb.server import content_pb2 as wire
 from contentdb.server.daemon import Server
+from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,9 +12,9 @@ import contentdb
 from contentdb.digest import Digest
 from contentdb.remote import connect
 from contentdb.remote.channel import Channel
-from contentdb.server import content_pb2 as wire
 from contentdb.server.daemon import Server
 from contentdb.testing.streams import unread
+from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

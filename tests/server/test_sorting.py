@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from contentdb.server import content_pb2
+    from contentdb.wire import content_pb2
 
 
 @pytest.mark.parametrize("sort", get_args(SortOrder))
@@ -90,7 +90,7 @@ def test_the_file_goes_with_the_listing(served: Path, monkeypatch: pytest.Monkey
 
 def test_times_of_any_year_are_sorted(socket_path: Path) -> None:
     """4.2: a server may tell of times that no 64 bits of nanoseconds hold."""
-    from contentdb.server import content_pb2 as wire
+    from contentdb.wire import content_pb2 as wire
 
     years_s = (253_402_300_799, 0, -62_135_596_800, 1)
 

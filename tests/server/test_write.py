@@ -11,7 +11,7 @@ import contentdb
 from contentdb.declared import Declared, Takeover, declare
 from contentdb.digest import Digest
 from contentdb.local.ingest.writer import LocalWriter
-from contentdb.server import content_pb2 as wire
+from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ carry what the library knows and the wire lacks, and other clients and servers p
 """
 
 from collections import abc as _abc
-from contentdb.server import content_pb2 as _content_pb2
+from contentdb.wire import content_pb2 as _content_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 import abc as _abc_1

@@ -4,7 +4,7 @@ isort:skip_file
 containerd's version service: what `ctr version` asks."""
 
 from collections import abc as _abc
-from contentdb.server import version_pb2 as _version_pb2
+from contentdb.wire import version_pb2 as _version_pb2
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 import abc as _abc_1

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from contentdb.server import content_pb2 as contentdb_dot_server_dot_content__pb2
+from contentdb.wire import content_pb2 as contentdb_dot_wire_dot_content__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 GRPC_GENERATED_VERSION = '1.76.0'
@@ -19,7 +19,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in contentdb/server/content_pb2_grpc.py depends on'
+        + ' but the generated code in contentdb/wire/content_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -37,47 +37,47 @@ class ContentStub(object):
         """
         self.Info = channel.unary_unary(
                 '/containerd.services.content.v1.Content/Info',
-                request_serializer=contentdb_dot_server_dot_content__pb2.InfoRequest.SerializeToString,
-                response_deserializer=contentdb_dot_server_dot_content__pb2.InfoResponse.FromString,
+                request_serializer=contentdb_dot_wire_dot_content__pb2.InfoRequest.SerializeToString,
+                response_deserializer=contentdb_dot_wire_dot_content__pb2.InfoResponse.FromString,
                 _registered_method=True)
         self.Update = channel.unary_unary(
                 '/containerd.services.content.v1.Content/Update',
-                request_serializer=contentdb_dot_server_dot_content__pb2.UpdateRequest.SerializeToString,
-                response_deserializer=contentdb_dot_server_dot_content__pb2.UpdateResponse.FromString,
+                request_serializer=contentdb_dot_wire_dot_content__pb2.UpdateRequest.SerializeToString,
+                response_deserializer=contentdb_dot_wire_dot_content__pb2.UpdateResponse.FromString,
                 _registered_method=True)
         self.List = channel.unary_stream(
                 '/containerd.services.content.v1.Content/List',
-                request_serializer=contentdb_dot_server_dot_content__pb2.ListContentRequest.SerializeToString,
-                response_deserializer=contentdb_dot_server_dot_content__pb2.ListContentResponse.FromString,
+                request_serializer=contentdb_dot_wire_dot_content__pb2.ListContentRequest.SerializeToString,
+                response_deserializer=contentdb_dot_wire_dot_content__pb2.ListContentResponse.FromString,
                 _registered_method=True)
         self.Delete = channel.unary_unary(
                 '/containerd.services.content.v1.Content/Delete',
-                request_serializer=contentdb_dot_server_dot_content__pb2.DeleteContentRequest.SerializeToString,
+                request_serializer=contentdb_dot_wire_dot_content__pb2.DeleteContentRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
         self.Read = channel.unary_stream(
                 '/containerd.services.content.v1.Content/Read',
-                request_serializer=contentdb_dot_server_dot_content__pb2.ReadContentRequest.SerializeToString,
-                response_deserializer=contentdb_dot_server_dot_content__pb2.ReadContentResponse.FromString,
+                request_serializer=contentdb_dot_wire_dot_content__pb2.ReadContentRequest.SerializeToString,
+                response_deserializer=contentdb_dot_wire_dot_content__pb2.ReadContentResponse.FromString,
                 _registered_method=True)
         self.Status = channel.unary_unary(
                 '/containerd.services.content.v1.Content/Status',
-                request_serializer=contentdb_dot_server_dot_content__pb2.StatusRequest.SerializeToString,
-                response_deserializer=contentdb_dot_server_dot_content__pb2.StatusResponse.FromString,
+                request_serializer=contentdb_dot_wire_dot_content__pb2.StatusRequest.SerializeToString,
+                response_deserializer=contentdb_dot_wire_dot_content__pb2.StatusResponse.FromString,
                 _registered_method=True)
         self.ListStatuses = channel.unary_unary(
                 '/containerd.services.content.v1.Content/ListStatuses',
-                request_serializer=contentdb_dot_server_dot_content__pb2.ListStatusesRequest.SerializeToString,
-                response_deserializer=contentdb_dot_server_dot_content__pb2.ListStatusesResponse.FromString,
+                request_serializer=contentdb_dot_wire_dot_content__pb2.ListStatusesRequest.SerializeToString,
+                response_deserializer=contentdb_dot_wire_dot_content__pb2.ListStatusesResponse.FromString,
                 _registered_method=True)
         self.Write = channel.stream_stream(
                 '/containerd.services.content.v1.Content/Write',
-                request_serializer=contentdb_dot_server_dot_content__pb2.WriteContentRequest.SerializeToString,
-                response_deserializer=contentdb_dot_server_dot_content__pb2.WriteContentResponse.FromString,
+                request_serializer=contentdb_dot_wire_dot_content__pb2.WriteContentRequest.SerializeToString,
+                response_deserializer=contentdb_dot_wire_dot_content__pb2.WriteContentResponse.FromString,
                 _registered_method=True)
         self.Abort = channel.unary_unary(
                 '/containerd.services.content.v1.Content/Abort',
-                request_serializer=contentdb_dot_server_dot_content__pb2.AbortRequest.SerializeToString,
+                request_serializer=contentdb_dot_wire_dot_content__pb2.AbortRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
 
@@ -144,47 +144,47 @@ def add_ContentServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'Info': grpc.unary_unary_rpc_method_handler(
                     servicer.Info,
-                    request_deserializer=contentdb_dot_server_dot_content__pb2.InfoRequest.FromString,
-                    response_serializer=contentdb_dot_server_dot_content__pb2.InfoResponse.SerializeToString,
+                    request_deserializer=contentdb_dot_wire_dot_content__pb2.InfoRequest.FromString,
+                    response_serializer=contentdb_dot_wire_dot_content__pb2.InfoResponse.SerializeToString,
             ),
             'Update': grpc.unary_unary_rpc_method_handler(
                     servicer.Update,
-                    request_deserializer=contentdb_dot_server_dot_content__pb2.UpdateRequest.FromString,
-                    response_serializer=contentdb_dot_server_dot_content__pb2.UpdateResponse.SerializeToString,
+                    request_deserializer=contentdb_dot_wire_dot_content__pb2.UpdateRequest.FromString,
+                    response_serializer=contentdb_dot_wire_dot_content__pb2.UpdateResponse.SerializeToString,
             ),
             'List': grpc.unary_stream_rpc_method_handler(
                     servicer.List,
-                    request_deserializer=contentdb_dot_server_dot_content__pb2.ListContentRequest.FromString,
-                    response_serializer=contentdb_dot_server_dot_content__pb2.ListContentResponse.SerializeToString,
+                    request_deserializer=contentdb_dot_wire_dot_content__pb2.ListContentRequest.FromString,
+                    response_serializer=contentdb_dot_wire_dot_content__pb2.ListContentResponse.SerializeToString,
             ),
             'Delete': grpc.unary_unary_rpc_method_handler(
                     servicer.Delete,
-                    request_deserializer=contentdb_dot_server_dot_content__pb2.DeleteContentRequest.FromString,
+                    request_deserializer=contentdb_dot_wire_dot_content__pb2.DeleteContentRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'Read': grpc.unary_stream_rpc_method_handler(
                     servicer.Read,
-                    request_deserializer=contentdb_dot_server_dot_content__pb2.ReadContentRequest.FromString,
-                    response_serializer=contentdb_dot_server_dot_content__pb2.ReadContentResponse.SerializeToString,
+                    request_deserializer=contentdb_dot_wire_dot_content__pb2.ReadContentRequest.FromString,
+                    response_serializer=contentdb_dot_wire_dot_content__pb2.ReadContentResponse.SerializeToString,
             ),
             'Status': grpc.unary_unary_rpc_method_handler(
                     servicer.Status,
-                    request_deserializer=contentdb_dot_server_dot_content__pb2.StatusRequest.FromString,
-                    response_serializer=contentdb_dot_server_dot_content__pb2.StatusResponse.SerializeToString,
+                    request_deserializer=contentdb_dot_wire_dot_content__pb2.StatusRequest.FromString,
+                    response_serializer=contentdb_dot_wire_dot_content__pb2.StatusResponse.SerializeToString,
             ),
             'ListStatuses': grpc.unary_unary_rpc_method_handler(
                     servicer.ListStatuses,
-                    request_deserializer=contentdb_dot_server_dot_content__pb2.ListStatusesRequest.FromString,
-                    response_serializer=contentdb_dot_server_dot_content__pb2.ListStatusesResponse.SerializeToString,
+                    request_deserializer=contentdb_dot_wire_dot_content__pb2.ListStatusesRequest.FromString,
+                    response_serializer=contentdb_dot_wire_dot_content__pb2.ListStatusesResponse.SerializeToString,
             ),
             'Write': grpc.stream_stream_rpc_method_handler(
                     servicer.Write,
-                    request_deserializer=contentdb_dot_server_dot_content__pb2.WriteContentRequest.FromString,
-                    response_serializer=contentdb_dot_server_dot_content__pb2.WriteContentResponse.SerializeToString,
+                    request_deserializer=contentdb_dot_wire_dot_content__pb2.WriteContentRequest.FromString,
+                    response_serializer=contentdb_dot_wire_dot_content__pb2.WriteContentResponse.SerializeToString,
             ),
             'Abort': grpc.unary_unary_rpc_method_handler(
                     servicer.Abort,
-                    request_deserializer=contentdb_dot_server_dot_content__pb2.AbortRequest.FromString,
+                    request_deserializer=contentdb_dot_wire_dot_content__pb2.AbortRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
     }
@@ -213,8 +213,8 @@ class Content(object):
             request,
             target,
             '/containerd.services.content.v1.Content/Info',
-            contentdb_dot_server_dot_content__pb2.InfoRequest.SerializeToString,
-            contentdb_dot_server_dot_content__pb2.InfoResponse.FromString,
+            contentdb_dot_wire_dot_content__pb2.InfoRequest.SerializeToString,
+            contentdb_dot_wire_dot_content__pb2.InfoResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -240,8 +240,8 @@ class Content(object):
             request,
             target,
             '/containerd.services.content.v1.Content/Update',
-            contentdb_dot_server_dot_content__pb2.UpdateRequest.SerializeToString,
-            contentdb_dot_server_dot_content__pb2.UpdateResponse.FromString,
+            contentdb_dot_wire_dot_content__pb2.UpdateRequest.SerializeToString,
+            contentdb_dot_wire_dot_content__pb2.UpdateResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -267,8 +267,8 @@ class Content(object):
             request,
             target,
             '/containerd.services.content.v1.Content/List',
-            contentdb_dot_server_dot_content__pb2.ListContentRequest.SerializeToString,
-            contentdb_dot_server_dot_content__pb2.ListContentResponse.FromString,
+            contentdb_dot_wire_dot_content__pb2.ListContentRequest.SerializeToString,
+            contentdb_dot_wire_dot_content__pb2.ListContentResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -294,7 +294,7 @@ class Content(object):
             request,
             target,
             '/containerd.services.content.v1.Content/Delete',
-            contentdb_dot_server_dot_content__pb2.DeleteContentRequest.SerializeToString,
+            contentdb_dot_wire_dot_content__pb2.DeleteContentRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
@@ -321,8 +321,8 @@ class Content(object):
             request,
             target,
             '/containerd.services.content.v1.Content/Read',
-            contentdb_dot_server_dot_content__pb2.ReadContentRequest.SerializeToString,
-            contentdb_dot_server_dot_content__pb2.ReadContentResponse.FromString,
+            contentdb_dot_wire_dot_content__pb2.ReadContentRequest.SerializeToString,
+            contentdb_dot_wire_dot_content__pb2.ReadContentResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -348,8 +348,8 @@ class Content(object):
             request,
             target,
             '/containerd.services.content.v1.Content/Status',
-            contentdb_dot_server_dot_content__pb2.StatusRequest.SerializeToString,
-            contentdb_dot_server_dot_content__pb2.StatusResponse.FromString,
+            contentdb_dot_wire_dot_content__pb2.StatusRequest.SerializeToString,
+            contentdb_dot_wire_dot_content__pb2.StatusResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -375,8 +375,8 @@ class Content(object):
             request,
             target,
             '/containerd.services.content.v1.Content/ListStatuses',
-            contentdb_dot_server_dot_content__pb2.ListStatusesRequest.SerializeToString,
-            contentdb_dot_server_dot_content__pb2.ListStatusesResponse.FromString,
+            contentdb_dot_wire_dot_content__pb2.ListStatusesRequest.SerializeToString,
+            contentdb_dot_wire_dot_content__pb2.ListStatusesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -402,8 +402,8 @@ class Content(object):
             request_iterator,
             target,
             '/containerd.services.content.v1.Content/Write',
-            contentdb_dot_server_dot_content__pb2.WriteContentRequest.SerializeToString,
-            contentdb_dot_server_dot_content__pb2.WriteContentResponse.FromString,
+            contentdb_dot_wire_dot_content__pb2.WriteContentRequest.SerializeToString,
+            contentdb_dot_wire_dot_content__pb2.WriteContentResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -429,7 +429,7 @@ class Content(object):
             request,
             target,
             '/containerd.services.content.v1.Content/Abort',
-            contentdb_dot_server_dot_content__pb2.AbortRequest.SerializeToString,
+            contentdb_dot_wire_dot_content__pb2.AbortRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from contentdb.server import content_pb2 as wire
+from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -13,8 +13,8 @@ import grpc
 from contentdb.content import Info, Status
 from contentdb.digest import Digest
 from contentdb.errors import InvalidDigestError, InvalidLabelError
-from contentdb.server import content_pb2 as wire
-from contentdb.server.statuses import Refusal
+from contentdb.wire import content_pb2 as wire
+from contentdb.wire.statuses import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
