@@ -60,9 +60,12 @@ class RemoteWriter(io.RawIOBase):
         self._channel = channel
         self._declared = declared
         self._requests: SimpleQueue[wire.WriteContentRequest | None] = SimpleQueue()
-        self._stream: Stream[wire.WriteContentResponse] = channel.write(
-            iter(self._requests.get, None)
-        )
+        self._stream: Stream[wire.WriteContentResponse]
+        try:
+            self._stream = channel.write(iter(self._requests.get, None))
+        except BaseException:  # or gRPC's thread would wait for requests for ever
+            self._requests.put(None)
+            raise
         self._closed = False
         self._offset = 0
         try:

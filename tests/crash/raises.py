@@ -77,7 +77,7 @@ def _raises(plan: Plan, kinds: Sequence[str] = ("raise", "call")) -> Outcome:
     with Pool(plan.jobs, mutant=plan.mutant, program=_PROGRAM) as pool:
         clean = _clean(pool, scenarios)
         cases = [job_of(plan.case)] if plan.case else chosen(_every(pool, clean, plan, kinds), plan)
-        if plan.limit is not None:  # time may run out: then every act has had its turn
+        if plan.limit is not None or plan.seconds is not None:  # then every act has had its turn
             random.Random(plan.seed).shuffle(cases)
         deadline = plan.fair(deadline)
         known = (job | {"known": clean[job["scenario"]]["known"]} for job in cases)

@@ -68,7 +68,7 @@ _OWN: Final = (
         "An exception is raised at every point where CPython runs a signal handler, or the "
         "handler calls the store",
         share=Plan(limit=400, seconds=20, scenarios=SHARE),
-        whole=Plan(),
+        whole=Plan(seconds=1_800),
     ),
     Suite(
         "full",
