@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb.digest import Digest
-from contentdb.remote import connect
+from contentdb.store.connect import connect
 from tests.real.daemon import containerd, ctr
 
 if TYPE_CHECKING:

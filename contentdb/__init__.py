@@ -86,8 +86,8 @@ if TYPE_CHECKING:
     from contentdb.local.upkeep.reindex import Reindexed, reindex
     from contentdb.local.upkeep.repair import Repaired, repair
     from contentdb.local.upkeep.verify import Finding
-    from contentdb.remote import RemoteStore, connect
     from contentdb.store import Store
+    from contentdb.store.connect import RemoteStore, connect
     from contentdb.store.open import open_store as open  # noqa: A004 - `contentdb.open`, like `gzip.open`
 
 __all__ = [
@@ -181,7 +181,7 @@ _MODULES = {
     "Provider": "content",
     "Reader": "content",
     "Reindexed": "local.upkeep.reindex",
-    "RemoteStore": "remote",
+    "RemoteStore": "store.connect",
     "Repaired": "local.upkeep.repair",
     "SortOrder": "content",
     "Source": "content",
@@ -190,7 +190,7 @@ _MODULES = {
     "Pruned": "local.upkeep.prune",
     "Usage": "content",
     "Writer": "content",
-    "connect": "remote",
+    "connect": "store.connect",
     "migrate": "local.open",
     "open": "store.open",
     "reindex": "local.upkeep.reindex",

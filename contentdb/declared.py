@@ -6,13 +6,13 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from contentdb.digest import Digest
-from contentdb.errors import InvalidArgumentError
+from contentdb.errors import DigestMismatchError, InvalidArgumentError
 from contentdb.metadata import pack_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Declared", "Takeover", "check_total", "declare"]
+__all__ = ["Declared", "Takeover", "check_digest", "check_total", "declare"]
 
 
 class Declared(NamedTuple):
@@ -58,3 +58,9 @@ class Takeover(Enum):
     """The writer's total and digest take its place, unknown ones too; and its metadata, if any."""
     ANEW = "anew"
     """Nothing stays but the offset, which only the writer may lower, durably."""
+
+
+def check_digest(actual: Digest, expected: Digest | None) -> None:
+    """Raise `DigestMismatchError` unless the content is what was expected."""
+    if expected is not None and actual != expected:
+        raise DigestMismatchError(expected=expected, actual=actual)

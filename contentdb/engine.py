@@ -91,6 +91,11 @@ class Engine(Protocol):
         ...
 
     @property
+    def place(self) -> str:
+        """Where the store is: its root, or its server's address."""
+        ...
+
+    @property
     def namespace(self) -> str:
         """Whose blobs and ingests are seen."""
         ...

@@ -16,6 +16,7 @@ from contentdb.cli.session import (
     root_of,
 )
 from contentdb.cli.show import escaped, json_line, line
+from contentdb.engine import Capability
 
 __all__ = ["init", "migrate"]
 
@@ -33,7 +34,7 @@ def init(
     context: click.Context, shared: Literal["group"] | None, as_json: bool, quiet: bool
 ) -> None:
     """Make the store; one that is there already is left as it is."""
-    store = open_store(context, create=True, shared=shared)
+    store = open_store(context, create=True, shared=shared, needs=Capability.UPKEEP)
     if as_json:
         json_line({"root": str(store.root)})
     elif not quiet:
@@ -64,7 +65,7 @@ def _is_needed(context: click.Context) -> bool:
     from contentdb.errors import MigrationNeededError
 
     try:
-        open_store(context)
+        open_store(context, needs=Capability.UPKEEP)
     except MigrationNeededError:
         return True
     return False

@@ -10,6 +10,7 @@ import click
 from contentdb.cli.progress import bar
 from contentdb.cli.session import dry_run_option, json_option, open_store, quiet_option
 from contentdb.cli.show import escaped, json_line, line, size
+from contentdb.engine import Capability
 
 if TYPE_CHECKING:
     from contentdb.local.upkeep.prune import Pruned
@@ -44,6 +45,6 @@ def prune(
             verb = "would remove" if dry_run else "removed"
             line(f"{verb} {pruned.kind} {escaped(pruned.name)} ({size(pruned.size)})")
 
-    store = open_store(context)
+    store = open_store(context, needs=Capability.UPKEEP)
     with nullcontext() if quiet else bar(None, what="pruning"):
         store.prune(older_than=seconds, dry_run=dry_run, progress=tell)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 from click.core import ParameterSource
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from contentdb import Store
+    from contentdb.engine import Capability
 
 __all__ = [
     "dry_run_option",
@@ -59,9 +60,6 @@ _REMOTE = (
     click.option("--client-cert", type=_FILE, help="Our certificate, PEM."),
     click.option("--server-ca", type=_FILE, help="Who signed the server's certificate, PEM."),
 )
-
-_LOCAL = frozenset({"init", "migrate", "reindex", "repair", "prune", "verify"})
-"""Commands that open the store and need more of it than its contract's roles."""
 
 _READING = frozenset({
     "active", "cat", "du", "export", "export-oci", "info", "ls", "path", "push", "verify",
@@ -121,16 +119,27 @@ def _address_of(context: click.Context) -> str | None:
 
 
 def store_of(
-    context: click.Context, *, create: bool = False, shared: Literal["group"] | None = None
+    context: click.Context,
+    *,
+    create: bool = False,
+    shared: Literal["group"] | None = None,
+    needs: Capability | None = None,
 ) -> Store:
-    """Open the store that the command line names; the caller closes it."""
+    """Open the store that the command line names; the caller closes it.
+
+    Args:
+        context: The command's.
+        create: Make it if there is none, and if it is one on files.
+        shared: For whom it is made.
+        needs: What the command cannot do without; only a store on files has it.
+    """
     import contentdb
     from contentdb.local.open import may_only_read
 
     options = context.find_root().params
     namespace = options["namespace"]
     address = _address_of(context)
-    if address is None or context.info_name in _LOCAL:
+    if address is None or needs is not None:
         root = root_of(context)
         reads = context.info_name in _READING and may_only_read(root)
         return contentdb.open(
@@ -141,19 +150,22 @@ def store_of(
         raise click.UsageError("--client-key, --client-cert and --server-ca go together", context)
     from contentdb.remote.channel import Credentials
 
-    remote = contentdb.connect(
+    return contentdb.connect(
         address,
         namespace=namespace,
         credentials=Credentials(*files) if None not in files else None,
     )
-    return cast("Store", remote)  # it plays a store's roles, and what else commands ask for
 
 
 def open_store(
-    context: click.Context, *, create: bool = False, shared: Literal["group"] | None = None
+    context: click.Context,
+    *,
+    create: bool = False,
+    shared: Literal["group"] | None = None,
+    needs: Capability | None = None,
 ) -> Store:
     """Open the store that the command line names; the one place where commands get it from."""
-    store = store_of(context, create=create, shared=shared)
+    store = store_of(context, create=create, shared=shared, needs=needs)
     if leave_open:
         context.meta["contentdb.store"] = store  # kept until the process ends
         return store

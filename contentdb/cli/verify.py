@@ -19,6 +19,7 @@ from contentdb.cli.session import (
     set_exit_code,
 )
 from contentdb.cli.show import escaped, json_line, line, size
+from contentdb.engine import Capability
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -61,7 +62,7 @@ def verify(context: click.Context, quick: bool, as_json: bool, quiet: bool) -> N
 
     One line tells each finding (-q its digest or path alone), the last one what was compared.
     """
-    store = open_store(context)
+    store = open_store(context, needs=Capability.UPKEEP)
     usage = store.usage()
     count = 0
     with _bar(usage, quiet=quiet):
@@ -91,7 +92,7 @@ def repair(context: click.Context, quick: bool, dry_run: bool, as_json: bool, qu
         elif not quiet:
             line(f"{_text(done.finding)}: {'would be ' if dry_run else ''}{done.action}")
 
-    store = open_store(context)
+    store = open_store(context, needs=Capability.UPKEEP)
     with _bar(store.usage(), quiet=quiet):
         contentdb.repair(store, store.verify(quick=quick), dry_run=dry_run, progress=tell)
 
@@ -109,7 +110,7 @@ def reindex(context: click.Context, dry_run: bool, as_json: bool, quiet: bool) -
         if context.find_root().params["namespace"] == DEFAULT_NAMESPACE:
             done = contentdb.reindex(root_of(context), dry_run=dry_run)  # a broken index, too
         else:
-            done = open_store(context).reindex(dry_run=dry_run)
+            done = open_store(context, needs=Capability.UPKEEP).reindex(dry_run=dry_run)
     counts = done._asdict()
     if as_json:
         json_line(counts)

@@ -1,7 +1,7 @@
 """A store behind a socket: contentdb's own server, or a containerd daemon.
 
-`connect` gives a `RemoteStore` that plays the same roles as `contentdb.Store`. It needs the
-extra ``contentdb[grpc]``, and is loaded only when it is asked for.
+`contentdb.connect` puts the front over it. It needs the extra ``contentdb[grpc]``, and is loaded
+only when it is asked for.
 """
 
 from importlib import import_module
@@ -14,6 +14,6 @@ try:
 except ImportError as error:
     raise MissingExtraError("contentdb.connect", "grpc", error) from error
 
-from contentdb.remote.store import RemoteStore, connect
+from contentdb.remote.engine import RemoteEngine
 
-__all__ = ["RemoteStore", "connect"]
+__all__ = ["RemoteEngine"]

@@ -47,6 +47,7 @@ _PIECES_AHEAD: Final = 8
 _TAKEOVERS: Final = {
     Takeover.AGREE: wire.AGREE,
     Takeover.PREFER: wire.PREFER,
+    Takeover.REPLACE: wire.REPLACE,
     Takeover.ANEW: wire.ANEW,
 }
 

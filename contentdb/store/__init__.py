@@ -54,4 +54,4 @@ class Store(Read, Write, Manage, Local):
 
     def __repr__(self) -> str:
         """Show which store it is."""
-        return f"<{type(self).__name__} {str(self.root)!r}>"
+        return f"<{type(self).__name__} {self._engine.place!r}>"

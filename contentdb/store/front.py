@@ -42,5 +42,6 @@ class Front:
         """Raise `FailedPreconditionError` if the engine cannot do it."""
         if capability not in self._engine.capabilities:
             raise FailedPreconditionError(
-                f"{what} works on a store's own files: open the store where they are"
+                f"{what} works on a store's own files, and this one is at {self._engine.place}: "
+                "open it where its files are"
             )

@@ -17,8 +17,8 @@ import pytest
 
 import contentdb
 from contentdb.digest import Digest
-from contentdb.remote import RemoteStore, connect
 from contentdb.server.daemon import Server
+from contentdb.store.connect import RemoteStore, connect
 from tests.real.daemon import LIMIT_S, Outcome, containerd, ctr
 
 if TYPE_CHECKING:

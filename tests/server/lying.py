@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from contentdb.remote import RemoteStore, connect
 from contentdb.server.service import SERVICE
+from contentdb.store.connect import RemoteStore, connect
 from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:

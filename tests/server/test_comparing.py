@@ -10,8 +10,8 @@ import pytest
 import contentdb
 from contentdb.digest import Digest
 from contentdb.local.ingest.writer import LocalWriter
-from contentdb.remote import connect
 from contentdb.remote.comparing import Comparison
+from contentdb.store.connect import connect
 from contentdb.testing.streams import piped
 from contentdb.wire import content_pb2 as wire
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentdb.digest import Digest
-from contentdb.remote import connect
+from contentdb.store.connect import connect
 from tests.server.test_serve import ended, serve
 from tests.server.test_tls import authority, credentials, serve_tls
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentdb.remote import RemoteStore
+    from contentdb.store.connect import RemoteStore
 
 STREAMS = 4
 

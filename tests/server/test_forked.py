@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 import contentdb
-from contentdb.remote import connect
+from contentdb.store.connect import connect
 from tests.server.test_serve import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from contentdb.remote import RemoteStore
+    from contentdb.store.connect import RemoteStore
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
 

@@ -7,7 +7,7 @@ import re
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
@@ -15,7 +15,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 import contentdb
 from contentdb.digest import Digest
-from contentdb.remote import connect
+from contentdb.store.connect import connect
 from contentdb.wire import content_pb2 as wire
 from contentdb.wire.statuses import pack
 from tests.server.lying import lying
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentdb.remote.channel import Channel
+    from contentdb.remote.writer import RemoteWriter
 
 HELLO = Digest.of(b"hello")
 OTHER = Digest.of(b"other")
@@ -222,7 +223,8 @@ def test_a_forgotten_writer_leaves_no_thread_and_no_ref(served: Path) -> None:
 
 def test_few_pieces_are_under_way_at_once(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large buffer is not copied whole."""
-    with connect(str(served)) as store, store.writer("r") as writer:
+    with connect(str(served)) as store, store.writer("r") as opened:
+        writer = cast("RemoteWriter", opened)
         queue, answer = writer._requests, writer._answer
         under_way = [0]
 

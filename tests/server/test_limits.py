@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 import pytest
 
 import contentdb
 from contentdb.declared import Declared, Takeover
-from contentdb.remote import connect
 from contentdb.remote.channel import Channel
 from contentdb.remote.writer import RemoteWriter
 from contentdb.server.daemon import Server
 from contentdb.server.limits import Limits, Place, Places
+from contentdb.store.connect import connect
 from contentdb.wire import content_pb2 as wire
 from contentdb.wire.statuses import Refusal
 
@@ -149,7 +149,7 @@ def test_silent_streams_of_one_client_lock_no_other_out(tmp_path: Path, socket_p
         for writer in writers:
             writer.write(b"some")
         served_at_last(lambda: other.add(b"hello"))
-        (gone,) = [writer for writer in writers if is_gone(writer)]
+        (gone,) = [writer for writer in writers if is_gone(cast("RemoteWriter", writer))]
         with other.writer(gone.ref, wait=60, resume=True) as resumed:
             assert resumed.offset == len(b"some")
         for writer in writers:

@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 import contentdb
-from contentdb.remote import connect
 from contentdb.server import reading
+from contentdb.store.connect import connect
 from contentdb.wire import content_pb2 as wire
 from contentdb.wire.messages import from_info
 from tests.server.lying import lying

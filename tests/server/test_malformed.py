@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from contentdb.remote import connect
 from contentdb.remote.channel import Channel
 from contentdb.server.daemon import Server
+from contentdb.store.connect import connect
 from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:

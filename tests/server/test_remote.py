@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import pytest
 
 import contentdb
-from contentdb.remote import RemoteStore, connect
+from contentdb.store.connect import RemoteStore, connect
 from contentdb.testing import ContentSuite, Damage, Harm
 
 if TYPE_CHECKING:

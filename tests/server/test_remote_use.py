@@ -14,8 +14,9 @@ import pytest
 
 import contentdb
 from contentdb.digest import Digest
-from contentdb.remote import channel, connect
+from contentdb.remote import channel
 from contentdb.remote.channel import Credentials
+from contentdb.store.connect import connect
 from tests.server.lying import lying
 from tests.server.test_serve import serve
 

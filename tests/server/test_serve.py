@@ -15,9 +15,9 @@ from click.testing import CliRunner
 
 import contentdb
 from contentdb.cli.app import contentdb as command
-from contentdb.remote import connect
 from contentdb.server.daemon import Server
 from contentdb.server.guard import SocketGuard
+from contentdb.store.connect import connect
 from contentdb.wire.addresses import Address
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pytest
 
 import contentdb
 from contentdb.digest import Digest
-from contentdb.remote import connect
 from contentdb.remote.channel import Channel
 from contentdb.server.daemon import Server
+from contentdb.store.connect import connect
 from contentdb.testing.streams import unread
 from contentdb.wire import content_pb2 as wire
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from contentdb.remote import RemoteStore
+    from contentdb.store.connect import RemoteStore
 
 CONTENT = bytes(range(256)) * 4
 DIGEST = Digest.of(CONTENT)

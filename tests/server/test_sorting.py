@@ -11,7 +11,7 @@ import pytest
 
 import contentdb
 from contentdb.content import SortOrder
-from contentdb.remote import connect
+from contentdb.store.connect import connect
 from tests.server.lying import lying
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
-from contentdb.remote import connect
 from contentdb.server import daemon
 from contentdb.server.daemon import Server
+from contentdb.store.connect import connect
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentdb.remote import RemoteStore
+    from contentdb.store.connect import RemoteStore
 
 
 def test_ingests_under_way_can_be_resumed(tmp_path: Path, socket_path: Path) -> None:

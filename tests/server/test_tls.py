@@ -14,9 +14,9 @@ from click.testing import CliRunner
 
 import contentdb
 from contentdb.cli.app import contentdb as command
-from contentdb.remote import connect
 from contentdb.remote.channel import Credentials
 from contentdb.server.daemon import ListenError, Server, Tls
+from contentdb.store.connect import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files
+from contentdb.declared import check_digest
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
 from contentdb.errors import (
     CorruptBlobError,
-    DigestMismatchError,
     InvalidArgumentError,
     StorageError,
 )
@@ -69,12 +69,6 @@ def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
     if not parts.index.merge_labels(digest, labels.stored, time.time_ns(), of_file):
         return None
     return stored(parts, digest)
-
-
-def check_digest(actual: Digest, expected: Digest | None) -> None:
-    """Raise `DigestMismatchError` unless the content is what was expected."""
-    if expected is not None and actual != expected:
-        raise DigestMismatchError(expected=expected, actual=actual)
 
 
 def add_bytes(

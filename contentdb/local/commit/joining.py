@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from contentdb import files
 from contentdb.content import Info, NewInfo
+from contentdb.declared import check_digest
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
-from contentdb.local.commit.add import add_bytes, add_path, candidate_of, check_digest, stored_with
+from contentdb.local.commit.add import add_bytes, add_path, candidate_of, stored_with
 from contentdb.local.commit.group_commit import Temp
 from contentdb.local.sink import Sink
 from contentdb.streams.pump import pump

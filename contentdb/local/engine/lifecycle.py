@@ -46,6 +46,11 @@ class Lifecycle:
         _open.add(self)
 
     @property
+    def place(self) -> str:
+        """The root, as text."""
+        return str(self._parts.root)
+
+    @property
     def root(self) -> Path:
         """The store's directory, absolute and without symbolic links."""
         return self._parts.root

@@ -1,0 +1,44 @@
+"""What is coming in at a server: how far it is, and dropping it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from contentdb.remote.believing import as_status
+from contentdb.remote.channel import Channel
+from contentdb.remote.listing import list_statuses
+from contentdb.wire import content_pb2 as wire
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.content import Status
+    from contentdb.filters import Filter
+    from contentdb.remote.channel import Credentials
+
+__all__ = ["Ingests"]
+
+
+class Ingests:
+    """What an engine does for `contentdb.content.IngestManager`, over a connection."""
+
+    def __init__(self, address: str, namespace: str, credentials: Credentials | None) -> None:
+        self.place = address
+        self.namespace = namespace
+        self.credentials = credentials
+        self._channel = Channel(address, namespace, credentials)
+
+    def status(self, ref: str) -> Status:
+        """Describe one ingest. A containerd does not tell whether it is held: False."""
+        with self._channel.told(ref=ref):
+            answer = self._channel.status(wire.StatusRequest(ref=ref))
+        return as_status(answer.status, asked=ref)
+
+    def statuses(self, chosen: Filter, texts: tuple[str, ...]) -> Iterator[Status]:  # noqa: ARG002 - the server reads the texts
+        """Stream the ingests that the filters select, by ref."""
+        return list_statuses(self._channel, wire.ListStatusesRequest(filters=texts))
+
+    def abort(self, ref: str) -> None:
+        """Drop an ingest."""
+        with self._channel.told(ref=ref):
+            self._channel.abort(wire.AbortRequest(ref=ref))

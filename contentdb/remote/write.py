@@ -1,0 +1,162 @@
+"""Bytes in, over a connection: under a ref, or in one go."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from contextlib import suppress
+from os import PathLike
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from contentdb import files
+from contentdb.arguments import contradiction
+from contentdb.declared import Declared, Takeover, check_digest
+from contentdb.digest import DEFAULT_ALGORITHM, Digest
+from contentdb.errors import (
+    AlreadyExistsError,
+    ContentDBError,
+    FailedPreconditionError,
+    NotFoundError,
+    ReentrantCallError,
+    RefLockedError,
+    StoreClosedError,
+    UnsafeForkError,
+)
+from contentdb.remote.believing import nonsense
+from contentdb.remote.comparing import begins_with
+from contentdb.remote.ingests import Ingests
+from contentdb.remote.labelling import label_stored
+from contentdb.remote.writer import RemoteWriter
+from contentdb.streams.pump import pump
+from contentdb.streams.source import bytes_of, open_source, reading, reading_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    from contentdb.asked import Asked
+    from contentdb.content import Info, Link
+    from contentdb.labels import Labelling
+
+__all__ = ["Write"]
+
+_RETRY_S: Final = 0.02
+
+
+class Write(Ingests):
+    """What an engine does for `contentdb.content.Ingester`, over a connection."""
+
+    begins_with = staticmethod(begins_with)
+
+    # -- under a ref -------------------------------------------------------------------------
+
+    def hold(
+        self, ref: str, declared: Declared, takeover: Takeover, *, wait_s: float
+    ) -> RemoteWriter:
+        """Begin an ingest or take it over. The server itself waits half a second for a held ref."""
+        deadline = time.monotonic() + wait_s
+        if takeover is Takeover.AGREE and not self._channel.is_ours:
+            declared = self._agreed(ref, declared)
+        while True:
+            try:
+                return RemoteWriter(self._channel, ref, declared, takeover)
+            except RefLockedError:
+                if time.monotonic() >= deadline:
+                    raise
+            except AlreadyExistsError as error:
+                if declared.expected not in {None, error.digest}:
+                    raise nonsense(
+                        f"{error.digest} where {declared.expected} was expected"
+                    ) from error
+                raise
+            time.sleep(_RETRY_S)
+
+    def _agreed(self, ref: str, declared: Declared) -> Declared:
+        """Complete what is declared by what was: a containerd would take a contradiction."""
+        try:
+            before = self.status(ref)
+        except NotFoundError:
+            return declared
+        total, expected, _ = declared
+        if None not in {before.total, total} and before.total != total:
+            raise contradiction(ref, f"a total of {before.total} bytes, not {total}")
+        if None not in {before.expected, expected} and before.expected != expected:
+            raise contradiction(ref, f"content {before.expected}, not {expected}")
+        total = before.total if total is None else total
+        return declared._replace(total=total, expected=expected or before.expected)
+
+    # -- in one go ---------------------------------------------------------------------------
+
+    def add(self, source: object, expected: Digest | None, labels: Labelling, link: Link) -> Info:
+        """Store one source under a ref of its own; a reflink or a hard link becomes a copy."""
+        if link == "move":
+            raise FailedPreconditionError(f"a move does not reach {self.place}: use copy")
+        return self._add(source, expected, labels)
+
+    def _add(self, source: object, wanted: Digest | None, given: Labelling) -> Info:
+        view = bytes_of(source)
+        if view is not None:
+            digest = Digest.of(view, wanted.algorithm if wanted else DEFAULT_ALGORITHM)
+            check_digest(digest, wanted)
+            return self._send(lambda writer: writer.write(view), digest, given)
+        if not isinstance(source, PathLike):
+            fill = reading(source)
+            return self._send(lambda writer: pump(fill, writer), wanted, given)
+        fd = open_source(source)
+        try:
+            fill = reading_file(fd, os.fspath(source))
+            return self._send(lambda writer: pump(fill, writer), wanted, given)
+        finally:
+            files.let_go(fd)
+
+    def _send(
+        self, send: Callable[[RemoteWriter], object], wanted: Digest | None, given: Labelling
+    ) -> Info:
+        """Store content under a ref of its own, of which nothing is left."""
+        ref = f"add-{uuid.uuid4()}"
+        writer = None
+        try:
+            writer = self.hold(ref, Declared(None, wanted, None), Takeover.PREFER, wait_s=0)
+            if not writer.offset:  # else another namespace has it
+                send(writer)
+            info = writer.commit(labels=given.new, keep_labels=not given.stored)
+            writer.close()
+        except AlreadyExistsError as error:
+            if writer is not None:
+                writer.close()
+            if wanted not in {None, error.digest}:
+                raise nonsense(f"{error.digest} where {wanted} was expected") from error
+            return label_stored(self._channel, Digest(error.digest), given.stored)
+        except BaseException:
+            self._forget(ref, writer)
+            raise
+        return info
+
+    def _forget(self, ref: str, writer: RemoteWriter | None) -> None:
+        if writer is not None:
+            writer.close()
+        with suppress(ContentDBError):  # the first error is the one to tell
+            self.abort(ref)
+
+    def add_many(
+        self, asked: Iterator[Asked], *, keep_labels: bool, raising: bool
+    ) -> Generator[Info | ContentDBError]:
+        """Store one after the other as they are iterated; each is durable when it is yielded."""
+        for one in asked:
+            answer = self._answer(one, keep_labels=keep_labels, as_value=not raising)
+            if raising and isinstance(answer, ContentDBError):
+                raise answer.at_source(one.number, one.describe()) from answer
+            yield answer
+
+    def _answer(self, one: Asked, *, keep_labels: bool, as_value: bool) -> Info | ContentDBError:
+        try:
+            wanted = None if one.expected is None else Digest(one.expected)
+            return self._add(one.source, wanted, one.labelling(keep_labels=keep_labels))
+        except (StoreClosedError, ReentrantCallError, UnsafeForkError):
+            raise
+        except Exception as error:  # noqa: BLE001 - what is not of the source is raised again
+            return one.answer_of(error, as_value=as_value)
+
+    def batch(self) -> NoReturn:
+        """Refuse: the front asks for the capability first."""
+        raise FailedPreconditionError(f"{self.place} takes no batches")
