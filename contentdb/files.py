@@ -14,9 +14,11 @@ import errno
 import fcntl
 import functools
 import os
+import re
 import signal
 import stat
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from contentdb.errors import DurabilityError, StorageError
@@ -41,6 +43,7 @@ __all__ = [
     "link",
     "link_unnamed",
     "lock",
+    "lock_holder",
     "lock_shared",
     "make_directory",
     "make_name_read_only",
@@ -666,6 +669,22 @@ def _lock_until(fd: int, deadline: float, kind: int = fcntl.LOCK_EX) -> bool:
             pause = min(2 * pause, max(short, (now - began) / _LOCK_PATIENCE), longest)
         else:
             return True
+
+
+def lock_holder(fd: int) -> int | None:
+    """Return the process that holds a flock of an open file, as `/proc/locks` has it (proc(5))."""
+    found = os.fstat(fd)
+    device = found.st_dev
+    name = f"{os.major(device):02x}:{os.minor(device):02x}:{found.st_ino}"
+    try:
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    form = re.compile(rf"\d+: FLOCK +\w+ +\w+ (\d+) {name} ")
+    for line in lines:
+        if match := form.match(line):
+            return int(match[1]) or None  # 0: a process of another PID namespace
+    return None
 
 
 def lock_shared(fd: int, path: str, *, wait: float = 0) -> bool:

@@ -95,3 +95,14 @@ def test_what_an_older_revision_lacks_does_not_keep_the_rest_back(root: Path) ->
         assert len(list(store.walk())) == 200
     with closing(sqlite3.connect(index)) as connection:
         assert connection.execute("SELECT metadata FROM ingests").fetchall() == [(None,)]
+
+
+@pytest.mark.parametrize("column", ["key", "value"])
+def test_a_label_that_is_no_text_is_damage(root: Path, column: str) -> None:
+    """As where a page of another table has come in the place of the labels'."""
+    with contentdb.open(root) as store:
+        store.add(b"content", labels={"k": "v"})
+    with closing(sqlite3.connect(root / "index.sqlite", isolation_level=None)) as connection:
+        connection.execute(f"UPDATE labels SET {column} = x'00'")
+    with contentdb.open(root) as store, pytest.raises(contentdb.IndexDamagedError, match="label"):
+        list(store.walk())

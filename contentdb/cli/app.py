@@ -162,9 +162,28 @@ def _empty_output() -> None:
     help="The store's directory.",
 )
 @remote_options
+@click.option(
+    "-v",
+    "--verbose",
+    "log_level",
+    flag_value="info",
+    default=None,
+    help="Tell on standard error what is waited for, tried again, left undone or found damaged.",
+)
 @click.version_option(package_name="contentdb", prog_name="contentdb")
-def contentdb(**options: str | None) -> None:
+def contentdb(log_level: str | None, **_options: str | None) -> None:
     """Keep content by its digest: verified, read-only, in files.
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 verify found something, 4 not found, 5 ref locked.
     """
+    level = log_level or os.environ.get("CONTENTDB_LOG")
+    if level:
+        _log(level)
+
+
+def _log(level: str) -> None:
+    from contentdb.cli.logs import LEVELS, log_to_stderr
+
+    if level not in LEVELS:
+        raise click.UsageError(f"CONTENTDB_LOG is one of {', '.join(LEVELS)}, not {level!r}")
+    log_to_stderr(level=level, as_json=False)

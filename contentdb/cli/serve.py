@@ -96,10 +96,10 @@ def serve(  # noqa: PLR0917 - click passes every option by name
     if socket is None and listen is None:
         raise click.UsageError("give --socket PATH, --listen HOST:PORT, or both")
     os.environ.setdefault("GRPC_EXPERIMENTS", _EXPERIMENTS)
+    from contentdb.cli.logs import log_to_stderr
     from contentdb.server import daemon
     from contentdb.server.guard import SocketError
     from contentdb.server.limits import Limits
-    from contentdb.server.logs import log_to_stderr
 
     tls = None if listen is None else daemon.Tls(*_tls_files(tls_key, tls_cert, tls_client_ca))
     if listen is not None:

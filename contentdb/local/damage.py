@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files
 from contentdb.digest import new_hash
 from contentdb.errors import ContentDBError, StorageError
 from contentdb.local.layout import quarantine_name
+from contentdb.logs import swallow
 from contentdb.streams.reader import MISMATCH
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ __all__ = [
     "sync_shard",
     "why_damaged",
 ]
+
+_READ_AGAIN: Final = (
+    "the time of a blob's file could not be set; it is read once more, the next time"
+)
 
 _PIECE_BYTES: Final = 1 << 20
 _OF_THIS_PROCESS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
@@ -68,7 +72,7 @@ def read_again(parts: Parts, digest: Digest) -> bool:
         return False
     if parts.durable:
         sync_blob(parts, digest)
-    with suppress(ContentDBError):  # then it is read once more, the next time
+    with swallow("local.damage", _READ_AGAIN, ContentDBError, digest=digest):
         parts.index.restamp(
             digest, parts.shards.time(digest), lambda: _is_as(found, look(parts, digest))
         )

@@ -7,18 +7,21 @@ store or removes something, and makes it anew when there is room again.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files
 from contentdb.errors import StorageError
 from contentdb.local.layout import RESERVE
+from contentdb.logs import swallow
 
 if TYPE_CHECKING:
     from contentdb.files import Directory
 
 __all__ = ["keep", "make_room"]
+
+_NO_RESERVE: Final = "no reserve for a full disk was made; the next opening tries again"
+_NOT_GIVEN_UP: Final = "the reserve could not be given up on a full disk; free some space"
 
 _RESERVE_BYTES: Final = 1 << 20
 _FULL_BYTES: Final = 256 << 10
@@ -29,7 +32,7 @@ _PLENTY_BYTES: Final = 64 << 20
 
 def keep(root: Directory) -> None:
     """Make the file if it is missing and the disk has plenty of room."""
-    with contextlib.suppress(StorageError, OSError):  # another time, then
+    with swallow("local.disk_reserve", _NO_RESERVE, StorageError, OSError, root=root.path):
         if files.stat_name(root, RESERVE) is not None or _free(root.path)[0] < _PLENTY_BYTES:
             return
         fd = files.open_file(root, RESERVE, os.O_RDWR | os.O_CREAT | os.O_EXCL)
@@ -43,7 +46,7 @@ def make_room(root: str) -> None:
     """Give the file up if the disk is full."""
     free_bytes, free_inodes = _free(root)
     if free_bytes < _FULL_BYTES or free_inodes < _FULL_INODES:
-        with contextlib.suppress(StorageError):
+        with swallow("local.disk_reserve", _NOT_GIVEN_UP, StorageError, root=root):
             directory = files.open_directory(root)
             try:
                 files.unlink(directory, RESERVE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from contextlib import suppress
 from os import PathLike
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -23,6 +22,7 @@ from contentdb.errors import (
     StoreClosedError,
     UnsafeForkError,
 )
+from contentdb.logs import swallow
 from contentdb.remote.believing import nonsense
 from contentdb.remote.comparing import begins_with
 from contentdb.remote.ingests import Ingests
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from contentdb.labels import Labelling
 
 __all__ = ["Write"]
+
+_LEFT_AT_SERVER: Final = "an ingest of a call that failed was left at the server; abort the ref"
 
 _RETRY_S: Final = 0.02
 
@@ -135,7 +137,7 @@ class Write(Ingests):
     def _forget(self, ref: str, writer: RemoteWriter | None) -> None:
         if writer is not None:
             writer.close()
-        with suppress(ContentDBError):  # the first error is the one to tell
+        with swallow("remote", _LEFT_AT_SERVER, ContentDBError, ref=ref):
             self.abort(ref)
 
     def add_many(

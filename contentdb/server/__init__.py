@@ -13,7 +13,6 @@
     changing.py    Update, Delete, Abort
     namespaces.py  one store handle for each namespace in use
     limits.py      how much clients may have open, and which call gives way
-    logs.py        what is told, as text or as lines of JSON
     metrics.py     counts and times for Prometheus
 
 What goes over the wire is in `contentdb.wire`.

@@ -138,7 +138,8 @@ class _Mounted:
 def _prepare(root: Path, scenario: str, wal: str) -> list[str]:
     root.mkdir()
     _, said = in_child(lambda ledger: SCENARIOS[scenario].prepare(root, ledger))
-    if wal == "cold" and (root / "index.sqlite").exists():
+    old = any(line.startswith("migrating") for line in said)
+    if wal == "cold" and not old and (root / "index.sqlite").exists():
         more = in_child(lambda _: contentdb.open(root).close())[1]
         said += more
     if any(line.startswith("failed") for line in said):

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
+from contentdb.cli.logs import JsonLines, _Text
 from contentdb.server.daemon import Server
 from contentdb.server.limits import Limits
-from contentdb.server.logs import JsonLines, _Text
 from contentdb.server.metrics import Prometheus
 from contentdb.server.namespaces import Namespaces
 from contentdb.store.connect import connect

@@ -7,7 +7,6 @@ the names; one transaction for the rows. A failed sync fails the whole group.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb import files
@@ -22,6 +21,7 @@ from contentdb.local.commit.publish import link_or_replace, settled
 from contentdb.local.commit.temporary import Scratch
 from contentdb.local.index import Outcome
 from contentdb.local.layout import shard_name
+from contentdb.logs import swallow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from contentdb.local.resources import Parts
 
 __all__ = ["Group", "Item", "Temp"]
+
+_LEFT: Final = "a temporary file could not be removed; the next opening removes it"
 
 _SYNC_ALL_FILES: Final = 8
 """From so many files on, one sync of the filesystem costs less than one of each."""
@@ -108,7 +110,7 @@ class Temp:
     def done(self) -> None:
         """Remove the file where it has no name as a blob."""
         if self._name is not None:
-            with suppress(ContentDBError):
+            with swallow("local.commit", _LEFT, ContentDBError):
                 files.unlink(self.parts.ingest, self._name)
             self._name = None
 

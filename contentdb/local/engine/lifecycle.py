@@ -17,6 +17,7 @@ from contentdb.local.index.live import close_inherited
 from contentdb.local.index.opening import not_forking
 from contentdb.local.layout import quarantine_name
 from contentdb.local.upkeep.recovery import recover
+from contentdb.logs import swallow, warn
 from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["Lifecycle"]
 
 
+_UNTIDIED = "what earlier processes left was not all removed; the next opening tries again"
+_LEFT_THERE = "a blob was found damaged, and could not be put away; reads still refuse it"
+
+
 class Lifecycle:
     """The life of an open engine: its resources, the calls inside it, its end, and forks."""
 
@@ -41,7 +46,7 @@ class Lifecycle:
         self._writers: weakref.WeakSet[LocalWriter] = weakref.WeakSet()
         self._local = threading.local()
         if not parts.read_only:
-            with suppress(ContentDBError):  # what cannot be tidied now is tidied another time
+            with swallow("local.recovery", _UNTIDIED, ContentDBError, root=parts.root):
                 recover(parts)
         _open.add(self)
 
@@ -116,8 +121,9 @@ class Lifecycle:
     def _damaged(self, fd: int, digest: Digest, reason: str) -> NoReturn:
         """Put a blob that was read and found damaged away, unless it was healed meanwhile."""
         error = CorruptBlobError(digest, self._parts.shards.path(digest), reason)
-        with suppress(ContentDBError), self._gate:
+        with swallow("local.damage", _LEFT_THERE, ContentDBError, digest=digest), self._gate:
             self._parts.index.mark_damaged(digest, lambda: self._taken_away(digest, fd))
+            warn("local.damage", "a blob was found damaged", digest=digest, reason=reason)
         raise error
 
     def _taken_away(self, digest: Digest, fd: int) -> bool:

@@ -16,6 +16,7 @@ from contentdb.local.engine.lifecycle import Lifecycle
 from contentdb.local.ingest.begin import begin
 from contentdb.local.ingest.unsent import UnsentWriter
 from contentdb.local.ingest.writer import LocalWriter
+from contentdb.logs import inform
 from contentdb.streams.source import bytes_of, reading
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Write(Lifecycle):
         if batch is not None and batch.holds(ref):
             batch.flush()
         deadline = time.monotonic() + wait_s
+        told = False
         while True:
             slice_s = min(_WAIT_S, max(0.0, deadline - time.monotonic()))
             try:
@@ -58,9 +60,12 @@ class Write(Lifecycle):
                     made = kind(self._parts, self._gate, row, fd, size, lambda: self._batch)
                     self._writers.add(made)
                     return made
-            except RefLockedError:
+            except RefLockedError as error:
                 if time.monotonic() >= deadline:
                     raise
+                if not told:
+                    inform("local.ingest", "waiting for a ref", ref=ref, holder=error.holder)
+                    told = True
 
     def add(self, source: object, expected: Digest | None, labels: Labelling, link: Link) -> Info:
         """Store one source; stored content costs no write, and with ``expected`` no read."""

@@ -30,9 +30,10 @@ from contentdb.errors import (
 )
 from contentdb.local.index.checkpoints import Checkpoints
 from contentdb.local.index.live import check_safe, end, is_safe, set_unsafe
-from contentdb.local.index.opening import BUSY_S, connect, refusal
+from contentdb.local.index.opening import BUSY_S, connect, held_by, refusal
 from contentdb.local.index.readers import Readers
 from contentdb.local.root_identity import Place
+from contentdb.logs import swallow
 from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from contentdb.files import Directory
 
 __all__ = ["Database", "connect", "holding", "refusal"]
+
+_UNFOLDED: Final = "the index's log was not folded in; the next checkpoint tries again"
 
 T = TypeVar("T")
 
@@ -313,7 +316,7 @@ class Database:
             self._place.check()
             self._lock = files.open_directory(self._root)
         if not files.lock(self._lock.fd, self._root, wait=BUSY_S):
-            raise IndexBusyError(self._path, f"held for over {BUSY_S:.0f} s by another process")
+            raise IndexBusyError(self._path, held_by(self._lock.fd))
 
     def _check_place(self) -> None:
         try:
@@ -383,7 +386,7 @@ class Database:
         with self._turn:
             self._closed = True
             if self._writer is not None and self._checkpoints.is_overdue():
-                with contextlib.suppress(ContentDBError, sqlite3.Error):
+                with swallow("local.index", _UNFOLDED, ContentDBError, sqlite3.Error):
                     self._enter()
                     try:
                         self._checkpoints.checkpoint(self._writer, "TRUNCATE")

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from typing import Final
 
+from contentdb import files
 from contentdb.errors import (
     ContentDBError,
     IndexBusyError,
@@ -24,6 +25,8 @@ __all__ = [
     "connect",
     "connect_immutable",
     "connect_read_only",
+    "corrupt",
+    "held_by",
     "not_forking",
     "refusal",
 ]
@@ -140,6 +143,20 @@ def _uri(path: str) -> str:
     """
     quoted = "".join(chr(byte) if byte in _PLAIN else f"%{byte:02x}" for byte in os.fsencode(path))
     return f"file://{quoted}" if quoted.startswith("/") else f"file:{quoted}"
+
+
+def corrupt(what: str) -> sqlite3.DatabaseError:
+    """Make the error of SQLite for a row that cannot be, which `refusal` translates."""
+    error = sqlite3.DatabaseError(what)
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def held_by(fd: int) -> str:
+    """Say who held a lock for longer than a caller waits, as far as the system tells."""
+    holder = files.lock_holder(fd)
+    who = "another process" if holder is None else f"process {holder}"
+    return f"held for over {BUSY_S:.0f} s by {who}"
 
 
 def refusal(path: str, error: sqlite3.Error) -> ContentDBError:

@@ -34,6 +34,7 @@ from contentdb.local.index.opening import (
     connect,
     connect_immutable,
     connect_read_only,
+    held_by,
     refusal,
 )
 from contentdb.local.index.readers import Readers
@@ -163,9 +164,7 @@ class _Readers(Readers):
             root = files.open_directory(self._root)
             try:
                 if not files.lock_shared(root.fd, self._root, wait=BUSY_S):
-                    raise IndexBusyError(
-                        self._path, f"held for over {BUSY_S:.0f} s by another process"
-                    )
+                    raise IndexBusyError(self._path, held_by(root.fd))
                 yield
             finally:
                 files.unlock(root.fd)  # the child of a fork may have the descriptor

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from contentdb.content import Info
 from contentdb.local.index import statements
+from contentdb.local.index.opening import corrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -117,6 +118,8 @@ def _weighed(found: Iterator[tuple[str, str, str]], *, alone: bool) -> _Labels |
     labels: _Labels = {}
     weight = 0
     for digest, key, value in found:
+        if type(key) is not str or type(value) is not str:  # a page of another table, say
+            raise corrupt(f"a label of {digest} is no text")
         labels.setdefault(digest, {})[key] = value
         weight += _LABEL_WEIGHT + len(key) + len(value)
         if weight > _PAGE_WEIGHT and not alone:

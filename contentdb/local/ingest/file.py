@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from contentdb import files
 from contentdb.errors import ContentDBError, DurabilityError, FailedPreconditionError
 from contentdb.local import locks
+from contentdb.logs import swallow
 
 if TYPE_CHECKING:
     from contentdb.files import Directory
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from contentdb.local.resources import Parts
 
 __all__ = ["HeldFile"]
+
+_KEPT: Final = "bytes that a failed sync made doubtful could not be removed; abort the ref"
 
 
 class HeldFile:
@@ -59,7 +61,7 @@ class HeldFile:
         try:
             files.sync(self.fd, self.path)
         except DurabilityError:  # the page cache lies from here on: begin anew
-            with suppress(ContentDBError):
+            with swallow("local.ingest", _KEPT, ContentDBError, ref=self._ref):
                 self.drop()
             raise
 

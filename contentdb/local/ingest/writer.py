@@ -6,8 +6,7 @@ import io
 import os
 import threading
 import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from contentdb.arguments import begun_for
 from contentdb.content import Status
@@ -26,6 +25,7 @@ from contentdb.local.commit.publish import Candidate, publish, settled
 from contentdb.local.index import Outcome
 from contentdb.local.ingest.begin import ref_locked
 from contentdb.local.ingest.intake import Comparison, Intake
+from contentdb.logs import swallow
 from contentdb.metadata import unpack_metadata
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from contentdb.local.sink import Sink
 
 __all__ = ["LocalWriter"]
+
+_UNSETTLED: Final = (
+    "what a commit of a batch left of its ingest could not be removed; abort the ref"
+)
 
 
 class LocalWriter(io.RawIOBase):
@@ -322,7 +326,7 @@ class LocalWriter(io.RawIOBase):
 
     def settle_joined(self, result: Info | ContentDBError | None) -> None:
         """End a commit that shared the cost of durability with others; its result stands."""
-        with suppress(ContentDBError):
+        with swallow("local.ingest", _UNSETTLED, ContentDBError, ref=self.ref):
             try:
                 self._settle_file(result)
             except ContentDBError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import urljoin
 
 from contentdb.errors import InvalidArgumentError
+from contentdb.logs import inform
 from contentdb.oci.documents.strict_json import parse_object
 from contentdb.oci.errors import (
     HostileRegistryError,
@@ -115,6 +116,7 @@ class Session:
                 if last or error.slow or error.advice:
                     advice = error.advice or "check the name and the network, then try again"
                     raise given_up(error, self.name, thing, advice) from error
+                inform("oci", "trying again", registry=self.name, thing=thing, why=error)
                 self.pause(0.1 * 2**attempt)
                 continue
             if answer.status in ok:
@@ -123,6 +125,7 @@ class Session:
             if last or answer.status not in BUSY:
                 self._fail(answer, thing, anonymous=self._authorizer.header(scope) is None)
             answer.close()
+            inform("oci", "trying again", registry=self.name, thing=thing, status=answer.status)
             self.pause(_retry_after(answer, 0.1 * 2**attempt))
         raise AssertionError  # the last attempt returns or raises
 

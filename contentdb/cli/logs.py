@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import logging
 from datetime import UTC, datetime
+from typing import Final
 
-__all__ = ["JsonLines", "log_to_stderr"]
+__all__ = ["LEVELS", "JsonLines", "log_to_stderr"]
+
+LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 class JsonLines(logging.Formatter):
@@ -38,11 +41,11 @@ def _printable(line: str) -> str:
 
 
 def log_to_stderr(*, level: str, as_json: bool) -> None:
-    """Send what the server tells, from a level on, to standard error."""
+    """Send what is logged from a level on to standard error; asked again, in the new form only."""
     handler = logging.StreamHandler()
     handler.setFormatter(
         JsonLines() if as_json else _Text("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
     logger = logging.getLogger("contentdb")
-    logger.addHandler(handler)
+    logger.handlers[:] = [handler]
     logger.setLevel(level.upper())
