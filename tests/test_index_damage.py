@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import pytest
+
 import contentdb
 from tests.upgrade.older import take_back
 
@@ -103,6 +105,6 @@ def test_a_label_that_is_no_text_is_damage(root: Path, column: str) -> None:
     with contentdb.open(root) as store:
         store.add(b"content", labels={"k": "v"})
     with closing(sqlite3.connect(root / "index.sqlite", isolation_level=None)) as connection:
-        connection.execute(f"UPDATE labels SET {column} = x'00'")
+        connection.execute(f"UPDATE labels SET {column} = x'00'")  # noqa: S608 - one of two words
     with contentdb.open(root) as store, pytest.raises(contentdb.IndexDamagedError, match="label"):
         list(store.walk())
