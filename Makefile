@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Versions for test-all, as `python3.11` and so on, on PATH or known to pyenv.
 PYTHONS ?= 3.11 3.12 3.13
-# `make test TESTS=tests/test_store.py ARGS='-k orphan'`; JOBS=2 runs test files side by side.
+# `make test TESTS=tests/store/test_store.py ARGS='-k orphan'`; JOBS=2 runs test files side by side.
 TESTS ?=
 ARGS ?=
 JOBS ?=

@@ -19,7 +19,7 @@ from contentdb.errors import (
     NotAStoreError,
 )
 from contentdb.local.index import migrate, revision
-from tests.index.databases import make_index
+from tests.local.index.databases import make_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable

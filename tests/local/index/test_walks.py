@@ -20,7 +20,7 @@ from contentdb.filters import parse
 from contentdb.local.index import queries, readers, remaining
 from contentdb.local.index.opening import connect
 from contentdb.local.index.sqlite import SqliteIndex
-from tests.index.databases import Record
+from tests.local.index.databases import Record
 
 if TYPE_CHECKING:
     import sqlite3

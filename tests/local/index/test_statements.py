@@ -94,7 +94,7 @@ import sys
 from contentdb.digest import Digest
 from contentdb.local.index.revision import check, revision_of
 from contentdb.local.index.sqlite import SqliteIndex
-from tests.index.databases import Record
+from tests.local.index.databases import Record
 path, root = sys.argv[1:]
 check(revision_of(path, root), root)
 index = SqliteIndex(path, root, namespace="default", durable=True)

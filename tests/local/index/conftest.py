@@ -9,7 +9,7 @@ import pytest
 
 from contentdb.local.index.connection import connect
 from contentdb.local.index.sqlite import SqliteIndex
-from tests.index.databases import make_index
+from tests.local.index.databases import make_index
 
 if TYPE_CHECKING:
     import sqlite3

@@ -14,7 +14,7 @@ from contentdb.declared import Takeover
 from contentdb.digest import Digest
 from contentdb.local.index import IngestRow
 from contentdb.local.index.sqlite import SqliteIndex
-from tests.index.databases import Record, make_index
+from tests.local.index.databases import Record, make_index
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

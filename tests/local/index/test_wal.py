@@ -10,7 +10,7 @@ from pathlib import Path
 
 from contentdb.local.index.connection import Database
 from contentdb.local.index.opening import WAL_BYTES
-from tests.index.databases import make_index
+from tests.local.index.databases import make_index
 
 SLACK_BYTES = 2 << 20
 

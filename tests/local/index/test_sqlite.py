@@ -13,7 +13,7 @@ from contentdb.digest import Digest
 from contentdb.errors import FailedPreconditionError, IndexFailedError, StorageError
 from contentdb.local.index import IngestRow, Outcome, State
 from contentdb.local.index.sqlite import SqliteIndex
-from tests.index.databases import Record, Recorder
+from tests.local.index.databases import Record, Recorder
 
 if TYPE_CHECKING:
     import sqlite3

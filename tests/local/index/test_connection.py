@@ -27,7 +27,7 @@ from contentdb.errors import (
 from contentdb.local.index import checkpoints
 from contentdb.local.index import connection as module
 from contentdb.local.index.connection import Database, connect, refusal
-from tests.index.databases import Recorder, Waiting, always, insert, numbers
+from tests.local.index.databases import Recorder, Waiting, always, insert, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
