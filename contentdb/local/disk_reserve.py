@@ -1,8 +1,8 @@
-"""A megabyte that a full disk gets back: what frees space needs some itself.
+"""A reserve of one megabyte for a full disk: freeing space needs some space itself.
 
-On a disk without a free block not even a DELETE finds room for the log that it is written to.
-So each store keeps a file of zeros, gives it up when the disk is full and somebody opens the
-store or removes something, and makes it anew when there is room again.
+On a disk without a free block, not even a DELETE finds room for its entry in the log. So each
+store keeps a file of zeros, removes it when the disk is full and a process opens the store or
+deletes something, and makes it again when there is room.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PLENTY_BYTES: Final = 64 << 20
 
 def keep(root: Directory) -> None:
     """Make the file if it is missing and the disk has plenty of room."""
-    with contextlib.suppress(StorageError, OSError):  # another time, then
+    with contextlib.suppress(StorageError, OSError):  # a later opening tries again
         if files.stat_name(root, RESERVE) is not None or _free(root.path)[0] < _PLENTY_BYTES:
             return
         fd = files.open_file(root, RESERVE, os.O_RDWR | os.O_CREAT | os.O_EXCL)
@@ -40,7 +40,7 @@ def keep(root: Directory) -> None:
 
 
 def make_room(root: str) -> None:
-    """Give the file up if the disk is full."""
+    """Remove the file if the disk is full."""
     free_bytes, free_inodes = _free(root)
     if free_bytes < _FULL_BYTES or free_inodes < _FULL_INODES:
         with contextlib.suppress(StorageError):
@@ -52,7 +52,7 @@ def make_room(root: str) -> None:
 
 
 def _free(root: str) -> tuple[int, int]:
-    """Bytes and inodes that any user may still take; plenty where the system does not say."""
+    """Return the free bytes and inodes for any user; plenty if the system does not say."""
     try:
         found = os.statvfs(root)
     except OSError:

@@ -204,8 +204,8 @@ def _keep_trusted(parts: Parts, name: str, ref: str, fd: int) -> None:
     """Truncate the file to the bytes that can be trusted.
 
     While the machine runs, every byte is as it was written, even if processes were killed. After
-    a restart, only the bytes that a writer synced when it closed are: behind them, a power cut
-    leaves zeros under the right length.
+    a restart of the machine, that holds only for the bytes that a writer synced when it closed:
+    behind them, a power cut leaves zeros under the right length.
     """
     row = parts.index.ingest(ref)
     if row is None or row.token.startswith(locks.boot()):
