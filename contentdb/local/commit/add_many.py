@@ -109,7 +109,7 @@ class _Groups:
     def _check_ours(self) -> None:
         """Raise in the child of a fork: the files belong to its parent."""
         if not self._group.is_ours:
-            raise FailedPreconditionError("add_many goes on in the process that began it alone")
+            raise FailedPreconditionError("only the process that began add_many can continue it")
 
     def take(self, one: Asked, *, keep_labels: bool) -> _Place:
         """Write one source; an error of it becomes its result and does not affect other sources."""

@@ -189,7 +189,9 @@ class _Readers(Readers):
                 raise
             else:
                 return connection
-        raise failure or IndexFailedError(self._path, "its log comes and goes")
+        raise failure or IndexFailedError(
+            self._path, "its log keeps being made and removed; try again"
+        )
 
     def _size(self, suffix: str) -> int | None:
         found = _stat(self._path + suffix)
