@@ -1,7 +1,7 @@
-"""The committed files: naming them, opening them, and taking their names away again.
+"""The committed files: name them, open them, and remove their names.
 
 A name in here is a promise: the file was whole, verified and, in a durable store, on disk
-before it got that name. That is why reads need no look into the index.
+before it got that name. That is why reads need not ask the index.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ __all__ = ["Shards"]
 _PIECE_BYTES: Final = 1 << 20
 _LINKS_OF_WHOLE: Final = len(SHARDS) + 2
 _SYNC_ALL: Final = 16
-"""From so many directories on, one sync of the filesystem costs less than one of each."""
+"""From this many directories on, one sync of the filesystem costs less than a sync of each."""
 _PLANTED: Final = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}
-"""Something else has the name. Any other error, such as too many open files, says nothing of it."""
+"""Errors that say that something else has the name; others, such as too many open files, do not."""
 
 
 class Shards:
@@ -40,7 +40,7 @@ class Shards:
         self._blobs = blobs
         self._algorithms: dict[str, Directory] = {}
         self._real: set[str] = set()
-        """Shards that were opened once, and so are no links."""
+        """Shards that were opened once, and therefore are no links."""
 
     def close(self) -> None:
         """Free all descriptors."""
@@ -65,19 +65,19 @@ class Shards:
         files.sync_directory(self._blobs)
 
     def make(self, algorithm: str) -> None:
-        """Make the shards of an algorithm unless they are there, durably; many may at once."""
+        """Make the shards of an algorithm unless they exist, durably; concurrent calls are safe."""
         if not self.has(algorithm):
             self.complete(algorithm)
 
     def complete(self, algorithm: str) -> None:
-        """Make those of an algorithm's shards that are missing, durably; many may at once."""
+        """Make the missing shards of an algorithm, durably; concurrent calls are safe."""
         self._blobs.renew(self._blobs.fd, make=True)
-        alone = files.open_directory(".", within=self._blobs)  # a descriptor whose lock is ours
+        alone = files.open_directory(".", within=self._blobs)  # a descriptor with its own lock
         try:
             files.lock(alone.fd, alone.path, wait=True)
             if not self.has(algorithm):
                 self.prepare(algorithm)
-            elif missing := self._missing(algorithm):
+            elif missing := self._find_missing(algorithm):
                 within = self._algorithm(algorithm)
                 for name in missing:
                     files.make_directory(within, name)
@@ -86,34 +86,34 @@ class Shards:
             files.unlock(alone.fd)  # the child of a fork may have the descriptor
             alone.close()
 
-    def _missing(self, algorithm: str) -> list[str]:
+    def _find_missing(self, algorithm: str) -> list[str]:
         names = {entry.name for entry in files.entries(self._algorithm(algorithm))}
         return [name for name in SHARDS if name not in names]
 
     def complete_all(self) -> None:
-        """Make what is missing of each algorithm that was used, as in a copy of a store."""
+        """Make the missing shards of each algorithm that was used, as in a copy of a store."""
         for algorithm in ALGORITHMS:
             found = files.stat_name(self._blobs, algorithm)
-            # Most filesystems count the directories in one; others say nothing by this number.
+            # Most filesystems count subdirectories as links; on others this number says nothing.
             if found is None or found.st_nlink == _LINKS_OF_WHOLE:
                 continue
-            if self._missing(algorithm):
+            if self._find_missing(algorithm):
                 self.complete(algorithm)
 
     def has(self, algorithm: str) -> bool:
-        """Whether the algorithm's shards have been made."""
+        """Return whether the algorithm's shards have been made."""
         return files.stat_name(self._blobs, algorithm) is not None
 
     def path(self, digest: Digest) -> str:
-        """Where a blob's file is, or would be."""
+        """Return the path of a blob's file, whether or not it exists."""
         return f"{self._blobs.path}/{digest.algorithm}/{shard_name(digest)}/{digest.encoded}"
 
     def shard(self, digest: Digest) -> Directory:
-        """Open the directory that a blob's file lies in; the caller closes it."""
+        """Open the directory of a blob's file; the caller closes it."""
         return files.open_directory(shard_name(digest), within=self._algorithm(digest.algorithm))
 
     def shard_to_name_in(self, digest: Digest) -> Directory:
-        """Open the directory that a blob's file is to get its name in, made first if need be."""
+        """Open the directory in which a blob's file gets its name; make it if it is missing."""
         try:
             return self.shard(digest)
         except StorageError as error:
@@ -134,7 +134,7 @@ class Shards:
     # -- one blob ----------------------------------------------------------------------------
 
     def open(self, digest: Digest) -> int | None:
-        """Open a blob's file for reading; None if there is none.
+        """Open a blob's file for reading; return None if there is none.
 
         Raises:
             CorruptBlobError: Something else than a file of ours has the blob's name.
@@ -143,8 +143,8 @@ class Shards:
         return None if opened is None else opened[0]
 
     def open_found(self, digest: Digest) -> tuple[int, os.stat_result] | None:
-        """Open a blob's file like `open`, and tell what was found when looking at it."""
-        within, name = self._within(digest)
+        """Open a blob's file like `open`; return its stat too."""
+        within, name = self._locate(digest)
         if within is None:
             return None
         try:
@@ -169,10 +169,10 @@ class Shards:
             )
         return fd, found
 
-    def _within(self, digest: Digest) -> tuple[Directory | None, str]:
-        """Where to find a blob's file and by which name; None where no such blob can be.
+    def _locate(self, digest: Digest) -> tuple[Directory | None, str]:
+        """Return a directory and a blob's path within it; None where no such blob can be.
 
-        A shard is opened by itself once, which refuses a link, and passed through from then on.
+        The first use opens the shard itself, which refuses a link; later ones pass through it.
         """
         name = f"{digest[7:9]}/{digest[7:]}"
         if digest[:9] not in self._real:
@@ -185,7 +185,7 @@ class Shards:
         return self._algorithms[digest[:6]], name
 
     def _check_absent(self, digest: Digest, error: StorageError) -> None:
-        """Bear it where no such blob can be: its algorithm was never used."""
+        """Raise, unless the blob cannot exist because its algorithm was never used."""
         if error.errno == errno.ENOENT:
             return
         if error.errno not in _PLANTED:
@@ -193,27 +193,26 @@ class Shards:
         raise CorruptBlobError(digest, error.path, "not a directory of the store") from error
 
     def size(self, digest: Digest) -> int | None:
-        """Length of a blob's file in bytes; None if there is no regular file of ours."""
+        """Return the length of a blob's file in bytes; None if there is no regular file of ours."""
         found = self.stat(digest)
         return None if found is None else found.st_size
 
     def is_gone(self, digest: Digest) -> bool:
-        """Whether there is no such file; to be asked before its row is blamed."""
+        """Return whether a blob's file is gone; to be called before its row is marked for it."""
         return self.stat(digest) is None and not (
             self.renew(digest) and self.stat(digest) is not None
         )
 
     def renew(self, digest: Digest) -> bool:
-        """Look for the directories anew; whether they are others than were open here.
+        """Open the algorithm's directory again if it was replaced; return whether it was.
 
-        Where those of a store were taken away and made again by another process, what is open
-        here is empty.
+        If another process has removed and remade the directories, those open here are empty.
         """
         within = self._algorithms.get(digest[:6])
         return within is not None and within.renew(within.fd, make=False)
 
     def stat(self, digest: Digest) -> os.stat_result | None:
-        """Look at a blob's file; None if there is no regular file of ours."""
+        """Return the stat of a blob's file; None if there is no regular file of ours."""
         try:
             within = self._algorithms.get(digest[:6]) or self._algorithm(digest[:6])
         except StorageError as error:
@@ -236,17 +235,17 @@ class Shards:
             os.utime(name, ns=(moment_ns, moment_ns), dir_fd=within.fd, follow_symlinks=False)
         except OSError as error:
             found = files.stat_name(within, name) if error.errno == errno.EPERM else None
-            if found is not None and found.st_uid != os.geteuid():  # of another of its group
+            if found is not None and found.st_uid != os.geteuid():  # another member's file
                 return
             if error.errno not in {errno.ENOENT, *_PLANTED}:
                 raise StorageError.of("set the time of", within.child(name), error) from error
 
     def time(self, digest: Digest) -> _FileTime:
-        """The time of modification of a blob's file, to be found and set."""
+        """Return an object that finds and sets the modification time of a blob's file."""
         return _FileTime(self, digest)
 
     def holds(self, digest: Digest, size: int, checksum: int) -> bool:
-        """Whether the file is there and its bytes have that size and XXH3-64 checksum."""
+        """Return whether the file exists and its bytes have that size and XXH3-64 checksum."""
         try:
             fd = self.open(digest)
         except CorruptBlobError:
@@ -264,7 +263,7 @@ class Shards:
         return signed(running.intdigest()) == checksum
 
     def move(self, digest: Digest, target: Directory, new_name: str) -> bool:
-        """Take a blob's name away by renaming its file; False if there was none."""
+        """Move a blob's file to another directory by rename; return False if there was none."""
         try:
             shard = self.shard(digest)
         except StorageError as error:
@@ -280,7 +279,7 @@ class Shards:
         return True
 
     def sync_names(self, digests: Iterable[Digest]) -> None:
-        """Put on disk which names the shards of these blobs have."""
+        """Put the names in the shards of these blobs on disk."""
         touched = {digest[:9]: digest for digest in digests}
         if len(touched) >= _SYNC_ALL and files.sync_filesystem(self._blobs):
             return
@@ -299,7 +298,7 @@ class Shards:
     # -- all of them --------------------------------------------------------------------------
 
     def listing(self) -> Iterator[tuple[str, Directory, list[tuple[str, os.stat_result]]]]:
-        """Go through all shards in digest order: algorithm, open shard, sorted children.
+        """Yield all shards in digest order: algorithm, open shard, sorted children.
 
         One shard's names are held in memory at a time.
         """
@@ -314,22 +313,22 @@ class Shards:
                         raise
                     continue
                 try:
-                    yield algorithm, shard, sorted(_children(shard))
+                    yield algorithm, shard, sorted(_list_children(shard))
                 finally:
                     shard.close()
 
     def strays(self) -> Iterator[str]:
-        """Paths below ``blobs/`` that are no directories of the layout."""
+        """Yield the paths below ``blobs/`` that are no directories of the layout."""
         for entry in files.entries(self._blobs):
             known = entry.name in ALGORITHMS or entry.name.removeprefix(".") in ALGORITHMS
             if not known or not entry.is_dir(follow_symlinks=False):
                 yield self._blobs.child(entry.name)
             elif entry.name in ALGORITHMS:
-                yield from _stray_shards(self._algorithm(entry.name))
+                yield from _find_stray_shards(self._algorithm(entry.name))
 
 
 class _FileTime:
-    """Plays `contentdb.local.index.FileTime`."""
+    """A `contentdb.local.index.FileTime`."""
 
     __slots__ = ("_digest", "_shards")
 
@@ -345,14 +344,14 @@ class _FileTime:
         self._shards.stamp(self._digest, moment_ns)
 
 
-def _children(shard: Directory) -> Iterator[tuple[str, os.stat_result]]:
+def _list_children(shard: Directory) -> Iterator[tuple[str, os.stat_result]]:
     for entry in files.entries(shard):
         found = files.stat_name(shard, entry.name)
         if found is not None:
             yield entry.name, found
 
 
-def _stray_shards(algorithm: Directory) -> Iterator[str]:
+def _find_stray_shards(algorithm: Directory) -> Iterator[str]:
     for entry in files.entries(algorithm):
         if entry.name not in SHARDS or not entry.is_dir(follow_symlinks=False):
             yield algorithm.child(entry.name)

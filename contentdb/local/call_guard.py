@@ -1,9 +1,9 @@
-"""Calls that are inside an open store: closing it waits for them, and admits no more.
+"""A gate for the calls inside an open store: closing it waits for them, and lets no more in.
 
-``with gate:`` holds the lock that its thread has in a `Presence`. The statement
-looks up both special methods before it calls the first one, so these are properties that give the
-lock's own methods, which are code in C: no handler of a signal can raise between them and the
-block. No thread waits for itself.
+``with gate:`` holds the lock that its thread has in a `Presence`. The statement looks up both
+special methods before it calls the first one, so these are properties that return the lock's own
+methods, which are C code: no signal handler can raise between them and the block. No thread waits
+for itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Gate"]
 
 
 class Gate:
-    """A context manager around each use of what a close would free; it may be nested."""
+    """A context manager around each use of what closing the store frees; it may be nested."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -34,13 +34,13 @@ class Gate:
 
     @property
     def __enter__(self) -> Callable[[], object]:
-        """Begin an operation; first of all, in the process that it is begun in."""
+        """Finish a fork that Python did not see, then return the method that begins the call."""
         forks.check()
         return self._inside.mine().__enter__
 
     @property
     def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 - it gives the method
-        """Look whether the store is open, as the last thing before the block begins."""
+        """Raise if the store is closed; this is the last check before the block begins."""
         leave = self._inside.mine().__exit__
         if self._closed:
             raise StoreClosedError(str(self._root))
@@ -50,15 +50,15 @@ class Gate:
 
     @property
     def closed(self) -> bool:
-        """Whether no call comes in any more."""
+        """Whether the gate lets no call in any more."""
         return self._closed
 
     def close(self) -> None:
-        """Admit no more calls, and wait until those of other threads have left; repeatable."""
+        """Let no more calls in, and wait until those of other threads have left; repeatable."""
         self._closed = True
         self._inside.wait_for_others()
 
     def after_fork_in_child(self, refusal: ContentDBError | None) -> None:
-        """Forget the threads that did not come along; refuse each call, if an error is given."""
+        """Forget the parent's other threads; if an error is given, raise it in each call."""
         self._inside.forget_others()
         self._refusal = refusal

@@ -1,7 +1,7 @@
-"""Making a store: what is refused, and in which order its parts come to be.
+"""Make a store: what is refused, and in which order its parts are made.
 
 The index comes last: a directory whose index has its schema is a whole store, and a creation
-that was cut off anywhere before goes on when the store is opened again.
+that was interrupted before that goes on when the store is opened again.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 MAKING_S: Final = 60.0
-"""How long to wait for another process that is making the same store."""
+"""Seconds to wait for another process that is making the same store."""
 
 _FOR_A_GROUP: Final = 0o2070
 _OF_A_STORE: Final = {*DIRECTORIES, "lost+found"}
@@ -52,7 +52,7 @@ MISSING: Final = "there is no store here; make one with `contentdb init`, or ope
 
 
 def open_root(path: Path, *, create: bool) -> Directory:
-    """Open the root, made if need be with what is missing above it."""
+    """Open the root; with ``create``, make it and what is missing above it."""
     try:
         is_there, is_folder = path.exists(), path.is_dir()
     except OSError as error:
@@ -74,7 +74,7 @@ def open_root(path: Path, *, create: bool) -> Directory:
 
 
 def _group_of(found: os.stat_result) -> int | None:
-    """The group that a root is for: it may write there, and what it makes there is the group's."""
+    """Return the group that a root is for: it may write there, and new files there are its own."""
     return found.st_gid if found.st_mode & _FOR_A_GROUP == _FOR_A_GROUP else None
 
 
@@ -87,9 +87,9 @@ def _make_parents(path: Path) -> None:
 
 
 def make(directory: Directory, path: Path, *, create: bool, for_group: bool = False) -> None:
-    """Make what is missing, alone; whoever waited for another finds nothing left to do.
+    """Make what is missing, under a lock; do nothing if another process has made it meanwhile.
 
-    Whether there is a store is judged alone too: another may be half-way through making it.
+    The lock also covers the check for a store: another process may be half-way through making it.
     """
     if not files.lock(directory.fd, str(path), wait=MAKING_S):
         raise IndexBusyError(str(path / INDEX), "another process is making the store; try again")
@@ -106,7 +106,7 @@ def make(directory: Directory, path: Path, *, create: bool, for_group: bool = Fa
                 f"it is on {kind}, whose locks and syncs cannot be trusted; use a local disk",
             )
         begun = directory.group is not None and files.stat_name(directory, BLOBS) is not None
-        _give(directory, path, for_group=for_group or begun)
+        _set_access(directory, path, for_group=for_group or begun)
         make_directories(directory)
         make_index(directory, INDEX)
         files.sync_directory(directory)
@@ -115,8 +115,8 @@ def make(directory: Directory, path: Path, *, create: bool, for_group: bool = Fa
         files.unlock(directory.fd)
 
 
-def _give(directory: Directory, path: Path, *, for_group: bool) -> None:
-    """Make a new root its owner's alone, or that of its group as well."""
+def _set_access(directory: Directory, path: Path, *, for_group: bool) -> None:
+    """Let only its owner use a new root, or its group too."""
     directory.group = None
     if not for_group:
         files.set_mode(directory.fd, 0o700, str(path))
@@ -124,7 +124,7 @@ def _give(directory: Directory, path: Path, *, for_group: bool) -> None:
     files.set_mode(directory.fd, 0o2770, str(path))
     found = files.stat_open(directory.fd, directory.path)
     directory.group = _group_of(found)
-    if directory.group is None:  # chmod(2) says nothing of the bit that it leaves out
+    if directory.group is None:  # chmod(2) drops the set-group-ID bit without an error
         files.set_mode(directory.fd, 0o700, str(path))
         raise StoreError(
             str(path),
@@ -133,9 +133,9 @@ def _give(directory: Directory, path: Path, *, for_group: bool) -> None:
 
 
 def check_no_other(path: Path, names: set[str], remedy: str) -> None:
-    """Raise `NotAStoreError` where a root holds what no store does.
+    """Raise `NotAStoreError` if a root holds a name that no store has.
 
-    The index has company that comes and goes: its log, its journal, the one that replaces it.
+    Names that begin like the index are allowed: its log, its journal, the index that replaces it.
     """
     others = sorted(name for name in names - _OF_A_STORE if not name.startswith(INDEX))
     if others:
@@ -145,7 +145,7 @@ def check_no_other(path: Path, names: set[str], remedy: str) -> None:
 
 
 def _check_empty(directory: Directory, path: Path, *, create: bool) -> None:
-    """Refuse what is no place for a new store, and what was a store and lost its index."""
+    """Raise if the root is no place for a new store, or is a store that has lost its index."""
     names = {entry.name for entry in files.entries(directory)}
     if create:
         check_no_other(path, names, "name an empty directory")
@@ -175,7 +175,7 @@ def make_directories(directory: Directory) -> None:
 
 def make_index(directory: Directory, name: str) -> None:
     """Make an index file, if it is missing, and its tables."""
-    if files.stat_name(directory, name) is None:  # closing SQLite's own file drops its locks
+    if files.stat_name(directory, name) is None:  # closing SQLite's file drops its locks
         fd = files.open_file(directory, name, os.O_RDWR | os.O_CREAT)
         files.close(fd, directory.child(name))
     create_tables(directory.child(name))
@@ -190,7 +190,7 @@ def _sync_parent(path: Path) -> None:
 
 
 def has_index_file(directory: Directory, path: Path) -> bool:
-    """Whether there is an index with anything in it; a link or a foreign file is refused."""
+    """Return whether there is an index that is not empty; raise for a link or a foreign file."""
     found = files.stat_name(directory, INDEX)
     if found is not None and not files.is_private_file(found, directory):
         raise NotAStoreError(str(path), f"its {INDEX} is not a regular file of the store's owner")
@@ -198,7 +198,7 @@ def has_index_file(directory: Directory, path: Path) -> bool:
 
 
 def _has_index(directory: Directory, path: Path) -> bool:
-    """Whether there is an index that was finished once and that this library can use."""
+    """Return whether there is a finished index that this library can use."""
     if not has_index_file(directory, path):
         return False
     name = revision.revision_of(str(path / INDEX), str(path))

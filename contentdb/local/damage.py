@@ -1,4 +1,4 @@
-"""Is a blob's file whole? Only its bytes say so; and what is done with one that is not."""
+"""Check whether a blob's file is whole, by its bytes, and move a damaged one to quarantine."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _OF_THIS_PROCESS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 def why_damaged(shards: Shards, digest: Digest) -> str | None:
-    """Read a blob's file against its digest: what is wrong, or None."""
+    """Compare a blob's file with its digest; return what is wrong, or None."""
     try:
         fd = shards.open(digest)
     except ContentDBError as error:
@@ -56,16 +56,16 @@ def why_damaged(shards: Shards, digest: Digest) -> str | None:
 
 
 def damage_of(error: ContentDBError) -> str:
-    """What a file's refusal says of it; raises what says something of this process alone."""
+    """Return what an error says of a file; raise it if it says something of this process only."""
     if isinstance(error, StorageError) and error.errno in _OF_THIS_PROCESS:
         raise error
     return str(error)
 
 
 def read_again(parts: Parts, digest: Digest) -> bool:
-    """Read a blob that no time vouches for; whether it is whole, and has its row's time again.
+    """Read a blob that no time vouches for; if it is whole, restore its row's time, return True.
 
-    It is put on disk first: it may have been copied to its place just now.
+    It is synced before it gets that time: it may have been copied to its place just now.
     """
     found = look(parts, digest)
     if found is None or why_damaged(parts.shards, digest) is not None:
@@ -74,21 +74,21 @@ def read_again(parts: Parts, digest: Digest) -> bool:
         sync_blob(parts, digest)
     with swallow("local.damage", _READ_AGAIN, ContentDBError, digest=digest):
         parts.index.restamp(
-            digest, parts.shards.time(digest), lambda: _is_as(found, look(parts, digest))
+            digest, parts.shards.time(digest), lambda: _is_unchanged(found, look(parts, digest))
         )
     return True
 
 
 def quarantine(parts: Parts, digest: Digest) -> bool:
-    """Take a damaged file out of the blobs and mark its row, if it is still damaged; durable."""
+    """Move a damaged file to quarantine and mark its row, if it is still damaged; durable."""
     found = look(parts, digest)
     if found is None or why_damaged(parts.shards, digest) is None:
         return False
     name = quarantine_name(digest)
 
     def take_away() -> bool:
-        """Not a file that healed it meanwhile."""
-        return _is_as(found, look(parts, digest)) and parts.shards.move(
+        """Move the file, unless a healed one has replaced it."""
+        return _is_unchanged(found, look(parts, digest)) and parts.shards.move(
             digest, parts.quarantine, name
         )
 
@@ -100,7 +100,7 @@ def quarantine(parts: Parts, digest: Digest) -> bool:
 
 
 def look(parts: Parts, digest: Digest) -> os.stat_result | None:
-    """Look at whatever has the blob's name, a file of ours or not."""
+    """Return the stat of what has the blob's name, a file of ours or not; None if nothing has."""
     try:
         shard = parts.shards.shard(digest)
     except StorageError as error:
@@ -113,8 +113,8 @@ def look(parts: Parts, digest: Digest) -> os.stat_result | None:
         shard.close()
 
 
-def _is_as(found: os.stat_result, now: os.stat_result | None) -> bool:
-    """Whether a file is still the one that was read, and as it was then."""
+def _is_unchanged(found: os.stat_result, now: os.stat_result | None) -> bool:
+    """Return whether a file is still the one that was read, and unchanged."""
     return (
         now is not None
         and os.path.samestat(now, found)
@@ -123,7 +123,7 @@ def _is_as(found: os.stat_result, now: os.stat_result | None) -> bool:
 
 
 def sync_blob(parts: Parts, digest: Digest) -> bool:
-    """Put a blob's bytes and its name on disk; False if it was deleted in this moment."""
+    """Put a blob's bytes and its name on disk; return False if it was deleted just now."""
     fd = parts.shards.open(digest)
     if fd is None:
         return False

@@ -1,4 +1,4 @@
-"""A delete: D1 to D3 of docs/design.md."""
+"""A delete, by the steps D1 to D3 of docs/design.md."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["GROUP_COUNT", "finish_delete", "remove_from_trash", "trash_name"]
 
 GROUP_COUNT: Final = 500
-"""Deletions that share their transactions: so many renames are made under the write lock."""
+"""How many deletes share a transaction: that many renames are made under the write lock."""
 
 
 def finish_delete(parts: Parts, *digests: Digest) -> None:
-    """Take the files of tombstones away, and then their rows; what is stored again meanwhile stays.
+    """Remove the files of tombstones, then their rows; keep what is stored again meanwhile.
 
-    The rows go without a sync: if a power cut brings one back, it is a tombstone again. The
-    names of the files are off the disk before this returns.
+    The rows are removed without a sync: if a power cut brings one back, it is a tombstone again.
+    The files' names are off the disk when this returns.
     """
     names = {digest: trash_name(digest) for digest in digests}
     try:
@@ -33,20 +33,20 @@ def finish_delete(parts: Parts, *digests: Digest) -> None:
         if parts.durable:
             parts.shards.sync_names(moved)
         remove_from_trash(parts, names.values())
-    except BaseException:  # whatever was raised, a tombstone's file comes back no more
+    except BaseException:  # a file in the trash is never moved back
         remove_from_trash(parts, names.values())
         raise
 
 
 def remove_from_trash(parts: Parts, names: Iterable[str]) -> None:
-    """Remove files by their names in ``trash/``; those that are gone too."""
+    """Remove files by their names in ``trash/``; some may be gone already."""
     for name in names:
         files.unlink(parts.trash, name)
 
 
 def trash_name(digest: Digest) -> str:
-    """Where to rename a file to that goes: a name that nothing else has.
+    """Return the name that a deleted file gets in ``trash/``, which no other file has.
 
-    Were it the file's own by another link, rename(2) would do nothing and leave the old name.
+    If it were another link to the same file, rename(2) would do nothing and leave the old name.
     """
     return f"{digest.replace(':', '-')}.{os.urandom(8).hex()}"

@@ -1,8 +1,8 @@
-"""A megabyte that a full disk gets back: what frees space needs some itself.
+"""A reserve of one megabyte for a full disk: freeing space needs some space itself.
 
-On a disk without a free block not even a DELETE finds room for the log that it is written to.
-So each store keeps a file of zeros, gives it up when the disk is full and somebody opens the
-store or removes something, and makes it anew when there is room again.
+On a disk without a free block, not even a DELETE finds room for its entry in the log. So each
+store keeps a file of zeros, removes it when the disk is full and a process opens the store or
+deletes something, and makes it again when there is room.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def keep(root: Directory) -> None:
 
 
 def make_room(root: str) -> None:
-    """Give the file up if the disk is full."""
+    """Remove the file if the disk is full."""
     free_bytes, free_inodes = _free(root)
     if free_bytes < _FULL_BYTES or free_inodes < _FULL_INODES:
         with swallow("local.disk_reserve", _NOT_GIVEN_UP, StorageError, root=root):
@@ -55,7 +55,7 @@ def make_room(root: str) -> None:
 
 
 def _free(root: str) -> tuple[int, int]:
-    """Bytes and inodes that any user may still take; plenty where the system does not say."""
+    """Return the free bytes and inodes for any user; plenty if the system does not say."""
     try:
         found = os.statvfs(root)
     except OSError:

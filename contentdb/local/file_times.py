@@ -1,8 +1,8 @@
-"""What the time of modification of a blob's file says.
+"""The modification time of a blob's file, and what it proves.
 
-It is the time of update of a live row: then the file is as it was when it was known to be whole,
-since whatever writes to a file moves its time. It is `BEING_DELETED_NS`: then only the index can
-tell whether there is a blob. It is any other: then only the bytes can tell whether it is whole.
+If it is the time of update of a live row, the file is as it was when it was known to be whole,
+since every write to a file changes its time. If it is `BEING_DELETED_NS`, only the index can tell
+whether there is a blob. If it is any other, only the bytes can tell whether the file is whole.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ which every filesystem keeps."""
 
 
 def is_time_of(found_ns: int, moment_ns: int) -> bool:
-    """Whether a file that was given a moment may show this time.
+    """Return whether a file that was given ``moment_ns`` may show ``found_ns``.
 
     ext4 with inodes of 128 bytes keeps whole seconds.
     """

@@ -1,4 +1,4 @@
-"""Where things are: pure functions from root, digest and ref to names and paths.
+"""The layout on disk: pure functions from root, digest and ref to names and paths.
 
 ::
 
@@ -57,7 +57,7 @@ RESERVE: Final = "index.sqlite-reserve"
 SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 
 _INDEX_PATH_BYTES: Final = 504
-"""SQLite takes paths of 512 bytes, and names a journal behind the database's own name."""
+"""SQLite takes paths of 512 bytes, with the suffix that it appends for a journal."""
 
 
 def root_path(root: object) -> Path:
@@ -76,7 +76,7 @@ def root_path(root: object) -> Path:
 
 
 def check_root(root: Path, index: str = INDEX) -> None:
-    """Raise `StoreError` where SQLite could not open a file of that name in the root."""
+    """Raise `StoreError` if SQLite could not open a file of that name in the root."""
     length = len(os.fsencode(root))
     most = _INDEX_PATH_BYTES - len(f"/{index}")
     if length > most:
@@ -86,25 +86,25 @@ def check_root(root: Path, index: str = INDEX) -> None:
 
 
 def blob_path(root: Path, digest: Digest) -> Path:
-    """The file that holds a blob, whether or not it is there."""
+    """Return the path of a blob's file, whether or not it exists."""
     return root / BLOBS / digest.algorithm / shard_name(digest) / digest.encoded
 
 
 def shard_name(digest: Digest) -> str:
-    """The directory, within those of the algorithm, that a blob's file lies in."""
+    """Return the directory of a blob's file, within that of the algorithm."""
     return digest[7:9]
 
 
 def quarantine_name(digest: Digest) -> str:
-    """A new name for a damaged file of a blob."""
+    """Return a new name for a blob's damaged file."""
     return f"{digest.replace(':', '-')}.{os.urandom(4).hex()}"
 
 
 def ingest_name(namespace: str, ref: str) -> str:
-    """The file name of an ingest: XXH3-128 of its ref, so that no ref ever becomes a path.
+    """Return the file name of an ingest: XXH3-128 of its ref, so that no ref becomes a path.
 
-    Refs of other namespaces than the default are hashed behind their namespace and a NUL,
-    which neither can hold.
+    Refs of other namespaces than the default are hashed behind their namespace and a NUL, which
+    neither can contain.
     """
     key = ref if namespace == DEFAULT_NAMESPACE else f"{namespace}\0{ref}"
     return xxhash.xxh3_128_hexdigest(key.encode())

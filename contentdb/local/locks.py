@@ -1,12 +1,12 @@
-"""Ref locks: the flock(2) of an ingest's file says that its writer lives.
+"""Ref locks: the flock(2) of an ingest's file shows that its writer lives.
 
 The kernel frees a flock when its holder ends, however it ends, keeps it while the holder is
 merely stopped, and knows nothing of PID namespaces or clocks. Two openings of one file exclude
-each other within a process too, so threads need nothing beside it. What a file's name belongs
-to is checked after the lock was got: the file may have been removed while we waited.
+each other within a process too, so threads need no other lock. After taking the lock, a process
+checks that the name still leads to the file: it may have been removed during the wait.
 
 A child of fork(2) shares its parent's locks for as long as it keeps their descriptors. It must
-close them at once, and must not unlock: that would free the parent's.
+close them at once, and must not unlock: that would free the parent's locks.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ __all__ = [
 ]
 
 _PROBE_S: Final = 0.02
-"""How long a lock may seem taken by one who only looks whether it is, or removes a dead file."""
+"""Seconds for which a process that only tests a lock, or removes a dead file, may hold it."""
 
 _held: dict[int, dict[str, object]] = {}
-"""Open descriptors by number, with the attributes of each `files.Descriptor`, not itself: what
-nothing else refers to closes itself, and the lock is free."""
-_guard = threading.RLock()  # a writer that is collected may let go in the midst of another call
-"""Between the opening of a descriptor and its entry into `_held` there is no fork."""
+"""Open descriptors by number, with the attributes of each `files.Descriptor`, not the object: one
+that nothing else refers to closes itself, which frees the lock."""
+_guard = threading.RLock()  # a writer that is garbage-collected may release it within another call
+"""Held from the opening of a descriptor to its entry into `_held`, so that no fork is between."""
 
 
 def acquire(within: Directory, name: str, *, wait: float | bool = False) -> int | None:
-    """Open a file, made if need be, and lock it; None if another holds it for all of ``wait``.
+    """Open or create a file and lock it; return None if it stays locked for all of ``wait``.
 
     ``wait`` is in seconds; True waits without end. Free the descriptor with `release`.
 
     Raises:
-        StorageError: The name is something else than a file of ours, or the system refused.
+        StorageError: The name is not a file of ours, or the system refused.
     """
     deadline = time.monotonic() + wait
     while True:
@@ -75,7 +75,7 @@ def acquire(within: Directory, name: str, *, wait: float | bool = False) -> int 
 
 
 def create(within: Directory, name: str) -> int:
-    """Make a new file and lock it; whoever took it for a dead one's before that has removed it."""
+    """Create a file and lock it; try again if another process removed it before the lock."""
     while True:
         fd = _open(within, name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
@@ -91,15 +91,15 @@ def create(within: Directory, name: str) -> int:
 def remove_dead(
     within: Directory, name: str, is_of_use: Callable[[], bool] = lambda: False
 ) -> bool:
-    """Remove a file unless its maker lives, under its lock; True if it is gone.
+    """Remove a file under its lock, unless its owner lives; return True if it is gone.
 
-    ``is_of_use`` is asked under the lock whether the file must stay.
+    ``is_of_use`` is called under the lock, and says whether the file must stay.
     """
     try:
         fd = files.open_file(within, name, os.O_RDONLY)
     except FileNotFoundError:
         return True
-    except PermissionError:  # whatever it is, it was not made here
+    except PermissionError:  # this library did not make it
         return False
     try:
         if not files.lock(fd, within.child(name)):
@@ -134,20 +134,20 @@ def _open(within: Directory, name: str, flags: int) -> int:
 
 
 def _open_or_read(within: Directory, name: str, flags: int) -> int:
-    """A commit that was cut off leaves a file that only its reader may open; it locks as well."""
+    """Open a file; read-only where an interrupted commit left it so, which is enough to lock it."""
     try:
         return files.open_file(within, name, flags)
     except PermissionError as refused:
         try:
             return files.open_file(within, name, os.O_RDONLY)
-        except FileNotFoundError:  # it is the directory that must not be written to
+        except FileNotFoundError:  # the directory is read-only
             raise refused from None
 
 
 def is_ours_to_write(fd: int, path: str) -> bool:
-    """Whether the open file is an ingest's alone: writable, and not a blob as well.
+    """Return whether the open file is only an ingest's: writable, and not a blob too.
 
-    Nor that of another member of a group, which only its owner could make read-only in the end.
+    False for a file of another member of a group: only its owner can make it read-only later.
     """
     if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
         return False
@@ -156,16 +156,16 @@ def is_ours_to_write(fd: int, path: str) -> bool:
 
 
 def is_current(within: Directory, name: str, fd: int) -> bool:
-    """Whether the name still leads to the open file."""
+    """Return whether the name still leads to the open file."""
     found = files.stat_name(within, name)
     return found is not None and os.path.samestat(found, files.stat_open(fd, within.child(name)))
 
 
 def is_held(within: Directory, name: str) -> bool:
-    """Whether a live process holds the lock now. Looking takes nothing from anybody.
+    """Return whether a live process holds the lock now. The test disturbs no holder.
 
     Raises:
-        StorageError: This process may not look: it reads the store of another user.
+        StorageError: This process may not open the file: the store is another user's.
     """
     try:
         fd = files.open_file(within, name, os.O_RDONLY)
@@ -176,7 +176,7 @@ def is_held(within: Directory, name: str) -> bool:
     try:
         return not files.lock_shared(fd, within.child(name))
     finally:
-        files.unlock(fd)  # a child that was forked in this moment has the descriptor for ever
+        files.unlock(fd)  # a child that was forked in this moment may keep the descriptor
         files.let_go(fd)
 
 
@@ -189,13 +189,13 @@ def release(fd: int) -> None:
 
 def _close(fd: int) -> None:
     with _guard:
-        files.let_go(fd)  # first: where an exception comes in between, it may be tried again
+        files.let_go(fd)  # first: after an exception in between, the caller may try again
         _held.pop(fd, None)
 
 
 @functools.cache
 def boot() -> str:
-    """Tell one start of the machine from another, in 8 characters; none where it is not known."""
+    """Return 8 characters that differ for each start of the machine; empty if unknown."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
     except (OSError, UnicodeDecodeError):
@@ -203,11 +203,11 @@ def boot() -> str:
 
 
 def holder() -> str:
-    """Say who this process is, for messages: liveness is never judged by it."""
+    """Describe this process for messages; whether it lives is never judged by this."""
     return f"process {os.getpid()} on {os.uname().nodename}"
 
 
-def _in_child(seen: bool) -> None:  # noqa: ARG001, FBT001 - a hook
+def _close_in_child(seen: bool) -> None:  # noqa: ARG001, FBT001 - a hook
     for fd, attributes in _held.items():
         if attributes.get("is_open", True):
             attributes["is_open"] = False
@@ -216,4 +216,4 @@ def _in_child(seen: bool) -> None:  # noqa: ARG001, FBT001 - a hook
     reset_after_fork(_guard)
 
 
-forks.register(before=lambda: forks.hold(_guard), in_child=_in_child)
+forks.register(before=lambda: forks.hold(_guard), in_child=_close_in_child)

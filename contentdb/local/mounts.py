@@ -1,4 +1,4 @@
-"""Which filesystem a path is on: those over a network are not to be trusted with locks."""
+"""The filesystem of a path: locks on a network filesystem cannot be trusted."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ _NETWORK: Final = {"9p", "afs", "ceph", "cifs", "fuse.sshfs", "nfs", "nfs4", "sm
 
 
 def is_network(kind: str | None) -> bool:
-    """Whether a filesystem of that kind keeps its files on another machine."""
+    """Return whether a filesystem of that kind keeps its files on another machine."""
     return kind in _NETWORK
 
 
 def kind_of(place: Path) -> str | None:
-    """Name the kind of filesystem, as in proc_pid_mountinfo(5); None where that is not known."""
-    found = _mounted(place)
+    """Return the kind of filesystem, as in proc_pid_mountinfo(5); None if it is unknown."""
+    found = _find_mount(place)
     return found[0] if found else None
 
 
 def is_read_only(place: Path) -> bool:
-    """Whether the filesystem itself is mounted read-only, not just seen so from here."""
-    found = _mounted(place)
+    """Return whether the filesystem itself is read-only, not only this mount of it."""
+    found = _find_mount(place)
     return "ro" in found[-1].split(",") if found else False
 
 
-def _mounted(place: Path) -> list[str]:
-    """Kind, source and options of the filesystem of a path; nothing where that is not known."""
+def _find_mount(place: Path) -> list[str]:
+    """Return kind, source and options of the filesystem of a path; empty if unknown."""
     try:
         device = place.stat().st_dev
         wanted = f"{os.major(device)}:{os.minor(device)}"

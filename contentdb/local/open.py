@@ -1,4 +1,4 @@
-"""Opening a store, made first if it may be, and bringing an older one's index up to date."""
+"""Open a store, make it first if allowed, and migrate the index of an older one."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ __all__ = ["may_only_read", "migrate", "open_parts", "open_tree"]
 def open_parts(
     root: str | os.PathLike[str], options: Options, *, create: bool, for_group: bool = False
 ) -> Parts:
-    """Open a store, made first if it is missing and ``create`` allows.
+    """Open a store; make it first if it is missing and ``create`` allows.
 
-    If it is to be read only, nothing is made or changed, and no writer is kept out for longer
-    than a look-up takes.
+    With ``read_only``, nothing is made or changed, and no writer waits longer than a look-up
+    takes.
 
     Raises:
-        StoreNotFoundError: There is none, and none is to be made.
-        StoreReadOnlyError: This process may read it only.
+        StoreNotFoundError: There is no store, and ``create`` is False.
+        StoreReadOnlyError: This process may only read it.
         NotAStoreError, NewerStoreError, MigrationNeededError, UnsupportedFilesystemError,
         StorageError, IndexFailedError: It cannot be used; the message says why and what to do.
     """
@@ -95,22 +95,22 @@ def _open_to_read(path: Path, options: Options) -> Parts:
 
 
 def _asks_always(root: Directory, options: Options) -> bool:
-    """Whether a file does not say by itself that there is a blob, and the index is asked.
+    """Return whether reads must ask the index, as a file alone does not prove that a blob exists.
 
-    In the store of a group the member that deletes a blob may not mark the file of another.
+    In a group's store, a member that deletes a blob may not mark the file of another member.
     """
     return options.namespace != DEFAULT_NAMESPACE or root.group is not None
 
 
 def may_only_read(root: str | os.PathLike[str]) -> bool:
-    """Whether there is a store that this process may not write to, but perhaps read."""
+    """Return whether there is a store that this process may perhaps read, but not write to."""
     path = root_path(root)
     try:
         directory = open_root(path, create=False)
     except ContentDBError:
         return False
     try:
-        return _whose(directory) is not None or not _is_writable(path)
+        return _find_other_owner(directory) is not None or not _is_writable(path)
     finally:
         directory.close()
 
@@ -119,18 +119,18 @@ def _is_writable(path: Path) -> bool:
     return os.access(path, os.W_OK, effective_ids=True)
 
 
-def _whose(root: Directory) -> str | None:
-    """Whose store it is, if not this process's."""
+def _find_other_owner(root: Directory) -> str | None:
+    """Return whose store it is, if this process may not write to it; else None."""
     found = files.stat_open(root.fd, root.path)
     if root.group is None:
         return None if found.st_uid == os.geteuid() else f"user {found.st_uid}; only its owner"
-    # Its owner too: chmod(2) leaves the group's bit out of what the member of another makes.
+    # The owner must be a member too: else chmod(2) drops the set-group-ID bit of new directories.
     mine = os.geteuid() == found.st_uid == 0 or root.group in {os.getegid(), *os.getgroups()}
     return None if mine else f"group {root.group}; only its members"
 
 
 def _check_owner(directory: Directory, path: Path) -> None:
-    if (whose := _whose(directory)) is not None:
+    if (whose := _find_other_owner(directory)) is not None:
         raise NotAStoreError(
             str(path), f"it belongs to {whose} may write to it; others may open it with mode='r'"
         )
@@ -156,37 +156,37 @@ def _check_no_other_writes(directory: Directory, path: Path) -> None:
 
 
 def _open_whole(directory: Directory, path: Path, options: Options) -> Parts | None:
-    """Open a store that is whole and of this library's revision; None if there is none yet."""
+    """Open a store that is whole and of this library's revision; return None if there is none."""
     if not has_index_file(directory, path):
         return None
     place = _place_of(path, directory, INDEX)
-    index = _index(path, INDEX, options, place)
+    index = _open_index(path, INDEX, options, place)
     try:
         name = index.revision()
         if name is None:
             index.close()
             return None
         revision.check(name, str(path))
-        return _with_tree(path, directory, index, place, options)
+        return _assemble(path, directory, index, place, options)
     except BaseException:
         index.close()
         raise
 
 
 def migrate(root: str | os.PathLike[str]) -> str:
-    """Bring an older store's index up to this library's revision, and name that revision.
+    """Bring an older store's index up to this library's revision, and return that revision.
 
-    Durable when it returns; may be repeated. Nobody else gets at the index meanwhile.
+    Durable when it returns; may be repeated. No other process can use the index meanwhile.
 
     Raises:
         StoreNotFoundError, NotAStoreError, NewerStoreError: There is nothing to migrate.
     """
     forks.check()
     with not_forking:
-        return _migrated(root_path(root))
+        return _migrate(root_path(root))
 
 
-def _migrated(path: Path) -> str:
+def _migrate(path: Path) -> str:
     directory = open_root(path, create=False)
     try:
         _check_owner(directory, path)
@@ -210,10 +210,10 @@ def _migrated(path: Path) -> str:
 def open_tree(path: Path, root: Directory, index_name: str, options: Options) -> Parts:
     """Open the directories of a store, and the index of that name."""
     place = _place_of(path, root, index_name)
-    return _with_tree(path, root, _index(path, index_name, options, place), place, options)
+    return _assemble(path, root, _open_index(path, index_name, options, place), place, options)
 
 
-def _index(path: Path, name: str, options: Options, place: Place) -> SqliteIndex:
+def _open_index(path: Path, name: str, options: Options, place: Place) -> SqliteIndex:
     return SqliteIndex(
         str(path / name),
         str(path),
@@ -232,7 +232,7 @@ def _place_of(path: Path, root: Directory, index_name: str) -> Place:
     return place
 
 
-def _with_tree(
+def _assemble(
     path: Path, root: Directory, index: SqliteIndex, place: Place, options: Options
 ) -> Parts:
     read_only = options.read_only
@@ -253,7 +253,7 @@ def _with_tree(
         shards = Shards(blobs)
         undo.callback(shards.close)
         if not read_only:
-            with suppress(StorageError):  # the write that needs one tells why it cannot be made
+            with suppress(StorageError):  # the write that needs one raises the reason
                 shards.complete_all()
         several = _asks_always(root, options)
         sharing = Sharing(top, read_only=read_only, several=several)
@@ -275,7 +275,7 @@ def _with_tree(
 def _make_again(path: Path, root: Directory, index: SqliteIndex) -> None:
     """Make the directories that are missing, durably: a tool that copies may leave empty ones out.
 
-    Where the index has blobs, a missing ``blobs/`` is no empty one, but a mount that is not there.
+    Raise if ``blobs/`` is missing but the index has blobs: it was not empty, perhaps a mount.
     """
     missing = [name for name in DIRECTORIES if files.stat_name(root, name) is None]
     if BLOBS in missing and not index.is_empty():
@@ -293,8 +293,8 @@ def _make_again(path: Path, root: Directory, index: SqliteIndex) -> None:
 def _open_child(root: Directory, name: str, *, read_only: bool) -> Directory:
     """Open a directory of the layout.
 
-    Copies of a store may lack what is empty. Where none may be made the root takes its place, in
-    which no ingest's name leads anywhere.
+    Copies of a store may lack empty directories. With ``read_only`` the root is opened in place of
+    a missing one; it has no file with the name of an ingest.
     """
     if read_only and name != BLOBS and files.stat_name(root, name) is None:
         return files.open_directory(".", within=root)
@@ -302,13 +302,13 @@ def _open_child(root: Directory, name: str, *, read_only: bool) -> Directory:
 
 
 def _share(path: Path, trash: Directory) -> None:
-    """Say, until the descriptor is closed, that the store is in use: see `reindex`."""
+    """Lock ``trash/`` until it is closed, which shows `reindex` that the store is in use."""
     if not files.lock_shared(trash.fd, trash.path):
         raise StoreError(str(path), "its index is being rebuilt; try again when that is done")
 
 
 def _check_one_filesystem(path: Path, directories: list[Directory]) -> None:
-    """Links and renames are whole within one filesystem only."""
+    """Raise unless all are on one filesystem: links and renames are atomic only within one."""
     if len({files.stat_open(directory.fd, directory.path).st_dev for directory in directories}) > 1:
         raise UnsupportedFilesystemError(
             str(path), f"{', '.join(DIRECTORIES)} must be on one filesystem with their root"

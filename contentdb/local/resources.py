@@ -1,4 +1,4 @@
-"""What an open store consists of; opening makes it, and everything above works on it."""
+"""The parts of an open store: opening makes them, and every module above works on them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["HasParts", "Options", "Parts"]
 
 
 class Options(NamedTuple):
-    """What a store was opened with."""
+    """The options that a store was opened with."""
 
     namespace: str = DEFAULT_NAMESPACE
     durable: bool = True
@@ -33,13 +33,13 @@ class Options(NamedTuple):
 
 
 class Parts:
-    """The index, the open directories, and how durable an acknowledgement is."""
+    """The index, the open directories and the options of an open store."""
 
     __slots__ = ("durable", "in_flight", "index", "ingest", "known", "namespace",
                  "place", "quarantine", "read_only", "root", "shards", "shares", "sharing", "top",
                  "trash")  # fmt: skip
 
-    def __init__(  # noqa: PLR0913 - it is the list of what there is
+    def __init__(  # noqa: PLR0913 - the list of all parts
         self,
         root: Path,
         options: Options,
@@ -57,11 +57,11 @@ class Parts:
         self.namespace, self.durable, self.read_only, self.shares = options
         self.index = index
         self.place = place
-        """Tells whether the root was moved or replaced since it was opened."""
+        """Checks whether the root was moved or replaced since it was opened."""
         self.sharing = sharing
         self.known = Known() if ingest.group is None else NothingKnown()
         self.in_flight: dict[int, Digest] = {}
-        """What calls of this store are naming and recording, by the identity of its candidate."""
+        """Digests that calls of this store are naming and recording, by the id of the candidate."""
         self.shards = shards
         self.top = top
         """The root, by which the other directories are opened again."""
@@ -70,16 +70,16 @@ class Parts:
         self.quarantine = quarantine
 
     def refuse_writing(self) -> NoReturn:
-        """Say why a store that was opened for reading is not changed."""
+        """Raise: the store was opened for reading."""
         raise StoreReadOnlyError(str(self.root), "it was opened for reading, with mode='r'")
 
     def after_fork_in_child(self) -> None:
-        """Be there as another user of the store than the parent, whose calls go on there alone."""
+        """Become a user of the store apart from the parent, whose calls do not go on here."""
         self.in_flight = {}
         self.sharing.after_fork_in_child()
 
     def close(self) -> None:
-        """Free all that is open."""
+        """Close everything that is open."""
         self.index.close()
         self.sharing.close()
         self.shards.close()
@@ -88,7 +88,7 @@ class Parts:
 
 
 class HasParts(Protocol):
-    """An open store, to the tools that work on what it consists of."""
+    """An open store, for tools that work on its parts."""
 
     def parts(self) -> AbstractContextManager[Parts]:
         """Lend the parts, kept open for the block."""

@@ -1,7 +1,7 @@
-"""Whether the paths of an open store still lead to the files that it was opened with.
+"""Check that the paths of an open store still lead to the files that it was opened with.
 
-Directories are held open, while SQLite opens its files by path. Where a root was renamed and
-another put in its place, a write would land half in the one and half in the other.
+The store holds its directories open, while SQLite opens its files by path. If a root was renamed
+and another put in its place, half of a write would go to the one and half to the other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["Place"]
 
 
 class Place:
-    """Device and inode of what must not be moved or replaced while a store is open."""
+    """Device and inode of each path that must not be moved or replaced while a store is open."""
 
     __slots__ = ("_found", "_root")
 
@@ -27,17 +27,17 @@ class Place:
         self._found: list[tuple[str, int, int, Directory | None]] = []
 
     def watch(self, path: str, found: os.stat_result, directory: Directory | None = None) -> None:
-        """Let a path be looked at from now on, which leads to this.
+        """Check a path from now on, which leads to the file that ``found`` describes.
 
-        A directory that was removed, as an empty one may be, is made again: it has not moved.
+        A ``directory`` that was removed, as an empty one may be, is made again: it has not moved.
         """
         self._found.append((path, found.st_dev, found.st_ino, directory))
 
     def check(self) -> None:
-        """Raise `StoreError` where a path leads elsewhere by now; a stat for each.
+        """Raise `StoreError` if a path leads elsewhere by now; one stat for each.
 
-        It cannot keep a path from being moved in the very next moment. What is caught is a store
-        that is used on, for hours, after its files have gone.
+        A path may still be moved just after the check. The check finds a store that is used for
+        hours after its files were moved.
         """
         for path, device, inode, directory in self._found:
             try:

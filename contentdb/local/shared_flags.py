@@ -1,16 +1,16 @@
-"""What a store's processes must know of each other, told without a system call.
+"""Flags that a store's processes share, read without a system call.
 
 Two bytes of a small file, which each process has mapped into its memory:
 
-- Whether more than the default namespace lies over the files. With that one alone, a name in
-  ``blobs/`` is a promise to whoever asks, and reads need no database. Others see the same files
-  but not the same rows.
-- Whether anybody has ever stored without syncing (``durability="process"``). Where nobody has,
-  what is stored is on disk, and content met again need not be put there.
+- Whether a namespace other than the default was ever opened. If none was, a name in ``blobs/``
+  promises every reader that the blob exists, and reads need no database. Namespaces share the
+  files but not the rows.
+- Whether any process has ever stored without syncing (``durability="process"``). If none has,
+  all stored content is on disk, and content that is added again needs no sync.
 
-Each open store also keeps a shared lock on that file, so that upkeep can tell whether there is
-another that may be in the midst of a commit. It is one of the kind that belongs to an opening of
-the file and that can be asked for without being taken: F_OFD_GETLK of fcntl(2).
+Each open store also keeps a shared lock on that file, so that upkeep can tell whether another
+store is open, which may be in the midst of a commit. The lock belongs to an opening of the file,
+and a process can test it without taking it: F_OFD_GETLK of fcntl(2).
 """
 
 from __future__ import annotations
@@ -42,18 +42,20 @@ _FLOCK: Final = "hhqqi0q"
 
 
 class Sharing:
-    """The mapped bytes of one store: 0 for no, and once 1 for ever."""
+    """The mapped bytes of one store: 0 for no; a byte that is 1 once stays 1."""
 
     __slots__ = ("_bytes", "_fd", "_path")
 
     def __init__(self, root: Directory, *, read_only: bool = False, several: bool = False) -> None:
-        """Map them; the file is made if it is missing, and then says no twice.
+        """Map the file; if it is missing, make it with both flags 0.
 
-        With ``read_only`` nothing is made or locked: where the file is missing, both may be so.
-        ``several`` says that this process is in another namespace, which it may not announce then.
+        With ``read_only`` nothing is made or locked; if the file is missing, both flags count as 1.
+        ``several`` says that this process uses another namespace, which it may not announce then.
         """
         self._path = root.child(SHARED)
-        self._fd, self._bytes = _to_read(root, several=several) if read_only else _to_change(root)
+        self._fd, self._bytes = (
+            _map_to_read(root, several=several) if read_only else _map_to_change(root)
+        )
 
     @property
     def several(self) -> bool:
@@ -66,9 +68,9 @@ class Sharing:
         return self._bytes[_UNSYNCED] != 0
 
     def is_alone(self) -> bool:
-        """Whether no other open store, of this process or another, is there at this moment.
+        """Return whether no other store object, of this process or another, is open at this moment.
 
-        What such a one began before has ended by now, or never will.
+        What earlier ones began has ended by now, or never will.
         """
         if self._fd < 0:  # each store that is open for writing makes the file
             return True
@@ -80,9 +82,9 @@ class Sharing:
         return bool(struct.unpack(_FLOCK, answer)[0] == fcntl.F_UNLCK)
 
     def after_fork_in_child(self) -> None:
-        """Be there for itself: a fork shares the lock, so the two would not see each other.
+        """Take a lock of its own: a fork shares the lock, so the two would not see each other.
 
-        Where the system refuses, as for too many open files, upkeep of the parent may take what
+        If the system refuses, as for too many open files, upkeep in the parent may take a file that
         the child commits for an orphan.
         """
         if self._fd < 0:
@@ -94,23 +96,23 @@ class Sharing:
             _be_present(fd, self._path)
 
     def announce(self, root: Directory, *, several: bool, unsynced: bool) -> None:
-        """Say what is so from now on, durably; whoever has the bytes mapped sees it at once.
+        """Set flags, durably; every process that has mapped the file sees them at once.
 
-        Also where it was said: by whom, and whether that has reached the disk, is not known.
+        A flag that is set already is written again: another process may not have synced it yet.
         """
         news = [place for place, holds in ((_SEVERAL, several), (_UNSYNCED, unsynced)) if holds]
         if not news:
             return
-        fd = _opened(root)
+        fd = _open(root)
         try:
-            for place in news:  # each for itself: another process may announce the other
+            for place in news:  # one by one: another process may be setting the other
                 files.write_at(fd, b"\1", place, root.child(SHARED))
             files.sync(fd, root.child(SHARED))
         finally:
             files.let_go(fd)
 
     def close(self) -> None:
-        """Unmap them, and be gone."""
+        """Unmap the file and free the lock."""
         if isinstance(self._bytes, mmap.mmap):
             self._bytes.close()
         fd, self._fd = self._fd, -1
@@ -118,16 +120,16 @@ class Sharing:
             files.let_go(fd)
 
 
-def _to_change(root: Directory) -> tuple[int, mmap.mmap]:
-    fd = _opened(root, os.O_CREAT)
+def _map_to_change(root: Directory) -> tuple[int, mmap.mmap]:
+    fd = _open(root, os.O_CREAT)
     path = root.child(SHARED)
     try:
-        # It is made longer, not anew: another process may announce something.
+        # The file is made longer, not replaced: another process may be setting a flag.
         if files.stat_open(fd, path).st_size < _SIZE:
             files.truncate(fd, _SIZE, path)
             files.sync(fd, path)
             files.sync_directory(root)
-        mapped = _mapped(fd, root, mmap.PROT_READ | mmap.PROT_WRITE)
+        mapped = _map(fd, root, mmap.PROT_READ | mmap.PROT_WRITE)
         _be_present(fd, path)
     except BaseException:
         files.let_go(fd)
@@ -135,7 +137,7 @@ def _to_change(root: Directory) -> tuple[int, mmap.mmap]:
     return fd, mapped
 
 
-def _to_read(root: Directory, *, several: bool) -> tuple[int, mmap.mmap | bytes]:
+def _map_to_read(root: Directory, *, several: bool) -> tuple[int, mmap.mmap | bytes]:
     try:
         fd = files.open_file(root, SHARED, os.O_RDONLY)
     except FileNotFoundError:
@@ -145,7 +147,7 @@ def _to_read(root: Directory, *, several: bool) -> tuple[int, mmap.mmap | bytes]
     try:
         if several or files.stat_open(fd, root.child(SHARED)).st_size < _SIZE:
             return fd, _BOTH
-        return fd, _mapped(fd, root, mmap.PROT_READ)
+        return fd, _map(fd, root, mmap.PROT_READ)
     except BaseException:
         files.let_go(fd)
         raise
@@ -159,14 +161,14 @@ def _be_present(fd: int, path: str) -> None:
         raise StorageError.of("lock", path, error) from error
 
 
-def _opened(root: Directory, flags: int = 0) -> int:
+def _open(root: Directory, flags: int = 0) -> int:
     try:
         return files.open_file(root, SHARED, os.O_RDWR | flags)
     except OSError as error:
         raise StorageError.of("open", root.child(SHARED), error) from error
 
 
-def _mapped(fd: int, root: Directory, access: int) -> mmap.mmap:
+def _map(fd: int, root: Directory, access: int) -> mmap.mmap:
     try:
         return mmap.mmap(fd, _SIZE, prot=access)
     except OSError as error:

@@ -1,6 +1,6 @@
-"""Bytes into an open file, hashed on the way.
+"""Write bytes to an open file, and hash them on the way.
 
-The disk begins to write long before the sync at the end asks for it.
+The disk begins to write long before the sync at the end.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["Sink"]
 
 _OVERLAP_BYTES: Final = 256 * 1024
-"""Smaller pieces are hashed where they are: a hand-over costs more than it saves."""
+"""Smaller pieces are hashed in the caller's thread: a hand-over costs more than it saves."""
 
 _WRITE_BACK_BYTES: Final = 8 << 20
-"""How much is written between two hints to the disk to begin."""
+"""Bytes written between two hints to the disk to begin."""
 
 
 class Sink:
-    """A file that is being written from its present end, and the running hashes of all of it.
+    """An open file that is being written, and the running hashes of all its bytes.
 
-    Whoever uses large pieces calls `close` in the end, which leaves the file open.
+    A caller that writes large pieces must call `close` in the end, which leaves the file open.
     """
 
     __slots__ = ("_checksum", "_hash", "_hinted", "_path", "_thread", "_torn", "algorithm",
@@ -51,11 +51,11 @@ class Sink:
         self._hinted = 0
         self._thread: HashThread | None = None
         self._torn = False
-        """Whether a signal's handler may have raised between the file, its count and its hashes."""
+        """Whether file, size and hashes may disagree, as after an exception in a signal handler."""
 
     @property
     def digest(self) -> Digest:
-        """Of all bytes so far."""
+        """Digest of all bytes so far."""
         self.mend()
         self.settle()
         return Digest(f"{self.algorithm}:{self._hash.hexdigest()}")
@@ -66,17 +66,17 @@ class Sink:
         return signed(self._checksum.intdigest())
 
     def write(self, data: Buffer) -> int:
-        """Write all of it; the caller may change the buffer afterwards.
+        """Write all of the buffer; the caller may change it afterwards.
 
         Raises:
-            StorageError: What had reached the file by then is counted, and hashed.
+            StorageError: The bytes that had reached the file are counted and hashed.
         """
         count = self.feed(data)
         self.settle()
         return count
 
     def feed(self, data: Buffer) -> int:
-        """Like `write`, but the buffer must stay as it is until `settle`."""
+        """Do as `write`, but the buffer must not change until `settle`."""
         view = memoryview(data).cast("B")
         self.mend()
         began = self.size
@@ -105,15 +105,16 @@ class Sink:
         self._thread.put(view)
 
     def truncate(self) -> None:
-        """Go back to the beginning."""
+        """Remove all bytes and start again."""
         self._torn = True
         self.size = 0
         self.mend()
 
     def mend(self) -> None:
-        """After a write that ended half-way: the hashes may be of bytes that are not there.
+        """Make file and hashes agree again after an interrupted write.
 
-        The file may have some that are not counted, where a handler raised behind the write.
+        The hashes may cover bytes that are not in the file. The file may have bytes that were not
+        counted, if a signal handler raised after the write.
         """
         if not self._torn:
             return
@@ -127,7 +128,7 @@ class Sink:
         self._torn = False
 
     def take_what_is_there(self, size: int) -> None:
-        """Hash the file's bytes up to a size, without writing, and go on behind them."""
+        """Hash the file's bytes up to a size, without writing; the next write goes behind them."""
         os.lseek(self.fd, self.size, os.SEEK_SET)
         buffer = memoryview(bytearray(min(PIECE_BYTES, size)))
         while self.size < size:
@@ -139,7 +140,7 @@ class Sink:
             self.size += count
 
     def compare(self, data: Buffer) -> int:
-        """Count and hash the leading bytes that the file has at this place already; how many."""
+        """Count and hash the leading bytes that the file has here already; return how many."""
         wanted = bytes(data)
         held = bytearray()
         while len(held) < len(wanted):
@@ -148,20 +149,20 @@ class Sink:
             if not piece:
                 break
             held += piece
-        same = _common(wanted, held)
+        same = _count_common(wanted, held)
         self._hash.update(wanted[:same])
         self._checksum.update(wanted[:same])
         self.size += same
         return same
 
     def cut(self) -> None:
-        """Drop what the file has behind the bytes that are counted, and write on from there."""
+        """Remove the file's bytes behind those that are counted, and write on from there."""
         self._torn = True
         files.truncate(self.fd, self.size, self._path)
         self._torn = False
 
     def restart(self, algorithm: str) -> None:
-        """Forget the hashes and begin them anew; the file stays."""
+        """Begin new hashes; the file stays."""
         self.close()
         self.algorithm = algorithm
         self._hash = new_hash(algorithm)
@@ -169,7 +170,7 @@ class Sink:
         self.size = self._hinted = 0
 
     def settle(self, *, pending: int = 0) -> None:
-        """Return when no more than so many pieces are still being hashed."""
+        """Wait until at most ``pending`` pieces are still being hashed."""
         if self._thread is not None:
             self._thread.wait(pending=pending)
 
@@ -181,13 +182,13 @@ class Sink:
             self._thread = None
 
     def forget(self) -> None:
-        """Like `close`, without waiting for anything."""
+        """Do as `close`, without waiting for the thread."""
         if self._thread is not None:
             self._thread.stop(join=False)
 
 
-def _common(one: bytes, other: bytes | bytearray) -> int:
-    """How many bytes two texts have in common at their beginnings."""
+def _count_common(one: bytes, other: bytes | bytearray) -> int:
+    """Return how many leading bytes two texts have in common."""
     same, most = 0, min(len(one), len(other))
     if one[:most] == other[:most]:
         return most

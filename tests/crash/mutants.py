@@ -126,8 +126,8 @@ _ALL: Final = (
         Patch(
             _ADDING,
             "    if parts.durable:\n        files.sync(file.fd, file.path)\n"
-            "    return _published(parts, candidate, file.link)",
-            "    made = _published(parts, candidate, file.link)\n"
+            "    return _publish(parts, candidate, file.link)",
+            "    made = _publish(parts, candidate, file.link)\n"
             "    files.sync(file.fd, file.path)\n    return made",
         ),
         _POWER,

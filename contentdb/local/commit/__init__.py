@@ -1,1 +1,1 @@
-"""From bytes to a blob: one by one, or in groups that share the cost of durability."""
+"""Bytes become blobs, one by one or in groups that share the cost of durability."""

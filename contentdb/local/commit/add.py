@@ -1,4 +1,4 @@
-"""Content without a ref: written under no name at all, so that a crash leaves nothing."""
+"""Content without a ref: written to a file without a name, so that a crash leaves nothing."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ __all__ = [
 
 
 _HEALINGS: Final = 3
-"""A blob that is damaged again and again has a disk that fails."""
+"""Attempts to heal one blob; if it is damaged after each of them, the disk is failing."""
 
 
 def candidate_of(
     parts: Parts, digest: Digest, size: int, checksum: int, labels: Labelling
 ) -> Candidate:
-    """Describe content that was hashed just now."""
+    """Return the candidate of content that was hashed just now."""
     made = Candidate(parts.shards, digest, size, checksum, labels.new, time.time_ns())
     made.labelling = labels
     return made
 
 
 def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
-    """Look up what need not be stored again, and set the labels that it lacks; durable.
+    """Add to stored content the labels that it lacks, and return its Info; durable.
 
-    None as well where it is deleted meanwhile: then it is stored again, and labelled so.
+    Return None if it is not stored or is deleted meanwhile: the caller then stores it, with labels.
     """
     info = stored(parts, digest)
     if info is None:
@@ -74,7 +74,7 @@ def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
 def add_bytes(
     parts: Parts, data: bytes | memoryview, expected: Digest | None, labels: Labelling
 ) -> Info:
-    """Store bytes; hashed first, so that content that is there costs no write."""
+    """Store bytes; they are hashed first, so that stored content costs no write."""
     digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)
     check_digest(digest, expected)
     if (known := stored_with(parts, digest, labels)) is not None:
@@ -91,13 +91,13 @@ def add_stream(
     expected: Digest | None,
     labels: Labelling,
 ) -> Info:
-    """Store what a stream gives, up to its end."""
+    """Store the bytes of a stream, up to its end."""
     with closing(Temporary(parts)) as file:
-        candidate = _taken_in(parts, file, fill, expected, labels)
+        candidate = _write_hashed(parts, file, fill, expected, labels)
         return stored_with(parts, candidate.digest, labels) or _finish(parts, file, candidate)
 
 
-def _taken_in(
+def _write_hashed(
     parts: Parts,
     file: Temporary,
     fill: Callable[[memoryview], int],
@@ -117,10 +117,10 @@ def _finish(parts: Parts, file: Temporary, candidate: Candidate) -> Info:
     files.stamp(file.fd, candidate.now_ns, file.path)
     if parts.durable:
         files.sync(file.fd, file.path)
-    return _published(parts, candidate, file.link)
+    return _publish(parts, candidate, file.link)
 
 
-def _published(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> Info:
+def _publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> Info:
     return settled(parts, candidate, publish(parts, candidate, link))
 
 
@@ -134,15 +134,15 @@ def add_path(
     labels: Labelling,
     link: Link,
 ) -> Info:
-    """Store a file: its blocks or the file itself are taken over where the filesystem allows."""
+    """Store a file; share its blocks or use the file itself where the filesystem allows it."""
     if link in {"hardlink", "move"}:
         _check_outside(parts, os.fspath(source), moves=link == "move")
     fd = open_source(source)
     try:
         if link in {"hardlink", "move"}:
-            info = _taken_over(parts, fd, os.fspath(source), expected, labels)
+            info = _take_over(parts, fd, os.fspath(source), expected, labels)
         else:
-            info = None if link == "copy" else _cloned(parts, fd, expected, labels)
+            info = None if link == "copy" else _clone(parts, fd, expected, labels)
         if info is None:
             os.lseek(fd, 0, os.SEEK_SET)
             info = add_stream(parts, reading_file(fd, os.fspath(source)), expected, labels)
@@ -155,7 +155,7 @@ def add_path(
 
 
 def _check_outside(parts: Parts, path: str, *, moves: bool) -> None:
-    """Refuse to take over the file of a store, which would lose it, and what a link stands for."""
+    """Raise if the path is a file of a store, which would lose it, or a symbolic link to move."""
     place = Path(os.path.realpath(path))
     if parts.root in place.parents:
         raise InvalidArgumentError(f"{path} is the store's own file; copy it, if you mean that")
@@ -166,16 +166,16 @@ def _check_outside(parts: Parts, path: str, *, moves: bool) -> None:
         raise InvalidArgumentError(f"{path} is a symbolic link; move {place} itself, or copy it")
 
 
-def _cloned(parts: Parts, fd: int, expected: Digest | None, labels: Labelling) -> Info | None:
-    """Share the source's blocks (reflink); None where that cannot be."""
+def _clone(parts: Parts, fd: int, expected: Digest | None, labels: Labelling) -> Info | None:
+    """Store a file by sharing its blocks (reflink); return None where that is impossible."""
     with closing(Temporary(parts)) as file:
         if not files.clone(fd, file.fd):
             return None
-        candidate = _hashed(parts, file.fd, file.path, expected, labels)
+        candidate = _hash(parts, file.fd, file.path, expected, labels)
         return stored_with(parts, candidate.digest, labels) or _finish(parts, file, candidate)
 
 
-def _hashed(
+def _hash(
     parts: Parts, fd: int, path: str, expected: Digest | None, labels: Labelling
 ) -> Candidate:
     algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
@@ -185,14 +185,14 @@ def _hashed(
         return candidate_of(parts, sink.digest, sink.size, sink.checksum, labels)
 
 
-def _taken_over(
+def _take_over(
     parts: Parts, fd: int, path: str, expected: Digest | None, labels: Labelling
 ) -> Info | None:
-    """Make the source's own file the blob's, read-only from before it is hashed.
+    """Make the source file itself the blob; it becomes read-only before it is hashed.
 
-    None where it cannot be: on another filesystem, the file of another user, one that has all
-    the links that it may have, or one that is open for writing and would be written to as a blob.
-    Nor in the store of a group, to whose members the file may not belong.
+    Return None where that is impossible: the file is on another filesystem, belongs to another
+    user, has all the links that it may have, or is open for writing, so that a process could
+    change the blob. Also in the store of a group: the file may not belong to that group.
     """
     found = files.stat_open(fd, path)
     there = files.stat_open(parts.ingest.fd, parts.ingest.path)
@@ -204,19 +204,19 @@ def _taken_over(
     if files.has_writer(fd):
         files.set_mode(fd, found.st_mode & 0o7777, path)
         return None
-    # Its own time may be that of a blob deleted since, of which a process remembers the Info.
+    # A process may have a cached Info of a deleted blob with this file's old time.
     now_ns = time.time_ns() & ~1
     files.stamp(fd, now_ns, path)
     stamped = files.stat_open(fd, path)
     try:
-        candidate = _hashed(parts, fd, path, expected, labels)
+        candidate = _hash(parts, fd, path, expected, labels)
         candidate.now_ns = candidate.whole_ns = now_ns
         if (known := stored_with(parts, candidate.digest, labels)) is not None:
             return known
         if parts.durable:
             files.sync(fd, path)
         check_unchanged(fd, stamped, path)
-        return _published(parts, candidate, lambda to, name: files.link_unnamed(fd, to, name))
+        return _publish(parts, candidate, lambda to, name: files.link_unnamed(fd, to, name))
     except StorageError as error:
         if error.errno not in files.LINK_REFUSED:
             raise
@@ -230,9 +230,9 @@ def _taken_over(
 
 
 def _check_stored(parts: Parts, fd: int, path: str, digest: Digest) -> None:
-    """Read the stored blob before its source goes, and heal it from there.
+    """Read the stored blob before its source is removed; heal it from the source if damaged.
 
-    Decay moves no time, so nothing less would do: this may be the last good copy.
+    Bit rot changes no file time, so only a read finds it; the source may be the last good copy.
     """
     for _ in range(_HEALINGS):
         found = parts.shards.stat(digest)
@@ -248,7 +248,7 @@ def _check_stored(parts: Parts, fd: int, path: str, digest: Digest) -> None:
 
 
 def _remove(fd: int, path: str) -> None:
-    """Take the moved source's name away, if it is still that of the file that was stored."""
+    """Remove the moved source if its path still leads to the file that was stored."""
     try:
         source = Path(path)
         if os.path.samestat(source.lstat(), files.stat_open(fd, path)):

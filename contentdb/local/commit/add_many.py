@@ -1,7 +1,7 @@
 """Many sources at once: one group is being written while the one before it is being synced.
 
-A group closes by count, by bytes, and when its source lets us wait: what has come by then is
-made durable and handed out before the next source is asked for.
+A group closes at a number of sources, at a number of bytes, or after a source that was slow to
+come: then all its items become durable and are yielded before the next source is asked for.
 """
 
 from __future__ import annotations
@@ -33,33 +33,33 @@ __all__ = ["add_many"]
 _GROUP_COUNT: Final = 1000
 _GROUP_BYTES: Final = 64 << 20
 _GROWTH: Final = 8
-"""The first group has one item, so that the first answer comes soon; the next are larger."""
+"""The first group has one source, so that its answer comes soon; the next ones are larger."""
 _SLOW_S: Final = 0.01
-"""A source that takes longer to come than this is worth a group by itself."""
+"""A source that takes longer than this to come closes its group."""
 
 
 class _Place(NamedTuple):
-    """A source that was taken, and what is told of it."""
+    """A source with its number and its result."""
 
-    told: Answer | Joined
+    result: Answer | Joined
     number: int
     source: str
-    """In words."""
+    """A description for messages."""
 
     def answer(self) -> Answer:
-        """Once its group was flushed."""
-        return self.told.answer() if isinstance(self.told, Joined) else self.told
+        """Return the Info or the error, after its group was flushed."""
+        return self.result.answer() if isinstance(self.result, Joined) else self.result
 
 
 def add_many(
     parts: Parts, gate: Gate, asked: Iterator[Asked], *, keep_labels: bool, raising: bool
 ) -> Generator[Answer]:
-    """Store each source; an Info for each, in order, durable when yielded.
+    """Store each source and yield its Info, in order, durable when yielded.
 
-    What concerns one source alone is yielded in the place of its Info, or with ``raising``
-    raised, once those before it were yielded.
+    An error of one source is yielded in place of its Info; with ``raising`` it is raised, after
+    the Infos of the sources before it were yielded.
     """
-    with closing(_settled(parts, gate, asked, keep_labels=keep_labels, stop=raising)) as places:
+    with closing(_store_all(parts, gate, asked, keep_labels=keep_labels, stop=raising)) as places:
         for place in places:
             answer = place.answer()
             if raising and isinstance(answer, ContentDBError):
@@ -67,12 +67,12 @@ def add_many(
             yield answer
 
 
-def _settled(
+def _store_all(
     parts: Parts, gate: Gate, asked: Iterator[Asked], *, keep_labels: bool, stop: bool
 ) -> Generator[_Place]:
-    """Take sources up to the end, an error of their iterator's, or with ``stop`` a bad one.
+    """Take sources until the iterator ends or raises, or with ``stop`` until one source fails.
 
-    Each is handed out once its group has landed, an error of the iterator's after all of them.
+    Yield each once its group is durable; raise the iterator's error after all of them.
     """
     groups = _Groups(parts, gate, as_values=not stop)
     failure: Exception | None = None
@@ -86,7 +86,7 @@ def _settled(
                 place = None if one is None else groups.take(one, keep_labels=keep_labels)
             except Exception as error:  # noqa: BLE001 - raised below
                 failure, place = error, None
-            last = place is None or (stop and isinstance(place.told, ContentDBError))
+            last = place is None or (stop and isinstance(place.result, ContentDBError))
             yield from groups.finish() if last else groups.settle(slow=slow)
         if failure is not None:
             raise failure
@@ -107,62 +107,62 @@ class _Groups:
         self._most = 1
 
     def _check_ours(self) -> None:
-        """Refuse to go on in the child of a fork: the files are its parent's."""
+        """Raise in the child of a fork: the files belong to its parent."""
         if not self._group.is_ours:
-            raise FailedPreconditionError("add_many goes on in the process that began it alone")
+            raise FailedPreconditionError("only the process that began add_many can continue it")
 
     def take(self, one: Asked, *, keep_labels: bool) -> _Place:
-        """Write one source; what is wrong with it is told of it, and spoils no other."""
+        """Write one source; an error of it becomes its result and does not affect other sources."""
         self._check_ours()
-        told: Answer | Joined
+        result: Answer | Joined
         try:
             with self._gate:
                 labels = one.labelling(keep_labels=keep_labels)
-                told = write_into(self._group, self._parts, one.source, one.expected, labels)
+                result = write_into(self._group, self._parts, one.source, one.expected, labels)
         except Exception as error:
             if isinstance(error, ContentDBError) and self._gate.closed:
                 raise
-            told = one.answer_of(error, as_value=self._as_values)
-        may_fail = isinstance(told, Joined | ContentDBError)  # what is stored cannot any more
-        place = _Place(told, one.number, one.describe() if may_fail else "")
+            result = one.answer_of(error, as_value=self._as_values)
+        may_fail = isinstance(result, Joined | ContentDBError)  # a stored blob cannot fail
+        place = _Place(result, one.number, one.describe() if may_fail else "")
         self._places.append(place)
         return place
 
     def settle(self, *, slow: bool) -> Iterable[_Place]:
-        """Hand out what is durable by now; with ``slow`` all, as the next source takes its time."""
+        """Return the sources that are durable by now; all of them with ``slow``."""
         full = len(self._places) >= self._most or self._group.size >= _GROUP_BYTES
         if self._flight is None and not full and not slow:
             return ()
         return self._settle(full=full, slow=slow)
 
     def _settle(self, *, full: bool, slow: bool) -> Iterator[_Place]:
-        yield from self._landed(wait=full or slow)
+        yield from self._yield_landed(wait=full or slow)
         if full or slow:
             soon = self._most == 1 or slow
             self._launch()
             if soon:
-                yield from self._landed(wait=True)
+                yield from self._yield_landed(wait=True)
             self._most = min(self._most * _GROWTH, _GROUP_COUNT)
 
     def finish(self) -> Iterator[_Place]:
-        """Make durable and hand out all."""
+        """Make all sources durable and yield them."""
         self._check_ours()
-        yield from self._landed(wait=True)
+        yield from self._yield_landed(wait=True)
         self._launch()
-        yield from self._landed(wait=True)
+        yield from self._yield_landed(wait=True)
 
     def _launch(self) -> None:
         group, places = self._group, self._places
         self._group, self._places = Group(self._parts), []
         self._flight = _Flight(self._gate, group, places)
 
-    def _landed(self, *, wait: bool) -> Iterator[_Place]:
+    def _yield_landed(self, *, wait: bool) -> Iterator[_Place]:
         if self._flight is not None and self._flight.advance(wait=wait):
             yield from self._flight.places
             self._flight = None
 
     def discard(self) -> None:
-        """Let what is being synced become durable, and remove the files of what is not."""
+        """Wait until the group being synced is durable; remove the files of the other one."""
         try:
             if self._flight is not None:
                 self._flight.advance(wait=True)
@@ -171,7 +171,7 @@ class _Groups:
 
 
 class _Flight(Flight):
-    """A group on its way, and the sources that are told of when it has landed, in order."""
+    """A group that is becoming durable, and its sources in order."""
 
     def __init__(self, gate: Gate, group: Group, places: list[_Place]) -> None:
         super().__init__(gate, group)

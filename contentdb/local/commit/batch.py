@@ -1,4 +1,4 @@
-"""``with store.batch():`` ordinary adds and commits that become durable together, at its end."""
+"""Adds and commits inside ``with store.batch():``, which become durable together at its end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _GROUP_BYTES: Final = 64 << 20
 
 
 class Committing(Protocol):
-    """A writer whose commit shares the cost of durability: the steps that it has left."""
+    """The steps that a writer still has to take when its commit has joined a group."""
 
     def sync(self) -> None: ...
     def link(self, directory: Directory, name: str) -> bool: ...
@@ -33,7 +33,7 @@ class Committing(Protocol):
 
 
 class _Commit:
-    """The commit of a writer as an item of a group: its ref stays held until the group is done."""
+    """A writer's commit as an item of a group; its ref stays locked until the group is done."""
 
     def __init__(self, writer: Committing, parts: Parts, candidate: Candidate) -> None:
         self.writer = writer
@@ -46,20 +46,20 @@ class _Commit:
         self.writer.sync()
 
     def name(self, shard: Directory) -> None:
-        """Link: the ingest keeps its own name until it has a row."""
+        """Link the file into its shard; the ingest keeps its own name until the blob has a row."""
         link_or_replace(self._parts, self.candidate, shard, self.writer.link)
 
     def again(self) -> Info:
-        """Go through the commit alone."""
+        """Publish and record the item alone."""
         return self.writer.publish(self.candidate)
 
     def done(self) -> None:
-        """Free the ref; the ingest stays where it did not become a blob."""
+        """Free the ref; keep the ingest if it did not become a blob."""
         self.writer.settle_joined(self.result)
 
 
 class Batch:
-    """What one thread has added since its block began, in groups of bounded size."""
+    """The adds and commits of one thread's block, in groups of bounded size."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -67,11 +67,11 @@ class Batch:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it was begun in this process: the child of a fork has no part in it."""
+        """Whether this process began it; the child of a fork must not use it."""
         return self._group.is_ours
 
     def stored(self, candidate: Candidate) -> Info | None:
-        """Set the labels of a candidate whose content is stored, or in this batch; None if not."""
+        """Set the candidate's labels if its content is stored or in this batch; None if not."""
         item = self._group.known(candidate.digest)
         if item is None:
             return stored_with(self._parts, candidate.digest, candidate.labelling)
@@ -79,28 +79,28 @@ class Batch:
         return item.candidate.info()
 
     def add(self, source: object, expected: str | None, labels: Labelling) -> Info:
-        """Take a source in; what is told of it is what it will be when the block ends."""
-        told = write_into(self._group, self._parts, source, expected, labels)
-        info = told if isinstance(told, Info) else told.expected_answer()
+        """Write a source; return the Info that its blob will have when the block ends."""
+        result = write_into(self._group, self._parts, source, expected, labels)
+        info = result if isinstance(result, Info) else result.expected_answer()
         self._flush_when_full()
         return info
 
     def join(self, writer: Committing, candidate: Candidate) -> Info:
-        """Take the commit of a writer in, of content that is not `stored`."""
+        """Add a writer's commit to the group; its content must not be `stored`."""
         self._group.join(_Commit(writer, self._parts, candidate))
         self._flush_when_full()
         return NewInfo.of(candidate.info())
 
     def withdraw(self, writer: Committing) -> None:
-        """Take the commit of a writer back, if it is in the group that waits."""
+        """Remove a writer's commit from the waiting group, if it is there."""
         self._group.withdraw(lambda item: isinstance(item, _Commit) and item.writer is writer)
 
     def holds(self, ref: str) -> bool:
-        """Whether an ingest of that ref waits for the block's end, locked."""
+        """Return whether the commit of a ref waits for the end of the block, the ref locked."""
         return any(item.candidate.ref == ref for item in self._group.items)
 
     def discard(self) -> None:
-        """Let go of what did not become a blob."""
+        """Release the files that did not become blobs."""
         self._group.discard()
 
     def _flush_when_full(self) -> None:
@@ -108,16 +108,16 @@ class Batch:
             self.flush()
 
     def flush(self) -> None:
-        """Make durable what there is by now.
+        """Make the waiting group durable.
 
         Raises:
-            ContentDBError: The first thing that failed; the other items are stored all the same
-                unless it was a sync or the index, which fail together.
+            ContentDBError: The first error of an item. The other items are stored, unless a sync or
+                the index failed, which fails them all.
         """
         group = self._group
         try:
             group.flush()
-        except BaseException:  # out of a handler
+        except BaseException:  # from a signal handler
             group.discard()
             raise
         finally:

@@ -1,8 +1,8 @@
-"""Content that another namespace holds, made this one's too without its bytes being sent again.
+"""Give this namespace the content of another one, without sending its bytes again.
 
-Only where the store was opened with ``sharing="shared"``, which is containerd's default: any
-client that knows a digest gets the content then, and learns that somebody has it. With
-``"isolated"`` it has to have the bytes.
+Only in a store opened with ``sharing="shared"``, which is containerd's default: a client that
+knows a digest then gets the content, and learns that another namespace holds it. With
+``"isolated"`` the client must send the bytes.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ __all__ = ["claim", "claim_as", "elsewhere"]
 
 
 def elsewhere(parts: Parts, digest: Digest) -> Blob | None:
-    """The row that another namespace has of a blob, if its file is as that row says.
+    """Return another namespace's row of a blob, if the file matches that row.
 
-    A file of which no row has the time is read, against the row's checksum.
+    If no row has the file's time, the file is read and compared with the row's checksum.
     """
     if not parts.shares:
         return None
@@ -42,7 +42,7 @@ def elsewhere(parts: Parts, digest: Digest) -> Blob | None:
 
 
 def claim(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
-    """Give this namespace a row of what another one holds; durable. None if none does."""
+    """Record another namespace's blob in this one; durable. Return None if no namespace has it."""
     row = elsewhere(parts, digest)
     if row is None:
         return None
@@ -53,10 +53,10 @@ def claim(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
 
 
 def claim_as(parts: Parts, made: Candidate) -> Outcome:
-    """Record what another namespace holds; GONE if it was deleted there meanwhile.
+    """Record another namespace's blob in this one; return GONE if it was deleted meanwhile.
 
-    A delete and this have an order: the row is made under the lock under which the delete looks
-    whether any other namespace has one, and only if the file is still there.
+    Claim and delete run one after the other, under one lock: the delete looks under it for rows
+    of other namespaces, and the claim makes its row only if the file is still there.
     """
     if parts.durable and parts.sharing.unsynced:
         sync_blob(parts, made.digest)

@@ -1,4 +1,4 @@
-"""Files that become blobs together and share the cost of it.
+"""Files that become blobs together and share the cost of durability.
 
 All files are written; one sync puts their bytes on disk; all get their names; one more sync for
 the names; one transaction for the rows. A failed sync fails the whole group.
@@ -37,7 +37,7 @@ __all__ = ["Group", "Item", "Temp"]
 _LEFT: Final = "a temporary file could not be removed; the next opening removes it"
 
 _SYNC_ALL_FILES: Final = 8
-"""From so many files on, one sync of the filesystem costs less than one of each."""
+"""From this many files on, one sync of the filesystem costs less than a sync of each file."""
 
 
 class Item(Protocol):
@@ -55,16 +55,16 @@ class Item(Protocol):
         ...
 
     def again(self) -> Info:
-        """Store it by itself, after its name was taken away before it had a row."""
+        """Store it alone, after a delete removed its name before it had a row."""
         ...
 
     def done(self) -> None:
-        """Let go of what is not needed any more, whatever the result."""
+        """Release or remove what is not needed any more, whatever the result."""
         ...
 
 
 class Temp:
-    """An item that was written for its group alone, from a source that gives its bytes once."""
+    """An item whose file was written for the group, from a source that can be read only once."""
 
     __slots__ = ("_name", "candidate", "parts", "result")
 
@@ -87,9 +87,9 @@ class Temp:
             files.let_go(fd)
 
     def name(self, shard: Directory) -> None:
-        """Rename: whatever had the name has the same content, or is damaged.
+        """Rename the file into its shard; a file of that name has the same content or is damaged.
 
-        But a store that does not sync leaves a file alone that another may have synced.
+        A store that does not sync keeps such a file: another process may have synced it.
         """
         encoded = self.candidate.digest.encoded
         if not self.parts.durable and files.stat_name(shard, encoded) is not None:
@@ -102,13 +102,13 @@ class Temp:
         return files.link(self.parts.ingest, self._name or "", directory, name)
 
     def again(self) -> Info:
-        """Store the content once more, where its source still has it."""
+        """Raise: its source cannot be read again. Subclasses whose source can be read store it."""
         digest = self.candidate.digest
         path = self.parts.shards.path(digest)
         raise CorruptBlobError(digest, path, "it was deleted while it was being stored")
 
     def done(self) -> None:
-        """Remove the file where it has no name as a blob."""
+        """Remove the file unless it has become a blob."""
         if self._name is not None:
             with swallow("local.commit", _LEFT, ContentDBError):
                 files.unlink(self.parts.ingest, self._name)
@@ -116,7 +116,7 @@ class Temp:
 
 
 class Group:
-    """Items in the order they came; `flush` settles them all."""
+    """Items in the order they came; `flush` gives each its result."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -128,23 +128,23 @@ class Group:
         self._by_digest: dict[str, Item] = {}
         self._named: list[Item] = []
         self._touched: list[Digest] = []
-        """A digest of each shard that got names."""
+        """One digest for each shard in which files were named."""
 
     @property
     def is_ours(self) -> bool:
-        """Whether it was begun in this process; its files are not for the child of a fork."""
+        """Whether this process began it; the child of a fork must not use its files."""
         return self._pid == os.getpid()
 
     def known(self, digest: Digest) -> Item | None:
-        """The item of that content, if the group has it already."""
+        """Return the item with that content, if the group has one."""
         return self._by_digest.get(digest)
 
     def new_file(self) -> tuple[str, int]:
-        """A file to be written, for a `Temp`; its name and descriptor, which the caller closes."""
+        """Create a file for a `Temp`; return its name and descriptor, which the caller closes."""
         return self._scratch.create()
 
     def join(self, item: Item) -> Item:
-        """Take in an item, written and hashed."""
+        """Add an item whose file is written and hashed."""
         self.items.append(item)
         self._scratch.take()
         self.size += item.candidate.size
@@ -152,16 +152,16 @@ class Group:
         return item
 
     def withdraw(self, is_meant: Callable[[Item], bool]) -> None:
-        """Take items back, before a flush."""
+        """Remove items before a flush."""
         for item in [item for item in self.items if is_meant(item)]:
             self._by_digest.pop(item.candidate.digest, None)
             self.items.remove(item)
 
     def flush(self) -> None:
-        """Publish all items: each has its result afterwards. Durable when it returns.
+        """Publish all items and give each its result. Durable when it returns.
 
-        Whatever fails for all of them is each one's result; nothing is raised but what is not
-        an error of ours.
+        A `ContentDBError` that concerns all items becomes the result of each; other exceptions are
+        raised.
         """
         try:
             for step in (self.sync_files, self.name, self.sync_names, self.record):
@@ -172,15 +172,15 @@ class Group:
             self.discard()
 
     def fail(self, error: ContentDBError) -> None:
-        """Let an error that concerns all items be their result."""
+        """Make an error the result of each item that has none yet."""
         for item in self.items:
             item.result = item.result or error
 
     def discard(self) -> None:
-        """Let go of all files that have not become blobs; it may be done again."""
+        """Release all files that have not become blobs; may be repeated."""
         try:
             self._discard()
-        except BaseException:  # out of a handler; refs are held by what was not let go
+        except BaseException:  # from a signal handler; unreleased files keep refs locked
             self._discard()
             raise
 
@@ -204,7 +204,7 @@ class Group:
                 item.sync()
 
     def name(self) -> None:
-        """Name every item, shard by shard; one that cannot be named has its result."""
+        """Name every item, shard by shard; if that fails, the error is the item's result."""
         shards: dict[str, list[Item]] = {}
         for item in self.items:
             digest = item.candidate.digest
@@ -221,7 +221,7 @@ class Group:
                 try:
                     item.name(shard)
                 except FileNotFoundError:
-                    item.result = _vanished(item, shard)
+                    item.result = _removed_error(item, shard)
                 except ContentDBError as error:
                     item.result = error
                 else:
@@ -236,11 +236,11 @@ class Group:
         self._parts.shards.sync_names(self._touched)
 
     def record(self) -> None:
-        """Give every item that has its name a row, and its result."""
+        """Record a row for each named item, and give the item its result."""
         entries = [item.candidate for item in self._named]
         try:
             outcomes = self._parts.index.record(entries)
-        except InvalidLabelError:  # with those that one of them has, they are too many
+        except InvalidLabelError:  # too many, with those that one of the blobs has
             for item in self._named:
                 self._record_alone(item)
             return
@@ -269,6 +269,6 @@ class Group:
         return settled(self._parts, item.candidate, outcome)
 
 
-def _vanished(item: Item, shard: Directory) -> ContentDBError:
+def _removed_error(item: Item, shard: Directory) -> ContentDBError:
     digest = item.candidate.digest
     return CorruptBlobError(digest, shard.child(digest.encoded), "its file was removed by hand")

@@ -1,4 +1,4 @@
-"""One source into a group: written and hashed, unless its content is there already."""
+"""Write and hash one source for a group, unless its content is stored already."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ __all__ = ["Joined", "write_into"]
 
 
 class Joined(NamedTuple):
-    """A source whose content a group has; the first of them brought it."""
+    """A source whose content is in a group; ``is_first`` if this source brought it."""
 
     item: Item
     is_first: bool
 
     def answer(self) -> Info | ContentDBError:
-        """What is told of it once the group was flushed."""
+        """Return the Info or the error, after the group was flushed."""
         result = self.item.result
         if result is None:
             raise RuntimeError("an item of a flushed group has no result")
@@ -44,7 +44,7 @@ class Joined(NamedTuple):
         return result
 
     def expected_answer(self) -> Info:
-        """What is told of it before."""
+        """Return the Info that the blob will have, before the group is flushed."""
         info = self.item.candidate.info()
         return NewInfo.of(info) if self.is_first else info
 
@@ -52,13 +52,13 @@ class Joined(NamedTuple):
 def write_into(
     group: Group, parts: Parts, source: object, wanted: str | None, labels: Labelling
 ) -> Info | Joined:
-    """Write a source for a group, unless its content is stored already: then its Info.
+    """Write a source for a group; if its content is stored already, return its Info instead.
 
     Raises:
-        ContentDBError: The source is bad; the group is as it was.
+        ContentDBError: The source is bad; the group is unchanged.
     """
     expected = None if wanted is None else Digest(wanted)
-    if expected is not None and (known := _known(group, parts, expected, labels)) is not None:
+    if expected is not None and (known := _reuse(group, parts, expected, labels)) is not None:
         return known
     data = bytes_of(source)
     if data is not None:
@@ -68,7 +68,7 @@ def write_into(
     return _write_stream(group, parts, reading(source), expected, labels)
 
 
-def _known(group: Group, parts: Parts, digest: Digest, labels: Labelling) -> Info | Joined | None:
+def _reuse(group: Group, parts: Parts, digest: Digest, labels: Labelling) -> Info | Joined | None:
     item = group.known(digest)
     if item is None:
         return stored_with(parts, digest, labels)
@@ -77,7 +77,7 @@ def _known(group: Group, parts: Parts, digest: Digest, labels: Labelling) -> Inf
 
 
 class _FromBytes(Temp):
-    """An item whose content is at hand."""
+    """An item whose content is in memory."""
 
     __slots__ = ("data",)
     data: bytes | memoryview
@@ -88,7 +88,7 @@ class _FromBytes(Temp):
 
 
 class _FromPath(Temp):
-    """An item whose content can be read once more."""
+    """An item whose source file can be read again."""
 
     __slots__ = ("path",)
     path: os.PathLike[str]
@@ -107,7 +107,7 @@ def _write_bytes(
 ) -> Info | Joined:
     digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)
     check_digest(digest, expected)
-    if (known := _known(group, parts, digest, labels)) is not None:
+    if (known := _reuse(group, parts, digest, labels)) is not None:
         return known
     name, fd = group.new_file()
     path = parts.ingest.child(name)
@@ -158,8 +158,8 @@ def _write_stream(
     kept = False
     try:
         try:
-            candidate = _taken_in(parts, fd, path, fill, expected, labels)
-            known = _known(group, parts, candidate.digest, labels)
+            candidate = _write_hashed(parts, fd, path, fill, expected, labels)
+            known = _reuse(group, parts, candidate.digest, labels)
             if known is None:
                 _finish(fd, candidate, path)
         finally:
@@ -181,7 +181,7 @@ def _item(parts: Parts, name: str, candidate: Candidate, source: os.PathLike[str
     return item
 
 
-def _taken_in(
+def _write_hashed(
     parts: Parts,
     fd: int,
     path: str,

@@ -1,4 +1,4 @@
-"""From a whole, verified file to a blob: its name, its row, in the order that survives a crash.
+"""A verified file becomes a blob: it gets its name, then its row, an order that survives a crash.
 
 The file's bytes are on disk before its name, its name is on disk before its row, and no sync
 happens under the database's write lock. A crash after any step leaves at worst a whole file
@@ -37,18 +37,18 @@ __all__ = [
 ]
 
 _ATTEMPTS: Final = 100
-"""Deletes of one digest that a commit of it outlasts."""
+"""How many deletes of the same digest a commit can survive."""
 
 _VOUCHED: Final = frozenset({State.LIVE})
 
 
 class Candidate:
-    """What is to become a blob, or has just become one; plays `contentdb.local.index.Entry`."""
+    """The facts of a file that becomes a blob; an `Entry` of `contentdb.local.index`."""
 
     __slots__ = ("checksum", "digest", "labelling", "now_ns", "only_if", "ref",
                  "seen_ns", "shards", "size", "token", "whole_ns")  # fmt: skip
 
-    def __init__(  # noqa: PLR0913 - it is what a row is made of
+    def __init__(  # noqa: PLR0913 - the columns of a row
         self,
         shards: Shards,
         digest: Digest,
@@ -61,7 +61,7 @@ class Candidate:
         *,
         keep_labels: bool = False,
     ) -> None:
-        """With ``keep_labels`` a blob that is stored already keeps its labels as they are."""
+        """With ``keep_labels``, leave the labels of a blob that is stored already as they are."""
         self.shards = shards
         self.digest = digest
         self.size = size
@@ -72,17 +72,17 @@ class Candidate:
         self.token = token
         self.only_if: frozenset[int | None] | None = None
         self.whole_ns = self.now_ns
-        """Time of modification of the file that is known to be whole: ours, or one in its place."""
+        """Modification time of the file that is known to be whole: ours, or one with its name."""
         self.seen_ns: int | None = None
 
     def present(self) -> bool:
-        """Whether the blob's file still has its name and size: one stat."""
+        """Return whether the blob's file still has its name and size; one stat."""
         found = self.shards.stat(self.digest)
         self.seen_ns = None if found is None else found.st_mtime_ns
         return found is not None and found.st_size == self.size
 
     def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:
-        """Let the file's time vouch for it, unless it is one that nothing is known of."""
+        """Set the time that vouches for the file, unless another file has the name by now."""
         seen_ns = self.seen_ns
         if seen_ns is None or is_time_of(seen_ns, moment_ns):
             return
@@ -91,21 +91,21 @@ class Candidate:
             self.seen_ns = self.whole_ns = moment_ns
 
     def label(self, later: Labelling) -> None:
-        """Let another call with the same content set its labels too."""
+        """Add the labels of another call with the same content."""
         self.labelling = self.labelling.then(later)
 
     def info(self) -> Info:
-        """The Info of a blob that was made by recording this."""
+        """Return the Info of the blob that recording this candidate makes."""
         labels = dict(self.labelling.new) or None
         return Info(self.digest, self.size, self.now_ns, self.now_ns, labels)
 
 
 def stored(parts: Parts, digest: Digest) -> Info | None:
-    """Look up what need not be stored again: whole, and as durable as the store is.
+    """Return the Info of a blob that is whole and as durable as the store; else None.
 
-    That it is whole its file's time says. Where it does not, as after a copy or a change of the
-    file by hand, the file is read. The file is asked first: for new content, which is the common
-    case, that is all.
+    The file's time shows that it is whole. Where it does not, as after a copy or a change of the
+    file by hand, the file is read. The file is looked up first: for new content, the common case,
+    that is all.
     """
     found = parts.shards.stat(digest)
     if found is None:
@@ -125,7 +125,7 @@ def _is_vouched_for(parts: Parts, info: Info, found: os.stat_result) -> bool:
 
 
 def _secure(parts: Parts, digest: Digest, info: Info) -> None:
-    """Put a blob on disk that may have come without a sync: its bytes, its name, its row."""
+    """Sync a blob that may have been stored without a sync: its bytes, its name, its row."""
     if parts.known.is_secured(info) or not sync_blob(parts, digest):
         return
     parts.index.harden(digest)
@@ -133,7 +133,7 @@ def _secure(parts: Parts, digest: Digest, info: Info) -> None:
 
 
 def looked_up(parts: Parts, digest: Digest) -> Info | None:
-    """Look a blob up; None unless its row is live and its file there with the row's size."""
+    """Return the Info of a blob; None unless its row is live and its file has the row's size."""
     found = parts.shards.stat(digest)
     if found is None and parts.shards.renew(digest):
         found = parts.shards.stat(digest)
@@ -152,9 +152,9 @@ def _look_up(parts: Parts, digest: Digest, found: os.stat_result) -> Info | None
 
 
 def settled(parts: Parts, candidate: Candidate, outcome: Outcome) -> Info:
-    """The Info of a blob after its recording: a new one is known without asking for it.
+    """Return the Info of a blob after it was recorded; a new one needs no query.
 
-    A healed blob is not new: it has the labels and the time of creation that it had.
+    A healed blob is not new: it keeps its labels and its time of creation.
     """
     info = candidate.info()
     if outcome is not Outcome.CREATED:
@@ -168,11 +168,11 @@ def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str],
 
     Args:
         parts: The store.
-        candidate: What is known of the file, which is whole and verified.
+        candidate: The facts of the file, which is whole and verified.
         link: Gives the file a name in a directory; False if that name is taken.
 
     Returns:
-        CREATED, HEALED, EXISTS, or FENCED, when nothing was recorded.
+        CREATED, HEALED, EXISTS, or FENCED if another writer took the ref: nothing was recorded.
 
     Raises:
         CorruptBlobError: The blob was deleted again and again meanwhile.
@@ -186,7 +186,7 @@ def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str],
             if outcome is not Outcome.GONE:
                 return outcome
     finally:
-        parts.in_flight.pop(key, None)  # the only call: no handler runs before it
+        parts.in_flight.pop(key, None)  # a single call, so that no signal handler runs before it
     path = parts.shards.path(candidate.digest)
     raise CorruptBlobError(candidate.digest, path, "its file is removed again and again")
 
@@ -208,7 +208,7 @@ def link_or_replace(
     shard: Directory,
     link: Callable[[Directory, str], bool],
 ) -> None:
-    """Give the file its name in its open shard, over a damaged file that has it."""
+    """Link the file into its open shard; replace a damaged file that has its name."""
     candidate.only_if = None
     candidate.whole_ns = candidate.now_ns
     if not link(shard, candidate.digest.encoded) and not _is_whole(parts, candidate):
@@ -216,10 +216,10 @@ def link_or_replace(
 
 
 def _is_whole(parts: Parts, candidate: Candidate) -> bool:
-    """Whether the file that has the name already holds the same content, and safely.
+    """Return whether the file that has the name holds the same content, and is on disk.
 
     Where a row vouches for it, its size and time are enough, as long as that row stays. Otherwise
-    it is read, and synced: whoever made it may have been about to.
+    it is read, and synced: the process that made it may not have synced it yet.
     """
     shards = parts.shards
     if not candidate.present() or candidate.seen_ns is None:
@@ -234,7 +234,7 @@ def _is_whole(parts: Parts, candidate: Candidate) -> bool:
         candidate.only_if = _VOUCHED
         return True
     if not shards.holds(candidate.digest, candidate.size, candidate.checksum):
-        candidate.whole_ns = candidate.now_ns  # ours takes its place
+        candidate.whole_ns = candidate.now_ns  # our file replaces it
         return False
     if parts.durable and (fd := shards.open(candidate.digest)) is not None:
         try:
@@ -247,7 +247,7 @@ def _is_whole(parts: Parts, candidate: Candidate) -> bool:
 def _replace(
     parts: Parts, shard: Directory, name: str, link: Callable[[Directory, str], bool]
 ) -> None:
-    """Put the file in the place of a damaged one, in one step."""
+    """Replace a damaged file by ours in one rename."""
     for _ in range(_ATTEMPTS):
         second = f"heal-{os.urandom(8).hex()}"
         try:

@@ -1,4 +1,4 @@
-"""Temporary files in ``ingest/``: without a name, or under one whose lock tells of a live owner."""
+"""Temporary files in ``ingest/``: without a name, or with one whose lock shows a live owner."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["TEMPORARY", "Scratch", "Temporary", "dead_temporaries", "remove_temporary"]
 
 TEMPORARY: Final = "."
-"""How the names of temporary files in ``ingest/`` begin; the name of their lock follows."""
+"""Prefix of the names of temporary files in ``ingest/``; their lock's token follows."""
 
 _TOKEN_CHARS: Final = 32
 
 
 class Temporary:
-    """A file on its way to a name: without one where the filesystem has such files."""
+    """A file that will become a blob; it has no name where the filesystem allows that."""
 
     __slots__ = ("_name", "_parts", "_pid", "fd", "path")
 
@@ -42,19 +42,19 @@ class Temporary:
         self.path = parts.ingest.child(self._name or "(unnamed)")
 
     def link(self, directory: Directory, name: str) -> bool:
-        """Give the file a name; False if it is taken."""
+        """Link the file under a name; return False if the name is taken."""
         if self._name is not None:
             return files.link(self._parts.ingest, self._name, directory, name)
         try:
             return files.link_unnamed(self.fd, directory, name)
         except StorageError as error:
-            # Linux gives such a file its first name only: one that a delete took away is copied.
+            # Linux links such a file only while it never had a name: after a delete, it is copied.
             if error.errno != errno.ENOENT or not self._copy_nameless():
                 raise
         return files.link_unnamed(self.fd, directory, name)
 
     def _copy_nameless(self) -> bool:
-        """Go on with a copy that never had a name, as durable; False if there can be none."""
+        """Replace the file by a copy without a name, as durable; return False if impossible."""
         fd = files.create_unnamed(self._parts.ingest)
         if fd is None:
             return False
@@ -72,7 +72,7 @@ class Temporary:
         return True
 
     def close(self) -> None:
-        """Let go of the file; what it was named is kept."""
+        """Close the file; the names that `link` gave it stay."""
         if self._name is None:
             files.let_go(self.fd)
         else:
@@ -83,14 +83,14 @@ class Temporary:
             self._name = None
 
     def __del__(self) -> None:
-        """Remove the name that an exception kept from being removed."""
+        """Remove the temporary name, if an exception kept `close` from removing it."""
         if self._name is not None and self._pid == os.getpid():
             with suppress(ContentDBError):
                 files.unlink(self._parts.ingest, self._name)
 
 
 class Scratch:
-    """Temporary files in ``ingest/`` whose owner's life shows in the lock of one of them."""
+    """Temporary files in ``ingest/``; the lock of one of them shows that their owner lives."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -100,10 +100,10 @@ class Scratch:
         self._count = 0
         self._has_files = False
         self._latest: str | None = None
-        """A file that no item has so far."""
+        """The newest file, until an item takes it."""
 
     def create(self) -> tuple[str, int]:
-        """Make a new file, open for writing; its name and descriptor."""
+        """Create a file, open for writing; return its name and descriptor."""
         self._has_files = True
         if self._lock is None:
             self._lock = locks.create(self._parts.ingest, self._lock_name)
@@ -112,16 +112,16 @@ class Scratch:
         return name, files.open_file(self._parts.ingest, name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
     def take(self) -> None:
-        """Know that an item has the latest file, and removes or renames it."""
+        """Leave the newest file to an item, which removes or renames it."""
         self._latest = None
 
     def close(self) -> None:
-        """Remove the lock; the files that items have must have been renamed or removed."""
+        """Remove the lock; the items must have renamed or removed their files before."""
         if not self._has_files:
             return
         try:
             for name in filter(None, (self._latest, self._lock_name)):
-                with suppress(ContentDBError):  # another process sees that the lock is not held
+                with suppress(ContentDBError):  # another process removes it, as its lock is free
                     files.unlink(self._parts.ingest, name)
         finally:
             if self._lock is not None:
@@ -130,7 +130,7 @@ class Scratch:
         self._has_files = False
 
     def __del__(self) -> None:
-        """Remove what an exception kept from being removed, in the process that made it."""
+        """Remove what an exception kept `close` from removing, in the process that made it."""
         if not self._has_files or self._pid != os.getpid():
             return
         with suppress(ContentDBError):
@@ -141,7 +141,7 @@ class Scratch:
 
 
 def dead_temporaries(parts: Parts) -> Iterator[str]:
-    """Names in ``ingest/`` that no live process has any use for."""
+    """Yield the names of temporary files in ``ingest/`` whose owner is dead."""
     alive: dict[str, bool] = {}
     for entry in files.entries(parts.ingest):
         if entry.name.startswith(TEMPORARY):
@@ -153,7 +153,7 @@ def dead_temporaries(parts: Parts) -> Iterator[str]:
 
 
 def remove_temporary(parts: Parts, name: str) -> bool:
-    """Remove one of `dead_temporaries`, unless its process only seemed dead: it had begun."""
+    """Remove one of `dead_temporaries`; return False if its owner lives and just took its lock."""
     if not locks.remove_dead(parts.ingest, name[: 1 + _TOKEN_CHARS]):
         return False
     files.unlink(parts.ingest, name)

@@ -1,4 +1,4 @@
-"""The engine on files and SQLite: a root directory opened. File first, then row."""
+"""The engine on files and SQLite, for one open root directory. File first, then row."""
 
 from __future__ import annotations
 
@@ -31,64 +31,64 @@ __all__ = ["LocalEngine", "ReadOnlyEngine", "open_engine"]
 
 
 class LocalEngine(Read, Write, Ingests, Manage, LookAfter):
-    """Plays `contentdb.engine.Engine`, with all capabilities."""
+    """A `contentdb.engine.Engine` with all capabilities."""
 
     capabilities = frozenset(Capability)
 
 
 class ReadOnlyEngine(LocalEngine):
-    """An engine opened with ``mode="r"``: what would change the store raises, and does nothing."""
+    """An engine opened with ``mode="r"``: calls that would change the store raise instead."""
 
-    def _refused(self, *_arguments: Any, **_options: Any) -> NoReturn:  # noqa: ANN401 - of any method
+    def _refuse(self, *_arguments: Any, **_options: Any) -> NoReturn:  # noqa: ANN401 - of any method
         with self.parts() as parts:
             parts.refuse_writing()
 
-    hold = add = add_many = batch = _refused
-    abort = update = label_stored = delete = _refused
+    hold = add = add_many = batch = _refuse
+    abort = update = label_stored = delete = _refuse
 
     def prune(
         self, *, older_than: float, dry_run: bool, progress: Callable[[Pruned], object]
     ) -> list[Pruned]:
-        """Only tell what it would remove."""
+        """Return what a prune would remove; raise without ``dry_run``."""
         if not dry_run:
-            self._refused()
+            self._refuse()
         return super().prune(older_than=older_than, dry_run=dry_run, progress=progress)
 
     def reindex(self, *, dry_run: bool) -> Reindexed:
-        """Only count what it would do."""
+        """Count what a reindex would do; raise without ``dry_run``."""
         if not dry_run:
-            self._refused()
+            self._refuse()
         return super().reindex(dry_run=dry_run)
 
     def export(self, digest: Digest, target: Path, link: ExportLink) -> Path:
-        """As its parent; a hard link would change the store's file, so it is a copy."""
+        """Export like the parent; a hard link would change the store's file, so copy instead."""
         return super().export(digest, target, "copy" if link == "hardlink" else link)
 
-    def _missed(self, digest: Digest) -> None:
-        """As in a store that may be written to, without its lock.
+    def _check_missing(self, digest: Digest) -> None:
+        """Check like the parent, but without the write lock.
 
-        A blob's file is there before its row is live, and goes after it. So where one row is live
-        before and after a look that found no file, the file was lost.
+        A blob's file exists before its row is live, and is removed after. So if the same row is
+        live before and after a look that found no file, the file was lost.
         """
-        row = self._row(digest)
+        row = self._find_row(digest)
         shards = self._parts.shards
-        if shards.stat(digest) is None and self._row(digest) == row:
+        if shards.stat(digest) is None and self._find_row(digest) == row:
             raise CorruptBlobError(digest, shards.path(digest), "its file is gone")
 
     def _check_not_deleted(self, digest: Digest, found: os.stat_result) -> None:
-        """Ask the index as ever; the file keeps the time that it has."""
+        """Ask the index like the parent; leave the file's time as it is."""
         if found.st_mtime_ns == BEING_DELETED_NS:
-            self._row(digest)
+            self._find_row(digest)
 
-    def _damaged(self, fd: int, digest: Digest, reason: str) -> NoReturn:  # noqa: ARG002 - as above
-        """Only tell: the file stays where it is."""
+    def _report_damage(self, fd: int, digest: Digest, reason: str) -> NoReturn:  # noqa: ARG002 - as above
+        """Raise; leave the file where it is."""
         raise CorruptBlobError(digest, self._parts.shards.path(digest), reason)
 
 
 def open_engine(
     root: str | os.PathLike[str], options: Options, *, create: bool, for_group: bool
 ) -> LocalEngine:
-    """Open a store's root, made first if need be and allowed; see `contentdb.open`."""
+    """Open a store's root; make the store if it is missing and ``create``; see `contentdb.open`."""
     made = ReadOnlyEngine if options.read_only else LocalEngine
     forks.check()
     with not_forking:

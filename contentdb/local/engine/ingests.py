@@ -1,4 +1,4 @@
-"""What is coming in: how far it is, who holds it, and dropping it."""
+"""The ingests: how far they are, whether a writer holds them, and how to abort them."""
 
 from __future__ import annotations
 
@@ -30,43 +30,43 @@ _PAGE_ROWS: Final = 100
 
 
 class Ingests(Lifecycle):
-    """What an engine does for `contentdb.content.IngestManager`."""
+    """The engine's part in `contentdb.content.IngestManager`."""
 
     def status(self, ref: str) -> Status:
         """Describe one ingest as it is now."""
         with self._gate:
             row = self._parts.index.ingest(ref)
-            found = row and self._status(row)
+            found = row and self._describe(row)
             if found is None:
                 raise NotFoundError(ref=ref)
             return found
 
     def statuses(self, chosen: Filter, texts: tuple[str, ...]) -> Iterator[Status]:  # noqa: ARG002 - an engine's
-        """Stream ingests, read in pages, each as it is then."""
+        """Yield ingests, read in pages; each as it is when its page is read."""
         with self._gate:
             rows = self._parts.index.ingests()
-        return self._selected(rows, chosen)
+        return self._select(rows, chosen)
 
-    def _selected(self, rows: Iterator[IngestRow], chosen: Filter) -> Iterator[Status]:
-        """Look at the files of a page at once: a slow caller must not part them from their rows."""
+    def _select(self, rows: Iterator[IngestRow], chosen: Filter) -> Iterator[Status]:
+        """Yield the chosen ingests; a page's files are read at once, however slow the caller."""
         while True:
             with self._gate:
-                page = list(map(self._status, islice(rows, _PAGE_ROWS)))
+                page = list(map(self._describe, islice(rows, _PAGE_ROWS)))
             if not page:
                 return
             for status in page:
                 if status is not None and chosen.matches(_fields(status)):
                     yield status
 
-    def _status(self, row: IngestRow) -> Status | None:
-        """What a row says, and what only the file knows: how far, and whether a writer lives.
+    def _describe(self, row: IngestRow) -> Status | None:
+        """Return a row's Status; its file tells the offset and whether a writer lives.
 
-        None where the ingest ended after its row was read.
+        Return None if the ingest ended after its row was read.
         """
         found = files.stat_name(self._parts.ingest, row.name)
         offset = 0 if found is None else found.st_size
         if not offset and self._parts.index.ingest(row.ref) is None:
-            return None  # its file went first
+            return None  # it has ended
         updated_ns = row.updated_ns
         if found is not None and offset != row.offset:
             updated_ns = max(updated_ns, min(found.st_mtime_ns, time.time_ns()))
@@ -84,7 +84,7 @@ class Ingests(Lifecycle):
         )
 
     def abort(self, ref: str) -> None:
-        """Drop an ingest and what it has received: A1 and A2 of docs/design.md."""
+        """Remove an ingest and its bytes: steps A1 and A2 of docs/design.md."""
         with self._gate:
             name = ingest_name(self._parts.namespace, ref)
             if self._parts.index.ingest(ref) is None:

@@ -1,4 +1,4 @@
-"""What all roles of a store stand on: its parts, who is inside, its end, and forks."""
+"""The base of all roles of an engine: its parts, the calls inside it, its end, and forks."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Lifecycle:
 
     @property
     def namespace(self) -> str:
-        """Whose rows are seen."""
+        """The namespace whose rows it sees."""
         return self._parts.namespace
 
     @property
@@ -72,30 +72,30 @@ class Lifecycle:
 
     @property
     def sharing(self) -> Literal["isolated", "shared"]:
-        """Whether content of other namespaces is had by its digest; see `contentdb.open`."""
+        """Whether a digest alone gives content of other namespaces; see `contentdb.open`."""
         return "shared" if self._parts.shares else "isolated"
 
     @property
     def mode(self) -> Literal["rw", "r"]:
-        """Whether it was opened to be read only; see `contentdb.open`."""
+        """Whether it was opened for reading only; see `contentdb.open`."""
         return "r" if self._parts.read_only else "rw"
 
     @contextmanager
     def parts(self) -> Iterator[Parts]:
-        """What the store consists of, kept open for the block; for tools of this package."""
+        """Lend the store's parts, kept open for the block; for tools of this package."""
         with self._gate:
             yield self._parts
 
     @property
     def _batch(self) -> Batch | None:
-        """The block that this thread is in, if it began it in this process."""
+        """The batch that this thread is in, if this process began it."""
         batch: Batch | None = getattr(self._local, "batch", None)
         return batch if batch is not None and batch.is_ours else None
 
-    # -- what several roles ask ---------------------------------------------------------------
+    # -- shared by several roles --------------------------------------------------------------
 
-    def _row(self, digest: Digest) -> Blob:
-        """The row of a blob that may be served."""
+    def _find_row(self, digest: Digest) -> Blob:
+        """Return the row of a blob that may be served; raise if it is missing or damaged."""
         row = self._parts.index.blob(digest)
         if row is None or row.state == State.TOMBSTONE:
             raise NotFoundError(digest=digest)
@@ -105,30 +105,30 @@ class Lifecycle:
             raise CorruptBlobError(digest, shards.path(digest), reason)
         return row
 
-    def _missed(self, digest: Digest) -> None:
-        """Say that there is no such blob, or that its file was lost; or return: look again.
+    def _check_missing(self, digest: Digest) -> None:
+        """Raise if there is no such blob or its file was lost; else return: the caller looks again.
 
-        Only under the write lock does a live row without a file say that the file was lost:
-        outside of it, the blob may be stored or deleted between the two looks.
+        A live row without a file proves a loss only under the write lock: without that lock, the
+        blob may be stored or deleted between the two looks.
         """
-        self._row(digest)
+        self._find_row(digest)
         shards = self._parts.shards
         try:
             self._parts.index.mark_damaged(digest, lambda: shards.is_gone(digest))
         except ContentDBError as error:
             raise CorruptBlobError(digest, shards.path(digest), "its file is gone") from error
 
-    def _damaged(self, fd: int, digest: Digest, reason: str) -> NoReturn:
-        """Put a blob that was read and found damaged away, unless it was healed meanwhile."""
+    def _report_damage(self, fd: int, digest: Digest, reason: str) -> NoReturn:
+        """Move a damaged blob to quarantine, unless it was healed meanwhile, and raise."""
         error = CorruptBlobError(digest, self._parts.shards.path(digest), reason)
         with swallow("local.damage", _LEFT_THERE, ContentDBError, digest=digest), self._gate:
-            self._parts.index.mark_damaged(digest, lambda: self._taken_away(digest, fd))
+            self._parts.index.mark_damaged(digest, lambda: self._take_away(digest, fd))
             warn("local.damage", "a blob was found damaged", digest=digest, reason=reason)
         raise error
 
-    def _taken_away(self, digest: Digest, fd: int) -> bool:
-        """Take the damaged file's name away, if it still has it: a name is a promise to readers."""
-        files.stamp(fd, time.time_ns(), digest)  # nobody may go by what he remembers
+    def _take_away(self, digest: Digest, fd: int) -> bool:
+        """Move the damaged file to quarantine, if the blob's name still leads to it."""
+        files.stamp(fd, time.time_ns(), digest)  # cached Infos must not match it any more
         parts = self._parts
         return self._leads_to(digest, fd) and parts.shards.move(
             digest, parts.quarantine, quarantine_name(digest)
@@ -146,19 +146,19 @@ class Lifecycle:
     # -- the end ------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Free all that the store holds; twice is harmless.
+        """Free all that the engine holds; may be repeated.
 
-        Calls of other threads are waited for. Writers are closed: their ingests are kept and
-        their refs are free. Readers and walks that were begun go on.
+        It waits for calls of other threads, and closes writers: their ingests are kept and their
+        refs are free. Readers and walks that were begun go on.
         """
         self._gate.close()
-        with ExitStack() as rest:  # all of it, whatever fails; each may be closed again
+        with ExitStack() as rest:  # close all, even if one fails; each may be closed again
             rest.callback(self._parts.close)
             for writer in list(self._writers):
                 rest.callback(writer.close)
 
     def __del__(self) -> None:
-        """A forgotten engine holds nothing."""
+        """Close an engine that was forgotten."""
         if hasattr(self, "_gate") and not self._gate.closed:
             with suppress(ContentDBError):
                 self.close()

@@ -1,4 +1,4 @@
-"""Looking after a store: verify changes nothing, the others act."""
+"""Upkeep of a store: verify changes nothing, prune and reindex act."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _END: Final = object()
 
 
 class LookAfter(Lifecycle):
-    """What an operator asks for; each method's work is in the module of its name."""
+    """The operator's calls; the work of each is in the module of its name."""
 
     def verify(self, *, quick: bool) -> Iterator[Finding]:
         """Compare all files with the index, changing nothing; the store stays open meanwhile."""
         from contentdb.local.upkeep.verify import verify
 
-        return self._inside(verify(self._parts, quick=quick))
+        return self._run_steps(verify(self._parts, quick=quick))
 
     def prune(
         self,
@@ -38,13 +38,13 @@ class LookAfter(Lifecycle):
         dry_run: bool,
         progress: Callable[[Pruned], object],
     ) -> list[Pruned]:
-        """Remove what was abandoned, and say what that was."""
+        """Remove what was abandoned, and return a list of it."""
         from contentdb.local.upkeep.prune import prune
 
         if not dry_run:
             make_room(str(self.root))
         pruned = []
-        for one in self._inside(prune(self._parts, older_than_s=older_than, dry_run=dry_run)):
+        for one in self._run_steps(prune(self._parts, older_than_s=older_than, dry_run=dry_run)):
             pruned.append(one)
             progress(one)
         return pruned
@@ -56,13 +56,13 @@ class LookAfter(Lifecycle):
         with self._gate:
             return reindex_parts(self._parts, dry_run=dry_run)
 
-    def _inside(self, steps: Iterator[T | None]) -> Iterator[T]:
-        """Keep the store open while its caller is served, not while the caller works."""
+    def _run_steps(self, steps: Iterator[T | None]) -> Iterator[T]:
+        """Yield results; keep the store open during a step, but not while the caller works."""
         with self._gate:
             pass
-        return self._each_inside(steps)
+        return self._yield_steps(steps)
 
-    def _each_inside(self, steps: Iterator[T | None]) -> Iterator[T]:
+    def _yield_steps(self, steps: Iterator[T | None]) -> Iterator[T]:
         while True:
             with self._gate:
                 step = next(steps, _END)

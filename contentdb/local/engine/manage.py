@@ -1,4 +1,4 @@
-"""What is there: listing, labels, removal, counting."""
+"""The stored blobs: listing, labels, removal, counting."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ __all__ = ["Manage"]
 
 
 class Manage(Lifecycle):
-    """What an engine does for `contentdb.content.Manager`."""
+    """The engine's part in `contentdb.content.Manager`."""
 
     def info(self, digest: Digest) -> Info:
-        """Describe a blob; its file is not looked at."""
+        """Return the Info of a blob; its file is not checked."""
         with self._gate:
             found = looked_up(self._parts, digest)
-            return found or self._parts.index.info(digest, self._row(digest))
+            return found or self._parts.index.info(digest, self._find_row(digest))
 
     def exists(self, digest: Digest) -> bool:
-        """Whether a blob is stored, its file there in full, and not known to be damaged."""
+        """Return whether a blob is stored, with its file in full, and not known to be damaged."""
         with self._gate:
             return looked_up(self._parts, digest) is not None
 
     def abbreviated(self, beginnings: list[str]) -> list[Digest]:
-        """Return two blobs at most whose digests begin in one of these ways."""
+        """Return at most two digests of blobs that start with one of these beginnings."""
         with self._gate:
             found = map(self._parts.index.shortened, beginnings)
             return list(islice(chain.from_iterable(found), 2))
@@ -58,25 +58,25 @@ class Manage(Lifecycle):
     ) -> Info:
         """Replace all labels, or those of some keys, in one synced transaction."""
         with self._gate:
-            self._row(digest)
+            self._find_row(digest)
             of_file = self._parts.shards.time(digest)  # see `contentdb.local.info_cache`
             if not self._parts.index.update_labels(digest, labels, keys, time.time_ns(), of_file):
-                self._row(digest)
+                self._find_row(digest)
                 raise NotFoundError(digest=digest)
-            return self._parts.index.info(digest, self._row(digest))
+            return self._parts.index.info(digest, self._find_row(digest))
 
     def label_stored(self, digest: Digest, labels: Labelling) -> Info | None:
-        """Set the labels of a call on stored content; None if it was deleted meanwhile."""
+        """Set labels on stored content; return None if it was deleted meanwhile."""
         with self._gate:
             return stored_with(self._parts, digest, labels)
 
     def walk(self, query: Query) -> Iterator[Info]:
-        """Stream blobs out of one snapshot, in pages."""
+        """Yield blobs from one snapshot, read in pages."""
         with self._gate:
             return self._parts.index.walk(query.chosen, query.sort, query.after, query.limit)
 
     def delete(self, digests: list[Digest], *, missing_ok: bool) -> int:
-        """Remove blobs together, by D1 to D3; one by one where the disk has no room for that."""
+        """Delete blobs together, by steps D1 to D3; one by one if the disk has no room for that."""
         parts = self._parts
         with self._gate:
             make_room(str(self.root))

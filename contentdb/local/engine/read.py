@@ -1,4 +1,4 @@
-"""Bytes out. For a blob that is there no database is asked: its name is the promise."""
+"""Reads of blobs. They ask no database: the file's name promises that it is whole."""
 
 from __future__ import annotations
 
@@ -22,39 +22,39 @@ __all__ = ["Read"]
 
 
 class Read(Lifecycle):
-    """What an engine does for `contentdb.content.Provider`."""
+    """The engine's part in `contentdb.content.Provider`."""
 
     def open(self, digest: Digest, *, verify: bool) -> BlobReader:
-        """Open a blob's file; it is read on when the blob is deleted or the store closed."""
-        return BlobReader(self._opened(digest), digest, self._damaged, verify=verify)
+        """Open a blob's file; it can be read on after the blob is deleted or the store closed."""
+        return BlobReader(self._open_file(digest), digest, self._report_damage, verify=verify)
 
     def read(self, digest: Digest) -> bytes:
-        """Return all bytes of a blob, verified; one that is damaged goes to quarantine."""
-        fd = self._opened(digest)
+        """Return all bytes of a blob, verified; move a damaged blob to quarantine and raise."""
+        fd = self._open_file(digest)
         try:
-            return read_whole(fd, digest, self._damaged)
+            return read_whole(fd, digest, self._report_damage)
         finally:
             files.let_go(fd)
 
     def path(self, digest: Digest) -> Path:
-        """Return the file of a blob, whose bytes are not verified here."""
+        """Return the path of a blob's file; its bytes are not verified."""
         with self._gate:
             self._check_namespace_has(digest)
             while (found := self._parts.shards.stat(digest)) is None:
-                self._missed(digest)
+                self._check_missing(digest)
             self._check_not_deleted(digest, found)
             self._parts.place.check()  # the name is looked up by path, not in the open directory
             return Path(self._parts.shards.path(digest))
 
     def export(self, digest: Digest, target: Path, link: ExportLink) -> Path:
-        """Write a blob to a place of the caller's: as a reflink, a hard link or a copy."""
-        return export.export(self._opened(digest), digest, target, link, self._damaged)
+        """Write a blob to a path of the caller, as a reflink, a hard link or a copy."""
+        return export.export(self._open_file(digest), digest, target, link, self._report_damage)
 
-    def _opened(self, digest: Digest) -> int:
+    def _open_file(self, digest: Digest) -> int:
         with self._gate:
             self._check_namespace_has(digest)
             while (opened := self._parts.shards.open_found(digest)) is None:
-                self._missed(digest)
+                self._check_missing(digest)
             fd, found = opened
             try:
                 self._check_not_deleted(digest, found)
@@ -64,17 +64,17 @@ class Read(Lifecycle):
         return fd
 
     def _check_not_deleted(self, digest: Digest, found: os.stat_result) -> None:
-        """Ask the index where the file's time says that a deletion was begun.
+        """Ask the index if the file's time says that a delete has begun.
 
-        One that was not recorded has left that time behind: the file's bytes say whether it may
-        have its row's again.
+        A delete that was not recorded leaves that time behind: the file is read, and gets the
+        time of its row again if it is whole.
         """
         if found.st_mtime_ns == BEING_DELETED_NS:
-            self._row(digest)
+            self._find_row(digest)
             read_again(self._parts, digest)
 
     def _check_namespace_has(self, digest: Digest) -> None:
-        """With several namespaces over the files, a name is no promise to all of them."""
+        """Raise if the file may belong to other namespaces only."""
         parts = self._parts
         if parts.sharing.several:
-            self._row(digest)
+            self._find_row(digest)

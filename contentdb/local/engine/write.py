@@ -1,4 +1,4 @@
-"""Bytes in: under a ref, or in one go."""
+"""Writes: under a ref, or in one call."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["Write"]
 
 _WAIT_S = 0.5
-"""How long one look at a held ref lasts, for a caller that waits longer."""
+"""Longest time to wait for a held ref before the gate is left for a moment."""
 
 
 class Write(Lifecycle):
-    """What an engine does for `contentdb.content.Ingester`."""
+    """The engine's part in `contentdb.content.Ingester`."""
 
     begins_with = None
 
@@ -44,7 +44,7 @@ class Write(Lifecycle):
         self, ref: str, declared: Declared, takeover: Takeover, *, wait_s: float
     ) -> LocalWriter:
         """Begin the ingest of a ref or take it over; a closing store ends the wait."""
-        # A writer that starts over may be written to without a look at its offset.
+        # A caller that starts over may write without a look at the offset.
         shares = self._parts.shares and takeover is not Takeover.ANEW
         kind = UnsentWriter if shares else LocalWriter
         batch = self._batch
@@ -55,7 +55,7 @@ class Write(Lifecycle):
         while True:
             slice_s = min(_WAIT_S, max(0.0, deadline - time.monotonic()))
             try:
-                with self._gate:  # for a while only: it may be this store's end that frees the ref
+                with self._gate:  # not for long: closing this store may free the ref
                     row, fd, size = begin(self._parts, ref, declared, takeover, wait=slice_s)
                     made = kind(self._parts, self._gate, row, fd, size, lambda: self._batch)
                     self._writers.add(made)

@@ -1,7 +1,7 @@
-"""The index: what is stored and what is coming in, behind one small interface.
+"""The index of blobs and ingests, behind one small interface.
 
-`Index` is all that the store and the writer know. `contentdb.local.index.sqlite` is the engine
-there is; another database joins by playing the same role.
+The store and the writer know only `Index`. `contentdb.local.index.sqlite` implements it; another
+database would do so too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Blob", "Entry", "FileTime", "Index", "IngestRow", "Outcome", "State"
 
 
 class State:
-    """What a row of a blob says; plain integers, as they stand in the database."""
+    """The state of a blob's row; plain integers, as in the database."""
 
     LIVE = 0
     TOMBSTONE = 1
@@ -31,17 +31,17 @@ class State:
 
 
 class Outcome(Enum):
-    """What recording a blob found under the write lock."""
+    """The result of recording a blob, under the write lock."""
 
     CREATED = "created"
     """The row is new, or a tombstone was revived as a new one."""
     HEALED = "healed"
     """The row of a damaged blob is live again, as old as it was, with its labels."""
     EXISTS = "exists"
-    """A live row was there already; it has its labels set, if it lacked any."""
+    """There was a live row already; the labels that it lacked are set."""
     GONE = "gone"
-    """The blob's file, or the row relied on, had been deleted meanwhile: name it again and
-    record it again."""
+    """The blob's file, or the row that the entry relies on, was deleted meanwhile: name the file
+    and record it again."""
     FENCED = "fenced"
     """The ingest belongs to another writer now; nothing was recorded."""
 
@@ -61,7 +61,7 @@ class IngestRow(NamedTuple):
 
     ref: str
     name: str
-    """Of its file, unique over all namespaces."""
+    """The name of its file, unique over all namespaces."""
     token: str
     total: int | None
     expected: str | None
@@ -71,75 +71,75 @@ class IngestRow(NamedTuple):
     holder: str
     held_since_ns: int
     metadata: str | None = None
-    """A JSON object of texts, or nothing."""
+    """A JSON object of texts, or None."""
 
 
 class Entry(Protocol):
-    """What is to be recorded of one blob whose file has its name already."""
+    """The facts to record of one blob, whose file has its name already."""
 
     digest: Digest
     size: int
     checksum: int
     now_ns: int
-    """Even, so that `Index.adopt` can tell of a row that it is no commit's."""
+    """Even: a row that `Index.adopt` makes has an odd time, which tells it from a commit's."""
     ref: str | None
     token: str | None
     only_if: frozenset[int | None] | None
-    """States of its row that it relies on, None among them for no row; None: any will do."""
+    """States that its row may have, with None among them for no row; None allows any."""
 
     @property
     def labelling(self) -> Labelling: ...
 
     def present(self) -> bool:
-        """Whether the blob's file still has its name and size: one stat."""
+        """Return whether the blob's file still has its name and size; one stat."""
         ...
 
     def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:
         """Give the file that `present` saw the time of its row, if it is known to be whole.
 
-        It is so by what its maker knows, or by having the time that the row had before.
+        It is, if the entry's maker knows so, or if the file has the time that the row had before.
         """
         ...
 
 
 class FileTime(Protocol):
-    """The time of modification of a blob's file; see `contentdb.local.file_times`."""
+    """The modification time of a blob's file; see `contentdb.local.file_times`."""
 
     def find(self) -> int | None:
-        """Nanoseconds since the epoch; None where there is no file."""
+        """Return nanoseconds since the epoch; None if there is no file."""
         ...
 
     def set(self, moment_ns: int) -> None:
-        """Set it, if there is a file."""
+        """Set the time, if there is a file."""
         ...
 
 
 class Index(Protocol):
     """The transactions of the store, each atomic, bound to one namespace.
 
-    Those that say durable survive a power cut once they have returned, unless the index
-    was opened without durability.
+    The changes of those that say "durable" survive a power cut once the call has returned, unless
+    the index was opened without durability.
     """
 
     # -- blobs
     def blob(self, digest: Digest) -> Blob | None:
-        """The row, tombstones included."""
+        """Return the row of a blob, tombstones included."""
         ...
 
     def info(self, digest: Digest, blob: Blob) -> Info:
-        """Complete a row with its labels."""
+        """Return the Info of a row, with its labels."""
         ...
 
     def record(self, entries: Sequence[Entry]) -> list[Outcome]:
-        """Durable: insert blobs and end their ingests, in one transaction."""
+        """Insert blobs and end their ingests, in one transaction; durable."""
         ...
 
     def adopt(self, entry: Entry) -> bool:
-        """Durable: a row for a file without one, or whose row says that it was damaged.
+        """Give a file a row, if it has none or a row that says damaged; durable.
 
-        ``entry.now_ns`` is the file's time of modification: by it a commit that has named this
-        file and not recorded it yet knows the row for its own. False if there is nothing to
-        adopt any more, or something claims the blob.
+        ``entry.now_ns`` is the file's modification time: by it a commit that has named this file
+        and not recorded it yet knows the row as its own. Return False if there is nothing to
+        adopt any more, or if something claims the blob.
         """
         ...
 
@@ -151,7 +151,7 @@ class Index(Protocol):
         now_ns: int,
         time: FileTime | None = None,
     ) -> bool:
-        """Durable: replace all labels, or those of the keys; False if there is no live blob.
+        """Replace all labels, or those of the keys; durable. Return False without a live blob.
 
         Under the write lock, before the row changes, the file gets its new time of update:
         ``now_ns``, or later if the old one is. A file whose time did not vouch for it keeps it.
@@ -165,9 +165,9 @@ class Index(Protocol):
         now_ns: int,
         time: FileTime | None = None,
     ) -> bool:
-        """Durable: set labels, and leave the others; False if there is no live blob.
+        """Set labels, and leave the others; durable. Return False without a live blob.
 
-        Where it has them already nothing changes; else the file gets its time as above.
+        If the blob has them already nothing changes; else the file gets its time as above.
         """
         ...
 
@@ -176,23 +176,23 @@ class Index(Protocol):
         ...
 
     def vouches(self, digest: Digest, found_ns: int) -> bool:
-        """Whether the time of the blob's file is that of a live row, of whatever namespace."""
+        """Return whether the time of the blob's file is that of a live row, in any namespace."""
         ...
 
     def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
-        """Durable: keep the row but serve it no more, until its content is stored again.
+        """Mark the row, which is not served until its content is stored again; durable.
 
-        ``take_away`` is called under the write lock, to rename the file away, and may refuse.
-        False if it did; a row need not be there.
+        ``take_away`` is called under the write lock, to rename the file away, and may refuse:
+        then return False. There need not be a row.
         """
         ...
 
     def harden(self, digest: Digest) -> None:
-        """Durable: what was recorded of the blob, and all before it, without durability."""
+        """Make the blob's row durable, with all that was recorded before without durability."""
         ...
 
     def entomb(self, digest: Digest, time: FileTime | None = None) -> bool:
-        """Durable: the first half of a deletion; False if there is no blob.
+        """Do the first half of a delete; durable. Return False if there is no blob.
 
         Under the write lock, before the row changes, the file gets a time that says so, or that
         of another namespace's row.
@@ -206,112 +206,112 @@ class Index(Protocol):
         *,
         missing_ok: bool = False,
     ) -> list[Digest]:
-        """Durable: `entomb` for each, in one transaction; which ones there were.
+        """Call `entomb` for each, in one transaction; durable. Return those that there were.
 
-        Without ``missing_ok`` it ends before the first that is absent.
+        Without ``missing_ok``, stop at the first that is missing.
         """
         ...
 
     def bury(self, digest: Digest, take_away: Callable[[], object]) -> bool:
-        """Drop a row that is still a tombstone. Not durable: it may come back as one.
+        """Remove a row that is still a tombstone. Not durable: the tombstone may come back.
 
         ``take_away`` is called under the write lock, to rename the file away, unless another
-        namespace has the blob too. False if the row was revived meanwhile.
+        namespace has the blob too. Return False if the row was revived meanwhile.
         """
         ...
 
     def bury_all(
         self, digests: Sequence[Digest], take_away: Callable[[Digest], object]
     ) -> list[Digest]:
-        """`bury` for each, in one transaction; which ones. Not durable: all may come back."""
+        """Call `bury` for each, in one transaction; return which. Not durable, as `bury`."""
         ...
 
     def drop(self, digests: Sequence[Digest], is_gone: Callable[[Digest], bool]) -> int:
-        """Durable: forget rows whose files are gone; how many. It is asked under the lock."""
+        """Remove rows whose files are gone, asked under the lock; durable. Return how many."""
         ...
 
     def elsewhere(self, digest: Digest) -> Blob | None:
-        """The row of a live blob that another namespace has, if any does."""
+        """Return the row that another namespace has of a live blob, if any does."""
         ...
 
     def claims(self, digest: Digest) -> bool:
-        """Whether any namespace has a row of the blob, or an ingest that expects it."""
+        """Return whether any namespace has a row of the blob, or an ingest that expects it."""
         ...
 
     def unless_claimed(self, digest: Digest, act: Callable[[], bool]) -> bool:
-        """Call ``act`` under the write lock if nothing claims the blob; whether it acted."""
+        """Call ``act`` under the write lock if nothing claims the blob; return whether it acted."""
         ...
 
     def tombstones(self) -> Iterator[Digest]:
-        """Deletions that were begun and not ended; the caller may end them as they come."""
+        """Yield deletes that were begun and not ended; the caller may end them meanwhile."""
         ...
 
     def shortened(self, prefix: str) -> list[Digest]:
-        """At most two digests that begin so."""
+        """Return at most two digests that begin with the prefix."""
         ...
 
     def rows_between(self, first: str, behind: str) -> list[tuple[str, int, int, int]]:
-        """Digest, size, checksum and state of a range, in digest order."""
+        """Return digest, size, checksum and state of a range of rows, in digest order."""
         ...
 
     def walk(
         self, chosen: Filter | None, sort: str, after: str | None, limit: int | None
     ) -> Iterator[Info]:
-        """Stream live blobs as of the start, in bounded memory."""
+        """Yield live blobs as of the start, in bounded memory."""
         ...
 
     def is_empty(self) -> bool:
-        """Whether no namespace has a row of a blob."""
+        """Return whether no namespace has a row of a blob."""
         ...
 
     def usage(self) -> Usage:
-        """Count in one query."""
+        """Count blobs, ingests and bytes, in one query."""
         ...
 
     # -- ingests
     def begin(self, row: IngestRow, takeover: Takeover) -> IngestRow:
-        """Take an ingest over, or make it, under the row's token. Not durable.
+        """Begin an ingest, or take it over, under the row's token. Not durable.
 
-        `FailedPreconditionError` where ``AGREE`` meets a contradiction; nothing changes then.
+        Raise `FailedPreconditionError` if ``AGREE`` meets a contradiction; nothing changes then.
         """
         ...
 
     def pause(
         self, ref: str, token: str, offset: int, now_ns: int, *, durable: bool = False
     ) -> None:
-        """Note how far a writer came: so many bytes are on disk, if its store is durable."""
+        """Note a writer's offset: that many bytes are on disk, if its store is durable."""
         ...
 
     def end(self, ref: str, token: str) -> bool:
-        """Forget an ingest, if the token is still its own."""
+        """Remove the row of an ingest, if it still has the token."""
         ...
 
     def ingest(self, ref: str) -> IngestRow | None:
-        """One row."""
+        """Return the row of an ingest."""
         ...
 
     def ingests(self) -> Iterator[IngestRow]:
-        """All rows, by ref, read in pages; the caller may end ingests as they come.
+        """Yield all rows, by ref, read in pages; the caller may end ingests meanwhile.
 
-        What begins or ends meanwhile may be among them or not.
+        An ingest that begins or ends meanwhile may be yielded or not.
         """
         ...
 
     def ingest_of(self, name: str) -> tuple[str, str] | None:
-        """Namespace and ref of the ingest whose file has that name."""
+        """Return namespace and ref of the ingest whose file has that name."""
         ...
 
     def ingests_named(self, names: Sequence[str]) -> set[str]:
-        """Those of some hundred names that an ingest's file has, of any namespace."""
+        """Return those of some hundred names that are an ingest's file, in any namespace."""
         ...
 
     # -- itself
     def revision(self) -> str | None:
-        """Of its schema; None where nothing was made yet. Refuses what is no index of ours."""
+        """Return the schema's revision; None for an empty file. Raise for a foreign database."""
         ...
 
     def check(self) -> list[str]:
-        """Read all of the database against itself: what is wrong with it, one sentence each."""
+        """Check the whole database for consistency; return one sentence for each fault."""
         ...
 
     def before_fork(self) -> None: ...

@@ -1,4 +1,4 @@
-"""When the WAL is folded into the database: seldom, and always behind the writers' flock."""
+"""Checkpoints, which move the WAL into the database: seldom, always under the writers' flock."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CHECKPOINT_ROWS: Final = 1000
 """Rows written between two checkpoints: a page or two each, 4 to 8 MiB of WAL."""
 
 _LOOK_ROWS: Final = 50
-"""Rows written between two looks at the size of the WAL; the first transaction looks too."""
+"""Rows written between two checks of the WAL's size; the first transaction checks it too."""
 
 _WAL_STEP_BYTES: Final = 1 << 20
 
 
 class Checkpoints:
-    """Counts what one process writes, and folds a WAL in that has grown large."""
+    """Counts what one process writes, and checkpoints a WAL that has grown large."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -31,9 +31,10 @@ class Checkpoints:
         """A WAL longer than that is due for a checkpoint."""
 
     def wrote(self, writer: sqlite3.Connection, rows: int) -> None:
-        """Checkpoint when that is due.
+        """Count rows that were written, and checkpoint if it is due.
 
-        By the rows of this process; and by the WAL, where no process lives for so many.
+        It is due by the rows of this process, or by the size of the WAL, where each process ends
+        before it has written that many.
         """
         self._rows += rows
         if self._rows < self._look_at_rows and self._rows < CHECKPOINT_ROWS:
@@ -45,14 +46,14 @@ class Checkpoints:
         self.checkpoint(writer, "RESTART")
         self._rows = 0
         self._look_at_rows = _LOOK_ROWS
-        # Where a reader was in the way the WAL goes on growing: not every commit tries again.
+        # If a reader blocked the checkpoint the WAL goes on growing: not every commit tries again.
         self._large_bytes = max(WAL_BYTES, size + _WAL_STEP_BYTES)
 
     def checkpoint(self, writer: sqlite3.Connection, mode: str) -> None:
-        """Move the WAL into the database, without waiting for readers that are in the way.
+        """Move the WAL into the database, without waiting for readers that block it.
 
-        The flock is held, so the mode always gets the writer's lock. A checkpoint that fails
-        loses nothing: the WAL stays, and the next one tries again.
+        The caller holds the flock, so SQLite always gets the writer's lock. A checkpoint that
+        fails loses nothing: the WAL stays, and the next one tries again.
         """
         with contextlib.suppress(sqlite3.Error):
             writer.execute("PRAGMA busy_timeout = 0").fetchall()
@@ -60,7 +61,7 @@ class Checkpoints:
         writer.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}").fetchall()
 
     def is_overdue(self) -> bool:
-        """Whether the WAL is longer than it should be left."""
+        """Return whether the WAL is too long to be left at a close."""
         return self._wal_bytes() > WAL_BYTES
 
     def _wal_bytes(self) -> int:

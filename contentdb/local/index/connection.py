@@ -1,15 +1,15 @@
-"""One SQLite database, shared by threads and processes: every setting and its reason.
+"""One SQLite database, shared by threads and processes.
 
 Writers of all processes queue at a flock on the store's root before they begin. SQLite's own
-lock would do for correctness, but its waiters sleep up to 100 ms between looks, and a
+lock would do for correctness, but its waiters sleep up to 100 ms between two tries, and a
 checkpoint beside two writers corrupts databases on SQLite 3.7.0 to 3.51.2 (the WAL-reset bug,
-https://sqlite.org/wal.html#walresetbug): behind the flock, checkpoints and writers never meet.
+https://sqlite.org/wal.html#walresetbug): the flock keeps checkpoints and writers apart.
 
-Within a process, threads that commit at once share a transaction and its sync: the thread that
-gets the turn runs the work of all that wait.
+Within a process, threads that commit at the same time share a transaction and its sync: the
+thread that gets the turn runs the work of all that wait.
 
-An exception may be raised anywhere, by a handler of a signal. What it finds half done it must not
-leave for later: a write that raises has happened, or never will.
+A signal handler may raise an exception anywhere. No write may stay half done after it: a write
+that raises has happened, or never will.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ _UNFOLDED: Final = "the index's log was not folded in; the next checkpoint tries
 T = TypeVar("T")
 
 _OF_A_JOB: Final = (ContentDBError, sqlite3.Error, OverflowError)
-"""What work itself raises; all else is a handler's, and the matter of the thread it interrupted."""
+"""Errors of the work itself; any other comes from a signal handler, for the interrupted thread."""
 
 
 class _Job:
-    """A piece of a write transaction, and how it went."""
+    """A piece of a write transaction, and its result."""
 
     __slots__ = ("done", "durable", "error", "landed", "result", "rows", "work")
 
@@ -76,7 +76,7 @@ class _Job:
 
 class _Thread(threading.local):
     roots: tuple[str, ...] = ()
-    """The stores that this thread is writing to now: it would wait for itself."""
+    """The stores that this thread is writing to now; another write would wait for itself."""
 
 
 _thread = _Thread()
@@ -84,7 +84,7 @@ _thread = _Thread()
 
 @contextlib.contextmanager
 def holding(root: str) -> Iterator[None]:
-    """Say that this thread holds the lock of a root: a handler's write would wait for itself."""
+    """Note that this thread holds a root's lock: a signal handler's write would wait for itself."""
     outer = _thread.roots
     try:
         _thread.roots = (*outer, root)
@@ -103,7 +103,7 @@ class Database:
         self._place = place or Place(root)
         self._readers = Readers(path, self._place)
         self._queue: deque[_Job] = deque()
-        """What waits, and what is done already until it comes to the front."""
+        """Jobs that wait; a job that is done stays until it comes to the front."""
         self._turn = threading.RLock()
         self._lock: Directory | None = None
         self._writer: sqlite3.Connection | None = None
@@ -127,7 +127,7 @@ class Database:
         return self._readers.snapshot()
 
     def stream(self, pieces: Generator[Iterator[T], None, None]) -> Iterator[Iterator[T]]:
-        """Hand on what a generator reads by way of `held`, across forks too."""
+        """Yield what a generator reads through `held`, across forks too."""
         return self._readers.stream(pieces)
 
     def held(self) -> AbstractContextManager[sqlite3.Connection]:
@@ -144,22 +144,22 @@ class Database:
         durable: bool,
         rows: int = 1,
     ) -> T:
-        """Run work inside a write transaction, perhaps together with that of other threads.
+        """Run work inside a write transaction, perhaps together with the work of other threads.
 
         Args:
-            work: Called with the connection. What it changed is undone if it raises; the
-                transaction goes on for the others.
-            landed: Asked on a new connection after a COMMIT that failed, whose outcome is
-                unknown until read back: whether the work's changes are there.
-            durable: Whether the changes survive a power cut once this returns. When the
-                database was opened without durability, none do.
+            work: Called with the connection. If it raises, its changes are undone; the transaction
+                goes on for the others.
+            landed: Called with a new connection after a COMMIT that failed, whose outcome is
+                unknown: returns whether the work's changes are there.
+            durable: Whether the changes survive a power cut once this returns. If the database was
+                opened without durability, none do.
             rows: About how many rows the work changes.
 
         Raises:
-            ReentrantCallError: A signal's handler called this within a write of its thread.
+            ReentrantCallError: A signal handler called this within a write of its thread.
             IndexBusyError: Another process held the write lock too long; nothing changed.
             NoSpaceError: The disk is full; nothing changed.
-            CommitUnknownError: The COMMIT failed and so did reading back.
+            CommitUnknownError: The COMMIT failed, and so did reading back.
             IndexFailedError: The database refused; nothing changed.
         """
         check_safe(self._path)
@@ -174,8 +174,8 @@ class Database:
                 if not job.done:
                     self._run_queue()
         except BaseException:
-            job.done = True  # no thread begins to run it any more
-            with self._turn:  # and one that was running it has ended
+            job.done = True  # so that no thread begins to run it
+            with self._turn:  # wait for a thread that is running it
                 pass
             raise
         finally:
@@ -185,16 +185,16 @@ class Database:
         return job.result  # type: ignore[no-any-return]  # what this job's work returned
 
     def _run_queue(self) -> None:
-        """Run what waits. Nothing leaves the queue before it is done, whatever is raised."""
+        """Run the jobs that wait. No job leaves the queue before it is done, whatever is raised."""
         waiting = [self._queue[place] for place in range(len(self._queue))]
         jobs = [job for job in waiting if not job.done]
         try:
             self._transact(jobs)
-        except ReentrantCallError:  # a handler's, as is all that is not ours: other threads go on
+        except ReentrantCallError:  # from a signal handler: other threads go on
             raise
         except ContentDBError as error:
             for job in jobs:
-                if not job.done:  # else it was committed: what a handler raised is this thread's
+                if not job.done:  # else it was committed, and the error is this thread's
                     job.error = job.error or error
                     job.done = True
             raise
@@ -215,30 +215,30 @@ class Database:
         finally:
             try:
                 self._leave()
-            except BaseException:  # out of a handler; all other processes wait for this lock
+            except BaseException:  # from a signal handler; other processes wait for this lock
                 self._leave()
                 raise
 
     def _fold(self, rows: int) -> None:
-        """Checkpoint when that is due; where that fails the log stays, and nothing is lost."""
+        """Checkpoint if it is due; if that fails the log stays, and nothing is lost."""
         if self._writer is None:
             return
         try:
             self._checkpoints.wrote(self._writer, rows)
         except BaseException as error:
-            self._drop_writer()  # its settings may be those of a checkpoint
+            self._drop_writer()  # it may still have a checkpoint's settings
             if not isinstance(error, sqlite3.Error):
                 raise
 
     def _attempt(self, jobs: list[_Job]) -> None:
-        """Run jobs in one transaction; each one is done, or an error is raised for all."""
+        """Run jobs in one transaction; each is done, or an error is raised for all."""
         committing = False
         try:
             connection = self._begin(durable=any(job.durable for job in jobs))
             for job in jobs:
                 self._run(job, connection, shared=len(jobs) > 1)
             if connection.in_transaction:
-                check_safe(self._path)  # a signal's handler may have forked here
+                check_safe(self._path)  # a signal handler may have forked here
                 committing = True
                 connection.execute("COMMIT")
             for job in jobs:
@@ -257,7 +257,7 @@ class Database:
         except ReentrantCallError:
             raise
         except _OF_A_JOB as error:
-            if not connection.in_transaction:  # the error has undone the work of all
+            if not connection.in_transaction:  # SQLite has rolled all work back
                 raise
             connection.execute("ROLLBACK TO job" if shared else "ROLLBACK")
             job.error = error
@@ -268,7 +268,7 @@ class Database:
             connection.execute("RELEASE job")
 
     def _end_failed(self, jobs: list[_Job], error: BaseException, *, committing: bool) -> None:
-        """Undo a transaction, or find out what it did if its COMMIT had begun."""
+        """Roll a transaction back, or find out whether it landed if its COMMIT had begun."""
         writer = self._writer
         if not committing and writer is not None and writer.in_transaction and is_safe(self._path):
             with contextlib.suppress(sqlite3.Error):
@@ -278,13 +278,13 @@ class Database:
             self._read_back(jobs, error)
 
     def _read_back(self, jobs: list[_Job], cause: BaseException) -> None:
-        """Ask a new connection for each job. A file must never be removed on a guess."""
+        """Find out on a new connection which jobs landed: no file may be removed on a guess."""
         try:
             with contextlib.closing(connect(self._path, query_only=True)) as connection:
                 for job in jobs:
                     if job.error is None and not job.landed(connection):
                         if not isinstance(cause, sqlite3.Error):
-                            continue  # a handler's: other threads run their jobs again
+                            continue  # from a signal handler: other threads run their jobs again
                         job.error = refusal(self._path, cause)
                     job.done = True
         except BaseException as error:
@@ -302,8 +302,8 @@ class Database:
             self._writer = connect(self._path)
         wanted = "FULL" if durable else "NORMAL"
         if wanted != self._synchronous:
-            # FULL syncs the WAL at every commit. NORMAL does so at checkpoints only: enough for
-            # the beginning of an ingest, which may be lost with the power.
+            # FULL syncs the WAL at every commit. NORMAL syncs it only at checkpoints: enough for
+            # the beginning of an ingest, which a power cut may undo.
             self._writer.execute(f"PRAGMA synchronous = {wanted}").fetchall()
             self._synchronous = wanted
         self._writer.execute("BEGIN IMMEDIATE")
@@ -323,7 +323,7 @@ class Database:
             self._place.check()
         except ContentDBError:
             self._leave()
-            self._drop_lock()  # it may be that of another root
+            self._drop_lock()  # it may be another root's
             raise
 
     def _drop_lock(self) -> None:
@@ -333,7 +333,7 @@ class Database:
 
     def _leave(self) -> None:
         if self._lock is not None and not files.unlock(self._lock.fd):
-            self._lock.close()  # which frees it as well; what was committed stays so
+            self._lock.close()  # which frees the lock too; the commit stays
             self._lock = None
 
     # -- connections -----------------------------------------------------------------------------
@@ -345,28 +345,28 @@ class Database:
                 end(writer)
 
     def _is_inside(self) -> bool:
-        """Whether this thread is inside a write or a read, as where a handler forks."""
+        """Return whether this thread is inside a write or read, as when a signal handler forks."""
         return self._root in _thread.roots or self._readers.is_inside
 
     def before_fork(self) -> None:
-        """Close everything and hold the turn: SQLite's state must not cross a fork."""
+        """Close everything and take the turn: SQLite's state must not cross a fork."""
         forks.hold(self._turn)
         self._readers.before_fork()
         if self._root not in _thread.roots:
             self._close_writer()
 
     def look_at_unseen_fork(self) -> None:
-        """In the child of a fork without `before_fork`: was a thread inside SQLite at that moment?
+        """Check, in the child of a fork without `before_fork`, whether a thread was inside SQLite.
 
-        Then a mutex of SQLite's may be held for ever, and its connections are not to be touched.
+        If so, a mutex of SQLite may be held for ever: its connections must not be touched.
         """
         if not self._turn.acquire(blocking=False) or self._readers.others_inside:
             set_unsafe(self._path)
 
     def after_fork_in_child(self) -> UnsafeForkError | None:
-        """Begin anew: the queue is for the parent's threads to run, and so is its lock.
+        """Start with an empty queue and without the lock, which belong to the parent.
 
-        Gives the error where this process must not use the database.
+        Return an error if this process must not use the database.
         """
         if self._is_inside():
             set_unsafe(self._path)
@@ -374,14 +374,13 @@ class Database:
         reset_after_fork(self._turn)
         self._readers.after_fork_in_child()
         self._drop_writer()
-        self._drop_lock()  # this copy alone: the parent may hold the lock
+        self._drop_lock()  # only this copy: the parent may hold the lock
         return None if is_safe(self._path) else UnsafeForkError(self._path)
 
     def close(self) -> None:
         """Close all connections; a large WAL is folded into the database first.
 
-        Who comes late, such as a writer that outlived its store, is still served, but
-        nothing stays open.
+        Later calls, as of a writer that outlived its store, still work, but keep nothing open.
         """
         with self._turn:
             self._closed = True

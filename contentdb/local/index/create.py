@@ -1,6 +1,6 @@
 """Make a new index at the newest revision, in one transaction.
 
-The statements are what the migrations come to, and a test holds both together. alembic would
+The statements make the schema that the migrations result in; a test compares both. alembic would
 take ten times as long, and a quarter of a second before that to be imported.
 """
 
@@ -79,13 +79,13 @@ CREATE TABLE ingests (
 
 
 def create_tables(path: str) -> None:
-    """Make the tables in an empty database file. The caller keeps others out.
+    """Make the tables in an empty database file; the caller keeps others out.
 
     Durable when it returns; after a crash at any point the file is still empty, or finished.
 
     Raises:
-        IndexFailedError, StorageError: The database refused; it is as it was, or finished where
-            the last step of all failed.
+        IndexFailedError, StorageError: The database refused; it is unchanged, or finished if the
+            last step failed.
     """
     try:
         with contextlib.closing(connect(path)) as connection:

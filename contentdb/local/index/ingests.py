@@ -1,4 +1,4 @@
-"""Beginning an ingest, or taking one over, within a transaction."""
+"""Begin an ingest, or take one over, within a transaction."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["begin"]
 
 
 def begin(connection: Connection, namespace: str, row: IngestRow, takeover: Takeover) -> IngestRow:
-    """Put an ingest under the row's token; the row as it stands then.
+    """Begin an ingest or take it over, under the row's token; return its row as it is then.
 
     Raises:
         FailedPreconditionError: The row contradicts what was declared before.
@@ -61,14 +61,14 @@ def _take_over(found: IngestRow, new: IngestRow, takeover: Takeover) -> IngestRo
 
 
 def _voids(found: IngestRow, new: IngestRow) -> bool:
-    """Whether what is declared now leaves nothing of what was declared before."""
+    """Return whether the new declarations replace all earlier ones."""
     return new.expected is not None or (
         None not in {found.total, new.total} and found.total != new.total
     )
 
 
 def _check_agrees(found: IngestRow, new: IngestRow) -> None:
-    """Refuse a new declaration that contradicts the one before; it may add to it."""
+    """Raise if a new declaration contradicts the earlier one; it may add to it."""
     if None not in {found.total, new.total} and found.total != new.total:
         raise contradiction(found.ref, f"a total of {found.total} bytes, not {new.total}")
     if None not in {found.expected, new.expected} and found.expected != new.expected:

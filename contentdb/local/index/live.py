@@ -1,6 +1,6 @@
-"""The connections that this process has open: who they exclude, and what a fork makes of them.
+"""The connections that this process has open: what they exclude, and how a fork affects them.
 
-SQLite takes the locks of its own process from its memory. A child of a fork inherits the memory
+SQLite remembers the locks of its own process in memory. A child of a fork inherits that memory
 without the locks (https://sqlite.org/howtocorrupt.html, 2.6).
 """
 
@@ -33,16 +33,16 @@ __all__ = [
 
 
 class Connection(sqlite3.Connection):
-    """A connection that locks its file, known here until it is closed."""
+    """A connection that locks its file, listed here until it is closed."""
 
     path = ""
     file: tuple[int, int] | None = None
     """Device and inode of the database."""
     raised: BaseException | None = None
-    """What a function that SQLite called has raised, which SQLite would keep to itself."""
+    """The exception of a function that SQLite called; SQLite does not pass it on."""
 
     def close(self) -> None:
-        """Close it, and forget it."""
+        """Close the connection, and remove it from the list."""
         super().close()
         _open.discard(self)
 
@@ -50,7 +50,7 @@ class Connection(sqlite3.Connection):
 _open: weakref.WeakSet[Connection] = weakref.WeakSet()
 _apart = threading.RLock()
 _unsafe: set[str] = set()
-"""Databases whose connections have crossed a fork in a way that cannot be undone."""
+"""Databases whose connections crossed a fork while in use, which cannot be undone."""
 
 _SHARED_FIRST: Final = 0x4000_0002
 _SHARED_SIZE: Final = 510
@@ -58,27 +58,27 @@ _SHARED_SIZE: Final = 510
 
 
 def remember(connection: Connection, path: str) -> Connection:
-    """Know a new connection, which has locked nothing so far."""
+    """List a new connection, which has locked nothing yet."""
     with _apart:
         connection.path = path
-        connection.file = _identity(path)
+        connection.file = _identify(path)
         _open.add(connection)
     return connection
 
 
 @contextmanager
 def alone(path: str) -> Iterator[bool]:
-    """Keep this process's other connections to the file out; False where there are any.
+    """Let this process open no other connection to the file; yield False if there is one.
 
-    To close any descriptor of a file drops all fcntl(2) locks that the process has on it
-    (https://sqlite.org/howtocorrupt.html, 2.2), and only connections that lock take care.
+    Closing any descriptor of a file drops all fcntl(2) locks that the process has on it
+    (https://sqlite.org/howtocorrupt.html, 2.2); only connections that lock avoid that.
     """
     with _apart:
-        file = _identity(path)
+        file = _identify(path)
         yield all(connection.file != file for connection in list(_open))
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _identify(path: str) -> tuple[int, int] | None:
     try:
         found = os.stat(path)  # noqa: PTH116 - a path is text here
     except OSError:
@@ -90,7 +90,7 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def is_safe(path: str) -> bool:
-    """Whether this process may use the database: no connection crossed a fork while in use."""
+    """Return whether this process may use the database: no connection crossed a fork in use."""
     return path not in _unsafe
 
 
@@ -101,30 +101,30 @@ def check_safe(path: str) -> None:
 
 
 def set_unsafe(path: str) -> None:
-    """Use the database no more in this process."""
+    """Forbid this process the use of the database."""
     _unsafe.add(path)
 
 
 def end(connection: sqlite3.Connection) -> None:
-    """Close a connection; one that must not be touched in this process is kept for ever."""
+    """Close a connection; if this process must not touch it, keep it for ever instead."""
     if _unsafe and isinstance(connection, Connection) and connection.path in _unsafe:
         import ctypes
 
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # not closed at the exit either
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # not even closed at exit
         return
     connection.close()
 
 
 def close_inherited(*, opening: bool) -> None:
-    """Close the connections that came along through a fork that Python did not see.
+    """Close the connections inherited through a fork that Python did not see.
 
     Once the last connection to a file is closed, SQLite has no memory of its locks, and a new
-    connection takes them for real. Nothing may be folded into the database or be unlinked by such a
-    close: a lock of an open file description (fcntl(2), F_OFD_SETLKW), which is in the way even of
-    its own process, keeps SQLite from believing that it is the last one.
+    connection takes real locks. But such a close must not checkpoint the database or unlink its
+    log: a lock of an open file description (fcntl(2), F_OFD_SETLKW), which excludes even its own
+    process, keeps SQLite from believing that this is the last connection.
 
     Args:
-        opening: Whether a thread was opening a store in that moment.
+        opening: Whether a thread was opening a store at that moment.
     """
     inherited = list(_open)
     if opening:
@@ -138,7 +138,7 @@ def close_inherited(*, opening: bool) -> None:
 
 
 def _close_all(path: str, connections: list[Connection]) -> bool:
-    """Close connections without a checkpoint; False if that is not sure, and none is closed."""
+    """Close connections without a checkpoint; if that is not certain, close none, return False."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

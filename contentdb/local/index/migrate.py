@@ -1,7 +1,7 @@
 """Run the migrations, which bring an older index up to date.
 
 Everything happens in one transaction: after a crash at any point the database has the old
-revision or the new one. This module brings alembic in, 0.3 s; making a store, and opening one
+revision or the new one. This module imports alembic, 0.3 s; making a store, and opening one
 that is up to date, never import it.
 """
 
@@ -24,7 +24,7 @@ __all__ = ["config", "upgrade"]
 
 
 def config() -> Config:
-    """Alembic's configuration, without a file; a ``%`` in the path must be doubled."""
+    """Return alembic's configuration, without a file; a ``%`` in the path must be doubled."""
     made = Config()
     folder = str(Path(contentdb.migrations.__path__[0]).resolve())
     made.set_main_option("script_location", folder.replace("%", "%%"))
@@ -33,7 +33,7 @@ def config() -> Config:
 
 
 def upgrade(path: str, revision: str = HEAD) -> None:
-    """Bring a database file, which may be empty, to a revision. The caller keeps others out.
+    """Bring a database file, which may be empty, to a revision; the caller keeps others out.
 
     Durable when it returns.
 
@@ -46,7 +46,7 @@ def upgrade(path: str, revision: str = HEAD) -> None:
         raise refusal(path, error) from error
     try:
         driver.execute("PRAGMA synchronous = FULL").fetchall()
-        # To alter a table is to drop it and make it anew; its labels must not go with it
+        # SQLite alters a table by making a new one; dropping the old must not drop its labels
         # (https://sqlite.org/lang_altertable.html, the 12 steps).
         driver.execute("PRAGMA foreign_keys = OFF").fetchall()
         _upgrade(driver, revision)

@@ -1,4 +1,4 @@
-"""Opening the database file: every setting of a connection with its reason, and its errors."""
+"""Open the database file: the settings of a connection with their reasons, and its errors."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ __all__ = [
 ]
 
 BUSY_S: Final = 30.0
-"""How long to queue for the write lock before giving up with `IndexBusyError`."""
+"""Seconds to queue for the write lock before giving up with `IndexBusyError`."""
 
 WAL_BYTES: Final = 8 << 20
 
 not_forking = threading.RLock()
-"""Held while connections are open that no store knows of yet: they must not cross a fork(2)."""
+"""Held while connections are open that belong to no store yet: they must not cross a fork(2)."""
 
 _PLAIN: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-")
 
@@ -50,7 +50,7 @@ _PRAGMAS_OF_ALL: Final = (
 )
 _PRAGMAS: Final = (
     *_PRAGMAS_OF_ALL,
-    # Labels go with their blob.
+    # Labels are removed with their blob.
     "PRAGMA foreign_keys = ON",
     # Checkpoints are deliberate, see `contentdb.local.index.connection`.
     "PRAGMA wal_autocheckpoint = 0",
@@ -59,7 +59,7 @@ _PRAGMAS: Final = (
     f"PRAGMA journal_size_limit = {WAL_BYTES}",
     # 16 MiB of page cache hold the inner pages of tens of millions of rows.
     "PRAGMA cache_size = -16384",
-    # Sorting a million rows goes on in a file, whatever this SQLite was built to do.
+    # Sorting a million rows uses a file, whatever this SQLite was built to do.
     "PRAGMA temp_store = FILE",
 )
 
@@ -67,10 +67,10 @@ _PRAGMAS: Final = (
 def connect(path: str, *, query_only: bool = False) -> sqlite3.Connection:
     """Open an existing database file with every setting in place.
 
-    Transactions are ours: ``isolation_level=None`` keeps the module from beginning any. A
-    connection that only reads leaves the file as it is, which may be somebody else's.
+    ``isolation_level=None`` keeps the sqlite3 module from beginning transactions by itself. A
+    connection with ``query_only`` leaves the file as it is: it may be a foreign database.
     """
-    connection = _connected(path, "mode=rw")
+    connection = _connect(path, "mode=rw")
     try:
         for pragma in _PRAGMAS:
             connection.execute(pragma).fetchall()
@@ -85,12 +85,12 @@ def connect(path: str, *, query_only: bool = False) -> sqlite3.Connection:
 
 
 def connect_read_only(path: str) -> sqlite3.Connection:
-    """Open a database whose log and shared memory are there, and change none of the three.
+    """Open a database that has its log and shared memory, and change none of the three.
 
-    SQLite itself would write to the shared memory (https://sqlite.org/wal.html#readonly), unless
-    it is told not to.
+    Without ``readonly_shm``, SQLite writes to the shared memory
+    (https://sqlite.org/wal.html#readonly).
     """
-    connection = _connected(path, "mode=ro&readonly_shm=1")
+    connection = _connect(path, "mode=ro&readonly_shm=1")
     try:
         for pragma in _PRAGMAS:
             connection.execute(pragma).fetchall()
@@ -101,7 +101,7 @@ def connect_read_only(path: str) -> sqlite3.Connection:
 
 
 def connect_immutable(path: str) -> sqlite3.Connection:
-    """Open a database that is one file and stays as it is: no log is looked for, no lock taken.
+    """Open a database that is one file and does not change; SQLite reads no log and takes no lock.
 
     Keep writers out while it is open, and this process's other connections too: see `alone`.
     """
@@ -117,7 +117,7 @@ def connect_immutable(path: str) -> sqlite3.Connection:
     return connection
 
 
-def _connected(path: str, parameters: str) -> sqlite3.Connection:
+def _connect(path: str, parameters: str) -> sqlite3.Connection:
     live.check_safe(path)
     connection = sqlite3.connect(
         f"{_uri(path)}?{parameters}",
@@ -137,7 +137,7 @@ def _set_wal(connection: sqlite3.Connection, path: str) -> None:
 
 
 def _uri(path: str) -> str:
-    """Any path as a URI, one of bytes that are no text too.
+    """Return any path as a URI, even one of bytes that are no text.
 
     The empty authority keeps ``//host/…`` a path (https://sqlite.org/uri.html).
     """
@@ -160,7 +160,7 @@ def held_by(fd: int) -> str:
 
 
 def refusal(path: str, error: sqlite3.Error) -> ContentDBError:
-    """Translate an error of the driver; what the filesystem says of itself comes first."""
+    """Translate an error of the driver; a full or read-only filesystem counts first."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return IndexBusyError(path, f"held for over {BUSY_S:.0f} s by another process ({error})")
@@ -174,13 +174,13 @@ def refusal(path: str, error: sqlite3.Error) -> ContentDBError:
 
 
 _UNSAID: Final = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY}
-"""Errors that say nothing of their cause."""
+"""Errors that do not say their cause."""
 _SHM_BYTES: Final = 32 << 10
-"""What the first connection needs beside the database file."""
+"""Bytes that the first connection needs beside the database file."""
 
 
 def _is_full(path: str) -> bool:
-    found = _filesystem(path)
+    found = _stat_filesystem(path)
     if found is None:
         return False
     no_blocks = found.f_bavail * found.f_frsize < _SHM_BYTES
@@ -188,11 +188,11 @@ def _is_full(path: str) -> bool:
 
 
 def _is_read_only(path: str) -> bool:
-    found = _filesystem(path)
+    found = _stat_filesystem(path)
     return found is not None and bool(found.f_flag & os.ST_RDONLY)
 
 
-def _filesystem(path: str) -> os.statvfs_result | None:
+def _stat_filesystem(path: str) -> os.statvfs_result | None:
     try:
         return os.statvfs(path)
     except OSError:

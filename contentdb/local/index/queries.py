@@ -1,8 +1,8 @@
 """Walks with filters and orders: the filter tree as SQL, through SQLAlchemy.
 
-Everything that a filter holds becomes a bound parameter. Only `walks` imports this module,
-when it must: SQLAlchemy takes 0.4 s to come in. What it compiles runs on the driver's own
-connection like the fixed statements.
+Every value of a filter becomes a bound parameter. Only `walks` imports this module, when it must:
+SQLAlchemy takes 0.4 s to import. The compiled statements run on the driver's own connection, like
+the fixed ones.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Query(NamedTuple):
 def compile_walk(
     namespace: str, chosen: Filter | None, sort: str, after: str | None, limit: int | None
 ) -> Query:
-    """Make the statement of a walk; its rows have five values, the last of them NULL."""
+    """Return the statement of a walk; its rows have five values, the last of them NULL."""
     c = blobs.c
     statement = select(c.digest, c.size, c.created_at, c.updated_at, null()).where(
         c.namespace == namespace, c.state == 0
@@ -66,16 +66,14 @@ def compile_walk(
 
 
 def teach(connection: Connection) -> None:
-    """Give a connection the function that ``~=`` is compiled to."""
+    """Register on a connection the function that ``~=`` is compiled to."""
     known = weakref.ref(connection) if isinstance(connection, live.Connection) else None
 
     def matches(pattern: str, text: str) -> bool:
         try:
             return bool(searcher(pattern)(text))
         except BaseException as error:
-            asking = (
-                None if known is None else known()
-            )  # which has this function, and must not live by it
+            asking = None if known is None else known()  # weak, as the connection has this function
             if asking is not None:
                 asking.raised = error
             raise
@@ -123,7 +121,7 @@ def _compare(column: ColumnElement[Any], one: Selector) -> ColumnElement[bool]:
 
 
 def _label(namespace: str, key: str, one: Selector) -> ColumnElement[bool]:
-    """Select by a label, through the labels' own index: no look at the other blobs."""
+    """Select by a label, through the labels' own index, without a scan of other blobs."""
     negated = one.operator is Operator.NOT_EQUAL
     positive = one._replace(operator=Operator.EQUAL) if negated else one
     labelled = select(labels.c.digest).where(

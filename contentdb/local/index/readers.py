@@ -1,10 +1,10 @@
-"""Connections for reading: kept for reuse, lent to one thread at a time, none across a fork.
+"""Connections for reading: kept for reuse, used by one thread at a time, none across a fork.
 
 A connection must not cross a fork, not even to be closed in the child
 (https://sqlite.org/howtocorrupt.html, 2.6). Tried: a child whose parent held a snapshot takes
 its parent's file locks for its own, the parent's close deletes the WAL under it, and its
 commits are lost. A child made while another thread is inside SQLite hangs at a mutex that
-nobody frees. So a fork waits until no thread is inside, and then nothing is open.
+no thread frees. So a fork waits until no thread is inside, and all connections are closed.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ T = TypeVar("T")
 
 
 class Readers:
-    """All that reads the database, and its peace before a fork."""
+    """The connections that read the database; a fork waits until none is in use."""
 
     def __init__(self, path: str, place: Place) -> None:
         self._path = path
         self._place = place
         self._idle: list[sqlite3.Connection] = []
         self._inside = Presence()
-        """The threads that may be inside SQLite."""
+        """Threads that may be inside SQLite."""
         self._streams: set[_Stream[Any]] = set()
         self._closed = False
 
@@ -48,7 +48,7 @@ class Readers:
         """Run a statement that reads and return its first row, or None."""
         with self._inside.mine():
             connection = self._take()
-            try:  # and not `_lent`, which would cost a fifth of a look-up
+            try:  # and not `_lend`, which would cost a fifth of a look-up
                 row = connection.execute(statement, values).fetchone()
             except BaseException as error:
                 end(connection)
@@ -60,12 +60,12 @@ class Readers:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Hold one state of the database over several statements. A fork waits for its end."""
+        """Hold one state of the database over several statements; a fork waits for its end."""
         with self._inside.mine(), self.held() as connection:
             yield connection
 
     def stream(self, pieces: Generator[Iterator[T], None, None]) -> Iterator[Iterator[T]]:
-        """Hand on what a generator reads by way of `held`, piece by piece.
+        """Yield what a generator reads through `held`, piece by piece.
 
         A fork meanwhile reads the rest, for the parent and for the child.
         """
@@ -90,9 +90,9 @@ class Readers:
     def held(self) -> Iterator[sqlite3.Connection]:
         """Hold one state of the database while a `stream` lasts.
 
-        Checkpoints cannot pass it, so the WAL grows while it is held.
+        A checkpoint cannot go beyond that state, so the WAL grows meanwhile.
         """
-        with self._lent() as connection:
+        with self._lend() as connection:
             connection.execute("BEGIN")
             try:
                 yield connection
@@ -103,14 +103,14 @@ class Readers:
     # -- connections ---------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _lent(self) -> Iterator[sqlite3.Connection]:
+    def _lend(self) -> Iterator[sqlite3.Connection]:
         connection = self._take()
         try:
             yield connection
         except BaseException as error:
             end(connection)
             if isinstance(error, sqlite3.Error):
-                raise _raised_inside(connection) or refusal(self._path, error) from error
+                raise _find_raised(connection) or refusal(self._path, error) from error
             raise
         self._give_back(connection)
 
@@ -122,7 +122,7 @@ class Readers:
         try:
             connection = connect(self._path, query_only=True)
         except sqlite3.Error as error:
-            self._place.check()  # there may be no such file any more
+            self._place.check()  # the file may be gone
             raise refusal(self._path, error) from error
         try:
             self._place.check()
@@ -132,7 +132,7 @@ class Readers:
         return connection
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
-        check_safe(self._path)  # a signal's handler may have forked while this thread was reading
+        check_safe(self._path)  # a signal handler may have forked while this thread was reading
         self._idle.append(connection)
         if self._closed:
             self._close_idle()
@@ -143,7 +143,7 @@ class Readers:
                 end(self._idle.pop())
 
     def close(self) -> None:
-        """Close what is idle now, and what is in use as soon as it is given back."""
+        """Close idle connections now, and those in use as soon as they are given back."""
         self._closed = True
         self._close_idle()
 
@@ -160,42 +160,42 @@ class Readers:
         return self._inside.others_inside
 
     def before_fork(self) -> None:
-        """Wait until no other thread is inside SQLite, close everything, and let none in."""
+        """Wait until no other thread is inside SQLite, let none in, and close everything."""
         self._inside.keep_others_out()
-        if self.is_inside:  # a signal's handler forks; its connection stays as it is
+        if self.is_inside:  # a signal handler forks; the connection of its thread stays as it is
             return
         for stream in list(self._streams):
             stream.drain()
         self._close_idle()
 
     def after_fork_in_child(self) -> None:
-        """Begin anew, without the parent's threads; what is open has come along unseen."""
+        """Forget the parent's threads; close connections that an unseen fork has copied."""
         self._inside.forget_others()
         self._close_idle()
         for stream in self._streams:
             stream.is_lost |= not stream.is_drained
 
 
-def _raised_inside(connection: sqlite3.Connection) -> BaseException | None:
-    """What came out of a function that SQLite called: it says no more than that there was one."""
+def _find_raised(connection: sqlite3.Connection) -> BaseException | None:
+    """Return the exception of a function that SQLite called: SQLite does not pass it on."""
     return connection.raised if isinstance(connection, Connection) else None
 
 
 class _Stream(Generic[T]):
-    """Pieces that are read one by one, with a snapshot held between them."""
+    """Pieces that are read one by one, from a snapshot that is held between them."""
 
     def __init__(self, pieces: Generator[Iterator[T], None, None]) -> None:
         self.pieces = pieces
         self.is_drained = False
-        """Whether it has no connection any more."""
+        """Whether it uses no connection any more."""
         self.is_lost = False
-        """Whether its connection has crossed a fork, so that it must not be used."""
+        """Whether its connection crossed a fork and must not be used."""
 
     def drain(self) -> None:
-        """Read the rest, which frees the snapshot."""
+        """Read the rest, and free the snapshot."""
         try:
             self.pieces = remaining(self.pieces)
-        except BaseException:  # a signal's handler cut it off: what was read is lost
+        except BaseException:  # a signal handler interrupted it: what was read is lost
             self.is_lost = True
             raise
         self.is_drained = True

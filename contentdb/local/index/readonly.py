@@ -1,18 +1,18 @@
-"""Reading the index of a store that must not be written to: no file is made, none is changed.
+"""Read the index of a store that must not be written to: no file is made or changed.
 
 A database in WAL mode needs its log and the shared memory beside it, and SQLite makes them where
-they are missing. So it depends on what is there:
+they are missing. So there are three cases:
 
-- Both: SQLite reads them as they are, with its own locks, beside living writers and after dead
-  ones.
+- Both exist: SQLite reads them as they are, with its own locks, beside living writers and after
+  dead ones.
 - No log, or an empty one: the database is one file, and is read as immutable, without any lock
   of SQLite's. A shared flock(2) of the root keeps commits and checkpoints out meanwhile, as long
-  as one look-up takes; without a log there is nothing else that could change the file.
-- A log, and no shared memory: somebody copied a store that was in use. Read as immutable, it
-  would lack its last commits without a word. So it is copied once more, to a private place, and
-  the log folded into the copy.
+  as one look-up takes; without a log nothing else can change the file.
+- A log, and no shared memory: the store was copied while it was in use. Read as immutable, it
+  would lack its last commits without an error. So it is copied once more, to a private place, and
+  the log is folded into the copy.
 
-A walk takes longer than writers may be kept out: what it needs the lock for is copied too, unless
+A walk takes longer than writers may be kept out: in the second case it reads a copy too, unless
 the filesystem itself is read-only.
 """
 
@@ -50,13 +50,13 @@ __all__ = ["ReadOnlyDatabase"]
 T = TypeVar("T")
 
 _WAL_HEADER_BYTES: Final = 32
-"""A log of no more has no frames (https://sqlite.org/fileformat.html#walformat)."""
+"""A log of this size or less has no frames (https://sqlite.org/fileformat.html#walformat)."""
 _ATTEMPTS: Final = 5
-"""Looks at files that come and go with the last user of the store."""
+"""Tries to open files that come and go with the last user of the store."""
 
 
 class ReadOnlyDatabase(Database):
-    """As `Database`, for a store that was opened for reading."""
+    """A `Database` for a store that was opened for reading."""
 
     def __init__(self, path: str, root: str, place: Place | None) -> None:
         super().__init__(path, root, durable=False, place=place)
@@ -70,7 +70,7 @@ class ReadOnlyDatabase(Database):
         durable: bool,  # noqa: ARG002
         rows: int = 1,  # noqa: ARG002
     ) -> NoReturn:
-        """Refuse."""
+        """Raise: the store was opened for reading."""
         raise StoreReadOnlyError(self._root, "it was opened for reading, with mode='r'")
 
     def close(self) -> None:
@@ -82,7 +82,7 @@ class ReadOnlyDatabase(Database):
 
 
 class _Readers(Readers):
-    """Keeps connections that lock; the others are made for each use."""
+    """Readers that keep connections that lock, and open others for each use."""
 
     def __init__(self, path: str, root: str, place: Place) -> None:
         super().__init__(path, place)
@@ -91,19 +91,19 @@ class _Readers(Readers):
 
     def one(self, statement: str, values: dict[str, Any]) -> Any:  # noqa: ANN401 - a row of any shape
         """Run a statement that reads and return its first row, or None."""
-        with self._inside.mine(), self._chosen(long=False) as connection:
+        with self._inside.mine(), self._choose(long=False) as connection:
             return connection.execute(statement, values).fetchone()
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[sqlite3.Connection]:
         """Hold one state of the database over several statements; writers wait for its end."""
-        with self._inside.mine(), self._chosen(long=False) as connection, _transaction(connection):
+        with self._inside.mine(), self._choose(long=False) as connection, _transaction(connection):
             yield connection
 
     @contextlib.contextmanager
     def held(self) -> Iterator[sqlite3.Connection]:
-        """Hold one state of the database while a `stream` lasts, and keep no writer waiting."""
-        with self._chosen(long=True) as connection, _transaction(connection):
+        """Hold one state of the database while a `stream` lasts, without making writers wait."""
+        with self._choose(long=True) as connection, _transaction(connection):
             yield connection
 
     def forget_copy(self) -> None:
@@ -115,17 +115,17 @@ class _Readers(Readers):
     # -- which way ------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _chosen(self, *, long: bool) -> Iterator[sqlite3.Connection]:
+    def _choose(self, *, long: bool) -> Iterator[sqlite3.Connection]:
         """Lend a connection; an error of the driver becomes one of ours."""
-        with self._refusals(), contextlib.ExitStack() as ends:
-            connection = self._pooled()
+        with self._translate_errors(), contextlib.ExitStack() as ends:
+            connection = self._take_idle()
             if connection is None:
                 still = ends.enter_context(contextlib.ExitStack())
-                still.enter_context(self._still())
+                still.enter_context(self._keep_writers_out())
                 self._place.check()
-                connection = self._locking()
+                connection = self._connect_locking()
                 if connection is None:
-                    yield ends.enter_context(self._unlocked(still, long=long))
+                    yield ends.enter_context(self._lend_unlocked(still, long=long))
                     return
                 still.close()
             try:
@@ -135,15 +135,15 @@ class _Readers(Readers):
                 raise
             self._give_back(connection)
 
-    def _pooled(self) -> sqlite3.Connection | None:
-        """A connection that locks, if one is idle: as long as it is open the log stays."""
+    def _take_idle(self) -> sqlite3.Connection | None:
+        """Return an idle connection that locks, if there is one: the log stays while it is open."""
         try:
             return self._idle.pop()
         except IndexError:
             return None
 
     @contextlib.contextmanager
-    def _refusals(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
@@ -151,14 +151,14 @@ class _Readers(Readers):
             raise refusal(self._path, error) from error
 
     def _check_readable(self) -> None:
-        """SQLite does not say which of its files it may not read."""
+        """Raise for a file that this process may not read: SQLite does not say which one."""
         for path in (self._path, self._path + "-wal", self._path + "-shm"):
             if os.access(path, os.F_OK) and not os.access(path, os.R_OK, effective_ids=True):
                 cause = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
                 raise StorageError.of("read", path, cause)
 
     @contextlib.contextmanager
-    def _still(self) -> Iterator[None]:
+    def _keep_writers_out(self) -> Iterator[None]:
         """Keep commits and checkpoints out."""
         with holding(self._root):
             root = files.open_directory(self._root)
@@ -167,20 +167,20 @@ class _Readers(Readers):
                     raise IndexBusyError(self._path, held_by(root.fd))
                 yield
             finally:
-                files.unlock(root.fd)  # the child of a fork may have the descriptor
+                files.unlock(root.fd)  # a forked child may have the descriptor
                 root.close()
 
-    def _locking(self) -> sqlite3.Connection | None:
-        """Connect as SQLite means it, if log and shared memory are there; else None."""
+    def _connect_locking(self) -> sqlite3.Connection | None:
+        """Connect with SQLite's own locks if log and shared memory exist; else return None."""
         failure: sqlite3.Error | None = None
         for _ in range(_ATTEMPTS):
             if self._size("-wal") is None or self._size("-shm") is None:
                 return None
             connection = connect_read_only(self._path)
             try:
-                # From its first read on it holds a lock that keeps the log where it is.
+                # From its first read on, it holds a lock that keeps the log in place.
                 connection.execute("PRAGMA schema_version").fetchone()
-            except sqlite3.Error as error:  # they went in this moment, or may not be read
+            except sqlite3.Error as error:  # they were just removed, or may not be read
                 connection.close()
                 failure = error
             except BaseException:
@@ -188,18 +188,22 @@ class _Readers(Readers):
                 raise
             else:
                 return connection
-        raise failure or IndexFailedError(self._path, "its log comes and goes")
+        raise failure or IndexFailedError(
+            self._path, "its log keeps being made and removed; try again"
+        )
 
     def _size(self, suffix: str) -> int | None:
         found = _stat(self._path + suffix)
         return None if found is None else found.st_size
 
     @contextlib.contextmanager
-    def _unlocked(self, still: contextlib.ExitStack, *, long: bool) -> Iterator[sqlite3.Connection]:
-        """Lend a connection to a database that is one file, in its place or in a copy."""
+    def _lend_unlocked(
+        self, still: contextlib.ExitStack, *, long: bool
+    ) -> Iterator[sqlite3.Connection]:
+        """Lend a connection to a database that is one file: the original or a copy."""
         with contextlib.ExitStack() as apart:
             if not apart.enter_context(alone(self._path)):
-                # This process has the store open for writing as well.
+                # This process has the store open for writing too.
                 connection = connect(self._path, query_only=True)
             elif self._is_unfolded():
                 connection = self._private_copy().connect()
@@ -207,7 +211,7 @@ class _Readers(Readers):
             elif not long:
                 connection = connect_immutable(self._path)
             elif is_read_only(Path(self._root)):
-                apart.close()  # nothing here can lock the file for writing
+                apart.close()  # no process can lock the file for writing
                 connection = connect_immutable(self._path)
             else:
                 copy = _Copy(self._path)
@@ -222,12 +226,12 @@ class _Readers(Readers):
                 yield connection
 
     def _is_unfolded(self) -> bool:
-        """Whether what was committed last lies beside the database."""
+        """Return whether the last commits are in a file beside the database."""
         return (self._size("-wal") or 0) > _WAL_HEADER_BYTES or bool(self._size("-journal"))
 
     def _private_copy(self) -> _Copy:
-        """The copy, made anew where the original has changed."""
-        key = [_identity(self._path + suffix) for suffix in _COPIED]
+        """Return the copy; make a new one if the original has changed."""
+        key = [_identify(self._path + suffix) for suffix in _COPIED]
         if self._copy is None or self._copy[0] != key or not self._copy[1].is_there():
             self.forget_copy()
             self._copy = (key, _Copy(self._path))
@@ -235,22 +239,22 @@ class _Readers(Readers):
 
 
 _COPIED: Final = ("-wal", "-journal", "")
-"""The log first: a checkpoint at the end of another process moves it into the database."""
+"""The log first: another process that ends may checkpoint it into the database meanwhile."""
 
 
 class _Copy:
-    """A database in a directory of its own, that of temporary files; the log is folded in."""
+    """A private copy of a database, in a temporary directory; the log is folded in."""
 
     _pid = 0
     """The process that removes it."""
 
     def __init__(self, path: str) -> None:
         import shutil
-        import tempfile  # 20 ms that most commands need not spend
+        import tempfile  # takes 20 ms, which most commands save
 
         self._remove = shutil.rmtree
         self._pid = os.getpid()
-        # Known before it is made: whatever is raised, there is something that removes it.
+        # Set before it is made, so that `remove` finds it whatever is raised.
         self._folder = Path(tempfile.gettempdir()) / f"contentdb-{os.urandom(16).hex()}"
         self._copied = self._folder / "index.sqlite"
         try:
@@ -261,21 +265,21 @@ class _Copy:
             self._fold(path)
 
     def remove(self) -> None:
-        """Remove it, unless it is that of this process's parent; twice is harmless."""
+        """Remove the copy, unless this process's parent made it; may be repeated."""
         if os.getpid() != self._pid:
             return
         try:
             self._remove(self._folder, ignore_errors=True)
-        except BaseException:  # a handler's
+        except BaseException:  # from a signal handler
             self._remove(self._folder, ignore_errors=True)
             raise
 
     def __del__(self) -> None:
-        """A forgotten copy leaves nothing."""
+        """Remove a copy that was forgotten."""
         self.remove()
 
     def _take(self, path: str, suffix: str) -> bool:
-        """Copy one of the files; False if it is not there."""
+        """Copy one of the files; return False if it does not exist."""
         try:
             source = files.open_path(path + suffix, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
@@ -298,7 +302,7 @@ class _Copy:
     def _fold(self, path: str) -> None:
         try:
             with contextlib.closing(sqlite3.connect(self._copied)) as connection:
-                connection.execute("PRAGMA synchronous = OFF").fetchall()  # it is thrown away
+                connection.execute("PRAGMA synchronous = OFF").fetchall()  # the copy is temporary
                 mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
         except sqlite3.Error as error:
             raise refusal(path, error) from error
@@ -310,7 +314,7 @@ class _Copy:
         return connect_immutable(str(self._copied))
 
     def is_there(self) -> bool:
-        """Whether nothing has removed it: the parent of a fork may have closed its store."""
+        """Return whether it still exists: the parent of a fork may have closed its store."""
         return self._copied.exists()
 
 
@@ -333,7 +337,7 @@ def _stat(path: str) -> os.stat_result | None:
         raise StorageError.of("stat", path, error) from error
 
 
-def _identity(path: str) -> tuple[int, ...] | None:
+def _identify(path: str) -> tuple[int, ...] | None:
     found = _stat(path)
     if found is None:
         return None

@@ -1,8 +1,8 @@
-"""Recording blobs: their rows, their labels and the end of their ingests, within a transaction.
+"""Record blobs: their rows, their labels and the end of their ingests, within a transaction.
 
-Upkeep may find a file between its name and its row and adopt it. The commit still gets all that is
-its own, since it knows that row again: a commit's moment is even and stamped on its file, and what
-is adopted is made one nanosecond older, row and file, when no commit was.
+Upkeep may find a file after it got its name and before it has a row, and adopt it. The commit then
+recognises that row and makes it its own: a commit's time is even and stamped on its file, and an
+adopted file and row get a time one nanosecond less, which no commit has.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ __all__ = ["adopt", "is_recorded", "record"]
 
 
 def record(connection: Connection, namespace: str, entries: Sequence[Entry]) -> list[Outcome]:
-    """Insert blobs and end their ingests; what was found, in the order of the entries."""
+    """Insert blobs and end their ingests; return the outcomes, in the order of the entries."""
     return _insert_all(connection, namespace, entries) or [
         _record(connection, namespace, entry) for entry in entries
     ]
 
 
 def is_recorded(connection: Connection, namespace: str, entry: Entry) -> bool:
-    """Whether the blob is live, its own and labelled, and the ingest that it ended is gone."""
+    """Return whether the entry's row is live, its own and labelled, and its ingest has ended."""
     key = key_of(namespace, entry.digest)
     blob = find_blob(connection, key)
     if blob is None or blob.state != State.LIVE or _is_adopted(blob, entry):
@@ -59,8 +59,8 @@ def _record(connection: Connection, namespace: str, entry: Entry) -> Outcome:
     if outcome is Outcome.CREATED:
         set_labels(connection, key, labels.new)
     elif outcome is Outcome.EXISTS:
-        merge_labels(connection, key, labels.stored, entry.now_ns, _stamping(entry))
-    elif may_lack(connection, key, labels.stored):  # its row has a new time of update already
+        merge_labels(connection, key, labels.stored, entry.now_ns, _make_stamp(entry))
+    elif may_lack(connection, key, labels.stored):  # its row has a new update time already
         set_labels(connection, key, labels.stored)
     if entry.token is not None:
         ingest = {"namespace": namespace, "ref": entry.ref, "token": entry.token}
@@ -68,8 +68,8 @@ def _record(connection: Connection, namespace: str, entry: Entry) -> Outcome:
     return outcome
 
 
-def _stamping(entry: Entry) -> Callable[[Blob, int], object]:
-    """Make what gives the entry's file a new time, where it has that of its row by now."""
+def _make_stamp(entry: Entry) -> Callable[[Blob, int], object]:
+    """Return a function that gives the entry's file a new time, if it has its row's old one."""
     return lambda blob, moved_ns: entry.stamp(moved_ns, instead_of_ns=blob.updated_ns)
 
 
@@ -86,7 +86,7 @@ def _is_as_relied_on(connection: Connection, namespace: str, entry: Entry) -> bo
 def _insert_all(
     connection: Connection, namespace: str, entries: Sequence[Entry]
 ) -> list[Outcome] | None:
-    """Insert a group in one statement, if all of it is new, as groups mostly are."""
+    """Insert a group in one statement; return None if not all of it is new, which is rare."""
     if len(entries) == 1 or any(entry.token or entry.only_if for entry in entries):
         return None
     if not all(entry.present() for entry in entries):
@@ -127,14 +127,14 @@ def _insert(connection: Connection, namespace: str, entry: Entry) -> Outcome:
 
 
 def _is_adopted(blob: Blob, entry: Entry) -> bool:
-    """Whether the row is what upkeep made of the entry's own file."""
+    """Return whether upkeep made the row, from the entry's own file."""
     return entry.now_ns - 1 in {blob.created_ns, blob.updated_ns}
 
 
 def adopt(
     connection: Connection, namespace: str, entry: Entry, is_claimed: Callable[[], bool]
 ) -> bool:
-    """Give a file that lies there whole its row, unless it has one or something claims it."""
+    """Give a whole file its row, unless it has one or something claims it."""
     state = state_of(connection, key_of(namespace, entry.digest))
     if not entry.present() or state in {State.LIVE, State.TOMBSTONE}:
         return False

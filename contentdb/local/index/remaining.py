@@ -1,7 +1,7 @@
-"""What a stream still has to give when its process forks: read at once, handed out later.
+"""The rest of a stream when its process forks: read at once, yielded later.
 
-A few pieces stay in memory. More of them go into a file without a name, which parent and child
-both read: a fork beside a listing of millions must not fill the memory of two processes.
+A few pieces stay in memory. More go into a file without a name, which parent and child both read:
+a fork during a listing of millions must not fill the memory of two processes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["remaining"]
 T = TypeVar("T")
 
 _IN_MEMORY: Final = 8
-"""Pieces; a walk's have a thousand blobs, or two megabytes of labels."""
+"""Pieces; one of a walk has a thousand blobs, or two megabytes of labels."""
 
 
 def remaining(pieces: Iterable[Iterator[T]]) -> Generator[Iterator[T], None, None]:
-    """Read all pieces now. Where reading fails, what was read is handed out before the error."""
+    """Read all pieces now, yield them later; if reading fails, yield what was read, then raise."""
     near: deque[list[T]] = deque()
     far: list[_Far] = []
     failure: ContentDBError | None = None
@@ -41,10 +41,10 @@ def remaining(pieces: Iterable[Iterator[T]]) -> Generator[Iterator[T], None, Non
         failure = error
     except OSError as error:
         failure = StorageError.of("keep the rest of a listing in", "a temporary file", error)
-    return _handed_out(near, far, failure)
+    return _hand_out(near, far, failure)
 
 
-def _handed_out(
+def _hand_out(
     near: deque[list[T]], far: list[_Far], failure: ContentDBError | None
 ) -> Generator[Iterator[T], None, None]:
     while near:
@@ -56,10 +56,10 @@ def _handed_out(
 
 
 class _Far:
-    """Pieces in a file without a name, which is gone with its last descriptor."""
+    """Pieces in a file without a name, which ends with its last descriptor."""
 
     def __init__(self) -> None:
-        import tempfile  # 20 ms that most processes need not spend
+        import tempfile  # takes 20 ms, which most processes save
 
         with tempfile.TemporaryFile(prefix="contentdb-") as file:
             self._fd = os.dup(file.fileno())
@@ -75,7 +75,7 @@ class _Far:
         self._lengths.append(length)
 
     def pieces(self) -> Iterator[Iterator[Any]]:
-        """By place, as parent and child share the file's position."""
+        """Yield the pieces, read by offset: parent and child share the file's position."""
         import pickle
 
         at = 0

@@ -1,6 +1,6 @@
-"""Which schema this library speaks, known without a look at the migrations.
+"""The schema that this library uses, known without an import of the migrations.
 
-A test holds the constants against the revisions in ``migrations/``.
+A test compares the constants with the revisions in ``migrations/``.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ APPLICATION_ID: Final = 0x43444231
 """``CDB1`` in the header of the database file (https://sqlite.org/fileformat.html#application_id)."""
 
 FORMAT_VERSION: Final = 1
-"""Of the layout on disk, in the header's user version; it changes when a path does."""
+"""Version of the layout on disk, in the header's user version; it changes when a path does."""
 
 
 def revision_of(path: str, root: str) -> str | None:
-    """Read a database's revision; None for one that nothing was made in yet.
+    """Return a database's revision; None for one that is empty.
 
     Raises:
-        NotAStoreError: A database of something else.
+        NotAStoreError: It is a database of another program.
         NewerStoreError: Its layout is newer than this library.
         IndexDamagedError: It cannot be read.
     """
@@ -52,7 +52,7 @@ def revision_of(path: str, root: str) -> str | None:
 
 
 def read_revision(connection: sqlite3.Connection, root: str) -> str | None:
-    """As `revision_of`, on an open connection."""
+    """Return the revision like `revision_of`, on an open connection."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -70,7 +70,7 @@ def read_revision(connection: sqlite3.Connection, root: str) -> str | None:
 
 
 def check(revision: str, root: str) -> None:
-    """Refuse a store that this library cannot use as it stands.
+    """Raise for a store that this library cannot use as it is.
 
     Raises:
         NewerStoreError: The revision is unknown here.

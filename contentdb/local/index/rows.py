@@ -1,4 +1,4 @@
-"""Single rows of the index, as seen from within a transaction."""
+"""Single rows of the index, read and changed within a transaction."""
 
 from __future__ import annotations
 
@@ -27,36 +27,36 @@ __all__ = [
 
 
 def key_of(namespace: str, digest: str) -> dict[str, Any]:
-    """The values that name a blob in a statement."""
+    """Return the values that name a blob in a statement."""
     return {"namespace": namespace, "digest": str(digest)}
 
 
 def find_blob(connection: Connection, key: dict[str, Any]) -> Blob | None:
-    """Look one row up, tombstones included."""
+    """Return the row of a blob, tombstones included."""
     row = connection.execute(statements.FIND_BLOB, key).fetchone()
     return None if row is None else Blob._make(row)
 
 
 def state_of(connection: Connection, key: dict[str, Any]) -> int | None:
-    """The state of a row, or None if there is none."""
+    """Return the state of a row, or None if there is none."""
     blob = find_blob(connection, key)
     return None if blob is None else blob.state
 
 
 def find_labels(connection: Connection, key: dict[str, Any]) -> dict[str, str]:
-    """All labels of a blob."""
+    """Return all labels of a blob."""
     return dict(connection.execute(statements.FIND_LABELS, key).fetchall())
 
 
 def set_labels(connection: Connection, key: dict[str, Any], labels: Mapping[str, str]) -> None:
-    """Add labels to a blob, in place of those of the same name."""
+    """Set labels on a blob; they replace those with the same key."""
     if labels:
         rows = [key | {"key": name, "value": value} for name, value in labels.items()]
         connection.executemany(statements.SET_LABEL, rows)
 
 
 def has_labels(connection: Connection, key: dict[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a blob has all these labels, whatever others."""
+    """Return whether a blob has all these labels, and perhaps others."""
     return not labels or labels.items() <= find_labels(connection, key).items()
 
 
@@ -67,14 +67,14 @@ def merge_labels(
     now_ns: int,
     stamp: Callable[[Blob, int], object],
 ) -> None:
-    """Set labels on a live blob, in place of those of the same name, unless it has them all."""
+    """Set labels on a live blob, unless it has them all; they replace those with the same key."""
     if may_lack(connection, key, labels):
         touch(connection, key, now_ns, stamp)
         set_labels(connection, key, labels)
 
 
 def may_lack(connection: Connection, key: dict[str, Any], labels: Mapping[str, str]) -> bool:
-    """Whether a blob has not all these labels; `InvalidLabelError` if it cannot have them."""
+    """Return whether a blob lacks any of these labels; raise if it cannot have so many."""
     if not labels:
         return False
     stored = find_labels(connection, key)
@@ -87,7 +87,7 @@ def may_lack(connection: Connection, key: dict[str, Any], labels: Mapping[str, s
 def touch(
     connection: Connection, key: dict[str, Any], now_ns: int, stamp: Callable[[Blob, int], object]
 ) -> int:
-    """Move a blob's time of update, after ``stamp`` has moved that of its file; gives the time."""
+    """Set a blob's time of update, after ``stamp`` has set that of its file; return the time."""
     blob = find_blob(connection, key)
     if blob is None:
         return now_ns
@@ -98,13 +98,13 @@ def touch(
 
 
 def find_ingest(connection: Connection, namespace: str, ref: str) -> IngestRow | None:
-    """Look one row up."""
+    """Return the row of an ingest."""
     values = {"namespace": namespace, "ref": ref}
     row = connection.execute(statements.FIND_INGEST, values).fetchone()
     return None if row is None else IngestRow._make(row)
 
 
 def has_token(connection: Connection, namespace: str, ref: str, token: str) -> bool:
-    """Whether an ingest is still its writer's own."""
+    """Return whether an ingest still has its writer's token."""
     found = find_ingest(connection, namespace, ref)
     return found is not None and found.token == token

@@ -1,7 +1,7 @@
-"""The tables, and nothing else. Their history is in ``migrations/``; a test holds the two together.
+"""The tables, and nothing else. Their history is in ``migrations/``; a test compares the two.
 
 Times are integer nanoseconds since the epoch; sizes and offsets are bytes. Checksums are
-XXH3-64 folded into the signed range. A digest is kept as its text, so that digest order is
+XXH3-64 folded into the signed range. A digest is stored as its text, so that digest order is
 the order of the primary key.
 """
 
@@ -48,7 +48,7 @@ blobs = Table(
     PrimaryKeyConstraint("namespace", "digest"),
     CheckConstraint("size >= 0", name="size"),
     CheckConstraint("state IN (0, 1, 2)", name="state"),
-    # opening a store looks for deletions that were cut off: it must not read every row
+    # opening a store looks for interrupted deletes: it must not read every row
     Index("ix_blobs_tombstones", "namespace", "state", "digest", sqlite_where=text("state = 1")),
     sqlite_with_rowid=False,
 )
@@ -73,25 +73,25 @@ ingests = Table(
     metadata,
     Column("namespace", Text, nullable=False),
     Column("ref", Text, nullable=False),
-    # of its file: the hash of namespace and ref, which must not meet another's
+    # of its file: the hash of namespace and ref, which must be unique
     Column("name", Text, nullable=False),
-    # random, new for every writer: a writer that lost its ref is fenced off by it
+    # random, new for every writer: it fences off a writer that lost its ref
     Column("token", Text, nullable=False),
     Column("total", BigInteger),
     Column("expected", Text),
     Column("offset", BigInteger, nullable=False),
     Column("started_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
-    # who, for messages only: liveness is the lock on the ingest's file
+    # the process, for messages only: the lock on the ingest's file shows that it lives
     Column("holder", Text, nullable=False),
     Column("held_since", BigInteger, nullable=False),
-    # a JSON object of texts, the caller's own: an ETag, say
+    # a JSON object of the caller's texts: an ETag, say
     Column("metadata", Text),
     PrimaryKeyConstraint("namespace", "ref"),
     UniqueConstraint("name"),
     CheckConstraint('"offset" >= 0', name="offset"),
     CheckConstraint("total >= 0", name="total"),
-    # a deletion asks under the write lock whether an ingest waits for the content
+    # a delete asks under the write lock whether an ingest expects the content
     Index(None, "expected", sqlite_where=text("expected IS NOT NULL")),
     sqlite_with_rowid=False,
 )

@@ -40,18 +40,18 @@ if TYPE_CHECKING:
 __all__ = ["SqliteIndex"]
 
 _PAGE_ROWS: Final = 250
-"""Of tombstones and ingests: an ingest may weigh some kilobytes."""
+"""Rows of tombstones or ingests in a page: an ingest may weigh some kilobytes."""
 _PREFIX_END: Final = "\U0010ffff"
 
 
-def _read_only(path: str, root: str, place: Place | None) -> Database:
+def _open_read_only(path: str, root: str, place: Place | None) -> Database:
     from contentdb.local.index.readonly import ReadOnlyDatabase  # few stores are opened so
 
     return ReadOnlyDatabase(path, root, place)
 
 
 class SqliteIndex:
-    """Plays the role `contentdb.local.index.Index`."""
+    """A `contentdb.local.index.Index` in SQLite."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class SqliteIndex:
         place: Place | None = None,
     ) -> None:
         self._database = (
-            _read_only(path, root, place)
+            _open_read_only(path, root, place)
             if read_only
             else Database(path, root, durable=durable, place=place)
         )
@@ -77,17 +77,17 @@ class SqliteIndex:
     # -- blobs: reading ----------------------------------------------------------------------------
 
     def blob(self, digest: Digest) -> Blob | None:
-        """Look one row up, tombstones included."""
+        """Return the row of a blob, tombstones included."""
         row = self._database.one(statements.FIND_BLOB, self._key(digest))
         return None if row is None else Blob._make(row)
 
     def info(self, digest: Digest, blob: Blob) -> Info:
-        """Complete a row with its labels."""
+        """Return the Info of a row, with its labels."""
         labels = dict(self._database.all(statements.FIND_LABELS, self._key(digest)))
         return Info(str(digest), blob.size, blob.created_ns, blob.updated_ns, labels)
 
     def shortened(self, prefix: str) -> list[Digest]:
-        """At most two digests that begin so."""
+        """Return at most two digests that begin with the prefix."""
         rows = self._database.all(
             statements.SHORTENED,
             {"namespace": self._namespace, "first": prefix, "behind": prefix + _PREFIX_END},
@@ -95,33 +95,33 @@ class SqliteIndex:
         return [Digest(digest) for (digest,) in rows]
 
     def rows_between(self, first: str, behind: str) -> list[tuple[str, int, int, int]]:
-        """Digest, size, checksum and state of a range, in digest order."""
+        """Return digest, size, checksum and state of a range of rows, in digest order."""
         values = {"namespace": self._namespace, "first": first, "behind": behind}
         return self._database.all(statements.ROWS_BETWEEN, values)
 
     def walk(
         self, chosen: Filter | None, sort: str, after: str | None, limit: int | None
     ) -> Iterator[Info]:
-        """Stream live blobs as of the start of the walk."""
+        """Yield live blobs as of the start of the walk."""
         return walks.walk(self._database, self._namespace, chosen, sort, after, limit)
 
     def is_empty(self) -> bool:
-        """Whether no namespace has a row of a blob."""
+        """Return whether no namespace has a row of a blob."""
         return self._database.one(statements.ANY_BLOB, {}) is None
 
     def usage(self) -> Usage:
-        """Count in one query."""
+        """Count blobs, ingests and bytes, in one query."""
         return Usage._make(self._database.one(statements.USAGE, {"namespace": self._namespace}))
 
     def tombstones(self) -> Iterator[Digest]:
-        """Deletions that were begun and not ended."""
-        for (digest,) in self._paged(statements.TOMBSTONES):
+        """Yield deletes that were begun and not ended."""
+        for (digest,) in self._read_paged(statements.TOMBSTONES):
             yield Digest(digest)
 
-    def _paged(self, statement: str) -> Iterator[Any]:
-        """All rows of a statement that goes by the text in its first column, in short looks.
+    def _read_paged(self, statement: str) -> Iterator[Any]:
+        """Yield all rows of a statement, in pages by the text in its first column.
 
-        No snapshot is held: rows may go and come while the caller works, and the log is folded.
+        No snapshot is held: rows may come and go while the caller works, and checkpoints go on.
         """
         values = {"namespace": self._namespace, "after": "", "limit": _PAGE_ROWS}
         while rows := self._database.all(statement, values):
@@ -129,12 +129,12 @@ class SqliteIndex:
             values["after"] = rows[-1][0]
 
     def elsewhere(self, digest: Digest) -> Blob | None:
-        """The live row of another namespace."""
+        """Return the live row of another namespace, if any has one."""
         row = self._database.one(statements.FIND_ELSEWHERE, self._key(digest))
         return None if row is None else Blob._make(row)
 
     def claims(self, digest: Digest) -> bool:
-        """Whether any namespace has a row of the blob, or an ingest that expects it."""
+        """Return whether any namespace has a row of the blob, or an ingest that expects it."""
         with self._database.snapshot() as connection:
             return self._claims(connection, digest)
 
@@ -163,7 +163,7 @@ class SqliteIndex:
         )
 
     def adopt(self, entry: Entry) -> bool:
-        """Give a file without a row its row, durably, unless something claims the blob."""
+        """Give a file without a row its row, unless something claims the blob; durable."""
         key = self._key(entry.digest)
         return self._database.write(
             lambda connection: adopt(
@@ -181,7 +181,7 @@ class SqliteIndex:
         now_ns: int,
         time: FileTime | None = None,
     ) -> bool:
-        """Replace all labels, or those of the keys, durably; False if there is no live blob."""
+        """Replace all labels, or those of the keys; durable. Return False without a live blob."""
         values = self._key(digest)
         moved_ns = now_ns
 
@@ -193,7 +193,7 @@ class SqliteIndex:
             if chosen and keys is not None:
                 stored = find_labels(connection, values)
                 check_total_labels(stored | chosen, stored)
-            moved_ns = touch(connection, values, now_ns, self._stamping(connection, values, time))
+            moved_ns = touch(connection, values, now_ns, self._make_stamp(connection, values, time))
             if keys is None:
                 connection.execute(statements.DROP_LABELS, values)
             for key in keys or ():
@@ -214,21 +214,21 @@ class SqliteIndex:
         now_ns: int,
         time: FileTime | None = None,
     ) -> bool:
-        """Set labels, and leave the others, durably; False if there is no live blob."""
+        """Set labels, and leave the others; durable. Return False without a live blob."""
         key = self._key(digest)
 
         def work(connection: Connection) -> bool:
             if state_of(connection, key) != State.LIVE:
                 return False
-            merge_labels(connection, key, labels, now_ns, self._stamping(connection, key, time))
+            merge_labels(connection, key, labels, now_ns, self._make_stamp(connection, key, time))
             return True
 
         return self._database.write(work, lambda db: has_labels(db, key, labels), durable=True)
 
-    def _stamping(
+    def _make_stamp(
         self, connection: Connection, key: dict[str, Any], time: FileTime | None
     ) -> Callable[[Blob, int], object]:
-        """Make what gives a file a new time, if its present one says that it is whole."""
+        """Return a function that gives a file a new time, if its present one vouches for it."""
 
         def stamp(blob: Blob, moved_ns: int) -> None:
             if time is not None and self._vouches(connection, key, blob, time.find()):
@@ -239,7 +239,7 @@ class SqliteIndex:
     def _vouches(
         self, connection: Connection, key: dict[str, Any], blob: Blob, found_ns: int | None
     ) -> bool:
-        """Whether the file's time says that it is whole: that of its row, or of another's."""
+        """Return whether the file's time is that of its row, or of another namespace's."""
         if found_ns is None:
             return False
         if is_time_of(found_ns, blob.updated_ns):
@@ -249,7 +249,7 @@ class SqliteIndex:
         )
 
     def vouches(self, digest: Digest, found_ns: int) -> bool:
-        """Whether the time of the blob's file is that of a live row, of whatever namespace."""
+        """Return whether the time of the blob's file is that of a live row, in any namespace."""
         values = {"digest": str(digest), "found": found_ns}
         return self._database.one(statements.VOUCHES, values) is not None
 
@@ -264,7 +264,7 @@ class SqliteIndex:
         self._database.write(work, lambda _connection: True, durable=False, rows=0)
 
     def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
-        """Keep the row but serve it no more, if its file can be taken away."""
+        """Mark the row, which is not served any more, if ``take_away`` moves its file; durable."""
         key = self._key(digest)
 
         def work(connection: Connection) -> bool:
@@ -276,7 +276,7 @@ class SqliteIndex:
         return self._database.write(work, lambda db: state_of(db, key) != State.LIVE, durable=True)
 
     def harden(self, digest: Digest) -> None:
-        """Commit the row once more: the sync of the WAL takes all before it along."""
+        """Commit the row again: the sync of the WAL also makes all earlier commits durable."""
         key = self._key(digest)
         self._database.write(
             lambda connection: connection.execute(statements.HARDEN, key).rowcount,
@@ -285,7 +285,7 @@ class SqliteIndex:
         )
 
     def entomb(self, digest: Digest, time: FileTime | None = None) -> bool:
-        """Begin a deletion, durably; False if there is no blob. Its labels go at once."""
+        """Begin a delete, and remove the labels; durable. Return False if there is no blob."""
         return bool(self.entomb_all([digest], lambda _digest: time))
 
     def entomb_all(
@@ -295,7 +295,7 @@ class SqliteIndex:
         *,
         missing_ok: bool = False,
     ) -> list[Digest]:
-        """Begin deletions, durably, in one transaction; which ones."""
+        """Begin deletes in one transaction; durable. Return those that were begun."""
         begun: list[Digest] = []
 
         def work(connection: Connection) -> list[Digest]:
@@ -327,7 +327,7 @@ class SqliteIndex:
     def _take_back(
         self, connection: Connection, key: dict[str, Any], blob: Blob, time: FileTime
     ) -> None:
-        """Let the file's time vouch for this blob no more; for another namespace's it may."""
+        """Change the file's time, so that it vouches for no row, or for another namespace's."""
         others = connection.execute(statements.OTHER_NAMESPACE_LIVE, key).fetchone()
         if others is None or others[0] == blob.updated_ns:
             time.set(BEING_DELETED_NS)
@@ -335,13 +335,13 @@ class SqliteIndex:
             time.set(others[0])
 
     def bury(self, digest: Digest, take_away: Callable[[], object]) -> bool:
-        """Drop a row that is still a tombstone, and its file unless another namespace has it."""
+        """Remove a row that is still a tombstone, and its file unless another namespace has it."""
         return bool(self.bury_all([digest], lambda _digest: take_away()))
 
     def bury_all(
         self, digests: Sequence[Digest], take_away: Callable[[Digest], object]
     ) -> list[Digest]:
-        """Drop rows that are still tombstones, in one transaction, and their files; which ones."""
+        """Remove rows that are still tombstones, with their files, at once; return which."""
         buried: list[Digest] = []
 
         def work(connection: Connection) -> list[Digest]:
@@ -365,7 +365,7 @@ class SqliteIndex:
         return True
 
     def drop(self, digests: Sequence[Digest], is_gone: Callable[[Digest], bool]) -> int:
-        """Forget rows whose files are gone, durably; how many."""
+        """Remove rows whose files are gone; durable. Return how many."""
 
         def work(connection: Connection) -> int:
             keys = [self._key(digest) for digest in digests if is_gone(digest)]
@@ -381,7 +381,7 @@ class SqliteIndex:
         )
 
     def unless_claimed(self, digest: Digest, act: Callable[[], bool]) -> bool:
-        """Call ``act`` under the write lock if nothing claims the blob."""
+        """Call ``act`` under the write lock if nothing claims the blob; return whether it acted."""
         return self._database.write(
             lambda connection: not self._claims(connection, digest) and act(),
             lambda _connection: True,
@@ -392,7 +392,7 @@ class SqliteIndex:
     # -- ingests -----------------------------------------------------------------------------------
 
     def begin(self, row: IngestRow, takeover: Takeover) -> IngestRow:
-        """Take an ingest over, or make it, under the row's token."""
+        """Begin an ingest, or take it over, under the row's token."""
         return self._database.write(
             lambda connection: begin(connection, self._namespace, row, takeover),
             lambda connection: self._is_held(connection, row.ref, row.token),
@@ -405,21 +405,21 @@ class SqliteIndex:
     def pause(
         self, ref: str, token: str, offset: int, now_ns: int, *, durable: bool = False
     ) -> None:
-        """Note how far a writer came: so many bytes are on disk, if its store is durable."""
+        """Note a writer's offset: that many bytes are on disk, if its store is durable."""
         values: dict[str, Any] = {"namespace": self._namespace, "ref": ref, "token": token}
         values |= {"offset": offset, "now": now_ns}
         self._database.write(
             lambda connection: connection.execute(statements.PAUSE_INGEST, values).rowcount,
-            lambda connection: not durable or self._has_come(connection, ref, offset),
+            lambda connection: not durable or self._has_offset(connection, ref, offset),
             durable=durable,
         )
 
-    def _has_come(self, connection: Connection, ref: str, offset: int) -> bool:
+    def _has_offset(self, connection: Connection, ref: str, offset: int) -> bool:
         found = find_ingest(connection, self._namespace, ref)
         return found is None or found.offset == offset
 
     def end(self, ref: str, token: str) -> bool:
-        """Forget an ingest, if the token is still its own."""
+        """Remove the row of an ingest, if it still has the token."""
         values = {"namespace": self._namespace, "ref": ref, "token": token}
         return self._database.write(
             lambda connection: connection.execute(statements.END_INGEST, values).rowcount == 1,
@@ -428,22 +428,22 @@ class SqliteIndex:
         )
 
     def ingest(self, ref: str) -> IngestRow | None:
-        """Look one row up."""
+        """Return the row of an ingest."""
         values = {"namespace": self._namespace, "ref": ref}
         row = self._database.one(statements.FIND_INGEST, values)
         return None if row is None else IngestRow._make(row)
 
     def ingests(self) -> Iterator[IngestRow]:
-        """All rows, by ref; what begins or ends meanwhile may be among them or not."""
-        return map(IngestRow._make, self._paged(statements.INGESTS))
+        """Yield all rows, by ref; an ingest that begins or ends meanwhile may be yielded or not."""
+        return map(IngestRow._make, self._read_paged(statements.INGESTS))
 
     def ingest_of(self, name: str) -> tuple[str, str] | None:
-        """Namespace and ref of the ingest whose file has that name."""
+        """Return namespace and ref of the ingest whose file has that name."""
         row: tuple[str, str] | None = self._database.one(statements.INGEST_OF_NAME, {"name": name})
         return row
 
     def ingests_named(self, names: Sequence[str]) -> set[str]:
-        """Those of the names that an ingest's file has, of any namespace."""
+        """Return those of the names that are an ingest's file, in any namespace."""
         with self._database.snapshot() as connection:
             rows = connection.execute(statements.ingests_named(len(names)), names).fetchall()
         return {name for (name,) in rows}
@@ -451,9 +451,9 @@ class SqliteIndex:
     # -- itself ------------------------------------------------------------------------------------
 
     def check(self) -> list[str]:
-        """Read all of the database against itself: what is wrong with it.
+        """Check the whole database for consistency; return what is wrong with it.
 
-        ``quick_check`` would not do: it passes over pages that lie in each other's place.
+        ``quick_check`` is not enough: it does not find pages that were swapped.
         """
         try:
             found = self._database.all("PRAGMA integrity_check(10)", {})
@@ -462,7 +462,7 @@ class SqliteIndex:
         return [verdict for (verdict,) in found if verdict != "ok"]
 
     def revision(self) -> str | None:
-        """Read the schema's revision; see `contentdb.local.index.revision.revision_of`."""
+        """Return the schema's revision; see `contentdb.local.index.revision.revision_of`."""
         with self._database.snapshot() as connection:
             return read_revision(connection, self._root)
 
@@ -471,13 +471,13 @@ class SqliteIndex:
         self._database.before_fork()
 
     def look_at_unseen_fork(self) -> None:
-        """Find out whether a thread was inside; see `contentdb.local.index.connection`."""
+        """Check whether a thread was inside SQLite; see `contentdb.local.index.connection`."""
         self._database.look_at_unseen_fork()
 
     def after_fork_in_child(self) -> UnsafeForkError | None:
-        """Begin anew; gives the error where this process must not use the index."""
+        """Start anew; return an error if this process must not use the index."""
         return self._database.after_fork_in_child()
 
     def close(self) -> None:
-        """Free all connections."""
+        """Close all connections."""
         self._database.close()

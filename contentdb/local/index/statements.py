@@ -146,7 +146,7 @@ ORDER BY digest
 
 
 def labels_of(count: int) -> str:
-    """Select the labels of so many blobs; the values are the namespace and the digests."""
+    """Return the query for the labels of this many blobs; its values are namespace and digests."""
     return f"""
 SELECT digest, key, value FROM labels WHERE namespace = ? AND digest IN ({_places(count)})
 """  # noqa: S608 - marks alone
@@ -212,7 +212,7 @@ SELECT 1 FROM ingests WHERE expected = :digest LIMIT 1
 
 
 def ingests_named(count: int) -> str:
-    """Select which of so many names are those of an ingest's file, in any namespace."""
+    """Return the query for those of this many names that are an ingest's file, in any namespace."""
     return f"""
 SELECT name FROM ingests WHERE name IN ({_places(count)})
 """  # noqa: S608 - marks alone

@@ -1,7 +1,7 @@
-"""Streaming blobs out of the index: in pages, out of one snapshot, in bounded memory.
+"""Stream blobs from the index: in pages, from one snapshot, in bounded memory.
 
-In digest order and without filters a walk is one fixed statement along the primary key.
-Filters and other orders are made into SQL by `contentdb.local.index.queries`.
+In digest order and without filters, a walk is one fixed statement along the primary key.
+`contentdb.local.index.queries` turns filters and other orders into SQL.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ __all__ = ["walk"]
 
 _PAGE_ROWS: Final = 1000
 _PAGE_WEIGHT: Final = 2 << 20
-"""About how many bytes of memory the labels of a page may take."""
+"""Bytes of memory, about, that the labels of a page may take."""
 _LABEL_WEIGHT: Final = 256
-"""What two texts and their place in a dict take, beside their letters."""
+"""Bytes that two texts and their place in a dict take, beside their letters."""
 _NO_LIMIT: Final = -1
 
 _Labels: TypeAlias = "dict[str, dict[str, str]]"
-"""By digest; a blob without any is left out."""
+"""Labels by digest; a blob without any is left out."""
 _LabelsOf: TypeAlias = "Callable[[Connection, str, list[Any]], Iterator[tuple[str, str, str]]]"
-"""Asks for the labels of rows: digest, key and value of each."""
+"""Finds the labels of rows: digest, key and value of each."""
 
 
 def walk(
@@ -43,10 +43,10 @@ def walk(
     after: str | None,
     limit: int | None,
 ) -> Iterator[Info]:
-    """Stream live blobs as of the start of the walk.
+    """Yield live blobs as of the start of the walk.
 
-    A walk of up to a thousand blobs, with few labels, is read whole before the first is handed
-    out. A longer one holds a snapshot until it ends or is closed.
+    A walk of up to a thousand blobs, with few labels, is read whole before the first is yielded.
+    A longer one holds a snapshot until it ends or is closed.
     """
     if chosen is None and sort == "digest":
         values: dict[str, Any] = {
@@ -54,25 +54,25 @@ def walk(
             "after": after or "",
             "limit": _NO_LIMIT if limit is None else limit,
         }
-        pages = _pages(database, statements.WALK, values, _labels_between)
+        pages = _read_pages(database, statements.WALK, values, _find_labels_between)
     else:
-        from contentdb.local.index import queries  # brings SQLAlchemy, 0.4 s
+        from contentdb.local.index import queries  # imports SQLAlchemy, 0.4 s
 
         query = queries.compile_walk(namespace, chosen, sort, after, limit)
         values = query.values | {"namespace": namespace}
-        pages = _pages(database, query.statement, values, _labels_of_each, queries.teach)
+        pages = _read_pages(database, query.statement, values, _find_labels_of_each, queries.teach)
     for page in database.stream(pages):
         yield from page
 
 
-def _pages(
+def _read_pages(
     database: Database,
     statement: str,
     values: dict[str, Any],
     labels_of: _LabelsOf,
     teach: Callable[[Connection], None] | None = None,
 ) -> Generator[Iterator[Info], None, None]:
-    """Make pages of a thousand rows, or of fewer where their labels weigh too much."""
+    """Yield pages of a thousand rows, or of fewer where their labels weigh too much."""
     with database.held() as connection:
         if teach is not None:
             teach(connection)
@@ -81,40 +81,40 @@ def _pages(
         are_last = len(rows) < _PAGE_ROWS
         size = _PAGE_ROWS
         while True:
-            page, labels = _light_page(connection, values["namespace"], rows[:size], labels_of)
+            page, labels = _take_light_page(connection, values["namespace"], rows[:size], labels_of)
             size = len(page) or size
             rows = rows[size:]
             if not rows and are_last:
                 break
-            yield _records(page, labels)
+            yield _make_infos(page, labels)
             if not rows:
                 rows = cursor.fetchmany(_PAGE_ROWS)
                 are_last = len(rows) < _PAGE_ROWS
                 size = _PAGE_ROWS
-    yield _records(page, labels)
+    yield _make_infos(page, labels)
 
 
-def _records(rows: list[Any], labels: _Labels) -> Iterator[Info]:
-    """Make rows of five values into Info, at the speed of C."""
+def _make_infos(rows: list[Any], labels: _Labels) -> Iterator[Info]:
+    """Make an Info of each row of five values, in C."""
     if labels:
         rows = [(*row[:4], labels.get(row[0])) for row in rows]
     return map(tuple.__new__, repeat(Info), rows)
 
 
-def _light_page(
+def _take_light_page(
     connection: Connection, namespace: str, rows: list[Any], labels_of: _LabelsOf
 ) -> tuple[list[Any], _Labels]:
-    """As many of the rows, from the first on, as have labels of a bounded weight; one at least."""
+    """Return as many of the first rows as have labels of a bounded weight, at least one."""
     while rows:
-        labels = _weighed(labels_of(connection, namespace, rows), alone=len(rows) == 1)
+        labels = _gather_labels(labels_of(connection, namespace, rows), alone=len(rows) == 1)
         if labels is not None:
             return rows, labels
         rows = rows[: len(rows) // 2]
     return rows, {}
 
 
-def _weighed(found: Iterator[tuple[str, str, str]], *, alone: bool) -> _Labels | None:
-    """Gather labels by digest; None as soon as they weigh too much for a page of several blobs."""
+def _gather_labels(found: Iterator[tuple[str, str, str]], *, alone: bool) -> _Labels | None:
+    """Return labels by digest; None if they weigh too much for a page of several blobs."""
     labels: _Labels = {}
     weight = 0
     for digest, key, value in found:
@@ -127,17 +127,17 @@ def _weighed(found: Iterator[tuple[str, str, str]], *, alone: bool) -> _Labels |
     return labels
 
 
-def _labels_between(
+def _find_labels_between(
     connection: Connection, namespace: str, rows: list[Any]
 ) -> Iterator[tuple[str, str, str]]:
-    """Those of all blobs from the first row to the last, which are the rows."""
+    """Find the labels of all blobs from the first row to the last: there are no others between."""
     values = {"namespace": namespace, "first": rows[0][0], "last": rows[-1][0]}
     return connection.execute(statements.WALK_LABELS, values)
 
 
-def _labels_of_each(
+def _find_labels_of_each(
     connection: Connection, namespace: str, rows: list[Any]
 ) -> Iterator[tuple[str, str, str]]:
-    """Those of the rows alone: others may lie between them."""
+    """Find the labels of these rows only: there may be others between."""
     digests = [row[0] for row in rows]
     return connection.execute(statements.labels_of(len(rows)), [namespace, *digests])

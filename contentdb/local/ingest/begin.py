@@ -1,8 +1,8 @@
 """How an ingest begins, starts over or is resumed: its lock, its row, and a file fit for writing.
 
-Three things hold an ingest: the flock on its file says that its writer lives, its row says what
-is known of it, and the row's token, new for every writer, fences off whoever lost it. The flock
-comes first and goes last.
+Three things hold an ingest: the flock on its file shows that its writer lives, its row says what
+is known of it, and the row's token, new for every writer, fences off a writer that lost the ref.
+The flock is taken first and freed last.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = ["begin", "forget_beyond", "ref_locked"]
 
 
 def ref_locked(parts: Parts, ref: str) -> RefLockedError:
-    """Say who holds a ref, and for how long, as far as the index knows."""
+    """Return the error for a held ref: its holder and for how long, as far as the index knows."""
     row = parts.index.ingest(ref)
     if row is None:
         return RefLockedError(ref)
@@ -45,23 +45,23 @@ def ref_locked(parts: Parts, ref: str) -> RefLockedError:
 def begin(
     parts: Parts, ref: str, declared: Declared, takeover: Takeover, *, wait: float | bool
 ) -> tuple[IngestRow, int, int]:
-    """Begin the ingest of a ref, or take it over; gives row, file, open and locked, and its size.
+    """Begin the ingest of a ref, or take it over; return its row, its locked file and its size.
 
     Raises:
         AlreadyExistsError: The expected content is stored; no ingest was made or changed.
-        RefLockedError: Another writer holds the ref, and went on holding it for ``wait``.
+        RefLockedError: Another writer still holds the ref after ``wait``.
         FailedPreconditionError: A declaration contradicts the stored one; nothing changed.
     """
     name = ingest_name(parts.namespace, check_ref(ref))
     _refuse_stored(parts, declared.expected)
-    fd = _locked(parts, name, ref, wait=wait)
+    fd = _lock(parts, name, ref, wait=wait)
     try:
         path = parts.ingest.child(name)
-        _refuse_stored(parts, declared.expected)  # it may have come while we waited
+        _refuse_stored(parts, declared.expected)  # another writer may have stored it meanwhile
         if takeover is Takeover.ANEW:
-            fd = _emptied(parts, name, ref, fd)
+            fd = _empty(parts, name, ref, fd)
         else:
-            fd = _prepared(parts, name, ref, fd)
+            fd = _prepare(parts, name, ref, fd)
         size = files.stat_open(fd, path).st_size
         if takeover is Takeover.AGREE:
             _check_room(parts, ref, declared.total, size)
@@ -76,13 +76,13 @@ def begin(
         raise
 
 
-def _locked(parts: Parts, name: str, ref: str, *, wait: float | bool) -> int:
-    """Open and lock the file of a ref; one that was made for it does not outlive an exception."""
+def _lock(parts: Parts, name: str, ref: str, *, wait: float | bool) -> int:
+    """Open and lock the file of a ref; after an exception, remove it again if it has no row."""
     try:
         fd = locks.acquire(parts.ingest, name, wait=wait)
     except ContentDBError:
         raise
-    except BaseException:  # out of a handler, perhaps as soon as the file was made
+    except BaseException:  # from a signal handler, perhaps just after the file was made
         locks.remove_dead(parts.ingest, name, lambda: parts.index.ingest_of(name) is not None)
         raise
     if fd is None:
@@ -100,7 +100,7 @@ def _new_row(ref: str, name: str, declared: Declared) -> IngestRow:
 
 
 def _check_room(parts: Parts, ref: str, total: int | None, held: int) -> None:
-    """Refuse a first declaration that what is there contradicts: it would stay."""
+    """Raise if a first total is below the bytes received; the ingest would keep that total."""
     if total is None or total >= held:
         return
     row = parts.index.ingest(ref)
@@ -112,9 +112,9 @@ def _check_room(parts: Parts, ref: str, total: int | None, held: int) -> None:
 
 
 def forget_beyond(parts: Parts, row: IngestRow, size: int) -> IngestRow:
-    """Let a row vouch for no more bytes than its file has, which may be another by now.
+    """Lower the row's offset to the size of its file, which may be a new file.
 
-    Durable, before others are written in their place: a power cut would have the row vouch for
+    Durable, before other bytes are written there: after a power cut the row would vouch for
     those, see `_keep_trusted`.
     """
     if row.offset <= size:
@@ -129,7 +129,7 @@ def _refuse_stored(parts: Parts, wanted: Digest | None) -> None:
 
 
 def _is_known(parts: Parts, name: str, ref: str) -> bool:
-    """Whether there is such an ingest; one of another ref under the same name is an error."""
+    """Return whether the ingest exists; raise if another ref has the same file name."""
     found = parts.index.ingest_of(name)
     if found is not None and found != (parts.namespace, ref):
         raise FailedPreconditionError(
@@ -138,12 +138,11 @@ def _is_known(parts: Parts, name: str, ref: str) -> bool:
     return found is not None
 
 
-def _emptied(parts: Parts, name: str, ref: str, fd: int) -> int:
-    """Make a locked file fit for an ingest that starts over; gives the lock to hold.
+def _empty(parts: Parts, name: str, ref: str, fd: int) -> int:
+    """Make a locked file fit for an ingest that starts over; return the file that has the lock.
 
-    The bytes go before the row is the new ingest's: a row with new declarations over the bytes of
-    an earlier try would be resumed as one ingest. And the old row vouches for none of them before
-    they go.
+    The bytes are removed before the row is replaced: a row with new declarations over the bytes of
+    an earlier try would be resumed as one ingest. Before that, the old row's offset becomes 0.
     """
     path = parts.ingest.child(name)
     ours = locks.is_ours_to_write(fd, path)
@@ -154,14 +153,14 @@ def _emptied(parts: Parts, name: str, ref: str, fd: int) -> int:
     if ours:
         files.truncate(fd, 0, path)
         return fd
-    return _replaced(parts, name, ref, fd, keep=False)
+    return _replace(parts, name, ref, fd, keep=False)
 
 
-def _prepared(parts: Parts, name: str, ref: str, fd: int) -> int:
-    """Make a locked file fit for going on with it; gives the lock to hold, perhaps a new file's.
+def _prepare(parts: Parts, name: str, ref: str, fd: int) -> int:
+    """Make a locked file fit for appending; return the file that has the lock, perhaps a new one.
 
-    Bytes without a row are nobody's and go. A file that a commit had named already, before it
-    was cut off, is a blob for ever and must not be written: what is known of it is copied.
+    Bytes without a row are removed. A file that an interrupted commit had named already is a
+    blob and must not be written: if the ingest has a row, it goes on with a copy.
     """
     path = parts.ingest.child(name)
     ours = locks.is_ours_to_write(fd, path)
@@ -169,7 +168,7 @@ def _prepared(parts: Parts, name: str, ref: str, fd: int) -> int:
         return fd
     known = _is_known(parts, name, ref)
     if not ours:
-        return _replaced(parts, name, ref, fd, keep=known)
+        return _replace(parts, name, ref, fd, keep=known)
     if known:
         _keep_trusted(parts, name, ref, fd)
     else:
@@ -177,8 +176,8 @@ def _prepared(parts: Parts, name: str, ref: str, fd: int) -> int:
     return fd
 
 
-def _replaced(parts: Parts, name: str, ref: str, fd: int, *, keep: bool) -> int:
-    """Put a new file in the place of one that must not be written; gives its lock."""
+def _replace(parts: Parts, name: str, ref: str, fd: int, *, keep: bool) -> int:
+    """Replace a file that must not be written by a new one; return the new one, locked."""
     path = parts.ingest.child(name)
     fresh = f".{os.urandom(16).hex()}"
     made = locks.create(parts.ingest, fresh)
@@ -202,11 +201,11 @@ def _replaced(parts: Parts, name: str, ref: str, fd: int, *, keep: bool) -> int:
 
 
 def _keep_trusted(parts: Parts, name: str, ref: str, fd: int) -> None:
-    """Cut off what must not be gone on with.
+    """Truncate the file to the bytes that can be trusted.
 
-    Every byte is as it was written as long as the machine runs, whoever was killed. When it was
-    started anew meanwhile, only what a writer had synced when it was closed is: behind that,
-    a power cut leaves zeros under the right length.
+    While the machine runs, every byte is as it was written, even if processes were killed. After
+    a restart of the machine, that holds only for the bytes that a writer synced when it closed:
+    behind them, a power cut leaves zeros under the right length.
     """
     row = parts.index.ingest(ref)
     if row is None or row.token.startswith(locks.boot()):

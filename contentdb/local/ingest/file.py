@@ -20,7 +20,7 @@ _KEPT: Final = "bytes that a failed sync made doubtful could not be removed; abo
 
 
 class HeldFile:
-    """An ingest's open file, under its lock until it is released."""
+    """An ingest's open file, locked until it is released."""
 
     def __init__(self, parts: Parts, row: IngestRow, fd: int) -> None:
         self.fd = fd
@@ -37,14 +37,14 @@ class HeldFile:
         return locks.is_current(self._parts.ingest, self._name, self.fd)
 
     def seal(self, now_ns: int) -> None:
-        """Give it the mode and the time of a blob."""
+        """Give the file the mode and the time of a blob."""
         files.make_read_only(self.fd, self.path)
         files.stamp(self.fd, now_ns, self.path)
 
     def unseal(self) -> None:
-        """An ingest that outlives a commit goes on being written; a blob must not be.
+        """Make the file writable again after a failed commit, unless it is a blob.
 
-        One that has ended goes: an exception came between its end and that of its file.
+        Remove it if the ingest has no row: an exception came between the removal of row and file.
         """
         if self._gone or not self._has_its_name():
             return
@@ -55,23 +55,23 @@ class HeldFile:
             files.make_writable(self.fd, self._parts.ingest, self.path)
 
     def sync(self) -> None:
-        """Put the bytes on disk, if the store is durable; where that fails they are dropped."""
+        """Put the bytes on disk, if the store is durable; drop the ingest if that fails."""
         if not self._parts.durable:
             return
         try:
             files.sync(self.fd, self.path)
-        except DurabilityError:  # the page cache lies from here on: begin anew
+        except DurabilityError:  # the page cache may differ from the disk now
             with swallow("local.ingest", _KEPT, ContentDBError, ref=self._ref):
                 self.drop()
             raise
 
     def sync_changes(self) -> None:
-        """What a later writer trusts must not be undone by a power cut behind its back."""
+        """Sync new bytes, so that a power cut does not undo what a later writer trusts."""
         if self.changed:
             self.sync()
 
     def link(self, directory: Directory, name: str) -> bool:
-        """Give it a second name; False if that is taken."""
+        """Give the file a second name; return False if the name is taken."""
         if not self._has_its_name():
             raise FailedPreconditionError(
                 f"the file of ref {self._ref!r} was taken away; ingest it again"
@@ -79,9 +79,9 @@ class HeldFile:
         return files.link(self._parts.ingest, self._name, directory, name)
 
     def drop(self) -> None:
-        """Forget the ingest: its row first, so that its bytes are nobody's.
+        """Remove the ingest: its row first, as bytes without a row are never resumed.
 
-        They must not be gone on with, so that the one is tried even where the other fails.
+        The file is removed even if that of the row fails, so that no writer resumes these bytes.
         """
         try:
             self._parts.index.end(self._ref, self._token)
@@ -89,7 +89,7 @@ class HeldFile:
             self.take_away()
 
     def take_away(self) -> None:
-        """Remove the ingest's name; the blob's, if there is one, stays."""
+        """Remove the ingest's name of the file; the blob's name, if there is one, stays."""
         if self._has_its_name():
             files.unlink(self._parts.ingest, self._name)
         self.changed = False
@@ -101,5 +101,5 @@ class HeldFile:
         return not getattr(self.fd, "is_open", True)
 
     def release(self) -> None:
-        """Close it, which frees the ref; twice is harmless."""
+        """Close the file, which frees the ref; may be repeated."""
         locks.release(self.fd)

@@ -1,4 +1,4 @@
-"""Bytes into the file of a held ingest: appended, or compared with what an earlier try left."""
+"""Append bytes to the file of a held ingest, or compare them with those of an earlier try."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Comparison", "Intake"]
 
 
 class Intake:
-    """How far an ingest is, and the running hashes of its bytes; the file's lock is its owner's."""
+    """The offset and the running hashes of an ingest; its owner frees the file's lock."""
 
     def __init__(self, parts: Parts, row: IngestRow, fd: int, offset: int) -> None:
         self.file = HeldFile(parts, row, fd)
@@ -37,35 +37,35 @@ class Intake:
         return self._offset if self._sink is None else self._sink.size
 
     def take_row(self, row: IngestRow) -> None:
-        """Go by the row as it stands in the index now, under our token."""
+        """Use a row as it is in the index now, with our token."""
         self.row = row
         self.expected = None if row.expected is None else Digest(row.expected)
         """The digest that was declared."""
         self._algorithm = self.expected.algorithm if self.expected else DEFAULT_ALGORITHM
 
     def running(self, algorithm: str | None = None) -> Sink:
-        """The running hashes; after a resume the bytes that are there are read for them."""
+        """Return the running hashes; after a resume, read the file for them."""
         wanted = algorithm or self._algorithm
         if self._sink is not None and self._sink.algorithm != wanted:
             self._forget_hashes(self._sink)
         if self._sink is None:
             sink = self._new_sink(wanted)
             sink.take_what_is_there(self._offset)
-            self._sink = sink  # now only: a signal's handler may raise while it reads
+            self._sink = sink  # only now: a signal handler may raise during the read
         return self._sink
 
     def _new_sink(self, algorithm: str) -> Sink:
         return Sink(self.file.fd, self.file.path, algorithm, durable=self._parts.durable)
 
     def _forget_hashes(self, sink: Sink) -> None:
-        """Let the next use of the hashes read what is there again."""
+        """Drop the hashes; the next use of them reads the file again."""
         sink.mend()
         sink.close()
         self.take_note()
         self._sink = None
 
     def take_note(self) -> None:
-        """Count what the last write brought, where a signal's handler kept it from doing so."""
+        """Count the bytes of the last write, where a signal handler kept it from doing so."""
         if self._sink is not None:
             self._note(self._sink.size)
 
@@ -86,7 +86,7 @@ class Intake:
             self.take_note()
 
     def feed(self, data: Buffer) -> None:
-        """Like `write`, but the buffer must stay as it is until `settle`."""
+        """Append like `write`, but the buffer must not change until `settle`."""
         sink = self.running()
         try:
             sink.feed(data)
@@ -94,12 +94,12 @@ class Intake:
             self.take_note()
 
     def settle(self, *, pending: int = 0) -> None:
-        """Return when no more than so many buffers of `feed` are in use."""
+        """Wait until at most ``pending`` buffers of `feed` are in use."""
         if self._sink is not None:
             self._sink.settle(pending=pending)
 
     def truncate(self) -> None:
-        """Go back to the beginning."""
+        """Remove all bytes and go back to offset 0."""
         self.row = forget_beyond(self._parts, self.row, 0)
         sink = self._sink or self._new_sink(self._algorithm)
         sink.truncate()
@@ -109,11 +109,11 @@ class Intake:
         self.file.changed = True
 
     def new_sink(self) -> Sink:
-        """Hashes that begin at the start of what is there."""
+        """Return new hashes, which begin at the start of the file."""
         return self._new_sink(self._algorithm)
 
     def cut(self, kept: Sink) -> None:
-        """Drop what is there behind the bytes that were hashed, and append from there on."""
+        """Remove the bytes behind those that ``kept`` has hashed, and append from there on."""
         self.row = forget_beyond(self._parts, self.row, kept.size)
         old, self._sink = self._sink, kept
         self._note(kept.size)
@@ -124,18 +124,18 @@ class Intake:
     # -- the end -------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """End what runs beside; the file stays open."""
+        """End the hashing thread; the file stays open."""
         if self._sink is not None:
             self._sink.close()
 
     def forget(self) -> None:
-        """Like `close`, without waiting for anything."""
+        """Do as `close`, without waiting for the thread."""
         if self._sink is not None:
             self._sink.forget()
 
 
 class Comparison:
-    """What a source has in common with what is there already, from the start of both."""
+    """A comparison of a source with the bytes received already, from the start of both."""
 
     def __init__(self, gate: Gate, intake: Intake) -> None:
         self._gate = gate
@@ -144,25 +144,25 @@ class Comparison:
 
     @property
     def size(self) -> int:
-        """Bytes that were found to be the same."""
+        """Bytes found equal so far."""
         return self._sink.size
 
     @property
     def digest(self) -> Digest:
-        """Of those bytes."""
+        """Digest of those bytes."""
         return self._sink.digest
 
     @property
     def left(self) -> int:
-        """Bytes that are there and were not compared yet."""
+        """Received bytes that were not compared yet."""
         return self._intake.offset - self._sink.size
 
     def compare(self, data: Buffer) -> int:
-        """Compare the next bytes of the source; how many of them are there."""
+        """Compare the next bytes of the source; return how many of them are equal."""
         with self._gate:
             return self._sink.compare(memoryview(data).cast("B")[: self.left])
 
     def end(self) -> None:
-        """Keep what is the same alone; the next byte that is written goes behind it."""
+        """Keep only the equal bytes; the next write goes behind them."""
         with self._gate:
             self._intake.cut(self._sink)

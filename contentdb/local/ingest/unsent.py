@@ -1,7 +1,7 @@
-"""A writer of content that another namespace holds: it stands at the end, and only commits.
+"""A writer of content that another namespace holds: it starts at the end, and only commits.
 
-That is what containerd's clients expect of a server with a shared content policy: they look at the
-offset, find nothing left to send, and commit.
+containerd's clients expect that of a server with a shared content policy: they look at the offset,
+find nothing left to send, and commit.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _PIECE_BYTES = 1 << 20
 
 
 class UnsentWriter(LocalWriter):
-    """As its parent where no other namespace holds what is expected, or once it is written to."""
+    """A `LocalWriter` with nothing to send if another namespace holds the expected content."""
 
     def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 - those of its parent
         super().__init__(*arguments)
@@ -53,31 +53,31 @@ class UnsentWriter(LocalWriter):
 
     @property
     def offset(self) -> int:
-        """The size of what need not be sent; else bytes that have reached the file."""
+        """Size of the content that need not be sent; else bytes that have reached the file."""
         return super().offset if self._unsent is None else self._unsent[1].size
 
     @property
     def digest(self) -> Digest:
-        """Of what need not be sent; else of all bytes so far."""
+        """Digest of the content that need not be sent; else of all bytes so far."""
         return super().digest if self._unsent is None else self._unsent[0]
 
     @property
     def is_unsent(self) -> bool:
-        """Whether nothing was written to it yet, and nothing need be."""
+        """Whether the content need not be sent, and nothing was written yet."""
         return self._unsent is not None
 
     def status(self) -> Status:
-        """Describe the ingest as its writer sees it; to others it has what its file has."""
+        """Describe the ingest as its writer sees it; others see the size of its file."""
         status = super().status()
         return status if self._unsent is None else status._replace(total=self._unsent[1].size)
 
     def write(self, data: Buffer, /) -> int:
-        """Append, behind a copy of what need not have been sent."""
+        """Append; content that need not be sent is copied into the file first."""
         self._unshare(data)
         return super().write(data)
 
     def feed(self, data: Buffer) -> None:
-        """As `write`, but the buffer must stay as it is until `settle`."""
+        """Append like `write`, but the buffer must not change until `settle`."""
         self._unshare(data)
         super().feed(data)
 
@@ -95,7 +95,7 @@ class UnsentWriter(LocalWriter):
             digest, _ = self._unsent
             fd = self._parts.shards.open(digest)
             if fd is None:
-                raise self._gone(digest)
+                raise self._gone_error(digest)
             try:
                 self.truncate()
                 while piece := files.read(fd, _PIECE_BYTES, digest):
@@ -112,7 +112,7 @@ class UnsentWriter(LocalWriter):
         exist_ok: bool = True,
         keep_labels: bool = False,
     ) -> Info:
-        """As its parent; content that need not be sent becomes this namespace's.
+        """Commit like the parent; content that need not be sent gets a row in this namespace.
 
         Raises:
             FailedPreconditionError: It was deleted in the namespace that held it; the ingest
@@ -133,12 +133,12 @@ class UnsentWriter(LocalWriter):
                 wanted = None if expected is None else Digest(expected)
                 self._check(unsent, size, wanted)
                 labels_of_call = labelling(labels, keep_labels=keep_labels or not exist_ok)
-                return self._claimed(self._made_of(unsent, labels_of_call), exist_ok=exist_ok)
+                return self._claim(self._make_claim(unsent, labels_of_call), exist_ok=exist_ok)
             finally:
                 self._end()
 
     def _check(self, unsent: _Unsent, size: int | None, expected: Digest | None) -> None:
-        """Refuse what is not what was declared, now or before."""
+        """Raise if the content contradicts what was declared now or before."""
         digest, row = unsent
         for declared in (size, self._intake.row.total):
             if declared is not None and declared != row.size:
@@ -147,7 +147,7 @@ class UnsentWriter(LocalWriter):
             if wanted is not None and wanted != digest:
                 raise DigestMismatchError(expected=wanted, actual=digest, ref=self.ref)
 
-    def _made_of(self, unsent: _Unsent, labels: Labelling) -> Candidate:
+    def _make_claim(self, unsent: _Unsent, labels: Labelling) -> Candidate:
         digest, row = unsent
         made = Candidate(
             self._parts.shards,
@@ -162,10 +162,10 @@ class UnsentWriter(LocalWriter):
         made.labelling = labels
         return made
 
-    def _claimed(self, made: Candidate, *, exist_ok: bool) -> Info:
+    def _claim(self, made: Candidate, *, exist_ok: bool) -> Info:
         outcome = claim_as(self._parts, made)
         if outcome is Outcome.GONE:
-            raise self._gone(made.digest)
+            raise self._gone_error(made.digest)
         if outcome is Outcome.FENCED:
             raise ref_locked(self._parts, self.ref)
         self._file.take_away()
@@ -173,7 +173,7 @@ class UnsentWriter(LocalWriter):
             raise AlreadyExistsError(made.digest)
         return settled(self._parts, made, outcome)
 
-    def _gone(self, digest: Digest) -> FailedPreconditionError:
+    def _gone_error(self, digest: Digest) -> FailedPreconditionError:
         return FailedPreconditionError(
             f"content {digest} was deleted in the namespace that held it; "
             f"open ref {self.ref!r:.80} again and send it"

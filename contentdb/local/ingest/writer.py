@@ -1,4 +1,4 @@
-"""One ingest while it is held: bytes in, and the commit as straight code in protocol order."""
+"""The writer of one ingest: it appends bytes and commits, in the order of the protocol."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ _UNSETTLED: Final = (
 
 
 class LocalWriter(io.RawIOBase):
-    """Plays `contentdb.content.Writer` on files; for one thread at a time.
+    """A `contentdb.content.Writer` on files; for one thread at a time.
 
-    It is a binary file as well, to whatever only appends to one: a `zipfile.ZipFile`, an
-    `io.TextIOWrapper`. Those that close it keep the ingest; to commit, flush and detach them first.
+    It is a binary file too, for objects that only append to one: a `zipfile.ZipFile`, an
+    `io.TextIOWrapper`. If they close it, the ingest stays; to commit, flush and detach them first.
     """
 
     def __init__(
@@ -89,14 +89,14 @@ class LocalWriter(io.RawIOBase):
 
     @property
     def digest(self) -> Digest:
-        """Of all bytes so far, by the algorithm of the expected digest, else SHA-256."""
+        """Digest of all bytes so far, by the algorithm of the expected digest, else SHA-256."""
         with self._gate:
             self._require_open()
             return self._intake.running().digest
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed or committed, or lies on the other side of a fork."""
+        """Whether it was closed or committed, or was opened by the parent of a fork."""
         return self._closed or self._pid != os.getpid()
 
     @property
@@ -126,43 +126,43 @@ class LocalWriter(io.RawIOBase):
     # -- a binary file -------------------------------------------------------------------------
 
     def writable(self) -> bool:
-        """Always; it can neither be read nor sought in."""
+        """Return True; it cannot read or seek."""
         return True
 
     def tell(self) -> int:
-        """The offset: there is no other place to write at."""
+        """Return the offset, where every write goes."""
         return self.offset
 
     def flush(self) -> None:
-        """Do nothing: what was written has reached the file. Durable it becomes by `commit`."""
+        """Do nothing: all bytes have reached the file; `commit` makes them durable."""
         self._require_open()
 
     # -- bytes in ----------------------------------------------------------------------------
 
     def write(self, data: Buffer, /) -> int:
-        """Append; what is counted has reached the file. Not durable before `commit`.
+        """Append; the returned count has reached the file. Not durable before `commit`.
 
         Raises:
-            StorageError: The system refused; `offset` tells how much got there.
+            StorageError: The system refused; `offset` says how many bytes reached the file.
         """
         with self._gate:
             self._require_open()
             return self._intake.write(data)
 
     def feed(self, data: Buffer) -> None:
-        """Like `write`, but the buffer must stay as it is until `settle`."""
+        """Append like `write`, but the buffer must not change until `settle`."""
         with self._gate:
             self._require_open()
             self._intake.feed(data)
 
     def settle(self, *, pending: int = 0) -> None:
-        """Return when no more than so many buffers of `feed` are in use."""
+        """Wait until at most ``pending`` buffers of `feed` are in use."""
         self._intake.settle(pending=pending)
 
     def truncate(self, size: int | None = 0, /) -> int:
-        """Go back to offset 0, under the same lock; there is no way back to a place between.
+        """Go back to offset 0, under the same lock; no other offset is possible.
 
-        As of a file, None means the present place: nothing is cut.
+        None means the present offset, as for any file: nothing is removed.
         """
         with self._gate:
             self._require_open()
@@ -175,17 +175,17 @@ class LocalWriter(io.RawIOBase):
     def redeclare(
         self, *, total: int | None, expected: Digest | None, metadata: str | None = None
     ) -> None:
-        """Let another size and digest replace those declared before, under the same lock.
+        """Replace the declared size and digest, under the same lock.
 
-        Not durable, like beginning; may be repeated.
+        Not durable, like the beginning of an ingest; may be repeated.
 
         Args:
-            total: The size, or that it is unknown.
-            expected: The digest, or that it is unknown.
-            metadata: What is noted with the ingest, packed; None leaves that as it is.
+            total: The size; None if it is unknown.
+            expected: The digest; None if it is unknown.
+            metadata: The metadata of the ingest, packed; None leaves it as it is.
 
         Raises:
-            RefLockedError: The ingest was lost to another writer.
+            RefLockedError: Another writer has taken over the ingest.
         """
         with self._gate:
             self._require_open()
@@ -197,7 +197,7 @@ class LocalWriter(io.RawIOBase):
             self._intake.take_row(self._parts.index.begin(row, Takeover.REPLACE))
 
     def comparison(self) -> Comparison:
-        """Let a source be compared with what is there, before any more of it is appended."""
+        """Return a comparison of a source with the bytes received, to use before appending."""
         return Comparison(self._gate, self._intake)
 
     # -- the end -----------------------------------------------------------------------------
@@ -211,21 +211,21 @@ class LocalWriter(io.RawIOBase):
         exist_ok: bool = True,
         keep_labels: bool = False,
     ) -> Info:
-        """Verify, publish, and end the writer, whatever happens. Durable when it returns.
+        """Verify and publish the bytes, and end the writer in any case. Durable when it returns.
 
-        Content that is stored already is success: the ingest goes, and the blob's Info is returned.
+        If the content is stored already, the ingest is removed and the blob's Info is returned.
 
         Args:
             size: Size in bytes that it must have.
             expected: Digest that it must have.
-            labels: Set on the blob; on one that is stored already they are added to its own.
-            exist_ok: False makes it an error that the content is stored already.
+            labels: Labels of the blob; if it is stored already they are added to its own.
+            exist_ok: With False, content that is stored already is an error.
             keep_labels: Leave the labels of a blob that is stored already as they are.
 
         Raises:
             SizeMismatchError, DigestMismatchError: Nothing is published, the ingest stays.
-            FailedPreconditionError: ``expected`` is not what was declared before; as above.
-            AlreadyExistsError: Not with ``exist_ok``; the ingest is gone, the blob as it was.
+            FailedPreconditionError: ``expected`` is not the digest declared before; as above.
+            AlreadyExistsError: Not with ``exist_ok``; the ingest is removed, the blob unchanged.
             WriterClosedError: It was closed before; nothing changes.
             DurabilityError: A sync failed; nothing is published, the bytes are dropped.
         """
@@ -233,8 +233,10 @@ class LocalWriter(io.RawIOBase):
             self._require_open()
             try:
                 kept = check_labels(labels or {})
-                sink = self._verified(size, expected)
-                candidate = self._candidate(sink, kept, keep_labels=keep_labels or not exist_ok)
+                sink = self._verify(size, expected)
+                candidate = self._make_candidate(
+                    sink, kept, keep_labels=keep_labels or not exist_ok
+                )
                 self._file.seal(candidate.now_ns)
                 if (batch := self._batch()) is not None:
                     return self._join(batch, candidate, exist_ok=exist_ok)
@@ -247,12 +249,12 @@ class LocalWriter(io.RawIOBase):
                 if not self._joined:
                     try:
                         self._settle()
-                    except BaseException:  # out of a handler; the ref is free all the same
+                    except BaseException:  # from a signal handler; the ref must be freed
                         self._end()
                         raise
 
     def _settle(self) -> None:
-        """Keep what a commit has not made a blob, and end."""
+        """Keep the ingest if the commit did not make it a blob, and end the writer."""
         try:
             self._file.unseal()
             self._file.sync_changes()
@@ -265,7 +267,7 @@ class LocalWriter(io.RawIOBase):
             try:
                 info = batch.join(self, candidate)
                 self._closed = self._joined = True
-            except BaseException:  # the group must not go on with a file that is let go
+            except BaseException:  # the group must not use a file that is closed
                 batch.withdraw(self)
                 raise
             return info
@@ -274,8 +276,8 @@ class LocalWriter(io.RawIOBase):
             raise AlreadyExistsError(candidate.digest)
         return known
 
-    def _verified(self, size: int | None, expected: str | None) -> Sink:
-        """The hashes of all bytes, which are what was declared now and before."""
+    def _verify(self, size: int | None, expected: str | None) -> Sink:
+        """Return the hashes of all bytes; raise if they contradict what was declared."""
         intake = self._intake
         wanted = None if expected is None else Digest(expected)
         if None not in {wanted, intake.expected} and wanted != intake.expected:
@@ -290,7 +292,9 @@ class LocalWriter(io.RawIOBase):
             raise DigestMismatchError(expected=wanted, actual=sink.digest, ref=self.ref)
         return sink
 
-    def _candidate(self, sink: Sink, labels: Mapping[str, str], *, keep_labels: bool) -> Candidate:
+    def _make_candidate(
+        self, sink: Sink, labels: Mapping[str, str], *, keep_labels: bool
+    ) -> Candidate:
         row = self._intake.row
         return Candidate(
             self._parts.shards,
@@ -314,31 +318,31 @@ class LocalWriter(io.RawIOBase):
 
     def _publish(self, candidate: Candidate) -> Outcome:
         outcome = publish(self._parts, candidate, self.link)
-        # With the row there is no way back: what remains can be done by anybody, at any time.
+        # The row makes it a blob for good: any process can do the rest, at any time.
         if outcome is Outcome.FENCED:
             raise ref_locked(self._parts, self.ref)
         self._file.take_away()
         return outcome
 
     def link(self, directory: Directory, name: str) -> bool:
-        """Give the ingest's file a second name; False if that is taken."""
+        """Give the ingest's file a second name; return False if the name is taken."""
         return self._file.link(directory, name)
 
     def settle_joined(self, result: Info | ContentDBError | None) -> None:
-        """End a commit that shared the cost of durability with others; its result stands."""
+        """End a commit that was part of a group; errors here do not change its result."""
         with swallow("local.ingest", _UNSETTLED, ContentDBError, ref=self.ref):
             try:
                 self._settle_file(result)
             except ContentDBError:
                 raise
-            except BaseException:  # out of a handler; it cannot be done once the file is let go
+            except BaseException:  # from a signal handler; a closed file cannot be settled
                 self._settle_file(result)
                 raise
             finally:
                 self._let_go()
 
     def _settle_file(self, result: Info | ContentDBError | None) -> None:
-        if isinstance(result, DurabilityError):  # as where a sync of its own fails
+        if isinstance(result, DurabilityError):  # as if its own sync had failed
             self._file.drop()
         elif isinstance(result, Exception) or result is None:
             self._file.unseal()
@@ -347,7 +351,7 @@ class LocalWriter(io.RawIOBase):
             self._file.take_away()
 
     def close(self) -> None:
-        """Keep what was written for a later resume, and free the ref; twice is harmless."""
+        """Keep the bytes for a later resume, and free the ref; may be repeated."""
         with self._ending:
             if self.closed:
                 self._closed = True
@@ -360,7 +364,7 @@ class LocalWriter(io.RawIOBase):
                 raise
 
     def _end(self) -> None:
-        """Free the ref; may be done again, where an exception came in between."""
+        """Free the ref; may be repeated where an exception interrupted it."""
         with self._ending:
             if self._closed and self._file.is_released:
                 return
@@ -382,14 +386,14 @@ class LocalWriter(io.RawIOBase):
             self._file.release()
 
     def __reduce__(self) -> NoReturn:
-        """Stay in this process: it is the one that holds the ref."""
+        """Raise: only this process holds the ref."""
         raise TypeError(
             f"the writer of ref {self.ref!r:.80} cannot be pickled or copied; "
             "close it, and open the ref again from a store that was"
         )
 
     def __enter__(self) -> Self:
-        """Close at the end of the block."""
+        """Return the writer; the end of the block closes it."""
         return self
 
     def __exit__(
@@ -402,7 +406,7 @@ class LocalWriter(io.RawIOBase):
         self.close()
 
     def __del__(self) -> None:
-        """Let a forgotten writer hold nothing; its bytes are in the file."""
+        """Free the ref of a writer that was never closed; its bytes are in the file."""
         if not getattr(self, "_closed", True) and self._pid == os.getpid():
             self._closed = True
             self._file.release()

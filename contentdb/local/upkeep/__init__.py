@@ -1,1 +1,1 @@
-"""Looking after a store: verify, repair, reindex, prune, doctor, and what an opening finishes."""
+"""Upkeep of a store: verify, repair, reindex, prune, doctor, and the recovery at an opening."""

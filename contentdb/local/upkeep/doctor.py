@@ -1,4 +1,4 @@
-"""Is a directory fit to hold a store? Each thing that the promises stand on is tried there."""
+"""Check whether a directory can hold a store: try what the store's promises depend on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LOW_BYTES: Final = 1 << 30
 
 
 class Check(NamedTuple):
-    """One thing that was tried."""
+    """The result of one check."""
 
     name: str
     verdict: Literal["ok", "warn", "fail"]
@@ -34,7 +34,7 @@ class Check(NamedTuple):
 
 
 def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
-    """Whether checkpoints beside two writers can corrupt (https://sqlite.org/wal.html)."""
+    """Return whether checkpoints beside two writers can corrupt (https://sqlite.org/wal.html)."""
     fixed_branch = {(3, 50): 7, (3, 44): 6}.get(version[:2])
     if fixed_branch is not None and version[2] >= fixed_branch:
         return False
@@ -42,23 +42,23 @@ def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:
 
 
 def examine(root: str | os.PathLike[str]) -> Iterator[Check]:
-    """Try the root, or where it is missing the nearest directory above it.
+    """Check the root, or if it is missing the nearest directory above it.
 
-    Scratch files are made in a directory of their own there, and removed.
+    Scratch files are made there in a directory of their own, and removed.
     """
     place = Path(root).absolute()
     while not place.exists():
         place = place.parent
-    yield _filesystem(place)
-    yield from _tried(place)
-    yield _one_filesystem(Path(root))
-    yield _directories(Path(root))
-    yield _space(place)
-    yield _sqlite()
-    yield _revision(Path(root))
+    yield _check_filesystem(place)
+    yield from _try_all(place)
+    yield _check_one_filesystem(Path(root))
+    yield _check_directories(Path(root))
+    yield _check_space(place)
+    yield _check_sqlite()
+    yield _check_revision(Path(root))
 
 
-def _tried(place: Path) -> Iterator[Check]:
+def _try_all(place: Path) -> Iterator[Check]:
     try:
         with tempfile.TemporaryDirectory(prefix=".doctor-", dir=place) as scratch:
             for name, attempt, fatal in _ATTEMPTS:
@@ -114,7 +114,7 @@ def _flock(place: Path) -> str:
     raise OSError(errno.ENOLCK, "two openings got one exclusive lock")
 
 
-def _unnamed(place: Path) -> str:
+def _make_unnamed(place: Path) -> str:
     os.close(os.open(place, os.O_TMPFILE | os.O_RDWR, 0o600))
     return "files without a name"
 
@@ -131,28 +131,28 @@ _ATTEMPTS: Final[tuple[tuple[str, Callable[[Path], str], bool], ...]] = (
     ("link", _link, True),
     ("fsync", _fsync, True),
     ("flock", _flock, True),
-    ("O_TMPFILE", _unnamed, False),
+    ("O_TMPFILE", _make_unnamed, False),
     ("reflink", _reflink, False),
 )
 
 
-def _filesystem(place: Path) -> Check:
-    """Name the filesystem; locks and syncs of those over a network are not to be trusted."""
+def _check_filesystem(place: Path) -> Check:
+    """Name the filesystem; fail for a network one, whose locks and syncs cannot be trusted."""
     kind = kind_of(place)
     if kind is None:
         return Check("filesystem", "warn", "unknown")
     return Check("filesystem", "fail" if is_network(kind) else "ok", kind)
 
 
-def _one_filesystem(root: Path) -> Check:
+def _check_one_filesystem(root: Path) -> Check:
     devices = {path.lstat().st_dev for name in ("", *DIRECTORIES) if (path := root / name).exists()}
     if len(devices) > 1:
         return Check("one device", "fail", f"{', '.join(DIRECTORIES)} are on several filesystems")
     return Check("one device", "ok", "all directories" if devices else "no store yet")
 
 
-def _directories(root: Path) -> Check:
-    """Look for directories that a tool has left out because they were empty."""
+def _check_directories(root: Path) -> Check:
+    """Look for missing directories: a tool that copies may leave empty ones out."""
     if not (root / INDEX).exists():
         return Check("directories", "ok", "no store yet")
     missing = [f"no {name}/" for name in DIRECTORIES if not (root / name).is_dir()]
@@ -165,7 +165,7 @@ def _directories(root: Path) -> Check:
     return Check("directories", "ok", "all there")
 
 
-def _space(place: Path) -> Check:
+def _check_space(place: Path) -> Check:
     found = os.statvfs(place)
     free = found.f_bavail * found.f_frsize
     inodes = f"{found.f_favail} inodes" if found.f_files else "inodes unlimited"
@@ -173,7 +173,7 @@ def _space(place: Path) -> Check:
     return Check("free space", "warn" if low else "ok", f"{free >> 20} MiB, {inodes}")
 
 
-def _sqlite() -> Check:
+def _check_sqlite() -> Check:
     version = sqlite3.sqlite_version
     if has_wal_reset_bug(sqlite3.sqlite_version_info[:3]):
         return Check(
@@ -182,7 +182,7 @@ def _sqlite() -> Check:
     return Check("SQLite", "ok", version)
 
 
-def _revision(root: Path) -> Check:
+def _check_revision(root: Path) -> Check:
     from contentdb.local.index.revision import HEAD, REVISIONS, revision_of
 
     path = root / INDEX

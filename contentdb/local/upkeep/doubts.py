@@ -1,8 +1,8 @@
-"""A file without a row: an orphan, or a commit between its name and its row?
+"""Decide whether a file without a row is an orphan, or a commit is about to record it.
 
-Nothing on the disk tells the two apart. But a commit of this store is known, one of another keeps
-that store open, and each gets its row soon, or never: so the file is looked at again until it has
-its row, is gone, is older than a commit takes, or the store has no other user.
+Nothing on the disk tells the two apart. But a commit of this store object is known, one of another
+keeps that store open, and each records its row soon, or never. So the file is checked again until
+it has its row, is gone, is older than a commit takes, or the store has no other user.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["GRACE_S", "POLL_S", "Doubts", "is_orphan", "may_be_in_flight"]
 
 GRACE_S: Final = 60.0
-"""Longer than a disk takes for the few syncs between a name and its row."""
+"""Seconds; longer than a disk takes for the few syncs between a name and its row."""
 POLL_S: Final = 0.05
 _MOST: Final = 10_000
 
 
 def is_orphan(parts: Parts, digest: Digest) -> bool:
-    """Whether the index has no use for a file that is whole, at this moment."""
+    """Return whether a whole file has no row and no claim, or a damaged row, at this moment."""
     row = parts.index.blob(digest)
     if row is None:
         return not parts.index.claims(digest)
@@ -37,12 +37,12 @@ def is_orphan(parts: Parts, digest: Digest) -> bool:
 
 
 def may_be_in_flight(parts: Parts, digest: Digest, found: os.stat_result) -> bool:
-    """Whether a commit may be about to record this file.
+    """Return whether a commit may be about to record this file.
 
-    To be asked between two looks: one at the file, and the last one at the index. A commit that
-    has given the file its name before is then seen here, or has ended, or was cut off.
+    Call this after the look at the file and before the last look at the index. A commit that named
+    the file before is then seen here, or has ended, or was interrupted.
     """
-    age_s = time.time() - found.st_ctime  # a link or a rename moves this time, and no one else can
+    age_s = time.time() - found.st_ctime  # a link or a rename sets it; no call can set it back
     if age_s >= GRACE_S:
         return False
     return digest in list(parts.in_flight.values()) or not parts.sharing.is_alone()
@@ -52,11 +52,11 @@ class _Doubt(NamedTuple):
     digest: Digest
     found: os.stat_result
     until: float
-    """By the clock that never jumps."""
+    """On the monotonic clock, in seconds."""
 
 
 class Doubts:
-    """Files of which only time will tell; so many that memory is bounded."""
+    """Files that may be orphans and are checked again; `are_many` bounds their number."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
@@ -64,25 +64,25 @@ class Doubts:
 
     @property
     def are_many(self) -> bool:
-        """Whether some should be settled before there are more."""
+        """Whether the caller should `settle` some before it adds more."""
         return len(self._doubts) >= _MOST
 
     def is_orphan(self, digest: Digest) -> bool:
-        """Whether the file is an orphan for certain; where it may be one, it is kept in mind."""
+        """Return whether the file is an orphan for certain; if it may be, keep it for `settle`."""
         found = self._parts.shards.stat(digest)
         if found is None:
             return False
         age_s = min(max(0.0, time.time() - found.st_ctime), GRACE_S)
         doubt = _Doubt(digest, found, time.monotonic() + GRACE_S - age_s)
-        verdict = self._judged(doubt)
+        verdict = self._judge(doubt)
         if verdict is None:
             self._doubts.append(doubt)
         return bool(verdict)
 
     def settle(self) -> Iterator[Digest | None]:
-        """The orphans among what is kept in mind; None means that time must pass, `POLL_S`."""
+        """Yield the orphans among the kept files; None asks the caller to wait `POLL_S` seconds."""
         while self._doubts:
-            verdict = self._judged(self._doubts[0])
+            verdict = self._judge(self._doubts[0])
             if verdict is None:
                 yield None
                 continue
@@ -90,8 +90,8 @@ class Doubts:
             if verdict:
                 yield digest
 
-    def _judged(self, doubt: _Doubt) -> bool | None:
-        """Whether the file that was seen is an orphan; None where that cannot be told yet."""
+    def _judge(self, doubt: _Doubt) -> bool | None:
+        """Return whether the file that was seen is an orphan; None if it is too early to tell."""
         parts, digest, found, until = self._parts, *doubt
         if not is_orphan(parts, digest) or not _is_the_same(parts, doubt):
             return False
@@ -101,6 +101,6 @@ class Doubts:
 
 
 def _is_the_same(parts: Parts, doubt: _Doubt) -> bool:
-    """Whether it is that file still, untouched: any other has a story of its own."""
+    """Return whether the file is still the same and unchanged; another one is judged anew."""
     now, found = parts.shards.stat(doubt.digest), doubt.found
     return now is not None and os.path.samestat(now, found) and now.st_ctime_ns == found.st_ctime_ns

@@ -1,4 +1,4 @@
-"""Removing what was abandoned: ingests that nobody holds, files without a row, leftovers."""
+"""Remove what was abandoned: ingests without a writer, files without a row, leftovers."""
 
 from __future__ import annotations
 
@@ -40,27 +40,27 @@ class Pruned(NamedTuple):
 
 
 def prune(parts: Parts, *, older_than_s: float, dry_run: bool) -> Iterator[Pruned]:
-    """Remove as it yields; see `Store.prune`."""
+    """Remove each thing, then yield it; see `Store.prune`."""
     given: object = older_than_s
     if not isinstance(given, int | float) or not given >= 0:
         raise InvalidArgumentError(f"an age is 0 or more seconds, not {older_than_s!r:.80}")
     now_ns = time.time_ns()
     before_ns = now_ns - int(min(older_than_s * 1e9, now_ns))  # nothing is older than the epoch
-    yield from _ingests(parts, before_ns, dry_run=dry_run)
-    yield from _leftovers(parts, before_ns, dry_run=dry_run)
-    yield from _orphans(parts, before_ns, dry_run=dry_run)
+    yield from _prune_ingests(parts, before_ns, dry_run=dry_run)
+    yield from _prune_leftovers(parts, before_ns, dry_run=dry_run)
+    yield from _prune_orphans(parts, before_ns, dry_run=dry_run)
     if not dry_run:
         for digest in parts.index.tombstones():
             finish_delete(parts, digest)
-    yield from _trash(parts, before_ns, dry_run=dry_run)
+    yield from _prune_trash(parts, before_ns, dry_run=dry_run)
 
 
 def drop_ingest(parts: Parts, name: str, ref: str) -> bool | None:
-    """Drop an ingest's bytes, then forget it; None if its writer lives, False if there was none.
+    """Remove an ingest's file, then its row; None if its writer lives, False if there was none.
 
-    The lock is held for the bytes alone: who begins the ref anew while the index is waited for
-    finds no file to be locked out of, and by its own token keeps its row. Not durable: an
-    ingest that comes back with a power cut is dropped again.
+    The lock is freed before the row is removed: a writer that begins the ref meanwhile makes a new
+    file, and keeps its row by its own token. Not durable: an ingest that a power cut brings back
+    is removed again.
     """
     fd = locks.acquire(parts.ingest, name)
     if fd is None:
@@ -72,31 +72,31 @@ def drop_ingest(parts: Parts, name: str, ref: str) -> bool | None:
         locks.release(fd)
     if row is None:
         return False
-    # Whoever began the ref meanwhile has the row; what it stood for is gone all the same.
+    # A writer that began the ref meanwhile has the row; the ingest itself has been removed.
     return parts.index.end(ref, row.token) or parts.index.ingest(ref) is not None
 
 
-def _ingests(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
+def _prune_ingests(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
     for row in parts.index.ingests():
-        updated_ns, size = _seen(parts, row)
+        updated_ns, size = _look_at(parts, row)
         if updated_ns > before_ns or locks.is_held(parts.ingest, row.name):
             continue
         if dry_run or drop_ingest(parts, row.name, row.ref):
             yield Pruned("ingest", row.ref, parts.ingest.child(row.name), size)
 
 
-def _seen(parts: Parts, row: IngestRow) -> tuple[int, int]:
-    """When an ingest last moved, in ns, and its bytes: what a killed writer wrote counts."""
+def _look_at(parts: Parts, row: IngestRow) -> tuple[int, int]:
+    """Return when an ingest last changed, in ns, and its size: a killed writer's bytes count."""
     found = files.stat_name(parts.ingest, row.name)
     if found is None:
         return row.updated_ns, 0
     return max(row.updated_ns, min(found.st_mtime_ns, time.time_ns())), found.st_size
 
 
-def _leftovers(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
-    """Files of dead groups, and files that no ingest knows."""
-    dead = sorted(dead_temporaries(parts), reverse=True)  # a group's lock goes last
-    for name in chain(dead, _strange(parts)):
+def _prune_leftovers(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
+    """Remove files of dead groups, and files that belong to no ingest."""
+    dead = sorted(dead_temporaries(parts), reverse=True)  # so that a group's lock is removed last
+    for name in chain(dead, _find_strange(parts)):
         found = files.stat_name(parts.ingest, name)
         if (
             found is None
@@ -109,8 +109,8 @@ def _leftovers(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Prune
             yield Pruned("leftover", name, parts.ingest.child(name), found.st_size)
 
 
-def _strange(parts: Parts) -> Iterator[str]:
-    """Names in ``ingest/`` that no ingest has, asked for some hundred at a time."""
+def _find_strange(parts: Parts) -> Iterator[str]:
+    """Yield names in ``ingest/`` that no ingest has; some hundred are looked up at a time."""
     entries = files.entries(parts.ingest)
     names = (entry.name for entry in entries if not entry.name.startswith(TEMPORARY))
     while some := list(islice(names, _NAMES_AT_ONCE)):
@@ -130,7 +130,7 @@ def _remove_unheld(parts: Parts, name: str) -> bool:
         locks.release(fd)
 
 
-def _orphans(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
+def _prune_orphans(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
     for algorithm, shard, children in parts.shards.listing():
         rows = rows_of_shard(parts, algorithm, shard.path[-2:])
         for name, found in children:
@@ -150,7 +150,7 @@ def _to_trash(parts: Parts, digest: Digest, found: os.stat_result) -> bool:
     name = trash_name(digest)
 
     def take_away() -> bool:
-        """Not a file that came in its place: its commit was not asked for."""
+        """Move the file, unless another has replaced it, whose commit was not looked for."""
         now = look(parts, digest)
         is_same = now is not None and os.path.samestat(now, found)
         return is_same and parts.shards.move(digest, parts.trash, name)
@@ -164,7 +164,7 @@ def _to_trash(parts: Parts, digest: Digest, found: os.stat_result) -> bool:
     return moved
 
 
-def _trash(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
+def _prune_trash(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
     for entry in files.entries(parts.trash):
         found = files.stat_name(parts.trash, entry.name)
         if (

@@ -1,7 +1,7 @@
-"""What a store does by itself about calls that were cut off: the cheap part of recovery.
+"""The cheap part of recovery from interrupted calls, which each opening of a store does.
 
-Nothing here is needed for correctness: a deletion that was begun is not listed, and what lies in
-the trash or belongs to a dead process is seen by nobody.
+Nothing here is needed for correctness: a blob whose delete was begun is not listed, and no call
+reads files in the trash or of a dead process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def recover(parts: Parts) -> None:
 
 
 def empty_trash(parts: Parts) -> None:
-    """Remove what is on its way out."""
+    """Remove the files in the trash."""
     for entry in files.entries(parts.trash):
         if entry.is_dir(follow_symlinks=False):
             continue

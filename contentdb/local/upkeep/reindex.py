@@ -1,4 +1,4 @@
-"""The index made anew from the files, which are the truth: of a whole store, or of a broken one."""
+"""Rebuild the index from the files, which are the truth, of a whole store or a broken one."""
 
 from __future__ import annotations
 
@@ -50,57 +50,57 @@ __all__ = ["Reindexed", "reindex", "reindex_parts"]
 
 _NEW: Final = INDEX_REBUILT
 _WHOLE: Final = f"{INDEX}.whole"
-"""A new index that lacks nothing but its name."""
+"""A new index that is complete but for its name."""
 
 _COMPANY: Final = ("-wal", "-shm", "-journal", "")
-"""Parts of a database, itself last: beside a new one the others would be taken for its own."""
+"""Files of a database, itself last: SQLite would take the others for a new database's own."""
 
 
 class Reindexed(NamedTuple):
-    """How many blobs had which fate."""
+    """How many blobs were kept, adopted, dropped or quarantined."""
 
     kept: int
     """Row and file were both there."""
     adopted: int
     """A file got its row."""
     dropped: int
-    """A row went: its file is gone."""
+    """A row was removed: its file is gone."""
     quarantined: int
     """A file without a row did not match its name."""
 
 
 def reindex(root: str | os.PathLike[str], *, dry_run: bool = False) -> Reindexed:
-    """Bring a store's index in line with its files; one that cannot be read is made anew.
+    """Bring a store's index in line with its files; rebuild one that cannot be read.
 
-    A new index takes over what the old one still says of labels, times and ingests; nobody may
-    use the store meanwhile. The old one is kept in ``quarantine/``. Durable when it returns;
-    may be repeated, and goes on where it was cut off.
+    A new index takes over the labels, times and ingests that can be read from the old one; no
+    other process may use the store meanwhile. The old one is kept in ``quarantine/``. Durable when
+    it returns; may be repeated, and goes on where it was interrupted.
 
     Args:
         root: The store's directory.
-        dry_run: Only count what would be done; where the index must be made anew, nothing counts
-            as kept.
+        dry_run: Only count what would be done; if the index must be rebuilt, nothing counts as
+            kept.
 
     Raises:
         StoreError: There is no store, or it is in use while its index must be replaced.
     """
     forks.check()
     with not_forking:
-        return _reindexed(root_path(root), dry_run=dry_run)
+        return _reindex(root_path(root), dry_run=dry_run)
 
 
-def _reindexed(path: Path, *, dry_run: bool) -> Reindexed:
+def _reindex(path: Path, *, dry_run: bool) -> Reindexed:
     try:
         _check_index(path)
         parts = open_parts(path, Options(), create=False)
     except (IndexDamagedError, _NoIndexError):
-        return _counted(path) if dry_run else _rebuild(path)
+        return _count(path) if dry_run else _rebuild(path)
     with closing(parts):
         return reindex_parts(parts, dry_run=dry_run)
 
 
 class _NoIndexError(Exception):
-    """The store has blobs, or room for them, and no index."""
+    """The store has a ``blobs/`` directory and no index."""
 
 
 def _check_index(path: Path) -> None:
@@ -121,14 +121,14 @@ def _check_index(path: Path) -> None:
     try:
         with closing(connect(str(path / INDEX), query_only=True)) as connection:
             (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    except sqlite3.Error as error:  # a file that cannot be opened now is not damaged for that
+    except sqlite3.Error as error:  # a file that cannot be opened now need not be damaged
         raise refusal(str(path / INDEX), error) from error
     if verdict != "ok":
         raise IndexDamagedError(str(path / INDEX), verdict)
 
 
 def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
-    """Go through all shards; see `Store.reindex`."""
+    """Bring the index in line with all shards; see `Store.reindex`."""
     counts = dict.fromkeys(Reindexed._fields, 0)
     doubts = Doubts(parts)
     unseen = set(shards_with_rows(parts))
@@ -158,7 +158,7 @@ def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
 
 
 def _take(parts: Parts, digest: Digest, *, dry_run: bool) -> str:
-    """Adopt a file without a row, or put it aside where it does not match its name."""
+    """Adopt a file without a row, or quarantine it if it does not match its name."""
     if dry_run:
         return "adopted" if why_damaged(parts.shards, digest) is None else "quarantined"
     if adopt(parts, digest):
@@ -172,8 +172,8 @@ def _drop(parts: Parts, digests: list[Digest], *, dry_run: bool) -> int:
     return parts.index.drop(digests, parts.shards.is_gone) if digests else 0
 
 
-def _counted(path: Path) -> Reindexed:
-    """Go through the files of a store whose index cannot be asked."""
+def _count(path: Path) -> Reindexed:
+    """Count the files of a store whose index cannot be read."""
     directory = open_root(path, create=False)
     try:
         shards = Shards(files.open_directory(BLOBS, within=directory))
@@ -193,7 +193,7 @@ def _counted(path: Path) -> Reindexed:
 
 
 def _rebuild(path: Path) -> Reindexed:
-    """Make a whole index beside the old one, and put it in its place last of all."""
+    """Make a whole index beside the old one, and replace the old one as the last step."""
     check_root(path, _NEW)
     directory = open_root(path, create=False)
     try:
@@ -222,13 +222,13 @@ def _rebuild(path: Path) -> Reindexed:
 
 
 def _is_alone(directory: Directory) -> bool:
-    """Whether no store is open that took its lock on a ``trash/`` which was removed since."""
+    """Return whether no store is open whose lock is on a ``trash/`` that was removed since."""
     with closing(Sharing(directory)) as sharing:
         return sharing.is_alone()
 
 
 def _fold(path: Path) -> None:
-    """Leave no WAL: a file that is renamed must be the whole database."""
+    """Leave no WAL: the file that is renamed must be the whole database."""
     try:
         with closing(connect(str(path))) as connection:
             mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
@@ -255,7 +255,7 @@ def _replace(directory: Directory) -> None:
 
 
 def _end_replacing(directory: Directory) -> None:
-    """Name a new index as the index, if the old one is gone; this may have been cut off here."""
+    """Give a new index its name, if the old one is gone; an earlier call may have ended here."""
     if files.stat_name(directory, INDEX) is None:
         with suppress(FileNotFoundError):
             files.rename(directory, _WHOLE, directory, INDEX)
@@ -274,11 +274,11 @@ _OF_THE_MOMENT: Final = {
 
 
 def _salvage(path: Path) -> None:
-    """Copy what can still be read of the old index's rows; damaged pages end a table's copy."""
+    """Copy the rows that can be read from the old index; a damaged page ends a table's copy."""
     try:
         with (
             closing(connect(str(path / _NEW))) as new,
-            _damage_ends_it(),
+            _end_at_damage(),
             closing(connect(str(path / INDEX))) as old,
         ):
             for table in _TABLES:
@@ -288,15 +288,15 @@ def _salvage(path: Path) -> None:
 
 
 @contextmanager
-def _damage_ends_it() -> Iterator[None]:
-    """Leave out what cannot be read, but raise what says nothing of the file itself."""
+def _end_at_damage() -> Iterator[None]:
+    """End the block at damage; raise errors that say nothing of the file itself."""
     try:
         yield
     except sqlite3.Error as error:
-        # the driver's own, such as for text that is no UTF-8, have no code
+        # errors of the driver itself, as for text that is not UTF-8, have no code
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_MOMENT:
             raise
-    except IndexFailedError:  # it is in no journal mode of ours
+    except IndexFailedError:  # its journal mode is not WAL
         pass
 
 
@@ -310,11 +310,11 @@ def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> 
     names = ", ".join(f'"{column}"' for column in columns)
     new.execute("BEGIN IMMEDIATE")
     for row in _readable_rows(old, f"SELECT {names} FROM {table}"):  # noqa: S608 - our own table names
-        with suppress(sqlite3.IntegrityError):  # what is damaged may contradict itself
+        with suppress(sqlite3.IntegrityError):  # damaged rows may contradict each other
             new.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({places})", row)  # noqa: S608
     new.execute("COMMIT")
 
 
 def _readable_rows(old: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
-    with _damage_ends_it():
+    with _end_at_damage():
         yield from old.execute(query)

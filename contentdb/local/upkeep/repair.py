@@ -1,4 +1,4 @@
-"""Acting on what `verify` found. Nothing is destroyed: what is damaged goes to ``quarantine/``."""
+"""Act on what `verify` found. Nothing is destroyed: damaged files go to ``quarantine/``."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["Repaired", "adopt", "repair"]
 
 _PIECE_BYTES: Final = 1 << 20
 _CLOCK_STEP_NS: Final = 1_000_000_000
-"""A file's time of change is read from a clock that ticks more slowly than that of its stamp."""
+"""The clock of a file's change time ticks more slowly than the clock of its stamp."""
 
 Action = Literal["adopted", "quarantined", "marked as missing", "made read-only", "left alone"]
 
 
 class Repaired(NamedTuple):
-    """What was done about a finding."""
+    """A finding, and the action that was taken."""
 
     finding: Finding
     action: Action
@@ -42,18 +42,18 @@ def repair(
     dry_run: bool = False,
     progress: Callable[[Repaired], object] = lambda _done: None,
 ) -> list[Repaired]:
-    """Mend each finding as it comes, looking again first. Durable when it returns.
+    """Repair each finding as it comes, after another check of it. Durable when it returns.
 
     An orphan that matches its name gets a row, or its row is served again; one that does not
-    goes to ``quarantine/``, as does a corrupt blob, whose row is marked: it is served no more
-    until its content is stored again. So is the row of a missing file. A wrong mode is set
-    right. May be repeated.
+    goes to ``quarantine/``, as does a corrupt blob. The row of a corrupt blob or a missing file is
+    marked: it is not served until its content is stored again. A wrong mode is set right. May be
+    repeated.
 
     Args:
         store: The store that the findings are of.
-        findings: From `Store.verify`, perhaps chosen among.
-        dry_run: Only say what would be done.
-        progress: Called with each as it is done, and durable.
+        findings: From `Store.verify`, all or some.
+        dry_run: Only return what would be done.
+        progress: Called with each when it is done, and durable.
 
     Returns:
         What was done, in the order of the findings.
@@ -61,7 +61,7 @@ def repair(
     with store.parts() as parts:
         if parts.read_only and not dry_run:
             parts.refuse_writing()
-    act = _planned if dry_run else _mend
+    act = _plan if dry_run else _mend
     repaired: list[Repaired] = []
     for finding in findings:
         with store.parts() as parts:  # not while `progress` is called: it may close the store
@@ -71,7 +71,7 @@ def repair(
     return repaired
 
 
-def _planned(parts: Parts, finding: Finding) -> Action:
+def _plan(parts: Parts, finding: Finding) -> Action:
     if finding.digest is None:
         return "left alone"
     if finding.kind == "orphan":
@@ -110,8 +110,8 @@ def _set_mode(parts: Parts, digest: Digest) -> Action:
 def adopt(parts: Parts, digest: Digest) -> bool:
     """Give a file without a row its row, if its bytes match its name; durable.
 
-    The row is made as of the file's time, by which a commit that is about to record this very
-    file knows it: see `contentdb.local.index.recording`. False if the file does not match.
+    The row gets the file's time, by which a commit that is about to record this very file knows
+    the row: see `contentdb.local.index.recording`. Return False if the file does not match.
     """
     fd = parts.shards.open(digest)
     if fd is None:
@@ -134,9 +134,9 @@ def adopt(parts: Parts, digest: Digest) -> bool:
 
 
 def _born_ns(found: os.stat_result) -> int:
-    """The moment of the commit that stamped the file: even, and not after its time of change.
+    """Return the time of the commit that stamped the file: even, and not after its change time.
 
-    Where it was adopted before, and that was cut off, its time is one nanosecond less.
+    After an interrupted adoption, the file's time is one nanosecond less.
     """
     of_file_ns = found.st_mtime_ns + (found.st_mtime_ns & 1)
     is_stamp = 0 < of_file_ns <= found.st_ctime_ns + _CLOCK_STEP_NS

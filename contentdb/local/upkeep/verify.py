@@ -1,4 +1,4 @@
-"""Comparing files and index, changing nothing: every difference is a finding, never an error."""
+"""Compare files and index, and change nothing: every difference is a finding, never an error."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ __all__ = ["Finding", "rows_of_shard", "shards_with_rows", "verify"]
 
 _BLOB_MODE: Final = 0o444
 _READINGS: Final = 3
-"""Of a file that changes while it is read."""
+"""Tries to read a file that changes meanwhile."""
 
 
 class Finding(NamedTuple):
-    """One difference."""
+    """One difference between files and index."""
 
     kind: Literal["orphan", "missing", "corrupt", "mode", "index"]
     """``orphan``: a file without a row, or a whole one whose row says that it was damaged;
-    ``missing``: a row without its file; ``corrupt``: bytes that do not match; ``mode``: a blob
-    that can be written to or not be read; ``index``: the database contradicts itself, and is
-    made anew by `contentdb.reindex`."""
+    ``missing``: a row without its file; ``corrupt``: bytes that do not match; ``mode``: a blob's
+    file that can be written to, or cannot be read; ``index``: the database contradicts itself, and
+    `contentdb.reindex` rebuilds it."""
     digest: Digest | None
-    """None for what has no place in the layout at all."""
+    """None for a file that has no place in the layout."""
     path: str
     detail: str
 
 
 def verify(parts: Parts, *, quick: bool) -> Iterator[Finding | None]:
-    """Go through the index and all shards; see `Store.verify`.
+    """Yield the findings in the index and all shards; see `Store.verify`.
 
-    None stands for a pause that must pass before there can be more.
+    None asks the caller to pause before the next step.
     """
     for problem in parts.index.check():
         detail = f"{problem}; `contentdb reindex` rebuilds it from the blobs"
@@ -62,21 +62,21 @@ def verify(parts: Parts, *, quick: bool) -> Iterator[Finding | None]:
         name = shard.path[-2:]
         seen.add((algorithm, name))
         rows = rows_of_shard(parts, algorithm, name)
-        yield from _shard(parts, algorithm, shard, children, rows, doubts, quick=quick)
+        yield from _verify_shard(parts, algorithm, shard, children, rows, doubts, quick=quick)
         if doubts.are_many:
-            yield from _settled(parts, doubts)
+            yield from _settle(parts, doubts)
     for algorithm, name in shards_with_rows(parts):
         if (algorithm, name) not in seen:
-            yield from _missing(parts, rows_of_shard(parts, algorithm, name))
-    yield from _settled(parts, doubts)
+            yield from _find_missing(parts, rows_of_shard(parts, algorithm, name))
+    yield from _settle(parts, doubts)
 
 
-def _settled(parts: Parts, doubts: Doubts) -> Iterator[Finding | None]:
+def _settle(parts: Parts, doubts: Doubts) -> Iterator[Finding | None]:
     for digest in doubts.settle():
-        yield None if digest is None else _orphan(parts, digest)
+        yield None if digest is None else _make_orphan(parts, digest)
 
 
-def _orphan(parts: Parts, digest: Digest) -> Finding:
+def _make_orphan(parts: Parts, digest: Digest) -> Finding:
     has_row = parts.index.blob(digest) is not None
     detail = "it is whole, and its row says that it is damaged"
     if not has_row:
@@ -85,14 +85,14 @@ def _orphan(parts: Parts, digest: Digest) -> Finding:
 
 
 def shards_with_rows(parts: Parts) -> Iterator[tuple[str, str]]:
-    """The shards that rows may point to: all those of each algorithm that has a row."""
+    """Yield the shards that rows may point to: all those of each algorithm that has a row."""
     for algorithm in ALGORITHMS:
         if parts.index.shortened(f"{algorithm}:"):
             yield from ((algorithm, name) for name in SHARDS)
 
 
 def rows_of_shard(parts: Parts, algorithm: str, shard: str) -> Rows:
-    """The rows whose files belong into a shard, without those that are being deleted."""
+    """Return the rows whose files belong in a shard, without those that are being deleted."""
     first = f"{algorithm}:{shard}"
     rows = parts.index.rows_between(first, first + "g")  # past every hexadecimal digit
     return {
@@ -102,7 +102,7 @@ def rows_of_shard(parts: Parts, algorithm: str, shard: str) -> Rows:
     }
 
 
-def _shard(
+def _verify_shard(
     parts: Parts,
     algorithm: str,
     shard: Directory,
@@ -121,26 +121,26 @@ def _shard(
             continue
         row = rows.pop(digest, None)
         if row is None:
-            if doubts.is_orphan(digest):  # else its row is on its way, or just went
-                yield _orphan(parts, digest)
+            if doubts.is_orphan(digest):  # else its row is about to come, or just went
+                yield _make_orphan(parts, digest)
         elif not files.is_private_file(found, shard):
             yield Finding("corrupt", digest, path, "it is not a regular file of the store's owner")
         else:
-            yield from _with_row(parts, digest, found, row, doubts, quick=quick)
-    yield from _missing(parts, rows)
+            yield from _verify_with_row(parts, digest, found, row, doubts, quick=quick)
+    yield from _find_missing(parts, rows)
 
 
-def _missing(parts: Parts, rows: Rows) -> Iterator[Finding]:
+def _find_missing(parts: Parts, rows: Rows) -> Iterator[Finding]:
     for text in rows:
         digest = Digest(text)
         row = parts.index.blob(digest)  # it may have been deleted since
         if row is None or row.state == State.TOMBSTONE or not parts.shards.is_gone(digest):
             continue
-        if parts.index.blob(digest) == row:  # else it was deleted and stored again around the look
+        if parts.index.blob(digest) == row:  # else it was stored again meanwhile
             yield Finding("missing", digest, parts.shards.path(digest), "the index has a row of it")
 
 
-def _with_row(
+def _verify_with_row(
     parts: Parts,
     digest: Digest,
     found: os.stat_result,
@@ -152,7 +152,7 @@ def _with_row(
     size, checksum, state = row
     path = parts.shards.path(digest)
     reason = None
-    if found.st_mode & stat.S_IRUSR:  # else its bytes can be looked at once that is mended
+    if found.st_mode & stat.S_IRUSR:  # else its bytes can be read after a repair
         reason = _why_damaged(parts, digest, found, size, checksum, quick=quick)
     if reason is not None:
         yield Finding("corrupt", digest, path, reason)
@@ -162,13 +162,13 @@ def _with_row(
             mode = f"its mode is {now.st_mode & 0o777:o}, not 444"
             yield Finding("mode", digest, path, mode)
     elif state == State.DAMAGED and doubts.is_orphan(digest):
-        yield _orphan(parts, digest)
+        yield _make_orphan(parts, digest)
 
 
 def _why_damaged(
     parts: Parts, digest: Digest, found: os.stat_result, size: int, checksum: int, *, quick: bool
 ) -> str | None:
-    """What is wrong with the bytes of a blob that is still there once they have been read."""
+    """Return what is wrong with a blob's bytes; None if they are right, or the blob is gone."""
     for _ in range(_READINGS):
         if found.st_size != size:
             reason: str | None = f"it has {found.st_size} bytes, not {size}"
@@ -186,7 +186,7 @@ def _why_damaged(
 
 
 def _why_unlike(shards: Shards, digest: Digest, size: int, checksum: int) -> str | None:
-    """Read a blob's file against its checksum: what is wrong, or None."""
+    """Compare a blob's file with its checksum; return what is wrong, or None."""
     try:
         intact = shards.holds(digest, size, checksum)
     except ContentDBError as error:
