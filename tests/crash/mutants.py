@@ -219,12 +219,12 @@ _ALL: Final = (
             Patch(
                 _REINDEX,
                 "        with closing(open_tree(path, directory, _NEW,",
-                "        _fold(path / _NEW)\n        _replace(directory)\n"
+                "        fold(path / _NEW)\n        _replace(directory)\n"
                 "        with closing(open_tree(path, directory, INDEX,",
             ),
             Patch(
                 _REINDEX,
-                "reindex_parts(parts)\n        _fold(path / _NEW)\n        _replace(directory)\n",
+                "reindex_parts(parts)\n        fold(path / _NEW)\n        _replace(directory)\n",
                 "reindex_parts(parts)\n",
             ),
         ),

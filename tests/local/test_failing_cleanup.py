@@ -139,7 +139,7 @@ def test_an_index_that_cannot_be_opened_now_is_not_replaced(
         raise error
 
     with monkeypatch.context() as broken:
-        broken.setattr(importlib.import_module("contentdb.local.upkeep.reindex"), "connect", refuse)
+        broken.setattr(importlib.import_module("contentdb.local.index.salvage"), "connect", refuse)
         with pytest.raises(contentdb.IndexFailedError):
             contentdb.reindex(root)
     assert list((root / "quarantine").iterdir()) == []

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 import time
-from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb import files, forks
 from contentdb.digest import Digest
 from contentdb.errors import (
     IndexDamagedError,
-    IndexFailedError,
     InvalidDigestError,
     NotAStoreError,
     StoreError,
@@ -20,8 +18,8 @@ from contentdb.local.blobs import Shards
 from contentdb.local.create import check_no_other, make_directories, make_index, open_root
 from contentdb.local.damage import quarantine, why_damaged
 from contentdb.local.index import State
-from contentdb.local.index.connection import connect, refusal
 from contentdb.local.index.opening import not_forking
+from contentdb.local.index.salvage import check_integrity, fold, salvage
 from contentdb.local.layout import (
     BLOBS,
     INDEX,
@@ -40,7 +38,6 @@ from contentdb.local.upkeep.verify import rows_of_shard, shards_with_rows
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
     from pathlib import Path
 
     from contentdb.files import Directory
@@ -118,13 +115,7 @@ def _check_index(path: Path) -> None:
             )
     finally:
         directory.close()
-    try:
-        with closing(connect(str(path / INDEX), query_only=True)) as connection:
-            (verdict,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
-    except sqlite3.Error as error:  # a file that cannot be opened now need not be damaged
-        raise refusal(str(path / INDEX), error) from error
-    if verdict != "ok":
-        raise IndexDamagedError(str(path / INDEX), verdict)
+    check_integrity(path / INDEX)
 
 
 def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
@@ -208,13 +199,13 @@ def _rebuild(path: Path) -> Reindexed:
                 files.unlink(directory, name)
             make_index(directory, _NEW)
             if INDEX in names:
-                _salvage(path)
+                salvage(path / INDEX, path / _NEW)
             files.unlock(alone.fd)
         finally:
             alone.close()
         with closing(open_tree(path, directory, _NEW, Options())) as parts:
             counts = reindex_parts(parts)
-        _fold(path / _NEW)
+        fold(path / _NEW)
         _replace(directory)
     finally:
         directory.close()
@@ -225,17 +216,6 @@ def _is_alone(directory: Directory) -> bool:
     """Return whether no store is open whose lock is on a ``trash/`` that was removed since."""
     with closing(Sharing(directory)) as sharing:
         return sharing.is_alone()
-
-
-def _fold(path: Path) -> None:
-    """Leave no WAL: the file that is renamed must be the whole database."""
-    try:
-        with closing(connect(str(path))) as connection:
-            mode = connection.execute("PRAGMA journal_mode = DELETE").fetchone()[0]
-    except sqlite3.Error as error:
-        raise refusal(str(path), error) from error
-    if mode != "delete":
-        raise IndexFailedError(str(path), f"journal mode is {mode}, not delete")
 
 
 def _replace(directory: Directory) -> None:
@@ -260,61 +240,3 @@ def _end_replacing(directory: Directory) -> None:
         with suppress(FileNotFoundError):
             files.rename(directory, _WHOLE, directory, INDEX)
             files.sync_directory(directory)
-
-
-_TABLES: Final = ("blobs", "labels", "ingests")
-_OF_THE_MOMENT: Final = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_READONLY,
-}
-
-
-def _salvage(path: Path) -> None:
-    """Copy the rows that can be read from the old index; a damaged page ends a table's copy."""
-    try:
-        with (
-            closing(connect(str(path / _NEW))) as new,
-            _end_at_damage(),
-            closing(connect(str(path / INDEX))) as old,
-        ):
-            for table in _TABLES:
-                _copy_rows(old, new, table)
-    except sqlite3.Error as error:
-        raise refusal(str(path / INDEX), error) from error
-
-
-@contextmanager
-def _end_at_damage() -> Iterator[None]:
-    """End the block at damage; raise errors that say nothing of the file itself."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        # errors of the driver itself, as for text that is not UTF-8, have no code
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _OF_THE_MOMENT:
-            raise
-    except IndexFailedError:  # its journal mode is not WAL
-        pass
-
-
-def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> None:
-    table_info = f"PRAGMA table_info({table})"
-    there = {row[1] for row in _readable_rows(old, table_info)}  # an older revision has fewer
-    columns = [row[1] for row in new.execute(table_info) if row[1] in there]
-    if not columns:
-        return
-    places = ", ".join("?" * len(columns))
-    names = ", ".join(f'"{column}"' for column in columns)
-    new.execute("BEGIN IMMEDIATE")
-    for row in _readable_rows(old, f"SELECT {names} FROM {table}"):  # noqa: S608 - our own table names
-        with suppress(sqlite3.IntegrityError):  # damaged rows may contradict each other
-            new.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({places})", row)  # noqa: S608
-    new.execute("COMMIT")
-
-
-def _readable_rows(old: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
-    with _end_at_damage():
-        yield from old.execute(query)
