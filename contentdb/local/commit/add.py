@@ -21,6 +21,7 @@ from contentdb.local.commit.claim import claim
 from contentdb.local.commit.publish import Candidate, publish, settled, stored
 from contentdb.local.commit.temporary import Temporary
 from contentdb.local.damage import quarantine, why_damaged
+from contentdb.local.file_times import seal
 from contentdb.local.sink import Sink
 from contentdb.store_folder import is_store
 from contentdb.streams.pump import pump
@@ -113,8 +114,7 @@ def _write_hashed(
 
 
 def _finish(parts: Parts, file: Temporary, candidate: Candidate) -> Info:
-    files.make_read_only(file.fd, file.path)
-    files.stamp(file.fd, candidate.now_ns, file.path)
+    seal(file.fd, file.path, candidate.now_ns)
     if parts.durable:
         files.sync(file.fd, file.path)
     return _publish(parts, candidate, file.link)

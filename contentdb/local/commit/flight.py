@@ -28,14 +28,7 @@ class Flight:
     def __init__(self, gate: Gate, group: Group) -> None:
         self._gate = gate
         self._group = group
-        self._steps: deque[tuple[Callable[[], None], bool]] = deque(
-            [
-                (group.sync_files, True),
-                (group.name, False),
-                (group.sync_names, True),
-                (group.record, False),
-            ]
-        )
+        self._steps = deque(group.steps())
         self._sync: threading.Thread | None = None
         self._error: BaseException | None = None
         self.advance(wait=False)

@@ -164,7 +164,7 @@ class Group:
         raised.
         """
         try:
-            for step in (self.sync_files, self.name, self.sync_names, self.record):
+            for step, _ in self.steps():
                 step()
         except ContentDBError as error:
             self.fail(error)
@@ -192,7 +192,16 @@ class Group:
             item.done()
         self._scratch.close()
 
-    # -- the steps of `flush`, in this order -----------------------------------------------------
+    def steps(self) -> list[tuple[Callable[[], None], bool]]:
+        """Return G2 to G5 of docs/design.md in their order, each with whether it is a sync."""
+        return [
+            (self.sync_files, True),
+            (self.name, False),
+            (self.sync_names, True),
+            (self.record, False),
+        ]
+
+    # -- the steps themselves -----------------------------------------------------
 
     def sync_files(self) -> None:
         """Put the bytes of all items on disk."""

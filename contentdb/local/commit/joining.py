@@ -12,6 +12,7 @@ from contentdb.declared import check_digest
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
 from contentdb.local.commit.add import add_bytes, add_path, candidate_of, stored_with
 from contentdb.local.commit.group_commit import Temp
+from contentdb.local.file_times import seal
 from contentdb.local.sink import Sink
 from contentdb.streams.pump import pump
 from contentdb.streams.source import bytes_of, open_source, reading, reading_file
@@ -114,7 +115,7 @@ def _write_bytes(
     candidate = candidate_of(parts, digest, len(data), checksum_of(data), labels)
     try:
         files.write_all(fd, data, path)
-        _finish(fd, candidate, path)
+        seal(fd, path, candidate.now_ns)
     except BaseException:
         files.unlink(parts.ingest, name)
         raise
@@ -123,11 +124,6 @@ def _write_bytes(
     item = _FromBytes(parts, name, candidate)
     item.data = data
     return Joined(group.join(item), is_first=True)
-
-
-def _finish(fd: int, candidate: Candidate, path: str) -> None:
-    files.make_read_only(fd, path)
-    files.stamp(fd, candidate.now_ns, path)
 
 
 def _write_path(
@@ -161,7 +157,7 @@ def _write_stream(
             candidate = _write_hashed(parts, fd, path, fill, expected, labels)
             known = _reuse(group, parts, candidate.digest, labels)
             if known is None:
-                _finish(fd, candidate, path)
+                seal(fd, path, candidate.now_ns)
         finally:
             files.close(fd, path)
         kept = known is None
