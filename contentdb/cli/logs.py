@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, or the same facts as text."""
+"""Structured logs: one JSON object per line, or the same facts as text."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one line of JSON, its facts beside time, level and message."""
+    """Formats a record as one line of JSON: time, level, logger, message and its facts."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the line, without its end."""
+        """Return the line, without a newline."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -26,14 +26,14 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line)  # in ASCII: clients choose refs, and a log is read at a terminal
+        return json.dumps(line)  # ASCII: a client's ref must not control a terminal
 
 
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         facts = getattr(record, "facts", {})
         text = " ".join([super().format(record), *(f"{key}={facts[key]!r}" for key in facts)])
-        return "\n".join(_printable(line) for line in text.split("\n"))  # those of a traceback
+        return "\n".join(_printable(line) for line in text.split("\n"))  # of a traceback, too
 
 
 def _printable(line: str) -> str:
@@ -41,7 +41,7 @@ def _printable(line: str) -> str:
 
 
 def log_to_stderr(*, level: str, as_json: bool) -> None:
-    """Send what is logged from a level on to standard error; asked again, in the new form only."""
+    """Write log records of ``level`` and above to standard error; a later call replaces it."""
     handler = logging.StreamHandler()
     handler.setFormatter(
         JsonLines() if as_json else _Text("%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -1,10 +1,10 @@
-"""Images and artifacts between registries, image layouts and the store (extra ``contentdb[oci]``).
+"""Copies images and artifacts between registries, layouts and the store (``contentdb[oci]``).
 
     from contentdb import oci
     pulled = oci.pull(store, "registry.example/team/app:v1")
 
-Everything that comes from a registry or a layout is taken for hostile until its digest has
-been checked; `contentdb.oci.registry.registry` says how.
+contentdb treats everything from a registry or a layout as hostile until it has checked its
+digest; see `contentdb.oci.registry.registry`.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What can go wrong with a registry, as a branch of the store's tree.
+"""The errors of registries and image layouts, a branch of the store's error tree.
 
 ::
 
@@ -8,12 +8,12 @@
      ├─ InvalidManifestError              a manifest, index or image layout that breaks its rules
      └─ RegistryError                     names the registry, the object, and what to do
          ├─ UnreachableError              no connection, or cut too often
-         │   └─ TooSlowError              below the least rate for too long
-         ├─ UnauthorizedError             it wants credentials, or refuses these
+         │   └─ TooSlowError              slower than the least rate for too long
+         ├─ UnauthorizedError             it wants credentials, or rejects the given ones
          ├─ ObjectNotFoundError           (also NotFoundError)
-         └─ HostileRegistryError          an answer that breaks the protocol; nothing was kept
+         └─ HostileRegistryError          its answer breaks the protocol; nothing was kept
 
-No message holds a credential, a token or a query string, which may hold either.
+No message contains a credential, a token or a query string, which may contain either.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _SHOWN_CHARS = 200
 
 
 def shown(text: str) -> str:
-    """Make text from outside fit for one line of a message: printable and short."""
+    """Return untrusted text fit for one line of a message: printable and short."""
     clean = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
     return clean if len(clean) <= _SHOWN_CHARS else clean[:_SHOWN_CHARS] + "…"
 
 
 class InvalidReferenceError(InvalidArgumentError):
-    """A text that is no image reference. Attribute: ``text``."""
+    """A text is not an image reference. Attribute: ``text``."""
 
     def __init__(self, text: str, reason: str) -> None:
         super().__init__(f"invalid reference {shown(text)!r}: {reason}")
@@ -55,7 +55,7 @@ class InvalidReferenceError(InvalidArgumentError):
 
 
 class InvalidManifestError(ContentDBError, ValueError):
-    """A document that is not a manifest or index to be trusted. Attribute: ``reason``."""
+    """A document is not a valid manifest or index. Attribute: ``reason``."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"invalid manifest: {reason}")
@@ -63,7 +63,7 @@ class InvalidManifestError(ContentDBError, ValueError):
 
 
 class RegistryError(ContentDBError):
-    """A registry that did not do its part. Attributes: ``registry``, ``object``, ``reason``."""
+    """A request to a registry failed. Attributes: ``registry``, ``object``, ``reason``."""
 
     def __init__(self, registry: str, thing: str, reason: str, advice: str = "") -> None:
         tail = f"; {advice}" if advice else ""
@@ -75,7 +75,7 @@ class RegistryError(ContentDBError):
 
 
 class UnreachableError(RegistryError):
-    """The registry cannot be reached, or the connection broke too often."""
+    """The client cannot reach the registry, or the connection broke too often."""
 
 
 class TooSlowError(UnreachableError):
@@ -83,17 +83,17 @@ class TooSlowError(UnreachableError):
 
 
 def given_up(error: BrokenError, registry: str, thing: str, advice: str) -> UnreachableError:
-    """What a caller is told when a broken exchange is not worth another try."""
+    """Return the error to raise when a broken exchange is not retried."""
     kind = TooSlowError if error.slow else UnreachableError
     return kind(registry, thing, str(error), advice)
 
 
 class UnauthorizedError(RegistryError):
-    """The registry wants credentials, or does not take these."""
+    """The registry wants credentials, or rejects the given ones."""
 
 
 class ObjectNotFoundError(RegistryError, NotFoundError):
-    """The registry has no such object, or hides it from us."""
+    """The registry has no such object, or hides it from this user."""
 
     def __init__(self, registry: str, thing: str, reason: str, advice: str = "") -> None:
         RegistryError.__init__(self, registry, thing, reason, advice)
@@ -102,4 +102,4 @@ class ObjectNotFoundError(RegistryError, NotFoundError):
 
 
 class HostileRegistryError(RegistryError):
-    """An answer that breaks the protocol: refused, and nothing of it kept."""
+    """An answer breaks the protocol; the client keeps nothing of it."""

@@ -1,4 +1,4 @@
-"""What ends an exchange early, and what to say of it: never a URL, which may hold a secret."""
+"""Failures of an exchange, and their texts: never a URL, which may contain a secret."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _TLS_ADVICE: Final = {
     "HTTP_REQUEST": "it speaks no TLS: use --plain-http for a registry on this machine",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "name a client certificate with --cert",
 }
-"""What to change, by the reasons that OpenSSL gives."""
+"""Advice for the user, by OpenSSL's reason."""
 
 
 BUSY: Final = frozenset({429, 500, 502, 503, 504})
-"""Statuses of servers that may answer when asked again."""
+"""Statuses of servers that may answer a later try."""
 
 
 class BrokenError(Exception):
-    """The connection failed or broke; ``slow`` when it was cut for being too slow.
+    """The connection failed or broke; ``slow`` if the client cut it for being too slow.
 
-    With an ``advice`` it is not worth another try: something has to be changed first.
+    With an ``advice`` the client does not retry: the user has to change something first.
     """
 
     def __init__(self, reason: str, *, slow: bool = False, advice: str = "") -> None:
@@ -34,11 +34,11 @@ class BrokenError(Exception):
 
 
 class OversizeError(Exception):
-    """The body is longer than it may be; reading stopped at the limit."""
+    """The body is longer than its limit; reading stopped there."""
 
 
 def no_connection(error: Exception) -> BrokenError:
-    """Say what failed when a request was sent. urllib3's own messages hold URLs."""
+    """Return the error for a failed request. urllib3's own messages contain URLs."""
     cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
     if isinstance(cause, ssl.SSLError):
         return _no_tls(cause)

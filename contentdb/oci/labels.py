@@ -1,9 +1,9 @@
-"""Labels that say what a blob is and where it came from, as containerd writes them.
+"""Labels for what a blob is and where it came from, as containerd writes them.
 
 ``containerd.io/distribution.source.<registry>`` lists the repositories, joined by commas,
-that have the blob: a push to the same registry mounts it from there.
-``containerd.io/gc.ref.content.*`` lead from a document to its parts, for a collector.
-``contentdb.media-type`` is our own: containerd keeps media types in its images instead.
+that have the blob: a push to the same registry can mount it from one of them.
+``containerd.io/gc.ref.content.*`` refer from a document to its parts, for a collector.
+``contentdb.media-type`` is contentdb's own: containerd keeps media types in its images.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ __all__ = ["MEDIA_TYPE", "merge", "source_key", "sources"]
 MEDIA_TYPE: Final = "contentdb.media-type"
 _SOURCE: Final = "containerd.io/distribution.source."
 _VALUE_CHARS: Final = 3000
-"""What is kept of a list of repositories, well below a label's 4096 bytes."""
+"""Limit for a list of repositories, well below a label's 4096 bytes."""
 
 
 def source_key(registry: str) -> str:
-    """The label that lists the repositories of a registry."""
+    """Return the key of the label that lists a registry's repositories."""
     return _SOURCE + registry
 
 
 def sources(labels: Mapping[str, str], registry: str) -> list[str]:
-    """The repositories of a registry that have the blob, as far as known."""
+    """Return the registry's repositories that are known to have the blob."""
     return [name for name in labels.get(source_key(registry), "").split(",") if name]
 
 
 def with_source(labels: Mapping[str, str], place: Reference) -> str:
-    """The source label's value with one more repository in it."""
+    """Return the source label's value with one more repository, dropping others if too long."""
     names = sorted({*sources(labels, place.registry), place.repository})
     while len(",".join(names)) > _VALUE_CHARS:
         names.remove(next(name for name in names if name != place.repository))
@@ -47,9 +47,9 @@ def with_source(labels: Mapping[str, str], place: Reference) -> str:
 def merge(
     store: Manager, digest: str, labels: Mapping[str, str], place: Reference | None = None
 ) -> None:
-    """Add labels to a stored blob, durably; what it has already stays.
+    """Add labels to a stored blob, durably, and keep those it has.
 
-    A blob that has just been deleted is left alone.
+    Do nothing if the blob has been deleted meanwhile.
     """
     try:
         known = store.info(digest).labels

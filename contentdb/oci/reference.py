@@ -1,9 +1,9 @@
-"""Image references, read as Docker and containerd read them.
+"""Parses image references as Docker and containerd do.
 
 The grammar is https://github.com/distribution/reference: ``[domain/]path[:tag][@digest]``.
-The first component is a registry when it holds a dot or a colon, has a capital letter or is
-``localhost``; without one the default registry is meant, and there a bare name is an
-official image, under ``library/``.
+The first component is a registry if it contains a dot, a colon or a capital letter or is
+``localhost``. Otherwise the registry is the default one, where a bare name means an official
+image, under ``library/``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _HIGHEST_PORT: Final = 65535
 
 
 class Reference(NamedTuple):
-    """A place in a registry: a repository, and in it what a tag or a digest names."""
+    """A repository of a registry, and the tag or digest of an object in it."""
 
     registry: str
     """Host, with the port if one was given, e.g. ``docker.io`` or ``127.0.0.1:5000``."""
@@ -47,26 +47,26 @@ class Reference(NamedTuple):
 
     @property
     def object(self) -> str:
-        """What to ask the registry for: the digest where there is one, else the tag."""
+        """The name to request from the registry: the digest if given, else the tag."""
         return self.digest or self.tag or _DEFAULT_TAG
 
     def __str__(self) -> str:
-        """The whole name, with nothing left to defaults."""
+        """Return the whole name, without relying on defaults."""
         tag = f":{self.tag}" if self.tag else ""
         digest = f"@{self.digest}" if self.digest else ""
         return f"{self.registry}/{self.repository}{tag}{digest}"
 
 
 def parse_reference(text: str) -> Reference:
-    """Read a reference; one without tag and digest means the tag ``latest``.
+    """Parse a reference; without tag and digest it means the tag ``latest``.
 
     Raises:
-        InvalidReferenceError: It does not follow the grammar; the reason says where.
+        InvalidReferenceError: The text breaks the grammar; the reason says where.
     """
     if len(text) > _TEXT_CHARS:
         raise InvalidReferenceError(text, f"it is longer than {_TEXT_CHARS} characters")
     name, at, digest_text = text.partition("@")
-    digest = _digest(text, digest_text) if at else None
+    digest = _parse_digest(text, digest_text) if at else None
     slash = name.rfind("/")
     colon = name.rfind(":")
     tag = None
@@ -81,10 +81,10 @@ def parse_reference(text: str) -> Reference:
 
 
 def parse_repository(text: str) -> Reference:
-    """Read the name of a repository, which has neither tag nor digest.
+    """Parse the name of a repository, which has neither tag nor digest.
 
     Raises:
-        InvalidReferenceError: It does not follow the grammar, or says more than a repository.
+        InvalidReferenceError: The text breaks the grammar, or has a tag or digest.
     """
     if "@" in text or text.rfind(":") > text.rfind("/"):
         raise InvalidReferenceError(text, "name the repository alone, without a tag or digest")
@@ -92,7 +92,7 @@ def parse_repository(text: str) -> Reference:
     return Reference(registry, repository, None, None)
 
 
-def _digest(text: str, digest_text: str) -> Digest:
+def _parse_digest(text: str, digest_text: str) -> Digest:
     try:
         return Digest(digest_text)
     except InvalidDigestError as error:
@@ -100,7 +100,7 @@ def _digest(text: str, digest_text: str) -> Digest:
 
 
 def _split(text: str, name: str) -> tuple[str, str]:
-    """Tell the registry from the repository, as ``splitDockerDomain`` does."""
+    """Split a name into registry and repository, as ``splitDockerDomain`` does."""
     if _HEX_NAME.fullmatch(name):
         raise InvalidReferenceError(text, "64 hexadecimal characters name an image ID, not a place")
     first, slash, rest = name.partition("/")

@@ -1,7 +1,7 @@
 """A store behind a socket: contentdb's own server, or a containerd daemon.
 
-`contentdb.connect` puts the front over it. It needs the extra ``contentdb[grpc]``, and is loaded
-only when it is asked for.
+`contentdb.connect` puts the front over it. Importing it needs the extra ``contentdb[grpc]``, so
+contentdb imports it only on the first `connect`.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Statuses of calls as errors of the library."""
+"""Translates gRPC statuses into errors of the library."""
 
 from __future__ import annotations
 
@@ -34,24 +34,29 @@ def error_of(
     ref: str | None = None,
     why: Callable[[], str | None] = lambda: None,
 ) -> errors.ContentDBError:
-    """Make the library's error of a status.
+    """Translate a gRPC status into an error of the library.
 
-    A contentdb server sends the error itself. Of another server's status the code tells the
-    class; ``digest`` and ``ref`` are what the call was about, and ``why`` finds out what kept a
-    call from reaching a server, if it can.
+    A contentdb server sends the error itself in a trailer. For another server the status code
+    decides the class.
+
+    Args:
+        error: What gRPC raised.
+        digest: The blob that the call was about.
+        ref: The ingest that the call was about.
+        why: Returns why the call did not reach a server, or None if it cannot find out.
     """
-    call: Any = error  # whatever is raised is a `grpc.Call` too, which its type does not say
+    call: Any = error  # gRPC raises objects that are also a `grpc.Call`; their type does not say so
     sent = unpack(call.trailing_metadata() or (), digest=digest, ref=ref)
-    return sent or _by_code(call.code(), call.details() or "", digest, ref, why)
+    return sent or _choose_error(call.code(), call.details() or "", digest, ref, why)
 
 
 def is_unimplemented(error: errors.ContentDBError) -> bool:
-    """Whether the server does not know the rpc that was called."""
+    """Return whether the server does not have the rpc that was called."""
     call: Any = error.__cause__
     return isinstance(call, grpc.RpcError) and call.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-def _by_code(
+def _choose_error(
     code: grpc.StatusCode, text: str, digest: str, ref: str | None, why: Callable[[], str | None]
 ) -> errors.ContentDBError:
     if code is grpc.StatusCode.UNAVAILABLE and ref is not None and _LOCKED.search(text):
@@ -61,14 +66,14 @@ def _by_code(
     if (make := _BY_CODE.get(code)) is not None:
         return make(digest, text)
     if code is grpc.StatusCode.UNAVAILABLE:
-        return _unreached(text, why())
+        return _make_unreachable_error(text, why())
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.StoreError("remote store", "nobody answers: it took too long")
     return errors.StoreError("remote store", f"{code.name}: {text}")
 
 
-def _unreached(text: str, reason: str | None) -> errors.StoreError:
+def _make_unreachable_error(text: str, reason: str | None) -> errors.StoreError:
     if reason is not None:
         return errors.StoreError("remote store", f"no connection: {reason}")
-    said = text.rpartition("rror: ")[2]  # gRPC tells the whole way to it, then the reason
+    said = text.rpartition("rror: ")[2]  # gRPC names every step, then the reason
     return errors.StoreError("remote store", f"nobody answers: {said}")

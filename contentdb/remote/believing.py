@@ -1,7 +1,7 @@
-"""A server's records as the library's, once they are such as a store can have.
+"""Checks a server's records and converts them into the library's.
 
-A server may be broken, or another than it says. What it says of the blob that was asked for is
-taken only if it is of that blob, and its numbers only if they can be.
+A server may be broken, or not what it claims to be. A record is accepted only if it is of the blob
+or ingest that was asked for, and if its sizes, offsets and times are possible.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ __all__ = ["as_digest", "as_info", "as_status", "nonsense"]
 _FIRST_S: Final = -62_135_596_800
 _LAST_S: Final = 253_402_300_799
 _LAST_NS: Final = 999_999_999
-"""The years 1 to 9999, which a `Timestamp` is limited to (protobuf's timestamp.proto)."""
+"""A `Timestamp` covers the years 1 to 9999 (protobuf's timestamp.proto)."""
 
 
 def nonsense(what: str) -> StoreError:
-    """Say that a server's answer cannot be right."""
+    """Return the error for an answer that cannot be right."""
     return StoreError("remote store", f"the server answers with {what}")
 
 
 def as_digest(text: str) -> Digest:
-    """Take a digest that a server names."""
+    """Return a digest that a server sent, or raise `StoreError` if it is malformed."""
     try:
         return Digest(text)
     except InvalidDigestError as error:
@@ -42,7 +42,7 @@ def as_digest(text: str) -> Digest:
 
 
 def as_info(message: wire.Info, *, asked: str | None = None) -> Info:
-    """What a server knows of a blob: of no other than was asked for."""
+    """Convert a server's Info; raise `StoreError` if impossible or of another blob."""
     digest = as_digest(message.digest)
     if asked is not None and digest != asked:
         raise nonsense(f"{digest} where {asked} was asked for")
@@ -53,7 +53,7 @@ def as_info(message: wire.Info, *, asked: str | None = None) -> Info:
 
 
 def as_status(message: wire.Status, *, asked: str | None = None) -> Status:
-    """What a server knows of an ingest: of no other than was asked for."""
+    """Convert a server's Status; raise `StoreError` if impossible or of another ref."""
     if asked is not None and message.ref != asked:
         raise nonsense(f"ref {message.ref!r:.80} where {asked!r:.80} was asked for")
     if message.offset < 0 or message.total < 0:

@@ -1,8 +1,8 @@
-"""Calls into gRPC: who may make one, and the streams of answers that some give.
+"""Guards calls into gRPC, and the streams of answers that some calls return.
 
 gRPC takes locks that a thread must not take twice. CPython runs a signal's handler in the middle
-of gRPC's own Python code, so a handler's call would wait for its own thread for ever; and gRPC
-does not work in the child of a process that has used it. Both are refused before gRPC is entered.
+of gRPC's own Python code, so a call from the handler would wait for its own thread for ever. And
+gRPC does not work in the child of a process that has used it. Both calls are refused up front.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ __all__ = ["Entrance", "Stream", "keep", "let_go", "unkeep"]
 T_co = TypeVar("T_co", covariant=True)
 
 _inside: Final = Presence()
-"""One for all connections: some of gRPC's locks are the process's."""
+"""Shared by all connections: gRPC holds some of its locks once per process."""
 
 
 class Entrance:
     """A context manager around each call into gRPC.
 
-    It gives the methods of a lock that is code in C, as `contentdb.local.call_guard` does and for
-    the same reason: whatever a handler raises, the thread is inside in the block and nowhere else.
+    Its special methods are those of a lock written in C, as in `contentdb.local.call_guard`: no
+    handler can raise between them and the block, so the thread holds the lock only in the block.
     """
 
     def __init__(self, address: str) -> None:
@@ -42,7 +42,7 @@ class Entrance:
 
         Raises:
             UnsafeForkError: This process is a child of one that has used gRPC.
-            ReentrantCallError: A signal's handler calls, and its thread is inside gRPC.
+            ReentrantCallError: The caller is a signal's handler whose thread is inside gRPC.
         """
         self.check_fork()
         if _inside.is_inside:
@@ -59,12 +59,12 @@ class Entrance:
         return _inside.mine().__enter__
 
     @property
-    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 - it gives the method
+    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 - it returns the method
         return _inside.mine().__exit__
 
 
 class _Answers(Protocol[T_co]):
-    """What gRPC gives for a call whose answers are a stream."""
+    """What gRPC returns for a call whose answers are a stream."""
 
     def __next__(self) -> T_co: ...
 
@@ -74,17 +74,17 @@ class _Answers(Protocol[T_co]):
 class Stream(Generic[T_co]):
     """A server's answers as they come. Waiting for one may raise `grpc.RpcError`.
 
-    An exception of a signal's handler leaves gRPC in the midst of something: then the stream is
-    over, and `StoreError` tells so, for an answer may be lost.
+    When a signal's handler raises while gRPC waits, an answer may be lost. The stream then ends,
+    and every later wait raises `StoreError`.
     """
 
     def __init__(
-        self, answers: _Answers[T_co], entrance: Entrance, doubt: Callable[[], None]
+        self, answers: _Answers[T_co], entrance: Entrance, on_interrupt: Callable[[], None]
     ) -> None:
-        """``doubt`` is called when such an exception comes."""
+        """Wrap gRPC's iterator; call ``on_interrupt`` when a handler's exception interrupts it."""
         self._answers = answers
         self._entrance = entrance
-        self._doubt = doubt
+        self._on_interrupt = on_interrupt
         self._over = False
 
     def __iter__(self) -> Iterator[T_co]:
@@ -101,14 +101,14 @@ class Stream(Generic[T_co]):
                 raise
             except BaseException:
                 self._over = True
-                self._doubt()
+                self._on_interrupt()
                 self._answers.cancel()
                 raise
 
     def cancel(self) -> None:
-        """Tell the server to stop; do nothing in the child of a fork, where it is the parent's.
+        """Tell the server to stop; do nothing in the child of a fork: the stream is the parent's.
 
-        It waits for nothing, so it may come from a handler, or from the collector, at any moment.
+        It does not block, so a signal's handler or the garbage collector may call it at any time.
         """
         if not is_forked_from_user():
             with _inside.mine():
@@ -119,10 +119,10 @@ class Stream(Generic[T_co]):
 
 
 def let_go(held: dict[str, Any], name: str) -> None:
-    """Drop an object of gRPC's whose finalizer calls gRPC: it ends what was begun.
+    """Drop a gRPC object; its finalizer calls gRPC and ends the call or connection.
 
-    In the child of a fork it would end the parent's, by the parent's connection: so there nothing
-    finalizes it, neither the collector nor the end of the process.
+    In the child of a fork that would end the parent's call, over the parent's connection. So
+    there the object is never finalized, not even when the process ends.
     """
     if is_forked_from_user():
         keep(held.get(name))
@@ -132,10 +132,10 @@ def let_go(held: dict[str, Any], name: str) -> None:
 
 
 def keep(thing: object) -> None:
-    """Let nothing finalize an object until `unkeep`: a set of ours would end with the process."""
+    """Prevent finalization until `unkeep`; a set here would be cleared when the process ends."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
 def unkeep(thing: object) -> None:
-    """Take one `keep` back."""
+    """Undo one `keep`."""
     ctypes.pythonapi.Py_DecRef(ctypes.py_object(thing))

@@ -1,4 +1,4 @@
-"""The connection, and every call of it with its namespace."""
+"""The connection to a server; it sends every call with its namespace."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ __all__ = ["Channel", "Credentials"]
 _MESSAGE_BYTES: Final = 16 * 1024 * 1024
 
 _PATIENCE_S: Final = 120.0
-"""How long a call may take that is one question and one answer."""
+"""Timeout of a call with one request and one answer."""
 _KEEPALIVE_MS: Final = 310_000
 _KEEPALIVE_TIMEOUT_MS: Final = 20_000
-"""After so long a silence a server is asked for a sign of life, and given so long to send it.
+"""gRPC pings a server that has been silent this long, and waits this long for its reply.
 
-grpc-go, and so containerd, ends a connection that asks more often than every 5 minutes.
+grpc-go, and so containerd, closes a connection that pings more often than every 5 minutes.
 """
 
 T = TypeVar("T")
@@ -46,19 +46,20 @@ _Rpc = Callable[..., Any]
 
 
 class Credentials(NamedTuple):
-    """Files, in PEM, that a client shows and trusts in mutual TLS."""
+    """PEM files for mutual TLS: what the client presents, and what it trusts."""
 
     key: Path
     certificate: Path
     authority: Path
-    """That has signed the server's certificate."""
+    """The CA that has signed the server's certificate."""
 
 
 class Channel:
     """One connection to a content service, shared by threads, made at the first call.
 
-    A call, and waiting for the answers of a stream, may raise `grpc.RpcError`; see `told`. A
-    signal's handler, and the child of a fork, are refused; see `contentdb.remote.calling`.
+    A call, and waiting for an answer of a stream, may raise `grpc.RpcError`; `translate_errors`
+    makes it an error of the library. Calls by a signal's handler or in the child of a fork are
+    refused; see `contentdb.remote.calling`.
     """
 
     def __init__(self, address: str, namespace: str, credentials: Credentials | None) -> None:
@@ -69,17 +70,17 @@ class Channel:
         """Whether the server is known to be a contentdb."""
         self._entrance = Entrance(address)
         self._entrance.check_fork()
-        self._connect = _opening(address, credentials)
+        self._connect = _make_connector(address, credentials)
         self._connecting = Lock()
         self._connection: _Connection | None = None
         self._metadata = ((headers.NAMESPACE, namespace),)
 
-    def has_met(self, answer: wire.WriteContentResponse) -> None:
-        """Note which kind of server there is, from its answer to a STAT."""
+    def note_kind(self, answer: wire.WriteContentResponse) -> None:
+        """Note from the answer to a STAT whether the server is a contentdb."""
         self.is_ours = answer.HasField("status")
 
     def info(self, request: wire.InfoRequest) -> wire.InfoResponse:
-        """Ask for one blob's Info."""
+        """Request one blob's Info."""
         answer: wire.InfoResponse = self._ask("Info", request)
         return answer
 
@@ -101,7 +102,7 @@ class Channel:
         return self._stream("Read", request)
 
     def status(self, request: wire.StatusRequest) -> wire.StatusResponse:
-        """Ask for one ingest's Status."""
+        """Request one ingest's Status."""
         answer: wire.StatusResponse = self._ask("Status", request)
         return answer
 
@@ -113,7 +114,7 @@ class Channel:
     def stream_statuses(
         self, request: wire.ListStatusesRequest
     ) -> Stream[wire.ListStatusesResponse]:
-        """List ingests; a server of another kind ends it with `grpc.StatusCode.UNIMPLEMENTED`."""
+        """List ingests; a server other than contentdb's answers `grpc.StatusCode.UNIMPLEMENTED`."""
         return self._stream("StreamStatuses", request)
 
     def write(
@@ -123,12 +124,12 @@ class Channel:
         return self._stream("Write", requests)
 
     def abort(self, request: wire.AbortRequest) -> None:
-        """Drop an ingest."""
+        """Remove an ingest."""
         self._ask("Abort", request)
 
     @contextmanager
-    def told(self, *, digest: str = "", ref: str | None = None) -> Iterator[None]:
-        """Raise what a call in the block ends with as an error of the library."""
+    def translate_errors(self, *, digest: str = "", ref: str | None = None) -> Iterator[None]:
+        """Raise a `grpc.RpcError` of the block as an error of the library."""
         try:
             yield
         except grpc.RpcError as error:
@@ -139,11 +140,11 @@ class Channel:
 
     @property
     def is_parents(self) -> bool:
-        """Whether this process is the child of one that has used gRPC, and leaves all to it."""
+        """Whether the connection belongs to the parent: this is a child of a process using gRPC."""
         return is_forked_from_user()
 
     def check(self) -> None:
-        """Raise what a call would be refused with, before anything is done."""
+        """Raise `UnsafeForkError` or `ReentrantCallError` if a call now would raise it."""
         self._entrance.check()
 
     def close(self) -> None:
@@ -157,17 +158,17 @@ class Channel:
                 try:
                     connection.close()
                 except BaseException:
-                    self._doubt(connection)
+                    self._abandon(connection)
                     raise
 
-    def _ask(self, name: str, request: object) -> Any:  # noqa: ANN401 - each rpc has its own
-        connection = self._connection_now()
+    def _ask(self, name: str, request: object) -> Any:  # noqa: ANN401 - each rpc has its own type
+        connection = self._get_connection()
         return self._call(name, request, connection=connection, timeout=_PATIENCE_S)
 
     def _stream(self, name: str, request: object) -> Stream[Any]:
-        connection = self._connection_now()
+        connection = self._get_connection()
         answers = self._call(name, request, connection=connection)
-        return Stream(answers, self._entrance, partial(self._doubt, connection))
+        return Stream(answers, self._entrance, partial(self._abandon, connection))
 
     def _call(
         self, name: str, request: object, *, connection: _Connection, timeout: float | None = None
@@ -180,24 +181,24 @@ class Channel:
             except ValueError as error:
                 if self._closed:
                     raise StoreClosedError(self._address) from error
-                self._doubt(connection)
+                self._abandon(connection)
                 raise
             except BaseException:
-                self._doubt(connection)
+                self._abandon(connection)
                 raise
 
-    def _doubt(self, connection: _Connection) -> None:
-        """Connect anew at the next call: an exception of a handler's came out of gRPC's midst."""
-        connection.doubt()
+    def _abandon(self, connection: _Connection) -> None:
+        """Reconnect at the next call: a signal handler's exception has interrupted gRPC."""
+        connection.mark_inconsistent()
         if self._connection is connection:
             self._connection = None
 
-    def _connection_now(self) -> _Connection:
+    def _get_connection(self) -> _Connection:
         with self._entrance:
-            return self._connected()
+            return self._connect_once()
 
-    def _connected(self) -> _Connection:
-        with self._connecting:  # no handler waits here for its own thread: it is inside
+    def _connect_once(self) -> _Connection:
+        with self._connecting:  # cannot deadlock with a handler: `_entrance` refuses its call
             if self._closed:
                 raise StoreClosedError(self._address)
             if self._connection is None:
@@ -207,11 +208,11 @@ class Channel:
 
 
 class _Connection:
-    """A channel of gRPC's, and its rpcs. Each stream has it, so that it outlives them."""
+    """A gRPC channel and its rpcs. Each stream refers to it, so that it outlives the stream."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._channel = channel
-        self._is_doubtful = False
+        self._is_inconsistent = False
         self._rpcs: dict[str, _Rpc] = vars(ContentStub(channel)) | {
             "StreamStatuses": channel.unary_stream(
                 f"/{OWN_SERVICE}/StreamStatuses",
@@ -221,23 +222,23 @@ class _Connection:
         }
 
     def rpc(self, name: str) -> _Rpc:
-        """What calls an rpc."""
+        """Return the callable of an rpc."""
         return self._rpcs[name]
 
-    def doubt(self) -> None:
-        """Note that gRPC's state may be half-way: to close it, as its finalizer does, may hang."""
-        if not self._is_doubtful:
-            self._is_doubtful = True
+    def mark_inconsistent(self) -> None:
+        """Note that gRPC may be in an inconsistent state: to close or finalize it may hang."""
+        if not self._is_inconsistent:
+            self._is_inconsistent = True
             keep(self._channel)
 
     def close(self) -> None:
-        """Disconnect, which cancels what is under way."""
+        """Disconnect; gRPC cancels the calls under way."""
         self._channel.close()
 
     def __del__(self) -> None:
-        vars(self).pop("_rpcs", None)  # they have it, too
-        if self._is_doubtful and not is_forked_from_user() and not sys.is_finalizing():
-            with suppress(RuntimeError):  # no more threads
+        vars(self).pop("_rpcs", None)  # the rpcs refer to the channel, too
+        if self._is_inconsistent and not is_forked_from_user() and not sys.is_finalizing():
+            with suppress(RuntimeError):  # the process cannot start another thread
                 Thread(
                     target=_end, args=(self._channel,), name="contentdb-end", daemon=True
                 ).start()
@@ -245,24 +246,25 @@ class _Connection:
 
 
 def _end(channel: grpc.Channel) -> None:
-    """Close a doubtful channel, in a thread that may wait for ever."""
+    """Close an inconsistent channel, in a thread that may wait for ever."""
     channel.close()
     unkeep(channel)
 
 
-def _opening(address: str, credentials: Credentials | None) -> Callable[[], grpc.Channel]:
-    """Check where to connect to, and with what; what it gives connects."""
+def _make_connector(address: str, credentials: Credentials | None) -> Callable[[], grpc.Channel]:
+    """Check the address and the credentials; return a function that connects."""
     options = (
         ("grpc.max_receive_message_length", _MESSAGE_BYTES),
         ("grpc.max_send_message_length", _MESSAGE_BYTES),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
-        ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),  # else the former counts for nothing
-        ("grpc.http2.max_pings_without_data", 0),  # 0 is no limit: a stream may wait for long
+        ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),  # else gRPC ignores the former
+        ("grpc.http2.max_pings_without_data", 0),  # 0 is no limit: a stream may be idle for long
     )
     path = address.removeprefix("unix://").removeprefix("unix:")
     if "/" in path or path != address:
-        authority = ("grpc.default_authority", "localhost")  # Go refuses what gRPC makes of a path
+        # Go refuses the authority that gRPC derives from a path.
+        authority = ("grpc.default_authority", "localhost")
         return partial(grpc.insecure_channel, unix_target(path), (*options, authority))
     if credentials is None:
         raise InvalidArgumentError(

@@ -1,4 +1,4 @@
-"""A source compared with what an earlier try left of an ingest on a server."""
+"""Compares a source with the bytes of an ingest that a server already has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PIECE_BYTES: Final = 1024 * 1024
 
 
 def begins_with(origin: Origin, size: int, digest: Digest) -> bool:
-    """Whether a source's first bytes have a digest: then they need not be sent to be compared."""
+    """Return whether a source's first ``size`` bytes have a digest, without sending them."""
     fill = origin.start()
     hasher = Hasher(digest.algorithm)
     buffer = memoryview(bytearray(min(size, _PIECE_BYTES)))
@@ -36,7 +36,7 @@ def begins_with(origin: Origin, size: int, digest: Digest) -> bool:
 
 
 class Comparison:
-    """Sends the source to a contentdb server, which compares it; see `contentdb.streams.resume`."""
+    """Sends a source to a contentdb server, which compares it; see `contentdb.streams.resume`."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class Comparison:
         held: int,
         keep: Callable[[int], None],
     ) -> None:
-        """``held`` bytes are there; ``keep`` drops what is behind so many of them."""
+        """Compare with ``held`` bytes; ``keep`` truncates the ingest to a number of bytes."""
         self._ask = ask
         self._ref = ref
         self._held = held
@@ -55,11 +55,11 @@ class Comparison:
 
     @property
     def left(self) -> int:
-        """Bytes that are there and were not compared yet."""
+        """Bytes of the ingest that were not compared yet."""
         return self._held - self.size
 
     def compare(self, data: Buffer) -> int:
-        """Compare the next bytes of the source; how many of them are there."""
+        """Compare the next bytes of the source; return how many are the same as the ingest's."""
         before, view = self.size, memoryview(data).cast("B")[: self.left]
         for at in range(0, len(view), _PIECE_BYTES):
             piece = bytes(view[at : at + _PIECE_BYTES])
@@ -77,12 +77,12 @@ class Comparison:
         return as_digest(answer.digest)
 
     def end(self) -> None:
-        """Keep what is the same alone; the next byte that is written goes behind it."""
+        """Truncate the ingest after the bytes that are the same; the next write appends there."""
         self._keep(self.size)
 
 
 class Nothing:
-    """The comparison where a server cannot compare: nothing is found to be the same."""
+    """The comparison for a server that cannot compare: it finds no byte the same."""
 
     def __init__(self, held: int, drop: Callable[[], object]) -> None:
         self.left = held
@@ -91,9 +91,9 @@ class Nothing:
         self._drop = drop
 
     def compare(self, _data: Buffer) -> int:
-        """Say that no byte is the same."""
+        """Return 0: no byte counts as the same."""
         return 0
 
     def end(self) -> None:
-        """Start over."""
+        """Drop all bytes of the ingest."""
         self._drop()

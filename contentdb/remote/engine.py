@@ -1,4 +1,4 @@
-"""The engine behind a socket: what a store does, asked of a server of the Content API."""
+"""The remote engine: asks a server of the Content API to do what a store does."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ __all__ = ["RemoteEngine"]
 
 
 class RemoteEngine(Write):
-    """Plays `contentdb.engine.Engine` over a connection, with no further capability.
+    """Implements `contentdb.engine.Engine` over a connection, without further capabilities.
 
-    What is durable and what is verified is up to the server, but every blob read from its
-    beginning is verified here too. A child of a process that has used gRPC is refused
-    (`UnsafeForkError`), and so is a signal's handler whose thread is inside gRPC
-    (`ReentrantCallError`); both at once.
+    The server decides what is durable and what it verifies; the client verifies every blob that
+    it reads from the beginning. A call in the child of a process that has used gRPC raises
+    `UnsafeForkError`, and a call by a signal's handler whose thread is inside gRPC raises
+    `ReentrantCallError`; neither waits.
     """
 
     capabilities: frozenset[Capability] = frozenset()
@@ -45,7 +45,7 @@ class RemoteEngine(Write):
     # -- bytes out
 
     def open(self, digest: Digest, *, verify: bool) -> RemoteReader:
-        """Open for reading; with ``verify`` the read that reaches the end checks the digest."""
+        """Open a blob; with ``verify`` the read that reaches the end checks the digest."""
         return RemoteReader(self._channel, digest, self.info(digest).size, verify=verify)
 
     def read(self, digest: Digest) -> bytes:
@@ -58,18 +58,18 @@ class RemoteEngine(Write):
         raise FailedPreconditionError(f"{digest} is at {self.place}: it has no path here")
 
     def export(self, digest: Digest, target: Path, link: ExportLink) -> Path:  # noqa: ARG002 - every link is a copy
-        """Write a blob to a path here; every link becomes a copy."""
+        """Write a blob to a local path, verified; every kind of link becomes a copy."""
         with self.open(digest, verify=True) as reader:
             return save(reader, target)
 
     # -- blobs
 
     def info(self, digest: Digest) -> Info:
-        """Ask what is known of a blob."""
+        """Return a blob's Info."""
         return info_of(self._channel, digest)
 
     def exists(self, digest: Digest) -> bool:
-        """Whether a blob is stored and not known to be damaged."""
+        """Return whether a blob is stored and not known to be damaged."""
         try:
             self.info(digest)
         except (NotFoundError, CorruptBlobError):
@@ -81,7 +81,7 @@ class RemoteEngine(Write):
         return self.info(digest).digest
 
     def abbreviated(self, beginnings: list[str]) -> list[Digest]:
-        """Look through all blobs: the wire has no shorter way."""
+        """Return up to two digests with these beginnings; all blobs are listed to find them."""
         wanted = tuple(beginnings)
         infos = list_infos(self._channel, wire.ListContentRequest())
         return list(islice((each.digest for each in infos if each.digest.startswith(wanted)), 2))
@@ -89,27 +89,27 @@ class RemoteEngine(Write):
     def update(
         self, digest: Digest, labels: Mapping[str, str], keys: frozenset[str] | None
     ) -> Info:
-        """Replace all labels, or those of some keys."""
+        """Replace all labels, or those under ``keys``."""
         if keys is not None and not keys:
-            return self.info(digest)  # no mask at all would mean all labels on the wire
+            return self.info(digest)  # on the wire an empty mask means all labels
         paths = None if keys is None else [f"labels.{key}" for key in keys]
         request = wire.UpdateRequest(
             info=wire.Info(digest=digest, labels=labels),
             update_mask=None if paths is None else FieldMask(paths=paths),
         )
-        with self._channel.told(digest=digest):
+        with self._channel.translate_errors(digest=digest):
             answer = self._channel.update(request)
         return as_info(answer.info, asked=digest)
 
     def label_stored(self, digest: Digest, labels: Labelling) -> Info | None:
-        """Set the labels of a call on stored content; None if it was deleted meanwhile."""
+        """Add a call's labels to stored content; return None if it was deleted meanwhile."""
         try:
             return label_stored(self._channel, digest, labels.stored)
         except NotFoundError:
             return None
 
     def walk(self, query: Query) -> Iterator[Info]:
-        """Stream what the filters select. Any order but that by digest is made here, on disk."""
+        """Stream the query's blobs; an order other than by digest is sorted here, on disk."""
         infos = list_infos(self._channel, wire.ListContentRequest(filters=query.texts))
         if (behind := query.after) is not None:
             infos = (info for info in infos if info.digest > behind)
@@ -118,11 +118,11 @@ class RemoteEngine(Write):
         return infos if query.limit is None else islice(infos, min(query.limit, sys.maxsize))
 
     def delete(self, digests: list[Digest], *, missing_ok: bool) -> int:
-        """Remove one blob after the other, each durably."""
+        """Remove blobs one by one, each durably; return how many were removed."""
         count = 0
         for digest in digests:
             try:
-                with self._channel.told(digest=digest):
+                with self._channel.translate_errors(digest=digest):
                     self._channel.delete(wire.DeleteContentRequest(digest=digest))
                 count += 1
             except NotFoundError:
@@ -133,7 +133,7 @@ class RemoteEngine(Write):
     # -- the whole
 
     def usage(self) -> Usage:
-        """Count by listing all: the wire has no shorter way."""
+        """Count blobs and ingests by listing all of them: the wire has no rpc for it."""
         infos = list_infos(self._channel, wire.ListContentRequest())
         statuses = list_statuses(self._channel, wire.ListStatusesRequest())
         blobs, blob_bytes = _count(info.size for info in infos)
@@ -145,7 +145,7 @@ class RemoteEngine(Write):
 
 
 def _count(sizes: Iterator[int]) -> tuple[int, int]:
-    """How many there are, and their sum."""
+    """Return how many sizes there are, and their sum."""
     count = total = 0
     for size in sizes:
         count += 1

@@ -1,4 +1,4 @@
-"""A remote blob's bytes into a file here."""
+"""Writes a remote blob into a local file."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PIECE_BYTES: Final = 1024 * 1024
 
 
 def save(reader: Reader, target: Path) -> Path:
-    """Write all that a reader gives into a file that gets its name once it is verified.
+    """Copy a reader to a file, which gets its name only after the reader has verified all bytes.
 
     Raises:
-        StorageError: The target cannot be written, or `draft` does not replace what is there.
+        StorageError: The target cannot be written, or `draft` refuses to replace it.
     """
     with draft(target, advice=cat_advice(reader.digest)) as new, Path(new.path).open("xb") as file:
         shutil.copyfileobj(reader, file, _PIECE_BYTES)

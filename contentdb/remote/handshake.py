@@ -1,4 +1,4 @@
-"""Why TLS with a server fails, in OpenSSL's words: gRPC says no more than that nothing answers."""
+"""Finds out with OpenSSL why TLS with a server fails; gRPC says only that it cannot connect."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PATIENCE_S: Final = 10.0
 
 
 def tls_failure(address: str, credentials: Credentials) -> str | None:
-    """Shake hands once more and say what fails; None if TLS does not, or nothing is reached.
+    """Repeat the TLS handshake; return what fails, or None if it succeeds or cannot connect.
 
-    Where the server does not take the client's certificate, TLS 1.3 lets the handshake succeed at
-    the client, and tells it in the place of the server's first bytes (RFC 8446, 4.4.2.4).
+    When the server rejects the client's certificate, the client's side of a TLS 1.3 handshake
+    still succeeds: the alert comes in place of the server's first bytes (RFC 8446, 4.4.2.4).
     """
     try:
         host, port = Address.parse(address)
@@ -45,7 +45,7 @@ def tls_failure(address: str, credentials: Credentials) -> str | None:
         return (
             f"the server says {reason} to {ours}" if "alert" in reason else f"TLS fails: {reason}"
         )
-    except OSError:  # reset, which tells no more than an end
+    except OSError:  # a reset says no more than an end of the stream
         pass
     # gRPC's servers send no alert.
     return f"the server ends TLS: it does not accept {ours}, or is about to stop"

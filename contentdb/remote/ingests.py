@@ -1,4 +1,4 @@
-"""What is coming in at a server: how far it is, and dropping it."""
+"""Status and removal of the ingests on a server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Ingests"]
 
 
 class Ingests:
-    """What an engine does for `contentdb.content.IngestManager`, over a connection."""
+    """The engine's part of `contentdb.content.IngestManager`, over a connection."""
 
     def __init__(self, address: str, namespace: str, credentials: Credentials | None) -> None:
         self.place = address
@@ -29,16 +29,16 @@ class Ingests:
         self._channel = Channel(address, namespace, credentials)
 
     def status(self, ref: str) -> Status:
-        """Describe one ingest. A containerd does not tell whether it is held: False."""
-        with self._channel.told(ref=ref):
+        """Return one ingest's Status. A containerd does not report ``held``: it is False."""
+        with self._channel.translate_errors(ref=ref):
             answer = self._channel.status(wire.StatusRequest(ref=ref))
         return as_status(answer.status, asked=ref)
 
-    def statuses(self, chosen: Filter, texts: tuple[str, ...]) -> Iterator[Status]:  # noqa: ARG002 - the server reads the texts
-        """Stream the ingests that the filters select, by ref."""
+    def statuses(self, chosen: Filter, texts: tuple[str, ...]) -> Iterator[Status]:  # noqa: ARG002 - the server parses the texts
+        """Stream the ingests that the filters select, in order of their refs."""
         return list_statuses(self._channel, wire.ListStatusesRequest(filters=texts))
 
     def abort(self, ref: str) -> None:
-        """Drop an ingest."""
-        with self._channel.told(ref=ref):
+        """Remove an ingest."""
+        with self._channel.translate_errors(ref=ref):
             self._channel.abort(wire.AbortRequest(ref=ref))

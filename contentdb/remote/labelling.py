@@ -1,4 +1,4 @@
-"""What a call that stores returns, and its labels on content that was stored already."""
+"""The Info that a storing call returns, and its labels for content that was stored before."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ __all__ = ["info_of", "info_of_new", "label_stored"]
 
 
 def info_of(channel: Channel, digest: Digest) -> Info:
-    """Ask what is known of a blob."""
-    with channel.told(digest=digest):
+    """Return a blob's Info."""
+    with channel.translate_errors(digest=digest):
         answer = channel.info(wire.InfoRequest(digest=digest))
     return as_info(answer.info, asked=digest)
 
 
 def info_of_new(channel: Channel, digest: Digest) -> Info:
-    """The same of content that this client has stored just now."""
+    """Return the Info of content that this client has just stored."""
     return NewInfo.of(info_of(channel, digest))
 
 
 def label_stored(channel: Channel, digest: Digest, labels: Mapping[str, str]) -> Info:
-    """Add labels to those of a blob, durably; one that has them already is left as it is."""
+    """Add labels to a blob, durably; send nothing if it has them already."""
     info = info_of(channel, digest)
     if labels.items() <= info.labels.items():
         return info
@@ -41,6 +41,6 @@ def label_stored(channel: Channel, digest: Digest, labels: Mapping[str, str]) ->
         info=wire.Info(digest=digest, labels=labels),
         update_mask=FieldMask(paths=[f"labels.{key}" for key in labels]),
     )
-    with channel.told(digest=digest):
+    with channel.translate_errors(digest=digest):
         answer = channel.update(request)
     return as_info(answer.info, asked=digest)

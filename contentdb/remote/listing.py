@@ -1,4 +1,4 @@
-"""Listings: a server's messages, each with some records, as one stream of them."""
+"""Listings: joins a server's messages of several records into one stream of records."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ Record = TypeVar("Record")
 
 
 def list_infos(channel: Channel, request: wire.ListContentRequest) -> Iterator[Info]:
-    """List blobs. The first message is here on return, so that the listing is as of now."""
-    return _flat(channel, map(_infos_of, channel.list_content(request)))
+    """List blobs. The first message has arrived on return, so the listing is as of this call."""
+    return _flatten(channel, map(_infos_of, channel.list_content(request)))
 
 
 def list_statuses(channel: Channel, request: wire.ListStatusesRequest) -> Iterator[Status]:
-    """List ingests by ref, as a stream where the server has one.
+    """List ingests in order of their refs.
 
-    containerd's rpc answers with all of them in one message, in any order.
+    A contentdb server streams them; containerd's rpc answers with one message, in any order.
     """
     try:
-        return _flat(channel, map(_statuses_of, channel.stream_statuses(request)))
+        return _flatten(channel, map(_statuses_of, channel.stream_statuses(request)))
     except StoreError as error:
         if not is_unimplemented(error):
             raise
-    with channel.told():
+    with channel.translate_errors():
         answer = channel.list_statuses(request)
     return iter(sorted(_statuses_of(answer), key=lambda status: status.ref))
 
@@ -49,11 +49,11 @@ def _statuses_of(message: wire.ListStatusesResponse) -> list[Status]:
     return list(map(as_status, message.statuses))
 
 
-def _flat(channel: Channel, messages: Iterator[list[Record]]) -> Iterator[Record]:
-    """Wait for the first message, so that what is wrong is told now; the others come as needed."""
+def _flatten(channel: Channel, messages: Iterator[list[Record]]) -> Iterator[Record]:
+    """Wait for the first message, so that errors are raised now; fetch the others as needed."""
 
-    def following() -> list[Record] | None:
-        with channel.told():
+    def next_message() -> list[Record] | None:
+        with channel.translate_errors():
             return next(messages, None)
 
-    return chain.from_iterable(chain((following() or (),), iter(following, None)))
+    return chain.from_iterable(chain((next_message() or (),), iter(next_message, None)))

@@ -1,4 +1,4 @@
-"""One blob read over the network, as a seekable stream."""
+"""Reads one blob over the network, as a seekable stream."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ __all__ = ["RemoteReader"]
 class RemoteReader(Reader):
     """A `contentdb.content.Reader`.
 
-    The stream is open from the beginning, so that reading on works when the blob is deleted
-    meanwhile; a seek opens another.
+    It opens its stream at once, so that reading goes on if the blob is deleted meanwhile. A seek
+    opens another stream.
     """
 
     def __init__(self, channel: Channel, digest: Digest, size: int, *, verify: bool) -> None:
@@ -36,8 +36,8 @@ class RemoteReader(Reader):
         self._rest = memoryview(b"")
         self._stream: Stream[wire.ReadContentResponse] | None = None
         self._hasher: Hasher | None = None
-        self._torn = False
-        """Whether an exception may have come in the midst of a read: the next one begins anew."""
+        self._interrupted = False
+        """Whether an exception may have interrupted a read: the next read opens a new stream."""
         self._start()
 
     @property
@@ -47,11 +47,11 @@ class RemoteReader(Reader):
 
     @property
     def size(self) -> int:
-        """Length of the blob in bytes, as the server said when it was opened."""
+        """Length of the blob in bytes, as the server reported it at the opening."""
         return self._size
 
     def _start(self) -> None:
-        """Open a stream at the present position, and wait until the server has the file open."""
+        """Open a stream at the current position and wait until the server has opened the file."""
         self._hasher = Hasher(self.digest.algorithm) if self._verify and not self._at else None
         self._open_at(self._at)
 
@@ -62,8 +62,8 @@ class RemoteReader(Reader):
         self._stream = self._channel.read(request) if place < self.size else None
         self._fill()
 
-    def _come_back(self) -> None:
-        """Come to the present position once more; where bytes are hashed, by way of all before."""
+    def _reopen(self) -> None:
+        """Open a stream at the current position; re-read all bytes before it if they are hashed."""
         place = self._at
         if self._verify and (self._hasher is not None or not place):
             self._hasher, place = Hasher(self.digest.algorithm), 0
@@ -74,45 +74,44 @@ class RemoteReader(Reader):
     def _fill(self) -> None:
         if self._stream is None:
             return
-        with self._channel.told(
-            digest=self.digest
-        ):  # a message may be empty without being the last
+        # A message may be empty without being the last.
+        with self._channel.translate_errors(digest=self.digest):
             data = next((one.data for one in self._stream if one.data), b"")
         self._rest = memoryview(data)
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Fill a buffer; the read that reaches the end raises if the bytes are not the blob's."""
+        """Fill a buffer; the read that reaches the end raises if the digest does not match."""
         self._check_open()
         into = memoryview(buffer).cast("B")
-        piece = self._take(min(len(into), self._left))
+        piece = self._advance(min(len(into), self._left))
         into[: len(piece)] = piece
         return len(piece)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read so many bytes, fewer only at the end; None or a negative size reads the rest."""
+        """Read ``size`` bytes, fewer only at the end; None or a negative size reads the rest."""
         self._check_open()
         wanted = self._left if size is None or size < 0 else min(size, self._left)
-        pieces = [self._take(wanted)]  # what came, and not what was claimed, takes memory
+        pieces = [self._advance(wanted)]  # only received bytes take memory, not the claimed size
         while wanted := wanted - len(pieces[-1]):
-            pieces.append(self._take(wanted))
+            pieces.append(self._advance(wanted))
         return b"".join(pieces)
 
     @property
     def _left(self) -> int:
         return max(0, self.size - self._at)
 
-    def _take(self, most: int) -> memoryview:
-        """Go on by what has come, at most so many bytes; never none where some are left."""
-        if self._torn:
-            self._come_back()
-        self._torn = True
+    def _advance(self, most: int) -> memoryview:
+        """Advance by the bytes at hand, at most ``most``; at least one if any are left."""
+        if self._interrupted:
+            self._reopen()
+        self._interrupted = True
         piece = self._piece(self._at, most)
         self._at += len(piece)
-        self._torn = False
+        self._interrupted = False
         return piece
 
     def _piece(self, place: int, most: int) -> memoryview:
-        """Take what is at a position, where the stream is, too."""
+        """Return bytes at ``place``, which must be the stream's position."""
         if most and not self._rest:
             self._fill()
         if most and not self._rest:
@@ -136,28 +135,28 @@ class RemoteReader(Reader):
         self._channel.check()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
-        """Go to a position; what is read after it is not verified, but from the very start."""
+        """Go to a position; reads after it are verified only if it is 0."""
         self._check_open()
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self.size}[whence]
         if base + offset < 0:
             raise ValueError(f"negative seek position {base + offset}")
         if base + offset != self._at:
-            self._torn = True
+            self._interrupted = True
             self._at = base + offset
             self._start()
-            self._torn = False
+            self._interrupted = False
         return self._at
 
     def tell(self) -> int:
-        """The position in bytes."""
+        """Return the position in bytes."""
         return self._at
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def close(self) -> None:

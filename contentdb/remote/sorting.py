@@ -1,6 +1,6 @@
-"""Listings in another order than the server's: sorted in a file, not in memory.
+"""Sorts a listing into another order than the server's, in a file and not in memory.
 
-The file is SQLite's own temporary database: private, without a name, and gone with its connection.
+The file is SQLite's temporary database: private, unnamed, and removed when its connection closes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["sorted_infos"]
 
 _SECOND_NS: Final = 1_000_000_000
-"""Nanoseconds have up to 68 bits, and an integer of SQLite's 64: so they are cut in two."""
+"""Times in nanoseconds have up to 68 bits and SQLite's integers 64, so two columns hold one."""
 _KEYS: Final[dict[str, Callable[[Info], tuple[str | int, int]]]] = {
     "digest": lambda info: (info.digest, 0),
     "size": lambda info: (info.size, 0),
@@ -31,29 +31,29 @@ _KEYS: Final[dict[str, Callable[[Info], tuple[str | int, int]]]] = {
 
 
 def sorted_infos(infos: Iterator[Info], sort: SortOrder, limit: int | None) -> Generator[Info]:
-    """Take all of a listing in, then stream it; equal ones stay in the order in which they came.
+    """Read a whole listing, then stream it sorted; equal records keep the server's order.
 
     Args:
         infos: The listing. It is exhausted on return.
         sort: Which order.
-        limit: How many to give; None for all.
+        limit: How many records to return; None for all.
 
     Raises:
-        StoreError: There is no room for the temporary file.
+        StoreError: The temporary file cannot be written, for want of room for example.
     """
-    steps = _steps(infos, sort, limit)
+    steps = _sort(infos, sort, limit)
     next(steps)
-    return steps  # type: ignore[return-value]  # the one None is behind it
+    return steps  # type: ignore[return-value]  # `next` has taken the only None
 
 
-def _steps(infos: Iterator[Info], sort: SortOrder, limit: int | None) -> Generator[Info | None]:
+def _sort(infos: Iterator[Info], sort: SortOrder, limit: int | None) -> Generator[Info | None]:
     key = _KEYS[sort.removeprefix("-")]
     way = "DESC" if sort.startswith("-") else "ASC"
     rows = ((*key(info), from_info(info).SerializeToString()) for info in infos)
     database = sqlite3.connect("", check_same_thread=False, isolation_level=None)
     with closing(database):
-        with _told():
-            database.execute("PRAGMA journal_mode = OFF")  # there is nothing to go back to
+        with _translate_errors():
+            database.execute("PRAGMA journal_mode = OFF")  # nothing is ever rolled back
             database.execute("CREATE TABLE infos (high, low, packed)")
             database.execute("BEGIN")
             database.executemany("INSERT INTO infos VALUES (?, ?, ?)", rows)
@@ -64,7 +64,7 @@ def _steps(infos: Iterator[Info], sort: SortOrder, limit: int | None) -> Generat
             )
         yield None
         while True:
-            with _told():
+            with _translate_errors():
                 row = found.fetchone()
             if row is None:
                 return
@@ -72,7 +72,7 @@ def _steps(infos: Iterator[Info], sort: SortOrder, limit: int | None) -> Generat
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:

@@ -1,4 +1,4 @@
-"""Bytes in, over a connection: under a ref, or in one go."""
+"""Stores content over a connection: as an ingest under a ref, or in one call."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _RETRY_S: Final = 0.02
 
 
 class Write(Ingests):
-    """What an engine does for `contentdb.content.Ingester`, over a connection."""
+    """The engine's part of `contentdb.content.Ingester`, over a connection."""
 
     begins_with = staticmethod(begins_with)
 
@@ -55,10 +55,10 @@ class Write(Ingests):
     def hold(
         self, ref: str, declared: Declared, takeover: Takeover, *, wait_s: float
     ) -> RemoteWriter:
-        """Begin an ingest or take it over. The server itself waits half a second for a held ref."""
+        """Begin or take over an ingest. At a held ref the server itself waits for half a second."""
         deadline = time.monotonic() + wait_s
         if takeover is Takeover.AGREE and not self._channel.is_ours:
-            declared = self._agreed(ref, declared)
+            declared = self._merge_declared(ref, declared)
         while True:
             try:
                 return RemoteWriter(self._channel, ref, declared, takeover)
@@ -73,8 +73,8 @@ class Write(Ingests):
                 raise
             time.sleep(_RETRY_S)
 
-    def _agreed(self, ref: str, declared: Declared) -> Declared:
-        """Complete what is declared by what was: a containerd would take a contradiction."""
+    def _merge_declared(self, ref: str, declared: Declared) -> Declared:
+        """Merge with what was declared before; refuse contradictions: a containerd accepts them."""
         try:
             before = self.status(ref)
         except NotFoundError:
@@ -90,7 +90,7 @@ class Write(Ingests):
     # -- in one go ---------------------------------------------------------------------------
 
     def add(self, source: object, expected: Digest | None, labels: Labelling, link: Link) -> Info:
-        """Store one source under a ref of its own; a reflink or a hard link becomes a copy."""
+        """Store one source under a new ref; a reflink or a hard link becomes a copy."""
         if link == "move":
             raise FailedPreconditionError(f"a move does not reach {self.place}: use copy")
         return self._add(source, expected, labels)
@@ -114,12 +114,12 @@ class Write(Ingests):
     def _send(
         self, send: Callable[[RemoteWriter], object], wanted: Digest | None, given: Labelling
     ) -> Info:
-        """Store content under a ref of its own, of which nothing is left."""
+        """Store content under a new ref, and remove the ingest on failure."""
         ref = f"add-{uuid.uuid4()}"
         writer = None
         try:
             writer = self.hold(ref, Declared(None, wanted, None), Takeover.PREFER, wait_s=0)
-            if not writer.offset:  # else another namespace has it
+            if not writer.offset:  # else another namespace has the content
                 send(writer)
             info = writer.commit(labels=given.new, keep_labels=not given.stored)
             writer.close()
@@ -130,11 +130,11 @@ class Write(Ingests):
                 raise nonsense(f"{error.digest} where {wanted} was expected") from error
             return label_stored(self._channel, Digest(error.digest), given.stored)
         except BaseException:
-            self._forget(ref, writer)
+            self._drop(ref, writer)
             raise
         return info
 
-    def _forget(self, ref: str, writer: RemoteWriter | None) -> None:
+    def _drop(self, ref: str, writer: RemoteWriter | None) -> None:
         if writer is not None:
             writer.close()
         with swallow("remote", _LEFT_AT_SERVER, ContentDBError, ref=ref):
@@ -143,20 +143,20 @@ class Write(Ingests):
     def add_many(
         self, asked: Iterator[Asked], *, keep_labels: bool, raising: bool
     ) -> Generator[Info | ContentDBError]:
-        """Store one after the other as they are iterated; each is durable when it is yielded."""
+        """Store sources one by one, as the caller iterates; each is durable when it is yielded."""
         for one in asked:
-            answer = self._answer(one, keep_labels=keep_labels, as_value=not raising)
+            answer = self._add_one(one, keep_labels=keep_labels, as_value=not raising)
             if raising and isinstance(answer, ContentDBError):
                 raise answer.at_source(one.number, one.describe()) from answer
             yield answer
 
-    def _answer(self, one: Asked, *, keep_labels: bool, as_value: bool) -> Info | ContentDBError:
+    def _add_one(self, one: Asked, *, keep_labels: bool, as_value: bool) -> Info | ContentDBError:
         try:
             wanted = None if one.expected is None else Digest(one.expected)
             return self._add(one.source, wanted, one.labelling(keep_labels=keep_labels))
         except (StoreClosedError, ReentrantCallError, UnsafeForkError):
             raise
-        except Exception as error:  # noqa: BLE001 - what is not of the source is raised again
+        except Exception as error:  # noqa: BLE001 - it re-raises what is not the source's
             return one.answer_of(error, as_value=as_value)
 
     def batch(self) -> NoReturn:

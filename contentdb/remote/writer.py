@@ -1,4 +1,4 @@
-"""One ingest on a server, held by a stream."""
+"""Writes one ingest on a server; the rpc's stream holds the ref."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ __all__ = ["RemoteWriter"]
 
 _PIECE_BYTES: Final = 1024 * 1024
 _PIECES_AHEAD: Final = 8
-"""Sent and not answered yet, each of them copied."""
+"""How many pieces may be sent and not answered yet; each is a copy in memory."""
 _TAKEOVERS: Final = {
     Takeover.AGREE: wire.AGREE,
     Takeover.PREFER: wire.PREFER,
@@ -53,10 +53,10 @@ _TAKEOVERS: Final = {
 
 
 class RemoteWriter(io.RawIOBase):
-    """A `contentdb.content.Writer`. The server keeps the ingest when this process dies."""
+    """A `contentdb.content.Writer`. The server keeps the ingest if this process dies."""
 
     def __init__(self, channel: Channel, ref: str, declared: Declared, takeover: Takeover) -> None:
-        """Take the ref over; `RefLockedError` when another stream holds it."""
+        """Take the ref over; raise `RefLockedError` if another stream holds it."""
         self.ref = ref
         self._channel = channel
         self._declared = declared
@@ -64,26 +64,26 @@ class RemoteWriter(io.RawIOBase):
         self._stream: Stream[wire.WriteContentResponse]
         try:
             self._stream = channel.write(iter(self._requests.get, None))
-        except BaseException:  # or gRPC's thread would wait for requests for ever
+        except BaseException:  # else gRPC's thread would wait for requests for ever
             self._requests.put(None)
             raise
         self._closed = False
         self._offset = 0
         try:
-            answer = self._ask(self._declaring(wire.STAT, takeover))
-            self._take(answer, max(0, answer.offset))
-            channel.has_met(answer)
+            answer = self._ask(self._make_declaration(wire.STAT, takeover))
+            self._accept(answer, max(0, answer.offset))
+            channel.note_kind(answer)
             self.is_unsent = answer.unsent
-            """Whether another namespace holds the content: nothing is left but to commit."""
+            """Whether another namespace has the content, so that only a commit is left to send."""
             if channel.is_ours:
-                self._hear(as_status(answer.status, asked=ref))
+                self._note_declared(as_status(answer.status, asked=ref))
             else:
-                self._make_do(takeover)
+                self._adapt_to_containerd(takeover)
         except BaseException:
             self.close()
             raise
 
-    def _declaring(
+    def _make_declaration(
         self, action: wire.WriteAction.ValueType, takeover: Takeover | None = None
     ) -> wire.WriteContentRequest:
         total, expected, metadata = self._declared
@@ -98,12 +98,12 @@ class RemoteWriter(io.RawIOBase):
             takeover=wire.REPLACE if takeover is None else _TAKEOVERS[takeover],
         )
 
-    def _hear(self, status: Status) -> None:
-        """Go by what the server says was declared, now or before."""
+    def _note_declared(self, status: Status) -> None:
+        """Note the total and digest that the server has for the ingest, declared now or before."""
         self._declared = Declared(status.total, status.expected, None)
 
-    def _make_do(self, takeover: Takeover) -> None:
-        """Get from a containerd what it does not do by itself, or refuse."""
+    def _adapt_to_containerd(self, takeover: Takeover) -> None:
+        """Do here what a containerd does not do for a takeover, or refuse it."""
         if self._declared.metadata not in {None, NO_METADATA}:
             raise FailedPreconditionError(
                 f"ref {self.ref!r:.80} is on a server that is no contentdb: it keeps no metadata "
@@ -116,7 +116,7 @@ class RemoteWriter(io.RawIOBase):
 
     @property
     def offset(self) -> int:
-        """Bytes that have reached the server's file."""
+        """Bytes of the ingest that have reached the server's file."""
         return self._offset
 
     @property
@@ -127,14 +127,14 @@ class RemoteWriter(io.RawIOBase):
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed or committed, its stream has ended, or a call was interrupted."""
+        """Whether the writer was closed, committed or interrupted, or its stream has ended."""
         return self._closed
 
     def status(self) -> Status:
-        """Ask the server how far the ingest is."""
+        """Return the ingest's Status, as the server reports it now."""
         self._require_open()
         answer = self._ask(wire.WriteContentRequest(action=wire.STAT, ref=self.ref))
-        self._take(answer, self._offset)
+        self._accept(answer, self._offset)
         if self._channel.is_ours:
             return as_status(answer.status, asked=self.ref)
         total, expected, _ = self._declared
@@ -153,15 +153,15 @@ class RemoteWriter(io.RawIOBase):
     # -- a binary file -------------------------------------------------------------------------
 
     def writable(self) -> bool:
-        """Always; it can neither be read nor sought in."""
+        """Return True; a writer can neither be read nor sought in."""
         return True
 
     def tell(self) -> int:
-        """The offset: there is no other place to write at."""
+        """Return the offset: a writer only appends."""
         return self.offset
 
     def flush(self) -> None:
-        """Do nothing: what was written has reached the server's file."""
+        """Do nothing: written bytes have reached the server's file already."""
         self._require_open()
 
     # -- bytes in ----------------------------------------------------------------------------
@@ -169,8 +169,8 @@ class RemoteWriter(io.RawIOBase):
     def write(self, data: Buffer, /) -> int:
         """Send bytes and wait until the server has written them all.
 
-        What is raised within, by a signal's handler too, ends the writer: what the server has by
-        then is told when the ref is opened again.
+        Any exception in it, a signal handler's too, closes the writer. Open the ref again to
+        learn how many bytes the server has.
         """
         self._require_open()
         try:
@@ -191,28 +191,28 @@ class RemoteWriter(io.RawIOBase):
             )
             ends.append(begun + at + len(piece))
             if len(ends) == _PIECES_AHEAD:
-                self._take(self._answer(), ends.popleft())
+                self._accept(self._answer(), ends.popleft())
         for end in ends:
-            self._take(self._answer(), end)
+            self._accept(self._answer(), end)
         return self._offset - begun
 
     def feed(self, data: Buffer) -> None:
-        """Like `write`; the buffer is free on return."""
+        """Send bytes like `write`; the caller may reuse the buffer on return."""
         self.write(data)
 
     def settle(self, *, pending: int = 0) -> None:
-        """Return at once: nothing is in use after `feed`."""
+        """Return at once: `feed` leaves no buffer in use."""
 
     def truncate(self, size: int | None = 0, /) -> int:
-        """Go back to offset 0, the ref still held; there is no way back to a place between.
+        """Drop all bytes and keep the ref; no size but 0 and the offset is supported.
 
-        As of a file, None means the present place: nothing is cut.
+        None means the current offset, as for a file: nothing is dropped.
         """
         self._require_open()
         if size == 0:
             request = wire.WriteContentRequest(action=wire.WRITE, ref=self.ref, offset=0)
             try:
-                self._take(self._ask(request), 0)
+                self._accept(self._ask(request), 0)
             except BaseException:  # as in `write`
                 self.close()
                 raise
@@ -223,22 +223,22 @@ class RemoteWriter(io.RawIOBase):
     def redeclare(
         self, *, total: int | None, expected: Digest | None, metadata: str | None = None
     ) -> None:
-        """Let another size and digest, and metadata if any, replace those declared before."""
+        """Replace the declared size and digest, and the metadata if it is given."""
         self._require_open()
         self._declared = Declared(total, expected, metadata)
         if self._channel.is_ours:
-            answer = self._ask(self._declaring(wire.DECLARE))
-            self._take(answer, self._offset)
+            answer = self._ask(self._make_declaration(wire.DECLARE))
+            self._accept(answer, self._offset)
 
     def comparison(self) -> Comparison | Nothing:
-        """Let a source be compared with what is there, before any more of it is appended."""
+        """Begin to compare a source with the bytes that the ingest has."""
         if self._channel.is_ours:
             return Comparison(self._ask, self.ref, self._offset, self._keep_same)
         return Nothing(self._offset, self.truncate)
 
     def _keep_same(self, size: int) -> None:
         answer = self._ask(wire.WriteContentRequest(action=wire.KEEP_SAME, ref=self.ref))
-        self._take(answer, size)
+        self._accept(answer, size)
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -251,16 +251,16 @@ class RemoteWriter(io.RawIOBase):
         exist_ok: bool = True,
         keep_labels: bool = False,
     ) -> Info:
-        """Make it a blob, durable when this returns. The ref is free whatever happens.
+        """Make the ingest a blob, durable on return. The ref is free whatever happens.
 
-        Content that is stored already is success: the ingest goes, and the blob's Info is returned.
+        If the content is stored already, remove the ingest and return the blob's Info.
 
         Args:
-            size: Size in bytes that it must have.
-            expected: Digest that it must have.
-            labels: Set on the blob; on one that is stored already they are added to its own.
-            exist_ok: False makes it an error that the content is stored already.
-            keep_labels: Leave the labels of a blob that is stored already as they are.
+            size: Size in bytes that the ingest must have.
+            expected: Digest that the ingest must have.
+            labels: Set on the blob; added to the labels of a blob that is stored already.
+            exist_ok: If False, raise `AlreadyExistsError` when the content is stored already.
+            keep_labels: Do not change the labels of a blob that is stored already.
         """
         self._require_open()
         try:
@@ -269,7 +269,9 @@ class RemoteWriter(io.RawIOBase):
             self.close()
             raise
         try:
-            request = self._last_request(size, None if expected is None else Digest(expected))
+            request = self._make_commit_request(
+                size, None if expected is None else Digest(expected)
+            )
             request.labels.update(given.new)
             digest = self._commit(request)
         except AlreadyExistsError as error:
@@ -283,8 +285,10 @@ class RemoteWriter(io.RawIOBase):
             raise nonsense(f"{info.size} bytes of {digest} where {self._offset} were committed")
         return info
 
-    def _last_request(self, size: int | None, wanted: Digest | None) -> wire.WriteContentRequest:
-        """What commits it, if what is there is what was declared; 0 means unknown on the wire."""
+    def _make_commit_request(
+        self, size: int | None, wanted: Digest | None
+    ) -> wire.WriteContentRequest:
+        """Check size and digest; return the COMMIT request. On the wire 0 means unknown."""
         total, declared, _ = self._declared
         if None not in {wanted, declared} and wanted != declared:
             raise begun_for(self.ref, declared, wanted)
@@ -308,7 +312,7 @@ class RemoteWriter(io.RawIOBase):
             raise AlreadyExistsError(error.digest or running) from error
         except FailedPreconditionError as error:
             if type(error) is FailedPreconditionError and request.expected not in {"", running}:
-                # another server does not say what failed
+                # a server other than contentdb's does not say what failed
                 raise DigestMismatchError(
                     expected=request.expected, actual=running, ref=self.ref
                 ) from error
@@ -318,21 +322,21 @@ class RemoteWriter(io.RawIOBase):
         return digest
 
     def close(self) -> None:
-        """End the stream, and wait until the server has let go of the ref; twice is harmless.
+        """End the stream and wait until the server has freed the ref; twice is harmless.
 
-        In the child of a fork it does nothing: the stream is the parent's.
+        Do nothing in the child of a fork: the stream is the parent's.
         """
         if self._closed or self._channel.is_parents:
             return
         self._channel.check()
-        self._requests.put(None)  # first: an exception raised in between must not keep the stream
+        self._requests.put(None)  # first: an exception after it must not leave the stream open
         self._closed = True
         with suppress(grpc.RpcError, StoreError):
             for _ in self._stream:
                 pass
 
     def __del__(self) -> None:
-        """Let a forgotten writer hold no thread and no ref; the server keeps what it has."""
+        """End a forgotten writer's thread and free its ref; the server keeps the bytes."""
         if not getattr(self, "_closed", True) and not self._channel.is_parents:
             self._closed = True
             self._requests.put(None)
@@ -362,7 +366,7 @@ class RemoteWriter(io.RawIOBase):
 
     def _answer(self) -> wire.WriteContentResponse:
         try:
-            with self._channel.told(digest=self._declared.expected or "", ref=self.ref):
+            with self._channel.translate_errors(digest=self._declared.expected or "", ref=self.ref):
                 answer = next(self._stream, None)
         except ContentDBError:
             self.close()
@@ -372,8 +376,8 @@ class RemoteWriter(io.RawIOBase):
             raise StoreError("remote store", f"the server ended the ingest of {self.ref}")
         return answer
 
-    def _take(self, answer: wire.WriteContentResponse, offset: int) -> None:
-        """Believe an answer that says what it must: fewer bytes would be a hole in the content."""
+    def _accept(self, answer: wire.WriteContentResponse, offset: int) -> None:
+        """Check an answer's offset: a wrong one would leave a hole in the content."""
         try:
             if answer.offset != offset:
                 raise nonsense(f"offset {answer.offset} where {offset} bytes were sent")

@@ -3,19 +3,19 @@
 ::
 
     daemon.py      the gRPC server: where it listens, how it starts and stops
-    guard.py       who may hold a unix socket's path
-    service.py     the table of rpcs, and what every call goes through
-    parsing.py     requests out of bytes
+    guard.py       lets one server at a time listen on a unix socket's path
+    service.py     the table of rpcs, and the steps common to every call
+    parsing.py     parses requests
     health.py      gRPC's Health service
     reading.py     Info, List, Read, Status, ListStatuses
-    openblobs.py   blobs that stay open between the calls of one client's reading
-    writing.py     Write, one ingest a stream
+    openblobs.py   blobs kept open between consecutive reads of one client
+    writing.py     Write, one ingest per stream
     changing.py    Update, Delete, Abort
-    namespaces.py  one store handle for each namespace in use
-    limits.py      how much clients may have open, and which call gives way
-    metrics.py     counts and times for Prometheus
+    namespaces.py  one open store for each namespace in use
+    limits.py      how many calls clients may have open, and which one is cancelled
+    metrics.py     counts and times of calls, for Prometheus
 
-What goes over the wire is in `contentdb.wire`.
+The messages on the wire are in `contentdb.wire`.
 """
 
 from importlib import import_module

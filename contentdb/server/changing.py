@@ -18,7 +18,7 @@ __all__ = ["abort", "delete", "update"]
 
 
 def update(store: Store, request: wire.UpdateRequest) -> wire.UpdateResponse:
-    """Replace a blob's labels, or with a mask those it names; durable when answered."""
+    """Replace all labels of a blob, or those named by the mask; durable when answered."""
     changed = store.update(
         Digest(request.info.digest),
         to_labels(request.info.labels),
@@ -35,6 +35,6 @@ def delete(blobs: OpenBlobs, store: Store, request: wire.DeleteContentRequest) -
 
 
 def abort(store: Store, request: wire.AbortRequest) -> Empty:
-    """Drop an ingest."""
+    """Remove an ingest."""
     store.abort(request.ref)
     return Empty()

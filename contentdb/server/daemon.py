@@ -1,4 +1,4 @@
-"""The gRPC server: where it listens, how it starts, and how it stops without losing a byte."""
+"""The gRPC server: listens, starts, and stops without losing a byte."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ _GRACE_S: Final = 10.0
 _CLOSING_S: Final = 5.0
 """How long cancelled calls may take to close what they have open."""
 _LEAST_S: Final = 1.0
-_AT_THE_DOOR: Final = 16
-"""Threads for calls that have no place yet: to make one, or to be told that there is none."""
+_SPARE_THREADS: Final = 16
+"""Further threads, for new calls: they take a place, free one, or refuse the call."""
 _WINDOW_BYTES: Final = 4 * 1024 * 1024
 _READ_BYTES: Final = 256 * 1024
-"""What is read from a socket at first; gRPC's own 8 KiB cost ingests a twentieth."""
+"""First read from a socket; gRPC's own 8 KiB make ingests 5 % slower."""
 _READ_LEAST_BYTES: Final = 64 * 1024
 _KEEPALIVE_MS: Final = 60_000
-"""A client that has been silent so long is asked whether it is there."""
+"""The server pings a client that has been silent this long."""
 _KEEPALIVE_TIMEOUT_MS: Final = 20_000
 
 
@@ -59,26 +59,26 @@ class ListenError(Exception):
 
 
 class Tls(NamedTuple):
-    """Files, in PEM, for both sides of mutual TLS."""
+    """PEM files for mutual TLS: the server's, and the authority of its clients."""
 
     key: Path
     certificate: Path
     client_authority: Path
-    """Whose certificates a client must show."""
+    """The CA that must have signed a client's certificate."""
 
 
 class Server:
-    """Serves the store at a root. Listen, start, and leave its ``with`` block to stop.
+    """Serves the store at a root. Call `listen_…`, then `start`; the ``with`` block's end stops it.
 
     Args:
-        root: The store; it is created where there is none, unless ``read_only``.
+        root: The store; it is created if it does not exist, unless ``read_only``.
         durability: As for `contentdb.open`.
-        default_namespace: For calls that name none, as those of a containerd that uses this
-            server as its content plugin do; None refuses such calls.
+        default_namespace: The namespace of calls that name none, such as those of a containerd
+            that uses this server as its content plugin; None refuses such calls.
         read_only: Refuse every call that would change something.
-        sharing: As for `contentdb.open`, but shared by default, as containerd's.
-        limits: What clients may have open.
-        metrics: Who counts.
+        sharing: As for `contentdb.open`, but shared by default, as in containerd.
+        limits: How much clients may have open.
+        metrics: Counts and times the calls.
     """
 
     def __init__(
@@ -105,13 +105,13 @@ class Server:
                 sharing=sharing,
             )
 
-        open_store(default_namespace or "default").close()  # a bad root is told now, not to clients
+        open_store(default_namespace or "default").close()  # raises now for a bad root
         self._namespaces = Namespaces(
             open_store, default=default_namespace, limit=limits.namespaces
         )
         self._stopped = self._ended = False
         self._guards: list[SocketGuard] = []
-        at_once = limits.calls + _AT_THE_DOOR
+        at_once = limits.calls + _SPARE_THREADS
         self._threads = ThreadPoolExecutor(at_once, "contentdb-rpc")
         note_use()
         self._server = grpc.server(
@@ -127,7 +127,7 @@ class Server:
         )
 
     def listen_unix(self, path: Path) -> None:
-        """Listen on a unix socket; see `SocketGuard` for what is refused."""
+        """Listen on a unix socket; see `SocketGuard` for the paths it refuses."""
         guard = SocketGuard(path)
         self._guards.append(guard)
         mask = os.umask(0o177)
@@ -137,7 +137,7 @@ class Server:
             os.umask(mask)
 
     def listen_tls(self, address: str, tls: Tls) -> int:
-        """Listen on ``HOST:PORT`` with mutual TLS; returns the port, for 0 is any."""
+        """Listen on ``HOST:PORT`` with mutual TLS; return the port. Port 0 means any free one."""
         try:
             place = str(Address.parse(address))
         except ValueError as error:
@@ -153,19 +153,19 @@ class Server:
             raise ListenError(shown, "it is in use, or no address of this machine") from error
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Begin to serve calls."""
         self._health.set(serving=True)
         self._server.start()
 
     def stop(self, *, grace_s: float = _GRACE_S) -> bool:
-        """Take no new calls, let those under way end for a while, then cancel them.
+        """Accept no new calls, wait ``grace_s`` for those under way, then cancel them.
 
-        Ingests that are cut off stay, to be resumed. Twice is harmless.
+        Clients can resume the ingests of cancelled calls. Twice is harmless.
 
         Returns:
-            Whether all calls have ended. If not, gRPC has lost one, or a disk does not answer: a
-            thread is left that only the end of the process ends. The stores are closed all the
-            same, unless that thread is inside one.
+            Whether all calls have ended. If not, gRPC has lost a call or a disk does not answer,
+            and a thread remains until the process ends. The stores are closed all the same,
+            unless that thread is inside one.
         """
         if self._stopped:
             return self._ended
@@ -174,9 +174,9 @@ class Server:
         deadline = monotonic() + grace_s + _CLOSING_S
         ended = self._server.stop(grace_s).wait(grace_s + _CLOSING_S)
         # A cancelled call may still be closing its ingest.
-        ended &= _done_by(deadline, self._threads.shutdown)
+        ended &= _run_until(deadline, self._threads.shutdown)
         self._service.close()
-        self._ended = _done_by(deadline, self._namespaces.close) and ended
+        self._ended = _run_until(deadline, self._namespaces.close) and ended
         for guard in self._guards:
             guard.release()
         return self._ended
@@ -193,8 +193,8 @@ class Server:
         self.stop()
 
 
-def _done_by(deadline: float, act: Callable[[], object]) -> bool:
-    """Act in a thread of its own, and say whether that is done by then, or in a second."""
+def _run_until(deadline: float, act: Callable[[], object]) -> bool:
+    """Run ``act`` in a thread; return whether it ends by the deadline, or within a second."""
     thread = Thread(target=act, name="contentdb-end", daemon=True)
     thread.start()
     thread.join(max(_LEAST_S, deadline - monotonic()))
@@ -218,14 +218,14 @@ def _options(limits: Limits) -> tuple[tuple[str, int], ...]:
     return (
         ("grpc.max_receive_message_length", limits.message_bytes),
         ("grpc.max_send_message_length", limits.message_bytes),
-        ("grpc.so_reuseport", 0),  # a second server on one port is an error, not a lottery
+        ("grpc.so_reuseport", 0),  # else a second server could share the port
         ("grpc.http2.lookahead_bytes", _WINDOW_BYTES),
         ("grpc.experimental.tcp_read_chunk_size", _READ_BYTES),
         ("grpc.experimental.tcp_min_read_chunk_size", _READ_LEAST_BYTES),
-        # A client that has vanished must not hold its ref for ever.
+        # A vanished client must not hold its ref for ever.
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_MS),
-        ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),  # else the former counts for nothing
+        ("grpc.http2.ping_timeout_ms", _KEEPALIVE_TIMEOUT_MS),  # else gRPC ignores the former
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     )

@@ -1,8 +1,8 @@
-"""Who may hold a unix socket's path: one live server, in a directory of its user alone.
+"""Lets one live server listen on a unix socket's path, in a directory private to its user.
 
-gRPC would silently take a live socket over from another server, so the path is guarded by
-a lock beside it, which dies with its holder. The directory, not the mode of the socket,
-keeps others out: there is no moment at which they could connect.
+gRPC would silently replace the socket of another live server. So a lock file beside the path
+guards it; the kernel frees the lock when its holder dies. The directory's mode, not the socket's,
+keeps other users out, so that they cannot connect even while the socket is being made.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["SocketError", "SocketGuard"]
 
 _PATH_BYTES: Final = 107
-"""What fits into `sockaddr_un` (unix(7)), but for the closing NUL."""
+"""The longest path in a `sockaddr_un` (unix(7)), without the closing NUL."""
 
 _PROBE_S: Final = 5.0
 
 
 class SocketError(Exception):
-    """The path cannot be listened on. Attributes: ``path``, ``reason``."""
+    """A server cannot listen on the path. Attributes: ``path``, ``reason``."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
@@ -38,13 +38,13 @@ class SocketError(Exception):
 
 
 class SocketGuard:
-    """Holds a socket's path from the making until `release`.
+    """Holds a socket's path until `release`.
 
-    Making one creates the directory (0700) where it is missing and removes a stale socket.
+    The constructor creates a missing directory (0700) and removes a stale socket.
 
     Raises:
-        SocketError: Another server is alive there; the directory is open to others; the
-            path is too long or is something else than a socket.
+        SocketError: Another server listens there; the directory is open to other users; the
+            path is too long or exists and is not a socket.
         StorageError: The path is inside a store, this one or any other.
     """
 
@@ -62,9 +62,9 @@ class SocketGuard:
             raise
 
     def release(self) -> None:
-        """Remove the socket and let the path go; twice is harmless.
+        """Remove the socket and free the path; twice is harmless.
 
-        The lock's file stays: removing it would let two servers lock two files of one name.
+        The lock's file stays: if it were removed, two servers could lock two files of one name.
         """
         if self._lock < 0:
             return
@@ -127,7 +127,7 @@ def _remove_stale(path: Path) -> None:
         except ConnectionRefusedError:
             path.unlink(missing_ok=True)
             return
-        except (TimeoutError, BlockingIOError):  # alive, with more callers than it takes
+        except (TimeoutError, BlockingIOError):  # the server is alive, its backlog is full
             pass
         except OSError as error:
             raise SocketError(path, f"cannot tell what is there: {error.strerror}") from error

@@ -1,7 +1,7 @@
-"""gRPC's Health service: whether this server serves.
+"""gRPC's Health service: reports whether this server serves.
 
-grpcio's own sends to those who watch while it holds a lock that all its calls and the end of the
-server take: one who does not read would keep the server from ending. Here each watching call
+grpcio's own implementation sends to watching clients under a lock that all its calls and the
+server's stop take: a client that does not read would block the stop. Here each watching call
 has a thread and a place like every other call.
 """
 
@@ -28,7 +28,7 @@ _WATCH: Final = "Health.Watch"
 
 
 class Health:
-    """Tells one status of the server and of each service that it has."""
+    """Reports one status for the server and for each of its services."""
 
     def __init__(self, places: Places, services: frozenset[str]) -> None:
         self._places = places
@@ -37,7 +37,7 @@ class Health:
         self._changed = Condition()
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """What a gRPC server takes."""
+        """Return the handlers for a gRPC server."""
         raw: dict[str, Any] = {
             "request_deserializer": None,
             "response_serializer": HealthCheckResponse.SerializeToString,
@@ -51,7 +51,7 @@ class Health:
         )
 
     def set(self, *, serving: bool) -> None:
-        """Tell it; a watching call that has told that the server does not serve any more ends."""
+        """Set the status; watching calls send it, and end when the server no longer serves."""
         with self._changed:
             self._serving = serving
             self._changed.notify_all()

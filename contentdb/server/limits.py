@@ -1,4 +1,4 @@
-"""How much clients may have open at once, so that no client can starve the others."""
+"""Limits how much clients may have open at once, so that none can starve the others."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _MIB: Final = 1024 * 1024
 
 
 class Limits(NamedTuple):
-    """What a server bears."""
+    """How much clients may have open on a server."""
 
     message_bytes: int = 16 * _MIB
-    """Of one message, either way; containerd's own limit. Larger ones get ResourceExhausted."""
+    """Of one message, in or out; containerd's limit. A larger one gets ResourceExhausted."""
     calls: int = 256
-    """At once, of all clients; each takes a thread."""
+    """Open calls of all clients; each takes a thread."""
     client_calls: int = 128
-    """At once, of one client over TCP, which is a host: those of a socket have no names."""
+    """Open calls of one host over TCP. gRPC does not tell a unix socket's clients apart."""
     client_ingests: int = 64
-    """Streams of Write at once, of one client over TCP."""
+    """Open Write streams of one host over TCP."""
     silence_s: float = 10.0
-    """A call whose client has been silent for so long gives way when all places are taken."""
+    """When all places are taken, a call whose client was silent this long may be cancelled."""
     namespaces: int = 64
-    """In use at once."""
+    """Namespaces in use at once."""
 
 
 class Place:
-    """One call's place among those that are open."""
+    """The place of one open call."""
 
     __slots__ = ("_cancel", "_places", "host", "namespace", "rpc", "silent_since")
 
@@ -62,26 +62,25 @@ class Place:
 
     @property
     def is_ingest(self) -> bool:
-        """Whether a client writes."""
+        """Whether the call is a Write."""
         return self.rpc == "Write"
 
     def leave(self) -> None:
         """Free the place; twice is harmless."""
         self._places.leave(self)
 
-    def give_way(self) -> None:
-        """End the call, whose thread waits for its client."""
+    def evict(self) -> None:
+        """Cancel the call to free its place for another one."""
         facts = {"rpc": self.rpc, "client": self.host or "unix"}
         _log.warning("a silent call gave way to another", extra={"facts": facts})
         self._cancel()
 
 
 class Places:
-    """The calls that are open.
+    """The places of all open calls.
 
-    When all places are taken, the call whose client has been silent the longest gives way: a
-    client that leaves its streams open and says nothing locks no other out. What such a stream of
-    Write has sent is kept.
+    When all are taken, the server cancels the call whose client has been silent the longest, so
+    that clients with idle streams do not lock others out. A cancelled Write's bytes are kept.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -95,21 +94,21 @@ class Places:
     def enter(
         self, rpc: str, peer: str, cancel: Callable[[], object], namespace: str | None = None
     ) -> Place:
-        """Take a place for a call, until it leaves; `Refusal` (ResourceExhausted) at a limit."""
+        """Take a place for a call; raise `Refusal` (ResourceExhausted) at a limit."""
         place = Place(self, rpc, _host_of(peer), namespace, cancel)
         with self._lock:
             if place.host is not None:
                 self._check_host(place)
-            giving_way = self._make_room(place)
-            for silent in giving_way:
+            evicted = self._choose_evicted(place)
+            for silent in evicted:
                 self._remove(silent)
             self._add(place)
-        for silent in giving_way:
-            silent.give_way()
+        for silent in evicted:
+            silent.evict()
         return place
 
     def leave(self, place: Place) -> None:
-        """Free a place, if the call has not given way already."""
+        """Free a place, unless the call was cancelled and has lost it already."""
         with self._lock:
             if place in self._open:
                 self._remove(place)
@@ -122,19 +121,19 @@ class Places:
             if count[place.host or ""] >= limit:
                 raise _too_many(f"this client has {limit} {what} open")
 
-    def _make_room(self, place: Place) -> list[Place]:
-        """Choose the calls that give way: those of a namespace, where a further one is too many."""
+    def _choose_evicted(self, place: Place) -> list[Place]:
+        """Choose the calls to cancel; at the limit of namespaces, all calls of one namespace."""
         used, name = self._namespaces, place.namespace
         if name is not None and name not in used and len(used) >= self._limits.namespaces:
             calls = [[one for one in self._open if one.namespace == each] for each in used]
-            return self._longest_silent(calls, f"{self._limits.namespaces} namespaces are in use")
+            return self._choose_silent(calls, f"{self._limits.namespaces} namespaces are in use")
         if len(self._open) >= self._limits.calls:
             calls = [[one] for one in self._open]
-            return self._longest_silent(calls, f"{self._limits.calls} calls are open")
+            return self._choose_silent(calls, f"{self._limits.calls} calls are open")
         return []
 
-    def _longest_silent(self, groups: list[list[Place]], what: str) -> list[Place]:
-        """Choose the group of calls all of which have been silent the longest, if long enough."""
+    def _choose_silent(self, groups: list[list[Place]], what: str) -> list[Place]:
+        """Choose the group whose calls have all been silent longest, or raise `Refusal`."""
         now = monotonic()
         since = [max(now if one.silent_since is None else one.silent_since for one in group)
                  for group in groups]  # fmt: skip
@@ -171,5 +170,5 @@ def _too_many(what: str) -> Refusal:
 
 
 def _host_of(peer: str) -> str | None:
-    """The host of a TCP client; None for one of a unix socket, which gRPC gives no name."""
+    """Return a TCP client's host; None for a unix socket, whose clients gRPC does not name."""
     return peer.rpartition(":")[0] if peer.startswith(("ipv4:", "ipv6:")) else None

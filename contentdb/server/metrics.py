@@ -18,25 +18,25 @@ __all__ = ["Metrics", "NoMetrics", "Prometheus", "serve_metrics"]
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300)
 
 _SCRAPES: Final = 8
-"""Connections at once."""
+"""Open connections at once."""
 _SCRAPE_S: Final = 10
-"""How long one may be silent."""
+"""How long a connection may be silent."""
 
 
 class Metrics(Protocol):
-    """What is told of every call."""
+    """Receives the begin and the end of every call."""
 
     def began(self, rpc: str) -> None:
-        """A call is under way."""
+        """Note that a call begins."""
         ...
 
     def ended(self, rpc: str, code: str, seconds: float) -> None:
-        """It ended with a status code, so many seconds after `began`."""
+        """Note that a call ended with a status code, ``seconds`` after `began`."""
         ...
 
 
 class NoMetrics:
-    """Nobody is counting."""
+    """Metrics that count nothing."""
 
     def began(self, rpc: str) -> None:
         """Do nothing."""
@@ -46,7 +46,7 @@ class NoMetrics:
 
 
 class Prometheus:
-    """Counts calls by rpc and status code, times them, and shows those under way."""
+    """Counts calls by rpc and status code, times them, and counts those under way."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         from prometheus_client import Counter, Gauge, Histogram
@@ -75,7 +75,7 @@ class Prometheus:
 
 
 def serve_metrics(host: str, port: int) -> Prometheus:
-    """Answer GET /metrics on an address of its own, from now until the process ends.
+    """Serve GET /metrics on its own address, until the process ends.
 
     Raises:
         MissingExtraError: The extra ``contentdb[metrics]`` is not installed.
@@ -87,16 +87,16 @@ def serve_metrics(host: str, port: int) -> Prometheus:
 
     registry = CollectorRegistry()
     metrics = Prometheus(registry)
-    server = _Scraped(host, port)
+    server = _ScrapeServer(host, port)
     server.set_app(make_wsgi_app(registry))
     threading.Thread(target=server.serve_forever, name="contentdb-metrics", daemon=True).start()
     return metrics
 
 
-class _Scraped(WSGIServer):
-    """Bears so many connections, each with a thread; one more ends the oldest.
+class _ScrapeServer(WSGIServer):
+    """Serves at most `_SCRAPES` connections, each in a thread; one more closes the oldest.
 
-    So whatever is silent or slow, the next scrape is answered, and threads are bounded.
+    So silent or slow clients cannot block the next scrape, and the number of threads is bounded.
     """
 
     def __init__(self, host: str, port: int) -> None:
@@ -108,12 +108,12 @@ class _Scraped(WSGIServer):
         super().__init__((str(at[0]), port), _Scrape)
 
     def process_request(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as typeshed has it
-        """Answer in a thread."""
+        """Serve a connection in a thread of its own."""
         with self._lock:
             if len(self._open) >= _SCRAPES:
                 oldest = next(iter(self._open))
                 del self._open[oldest]
-                with suppress(OSError):  # it has been reset
+                with suppress(OSError):  # the client has reset it
                     oldest.shutdown(socket.SHUT_RDWR)
             self._open[request] = None
         threading.Thread(
@@ -125,7 +125,7 @@ class _Scraped(WSGIServer):
 
     def _answer(self, request: socket.socket, client_address: Any) -> None:  # noqa: ANN401 - as above
         try:
-            with suppress(OSError):  # silent for too long, gone, or ended for another
+            with suppress(OSError):  # timed out, reset, or closed for another
                 self.finish_request(request, client_address)
         finally:
             with self._lock:
@@ -136,5 +136,5 @@ class _Scraped(WSGIServer):
 class _Scrape(WSGIRequestHandler):
     timeout = _SCRAPE_S
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as it is called
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
         """Log nothing."""

@@ -1,4 +1,4 @@
-"""Namespaces: every call names one, and each in use has one open store."""
+"""Finds the namespace that a call names, and keeps one open store for each in use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CHARS: Final = 76
 
 
 class _Use:
-    """One namespace's store and how many calls are in it."""
+    """One namespace's store, and how many calls use it."""
 
     __slots__ = ("calls", "store")
 
@@ -35,22 +35,22 @@ class _Use:
 
 
 class Namespaces:
-    """Opens stores when they are first named, and closes the longest idle ones past a limit."""
+    """Opens a namespace's store at its first call; past a limit closes the longest idle one."""
 
     def __init__(
         self, open_store: Callable[[str], Store], *, default: str | None, limit: int
     ) -> None:
-        """``default`` is for calls that name no namespace; None refuses them."""
+        """Use ``default`` for calls that name no namespace; None refuses them."""
         self._open_store = open_store
         self._default = default
         self._limit = limit
         self._uses: OrderedDict[str, _Use] = OrderedDict()
         self._lock = Lock()
 
-    def named(self, metadata: Iterable[tuple[str, str | bytes]]) -> str:
-        """Find the namespace in the headers of a call, or raise `Refusal`."""
+    def find_name(self, metadata: Iterable[tuple[str, str | bytes]]) -> str:
+        """Return the namespace in a call's headers, or the default; else raise `Refusal`."""
         name: str | bytes | None = None
-        for key, value in metadata:  # a loop: it is done for every 32 KiB that `ctr` gets
+        for key, value in metadata:  # a loop is fast: `ctr` makes a call for every 32 KiB
             if key == headers.NAMESPACE:
                 name = value
                 break
@@ -63,10 +63,10 @@ class Namespaces:
         try:
             return check_namespace(text)
         except InvalidArgumentError as error:
-            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, _why_not(text)) from error
+            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, _explain(text)) from error
 
     def enter(self, name: str) -> Store:
-        """Lend the namespace's store, until `leave`."""
+        """Return the namespace's open store; call `leave` after use."""
         with self._lock:
             use = self._uses.get(name)
             if use is None:
@@ -77,12 +77,12 @@ class Namespaces:
             return use.store
 
     def leave(self, name: str) -> None:
-        """Take the store back."""
+        """End one use of the namespace's store."""
         with self._lock:
             self._uses[name].calls -= 1
 
     def _make_room(self) -> None:
-        """Close the longest idle one; that not too many are in use is up to `Places`."""
+        """Close the longest idle store at the limit; `Places` limits the ones in use."""
         if len(self._uses) >= self._limit:
             idle = next((name for name, use in self._uses.items() if not use.calls), None)
             if idle is not None:
@@ -95,8 +95,8 @@ class Namespaces:
                 self._uses.popitem()[1].store.close()
 
 
-def _why_not(name: str) -> str:
-    """Say it as containerd does, whose clients print it."""
+def _explain(name: str) -> str:
+    """Return the reason in containerd's words, which its clients print."""
     if len(name) > _CHARS:
         reason = f"greater than maximum length ({_CHARS} characters)"
     else:

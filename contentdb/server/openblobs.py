@@ -1,8 +1,8 @@
-"""Blobs that stay open between the calls of one client's reading.
+"""Keeps blobs open between consecutive reads of one client.
 
-`ctr content get` makes a call for every 32 KiB, and finding and opening the file were a third of
-its time here. So calls that follow one another within `TRUST_S` share a reader, as if the client
-had opened it: like any reader it outlasts a delete by another process, by that time and no more.
+`ctr content get` makes a call for every 32 KiB, and finding and opening the file took a third of
+the server's time. So calls within `TRUST_S` of the opening share a reader. Like any open reader
+it outlives a delete by another process, but for no longer than `TRUST_S`.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ __all__ = ["TRUST_S", "OpenBlobs"]
 TRUST_S: Final = 0.02
 _KEPT: Final = 64
 _IDLE_S: Final = 1.0
-"""How long the space of a deleted blob may stay taken."""
+"""How long an unused reader may keep a deleted blob's space on disk."""
 
 
 class OpenBlobs:
-    """Readers by store and digest. Whoever uses one keeps it open: none is closed by hand."""
+    """Readers by store and digest. A reader closes when its last user drops its reference."""
 
     def __init__(self) -> None:
         self._readers: dict[tuple[Store, str], tuple[Reader, float]] = {}
         self._forgotten = 0
-        """How often one was forgotten: what was opened before that may be deleted by now."""
+        """How often `forget` ran: a reader opened before the last time may be of a deleted blob."""
         self._lock = Lock()
         self._timer: Timer | None = None
 
     def reader(self, store: Store, digest: str) -> Reader:
-        """Open a blob, or give what was opened just now. Shared: only `fileno` and `size`."""
+        """Return a shared reader, at most `TRUST_S` old; use only its `fileno` and `size`."""
         key, now = (store, digest), monotonic()
         found = self._readers.get(key)
         if found is not None and now - found[1] < TRUST_S:
@@ -56,13 +56,13 @@ class OpenBlobs:
         return reader
 
     def forget(self, store: Store, digest: str) -> None:
-        """Open the blob anew at the next call."""
+        """Drop a deleted blob's reader: the next call opens the blob anew."""
         with self._lock:
             self._forgotten += 1
             self._readers.pop((store, digest), None)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Drop all readers."""
         with self._lock:
             self._readers.clear()
             if self._timer is not None:

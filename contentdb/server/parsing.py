@@ -1,10 +1,10 @@
-"""Requests out of bytes, in the thread of their call and not in gRPC's.
+"""Parses requests in the thread of their call, not in gRPC's.
 
-gRPC's Python server ends a call whose request cannot be parsed by itself, and does not tell the
-call's handler: where that is a stream, both send a status. The second one makes the one thread
-raise that hands out all calls and notices the end of the server (grpcio 1.76 to 1.85, `_server.py`,
-`_receive_message` and `_status`): from then on the server answers nobody, and does not stop.
-So gRPC is given no parser, for no call, and the bytes come here.
+When a request cannot be parsed, gRPC's Python server ends the call without telling the call's
+handler; for a stream, both then send a status. The second status raises in the only thread that
+dispatches calls and stops the server (grpcio 1.76 to 1.85, `_server.py`, `_receive_message` and
+`_status`): the server answers no further call and cannot be stopped. So gRPC gets no parser for
+any call, and hands the bytes to this module.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def parse_request(parse: Callable[[bytes], T], raw: bytes) -> T:
 def unary(
     behavior: Callable[..., Any], parse: Callable[[bytes], Any], serialize: Callable[[Any], bytes]
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """Make the handler of a call that is one question and one answer, of another service."""
+    """Make the handler of another service's rpc with one request and one answer."""
 
-    def answer(raw: bytes, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - by rpc
+    def answer(raw: bytes, context: grpc.ServicerContext) -> Any:  # noqa: ANN401 - each rpc has its own type
         try:
             request = parse_request(parse, raw)
         except Refusal as refusal:

@@ -1,6 +1,6 @@
 """The rpcs that change nothing: Info, List, Read, Status and ListStatuses.
 
-What a listing sends in one message is bounded by its bytes: labels and refs may be long.
+Listings bound their messages by bytes, not only by records: labels and refs may be long.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ __all__ = ["info", "list_content", "list_statuses", "read", "status", "stream_st
 _INFOS_PER_MESSAGE: Final = 100
 _BYTES_PER_MESSAGE: Final = 1024 * 1024
 _INFO_BYTES: Final = 256
-"""Of an Info without its labels, or more."""
+"""Upper bound of an Info without its labels."""
 _ENTRY_BYTES: Final = 12
-"""Of a label or of an entry of metadata beside its texts, or more."""
+"""Upper bound of the overhead of a label or an entry of metadata, beside its texts."""
 _STATUS_BYTES: Final = 256
-"""Of a Status without its ref and metadata, or more."""
+"""Upper bound of a Status without its ref and metadata."""
 _MOST_BYTES: Final = 15 * 1024 * 1024
-"""Of all statuses in one answer, by those estimates; containerd's clients take 16 MiB."""
+"""Limit for all statuses in one answer, by these bounds; containerd's clients take 16 MiB."""
 
 
 def info(store: Store, request: wire.InfoRequest) -> wire.InfoResponse:
-    """Answer for one blob."""
+    """Return one blob's Info."""
     return wire.InfoResponse(info=from_info(store.info(Digest(request.digest))))
 
 
 def list_content(
     store: Store, request: wire.ListContentRequest
 ) -> Iterator[wire.ListContentResponse]:
-    """Stream what the filters select, by digest; nothing found is no message."""
+    """Stream the blobs that the filters select, by digest; send no message if there are none."""
     response, left = wire.ListContentResponse(), _BYTES_PER_MESSAGE
     for each in store.walk(*request.filters):
         weight = _weight_of(each)
@@ -61,7 +61,7 @@ def list_content(
 
 
 def _weight_of(info: Info) -> int:
-    """About as many bytes as it takes in a message. Labels are looked at as the tuple has them."""
+    """Return an upper bound of an Info's bytes; the tuple's own labels are read, for speed."""
     labels = info[4]
     return _INFO_BYTES + _weight_of_texts(labels) if labels else _INFO_BYTES
 
@@ -71,7 +71,7 @@ def _weight_of_status(status: Status) -> int:
 
 
 def _weight_of_texts(texts: Mapping[str, str]) -> int:
-    """Of a map in a message."""
+    """Return an upper bound of a map's bytes in a message."""
     bare = sum(map(_utf8_bytes, chain.from_iterable(texts.items())))
     return _ENTRY_BYTES * len(texts) + bare
 
@@ -81,14 +81,14 @@ def _utf8_bytes(text: str) -> int:
 
 
 def read(blobs: OpenBlobs, store: Store, request: wire.ReadContentRequest) -> Iterator[bytes]:
-    """Stream a range, serialized. A whole blob is verified on the way: no damaged end is sent.
+    """Stream a range as serialized messages. A whole blob is verified before its end is sent.
 
-    A size that is not positive, or reaches behind the end, means the rest. The offsets of
+    A size that is not positive, or exceeds the rest of the blob, means the rest. The offsets in
     the messages count from the start of the range.
     """
     offset = max(0, request.offset)
     if offset == 0 and request.size <= 0:
-        yield from _whole(store, Digest(request.digest))
+        yield from _stream_whole(store, Digest(request.digest))
         return
     reader = blobs.reader(store, request.digest)
     left = reader.size - offset
@@ -102,13 +102,13 @@ def read(blobs: OpenBlobs, store: Store, request: wire.ReadContentRequest) -> It
     while sent < left:
         wanted = min(left - sent, _BYTES_PER_MESSAGE)
         data = files.read_at(reader.fileno(), wanted, offset + sent, reader.digest)
-        if not data:  # the file was cut short while we read it
+        if not data:  # the file was truncated during the read
             raise Refusal(grpc.StatusCode.DATA_LOSS, f"blob {request.digest} ends too early")
         yield frame_data(sent, data)
         sent += len(data)
 
 
-def _whole(store: Store, digest: Digest) -> Iterator[bytes]:
+def _stream_whole(store: Store, digest: Digest) -> Iterator[bytes]:
     sent = 0
     with store.open(digest) as reader:
         while data := reader.read(_BYTES_PER_MESSAGE):
@@ -117,12 +117,12 @@ def _whole(store: Store, digest: Digest) -> Iterator[bytes]:
 
 
 def status(store: Store, request: wire.StatusRequest) -> wire.StatusResponse:
-    """Answer for one ingest."""
+    """Return one ingest's Status."""
     return wire.StatusResponse(status=from_status(store.status(request.ref)))
 
 
 def list_statuses(store: Store, request: wire.ListStatusesRequest) -> wire.ListStatusesResponse:
-    """Answer with the ingests that the filters select, by ref, if one message can hold them."""
+    """Return the ingests that the filters select, by ref; refuse if one message is too small."""
     response, left = wire.ListStatusesResponse(), _MOST_BYTES
     for each in store.statuses(*request.filters):
         left -= _weight_of_status(each)
@@ -139,7 +139,7 @@ def list_statuses(store: Store, request: wire.ListStatusesRequest) -> wire.ListS
 def stream_statuses(
     store: Store, request: wire.ListStatusesRequest
 ) -> Iterator[wire.ListStatusesResponse]:
-    """Stream what the filters select, by ref; nothing found is no message. An rpc of our own."""
+    """Stream the ingests that the filters select, by ref. Only contentdb has this rpc."""
     response, left = wire.ListStatusesResponse(), _BYTES_PER_MESSAGE
     for each in store.statuses(*request.filters):
         weight = _weight_of_status(each)

@@ -1,10 +1,10 @@
-"""The table of rpcs, and what every call goes through on its way to the store.
+"""The table of rpcs, and the steps common to every call.
 
-A call finds its namespace and its place among its client's other calls, is counted and
-logged, and has its errors turned into statuses. What it does then is a plain function of a
-store and a request, in one of the neighbouring files.
+The service finds a call's namespace and takes a place for it, counts and logs it, and translates
+its errors into statuses. The rest of an rpc is a plain function of a store and a request, in one
+of the neighbouring modules.
 
-Requests are parsed here, by the thread of the call: see `contentdb.server.parsing`.
+The thread of the call parses its requests: see `contentdb.server.parsing`.
 """
 
 from __future__ import annotations
@@ -65,11 +65,11 @@ class _Rpc(NamedTuple):
     shape: Callable[..., grpc.RpcMethodHandler[Any, Any]]
     changes: bool = False
     serialized: bool = False
-    """Whether the handler gives bytes."""
+    """Whether the handler returns serialized messages."""
     opens: bool = False
-    """Whether the handler takes the blobs that are open, before the store."""
+    """Whether the handler's first argument is the `OpenBlobs`, before the store."""
     parse: Callable[[bytes], Any] | None = None
-    """In the place of the request's own."""
+    """Replaces the request class's own parser."""
     service: str = SERVICE
 
 
@@ -98,7 +98,7 @@ _RPCS: Final = (
 
 
 class Service:
-    """containerd's Content service over the stores of the namespaces."""
+    """containerd's Content service, on one store per namespace."""
 
     def __init__(
         self, namespaces: Namespaces, places: Places, metrics: Metrics, *, read_only: bool
@@ -110,11 +110,11 @@ class Service:
         self._blobs = OpenBlobs()
 
     def close(self) -> None:
-        """Let go of what calls had open; none may be under way."""
+        """Close the blobs that calls left open; no call may be under way."""
         self._blobs.clear()
 
     def handlers(self) -> Iterator[grpc.GenericRpcHandler]:
-        """What a gRPC server takes."""
+        """Yield the handlers for a gRPC server."""
         for service in (SERVICE, OWN_SERVICE):
             methods = {rpc.name: self._method(rpc) for rpc in _RPCS if rpc.service == service}
             yield grpc.method_handlers_generic_handler(service, methods)
@@ -127,15 +127,15 @@ class Service:
             answers: list[Message] = []
             with _Call(self, rpc, context) as call:
                 answers.append(handler(call.store, parse(raw)))
-            return answers[0] if answers else Empty()  # none: the client has left
+            return answers[0] if answers else Empty()  # no answer: the client has left
 
         def stream(raw: bytes, context: grpc.ServicerContext) -> Iterator[Message]:
             with _Call(self, rpc, context) as call:
-                yield from call.sent(handler(call.store, parse(raw)))
+                yield from call.send(handler(call.store, parse(raw)))
 
         def converse(raws: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Message]:
             with _Call(self, rpc, context) as call:
-                yield from call.sent(handler(call.store, map(parse, call.received(raws))))
+                yield from call.send(handler(call.store, map(parse, call.receive(raws))))
 
         return rpc.shape(
             {_UNARY: answer, _SERVER: stream, _BOTH: converse}[rpc.shape],
@@ -146,10 +146,10 @@ class Service:
     def enter(
         self, rpc: _Rpc, context: grpc.ServicerContext, undo: list[_Undo]
     ) -> tuple[Store, Place]:
-        """Let a call in, or raise `Refusal`; what was taken for it is added to ``undo``."""
+        """Admit a call, or raise `Refusal`; append to ``undo`` what frees its place and store."""
         if rpc.changes and self._read_only:
             raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "this server is read-only")
-        name = self._namespaces.named(context.invocation_metadata())
+        name = self._namespaces.find_name(context.invocation_metadata())
         place = self._places.enter(rpc.name, context.peer(), context.cancel, name)
         undo.append(place.leave)
         store = self._namespaces.enter(name)
@@ -158,9 +158,9 @@ class Service:
 
 
 class _Call:
-    """Everything around a call; leaving it with an error ends the call with a status.
+    """The context of one call; an error in its block ends the call with a status.
 
-    Plain methods, not generators: `ctr content get` makes a call for every 32 KiB.
+    It is a class and not a generator for speed: `ctr content get` makes a call for every 32 KiB.
     """
 
     __slots__ = ("_began", "_context", "_place", "_rpc", "_service", "_undo", "store")
@@ -171,8 +171,8 @@ class _Call:
         self._context = context
         self._undo: list[_Undo] = []
 
-    def received(self, raws: Iterator[bytes]) -> Iterator[bytes]:
-        """Give the requests of a stream, and note while its client is silent."""
+    def receive(self, raws: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield a stream's requests; record since when the client is silent."""
         place = self._place
         while True:
             place.silent_since = monotonic()
@@ -182,8 +182,8 @@ class _Call:
                 return
             yield raw
 
-    def sent(self, messages: Generator[Message]) -> Iterator[Message]:
-        """Give the answers of a stream, and note while its client does not take them."""
+    def send(self, messages: Generator[Message]) -> Iterator[Message]:
+        """Yield a stream's answers; record since when the client does not read."""
         place = self._place
         with closing(messages):
             for message in messages:
@@ -198,7 +198,7 @@ class _Call:
             self.store, self._place = self._service.enter(self._rpc, self._context, self._undo)
         except Exception as error:
             self.__exit__(type(error), error, None)
-            raise  # not reached: the call was aborted
+            raise  # not reached: `__exit__` has aborted the call
         return self
 
     def __exit__(
@@ -211,8 +211,8 @@ class _Call:
             leave()
         code, text = grpc.StatusCode.OK, ""
         if isinstance(error, Exception):
-            code, text = _verdict(error, self._context)
-        elif error is not None:  # the stream was dropped: its client has left
+            code, text = _choose_status(error, self._context)
+        elif error is not None:  # gRPC closed the generator: the client has left
             code = grpc.StatusCode.CANCELLED
         seconds = perf_counter() - self._began
         self._service.metrics.ended(self._rpc.name, code.name, seconds)
@@ -226,8 +226,8 @@ def _serialize(message: Message) -> bytes:
     return message.SerializeToString()
 
 
-def _verdict(error: Exception, context: grpc.ServicerContext) -> tuple[grpc.StatusCode, str]:
-    """Choose the status of a failed call, and pack the error of the store beside it."""
+def _choose_status(error: Exception, context: grpc.ServicerContext) -> tuple[grpc.StatusCode, str]:
+    """Return a failed call's status and text, and send the store's error in a trailer."""
     known = error.__cause__ if isinstance(error, Refusal) else error
     if isinstance(known, ContentDBError):
         context.set_trailing_metadata(((ERROR_TRAILER, describe(known)),))
@@ -235,7 +235,7 @@ def _verdict(error: Exception, context: grpc.ServicerContext) -> tuple[grpc.Stat
         return error.code, error.text
     if isinstance(error, ContentDBError):
         return code_of(error), text_of(error)
-    if not context.is_active():  # a client that left makes the stream of its requests raise
+    if not context.is_active():  # the stream of requests raises when its client leaves
         return grpc.StatusCode.CANCELLED, ""
     _log.error("unexpected error", exc_info=error)
     return grpc.StatusCode.INTERNAL, "internal error; see the server's log"

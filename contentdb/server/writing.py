@@ -1,8 +1,8 @@
-"""The rpc Write: one stream, one ingest, held from its first message to its last.
+"""The rpc Write: each stream holds one ingest, from its first message to its last.
 
-Every request is answered once. The ingest outlives a stream that ends without a commit,
-whatever ended it, and the next stream with that ref goes on from there. The ref is free
-before the client learns how the stream ended.
+The server answers each request once. If a stream ends without a commit, for whatever reason, the
+server keeps the ingest, and the next stream with its ref resumes it. The server frees the ref
+before the client learns that the stream has ended.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ _TAKEOVERS: Final = {
 }
 
 _LOCK_WAIT_S: Final = 0.5
-"""How long a stream waits for a held ref. Clients try again by themselves."""
+"""How long a stream waits for a held ref. Clients retry by themselves."""
 
 
 def write(store: Store, requests: Iterator[WriteRequest]) -> Iterator[wire.WriteContentResponse]:
-    """Answer a client's stream until it commits or ends."""
+    """Answer the requests of a client's stream until it commits or ends."""
     first = next(requests, None)
     if first is None:
         return
@@ -59,7 +59,7 @@ def write(store: Store, requests: Iterator[WriteRequest]) -> Iterator[wire.Write
 
 
 class _Ingest:
-    """The ingest of one stream, and what its client has declared so far."""
+    """The ingest of one stream, and the size and digest that its client has declared so far."""
 
     def __init__(self, store: Store, first: wire.WriteContentRequest) -> None:
         self._store = store
@@ -76,13 +76,13 @@ class _Ingest:
         )
 
     def close(self) -> None:
-        """Keep the ingest, if it was not committed, and free the ref."""
+        """Free the ref; an ingest that was not committed stays."""
         self._writer.close()
 
     def answer(self, asked: WriteRequest, *, named_now: bool) -> wire.WriteContentResponse:
-        """Do what one request asks; ``named_now`` if its digest was not looked for at opening."""
+        """Carry out one request; ``named_now`` unless `_Ingest` was opened with its digest."""
         request = asked.fields
-        self._hear(request, named_now=named_now)
+        self._note_declared(request, named_now=named_now)
         response = wire.WriteContentResponse(action=request.action)
         if request.action == wire.COMPARE:
             self._compare(asked.data, response)
@@ -105,8 +105,8 @@ class _Ingest:
             )
         return response
 
-    def _hear(self, request: wire.WriteContentRequest, *, named_now: bool) -> None:
-        """Note what a request declares. On containerd's wire that counts at the commit."""
+    def _note_declared(self, request: wire.WriteContentRequest, *, named_now: bool) -> None:
+        """Note a request's total and digest. In containerd's protocol the commit checks them."""
         total = _total_of(request)
         if request.action == wire.DECLARE:
             self._total, self._expected = total, request.expected
@@ -122,7 +122,7 @@ class _Ingest:
                 self._refuse_stored(request.expected)
 
     def _compare(self, data: Buffer, response: wire.WriteContentResponse) -> None:
-        """Compare the next bytes of a source; offset and digest are of those that are the same."""
+        """Compare the next bytes of a source; answer with size and digest of the equal ones."""
         if self._comparison is None:
             self._comparison = self._writer.comparison()
         self._comparison.compare(data)
@@ -134,7 +134,7 @@ class _Ingest:
         if digest is None or not self._store.exists(digest):
             return
         self._writer.close()
-        with suppress(NotFoundError, RefLockedError):  # another stream has it by now
+        with suppress(NotFoundError, RefLockedError):  # another stream holds or has removed it
             self._store.abort(self._ref)
         raise Refusal(
             grpc.StatusCode.ALREADY_EXISTS, f"blob with expected digest {digest} exists"
@@ -151,7 +151,7 @@ class _Ingest:
         response.unsent = self._writer.is_unsent
 
     def _write(self, at: int, data: Buffer) -> None:
-        """Append, or start again from 0; a negative offset is wherever the ingest stands."""
+        """Append; offset 0 drops the bytes before, and a negative offset means the current one."""
         offset = self._writer.offset
         if at > 0 and at != offset:
             raise Refusal(
@@ -177,7 +177,7 @@ class _Ingest:
                 size=self._total,
                 expected=expected,
                 labels=to_labels(request.labels),
-                exist_ok=False,  # containerd's clients take that error for success
+                exist_ok=False,  # containerd's clients treat that error as success
             )
         except SizeMismatchError as error:
             raise Refusal(
@@ -188,9 +188,9 @@ class _Ingest:
         return committed
 
     def _redeclare(self, expected: Digest | None) -> None:
-        """Where the stream now declares another total or digest than at first, let that count.
+        """Redeclare total and digest if the stream has changed them since it was opened.
 
-        The library keeps a writer to what it was opened for; on the wire the last word counts.
+        The library's writer checks what it was opened with; in the protocol the last value counts.
         """
         news = zip(self._declared, (self._total, expected), strict=True)
         if any(was is not None and was != now for was, now in news):

@@ -1,4 +1,4 @@
-"""Where to listen: what gRPC would guess at is taken apart here, or refused."""
+"""Addresses to listen on or connect to: parsed and checked here, since gRPC guesses."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _LAST_PORT: Final = 65535
 
 
 class Address(NamedTuple):
-    """A host and a port. gRPC takes port 70000 for 4464, and none for 443."""
+    """A host and a port. gRPC would read port 70000 as 4464, and a missing port as 443."""
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``HOST:PORT``, where an IPv6 address stands in brackets; else `ValueError`."""
+        """Parse ``HOST:PORT``, an IPv6 address in brackets; raise `ValueError` for other forms."""
         found = _FORM.fullmatch(text)
         if found is None:
             raise ValueError("it must have the form HOST:PORT, or [IPV6]:PORT")
@@ -38,5 +38,5 @@ class Address(NamedTuple):
 
 
 def unix_target(path: str | Path) -> str:
-    """Name a socket as gRPC understands it, which takes ``%41`` in a path for ``A``."""
+    """Return a socket's name for gRPC, percent-encoded: gRPC decodes ``%41`` in a path to ``A``."""
     return f"unix:{quote(os.fsencode(path))}"

@@ -1,4 +1,4 @@
-"""Files of mutual TLS, tried with OpenSSL before gRPC gets them: it does not say what is wrong."""
+"""Checks the files of mutual TLS with OpenSSL, since gRPC does not say what is wrong in them."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""The two messages that carry content, put together and taken apart by hand.
+"""Serializes and parses by hand the two messages that carry content.
 
-protobuf copies a message's bytes twice on the way, beside the copy that gRPC makes. At a MiB a
-message that is a tenth of what an ingest or a read costs the server.
+protobuf copies a message's bytes twice, beside the copy that gRPC makes. With 1 MiB per message
+that is a tenth of what an ingest or a read costs the server.
 
-The format: a field is its number and kind in one varint, then its value, which for kind 2 is a
-length and so many bytes (https://protobuf.dev/programming-guides/encoding).
+The format: a field is its number and kind in one varint, then its value; for kind 2 the value is
+a length and that many bytes (https://protobuf.dev/programming-guides/encoding).
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ _WRITE_DATA: Final = 6 << 3 | 2
 _VARINT, _LENGTH = 0, 2
 _VARINT_BITS: Final = 63
 _FIELDS: Final = 64
-"""In a message of more fields the data is not looked for."""
+"""In a message with more fields the data is left to protobuf."""
 _LARGE_BYTES: Final = 64 * 1024
-"""Below that a copy costs less than to look for it."""
+"""Below this size a copy is cheaper than a search for the data."""
 
 
 class WriteRequest(NamedTuple):
-    """A `WriteContentRequest`: the message, which may be without its data, and the data."""
+    """A `WriteContentRequest`: its data, and the message, which may lack the data."""
 
     fields: wire.WriteContentRequest
     data: Buffer
 
 
 def frame_data(offset: int, data: bytes) -> bytes:
-    """Serialize a `ReadContentResponse`: the bytes are copied once, not three times."""
+    """Serialize a `ReadContentResponse`, copying the bytes once instead of three times."""
     head = _READ_OFFSET + _varint(offset) + _READ_DATA if offset else _READ_DATA
     return b"".join((head, _varint(len(data)), data))
 
 
 def take_apart(raw: bytes) -> WriteRequest:
-    """Parse a `WriteContentRequest`; where much data is in it, that stays where it is.
+    """Parse a `WriteContentRequest` without copying large data.
 
     Raises:
-        google.protobuf.message.DecodeError: It is no such message.
+        google.protobuf.message.DecodeError: The bytes are no such message.
     """
     found = _data_of(raw) if len(raw) >= _LARGE_BYTES else None
     if found is None:
@@ -62,9 +62,9 @@ def take_apart(raw: bytes) -> WriteRequest:
 
 
 def _data_of(raw: bytes) -> tuple[int, int, int] | None:
-    """Where the data's field begins, where its bytes do, and where they end.
+    """Return where the data's field begins, where its bytes begin, and where they end.
 
-    None if there is none, or in any doubt: that is left to protobuf.
+    Return None if there is no data or the form is unusual: protobuf then parses the message.
     """
     found = None
     begin = 0
@@ -89,7 +89,7 @@ def _data_of(raw: bytes) -> tuple[int, int, int] | None:
 
 
 def _varint(number: int) -> bytes:
-    """Seven bits a byte, the lowest first."""
+    """Encode a number with seven bits per byte, the lowest first."""
     out = bytearray()
     while number >= _MORE:
         out.append(number & (_MORE - 1) | _MORE)
@@ -99,7 +99,7 @@ def _varint(number: int) -> bytes:
 
 
 def _varint_at(raw: bytes, at: int) -> tuple[int, int]:
-    """The number at a place, and the place behind it; ValueError if it is too long."""
+    """Return the varint at ``at`` and the offset after it; raise `ValueError` if it is too long."""
     number = shift = 0
     while (byte := raw[at]) >= _MORE:
         if shift > _VARINT_BITS:

@@ -1,4 +1,4 @@
-"""The headers of a call."""
+"""Names of the headers of a call."""
 
 from __future__ import annotations
 

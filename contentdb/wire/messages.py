@@ -1,7 +1,7 @@
-"""Records of the store as protobuf messages, and back.
+"""Converts the store's records to protobuf messages and back.
 
-On the wire 0 and the empty text mean unknown, where the library has None; a field of our own
-tells a total of 0 from an unknown one.
+On the wire 0 and the empty text mean unknown, where the library has None; contentdb's own field
+`total_known` tells a total of 0 from an unknown one.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 OWN_SERVICE: Final = "contentdb.v1.Content"
-"""Has the rpcs that containerd's service has not, in its messages: StreamStatuses."""
+"""The service of contentdb's further rpc StreamStatuses; it uses containerd's messages."""
 
 _SECOND_NS: Final = 1_000_000_000
 _LABEL_BYTES: Final = 4096
@@ -48,21 +48,21 @@ def set_time(stamp: Timestamp, ns: int) -> None:
 
 
 def to_ns(stamp: Timestamp) -> int:
-    """Nanoseconds since the epoch."""
+    """Return nanoseconds since the epoch."""
     return stamp.seconds * _SECOND_NS + stamp.nanos
 
 
 def from_info(info: Info) -> wire.Info:
-    """What the wire says of a blob."""
+    """Convert an Info to its message."""
     message = wire.Info()
     fill_info(message, info)
     return message
 
 
 def fill_info(message: wire.Info, info: Info) -> None:
-    """Set an empty message in place: a listing makes it thousands of times.
+    """Fill an empty message in place; a listing calls this thousands of times.
 
-    The record is taken apart as the tuple that it is; its attributes would parse the digest again.
+    It unpacks the Info as a tuple, since the attribute `digest` would parse the digest again.
     """
     message.digest, message.size, created_ns, updated_ns, labels = info
     stamp = message.created_at
@@ -74,7 +74,7 @@ def fill_info(message: wire.Info, info: Info) -> None:
 
 
 def to_info(message: wire.Info) -> Info:
-    """What the library says of a blob."""
+    """Convert a message to an Info."""
     return Info(
         Digest(message.digest),
         message.size,
@@ -85,7 +85,7 @@ def to_info(message: wire.Info) -> Info:
 
 
 def from_status(status: Status) -> wire.Status:
-    """What the wire says of an ingest."""
+    """Convert a Status to its message."""
     message = wire.Status(
         ref=status.ref,
         offset=status.offset,
@@ -101,7 +101,7 @@ def from_status(status: Status) -> wire.Status:
 
 
 def to_status(message: wire.Status) -> Status:
-    """What the library says of an ingest. Only our own server tells if it is held, and metadata."""
+    """Convert a message to a Status. Only contentdb's server sends ``held`` and ``metadata``."""
     return Status(
         ref=message.ref,
         offset=message.offset,
@@ -115,7 +115,7 @@ def to_status(message: wire.Status) -> Status:
 
 
 def to_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Take labels from a request; one that is too long is refused in containerd's words."""
+    """Return a request's labels, or refuse one that is too long in containerd's words."""
     for key, value in labels.items():
         if len(key.encode()) + len(value.encode()) > _LABEL_BYTES:
             reason = f"label key and value greater than maximum size ({_LABEL_BYTES} bytes)"
@@ -127,7 +127,7 @@ def to_labels(labels: Mapping[str, str]) -> dict[str, str]:
 
 
 def digest_or_none(text: str) -> Digest | None:
-    """Take a text as a digest if it is one; none and nonsense are None."""
+    """Return the digest in a text, or None if the text is empty or malformed."""
     try:
         return Digest(text) if text else None
     except InvalidDigestError:

@@ -1,8 +1,8 @@
-"""Errors of the store as gRPC statuses, and statuses as errors again.
+"""Translates the store's errors into gRPC statuses and back.
 
-The code of a status is what containerd's clients act on, and its text follows containerd's
-where they print it. Beside it, our own client finds the error itself, class and facts, in
-the trailer ``contentdb-error-bin``.
+containerd's clients act on a status's code and print its text, which follows containerd's. The
+contentdb client reads the error itself, its class and its facts, from the trailer
+``contentdb-error-bin``.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ ERROR_TRAILER: Final = "contentdb-error-bin"
 _TRAILER_BYTES: Final = 3 * 1024
 _TEXT_BYTES: Final = 2 * 1024
 _FACT_CHARS: Final = 512
-"""gRPC drops a call, and with it its status, whose trailers pass 8 KiB, where a byte of a text may
-take three and three of the error four. What does not fit is cut off, or stays at home.
+"""gRPC drops a call and its status if the trailers exceed 8 KiB. There a byte of the text may take
+three, and three bytes of the packed error take four. So texts are cut and large facts left out.
 """
 
 _FACTS: Final[dict[type[errors.ContentDBError], dict[str, type | UnionType]]] = {
@@ -58,7 +58,7 @@ _FACTS: Final[dict[type[errors.ContentDBError], dict[str, type | UnionType]]] = 
     errors.StoreError: {"root": str, "reason": str},
     errors.MissingExtraError: {"what": str, "extra": str},
 }
-"""The attributes of each class, beside those of its parents."""
+"""The attributes of each class, without those of its parents."""
 
 _CODES: Final[dict[type[errors.ContentDBError], grpc.StatusCode]] = {
     errors.InvalidArgumentError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -66,7 +66,7 @@ _CODES: Final[dict[type[errors.ContentDBError], grpc.StatusCode]] = {
     errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
     errors.FailedPreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
-    # Nothing else may be UNAVAILABLE: clients try that again without end.
+    # Only this class is UNAVAILABLE: clients retry that without end.
     errors.RefLockedError: grpc.StatusCode.UNAVAILABLE,
     errors.CorruptBlobError: grpc.StatusCode.DATA_LOSS,
     errors.DurabilityError: grpc.StatusCode.DATA_LOSS,
@@ -77,7 +77,7 @@ _CODES: Final[dict[type[errors.ContentDBError], grpc.StatusCode]] = {
 
 
 class Refusal(Exception):  # noqa: N818 - not an error of the store, but an answer to a call
-    """A call that the server itself turns down. Attributes: ``code``, ``text``."""
+    """The server itself rejects a call. Attributes: ``code``, ``text``."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
         super().__init__(text)
@@ -86,12 +86,12 @@ class Refusal(Exception):  # noqa: N818 - not an error of the store, but an answ
 
 
 def code_of(error: errors.ContentDBError) -> grpc.StatusCode:
-    """The status code of the nearest class that has one."""
+    """Return the status code of the nearest class that has one."""
     return next(_CODES[kind] for kind in type(error).__mro__ if kind in _CODES)
 
 
 def text_of(error: errors.ContentDBError) -> str:
-    """What to tell a client that knows containerd's words."""
+    """Return an error's text in containerd's words, for its clients."""
     if isinstance(error, errors.NotFoundError):
         what = f"content digest {error.digest}" if error.ref is None else f"ref {error.ref}"
         return f"{what}: not found"
@@ -107,7 +107,7 @@ def text_of(error: errors.ContentDBError) -> str:
 
 
 def describe(error: errors.ContentDBError) -> bytes:
-    """Pack class, sentence and facts for the trailer."""
+    """Pack an error's class, sentence and facts for the trailer."""
     name, text = type(error).__name__, shortened(str(error))
     facts = {
         name: value
@@ -122,14 +122,14 @@ def describe(error: errors.ContentDBError) -> bytes:
 
 
 def shortened(text: str) -> str:
-    """Cut a status's text down to what gRPC carries, and to what UTF-8 can say."""
+    """Shorten a status's text to what gRPC carries, and escape what UTF-8 cannot encode."""
     while len(quote(text, errors="backslashreplace")) > _TEXT_BYTES:
         text = f"{text[: len(text) * 3 // 4]}…"
     return text.encode(errors="backslashreplace").decode()
 
 
 def pack(name: str, text: str, facts: dict[str, str | int | float | None]) -> bytes:
-    """Write what `unpack` reads."""
+    """Encode an error for `unpack`."""
     packed = json.dumps([name, text, facts], ensure_ascii=False)
     return packed.encode(errors="surrogatepass")  # as `json.loads` decodes
 
@@ -137,10 +137,10 @@ def pack(name: str, text: str, facts: dict[str, str | int | float | None]) -> by
 def unpack(
     trailers: Iterable[tuple[str, str | bytes]], **about: str | None
 ) -> errors.ContentDBError | None:
-    """Make the error that the server met, without calling its constructor; None if not told.
+    """Return the error in a call's trailers, or None, without calling the error's constructor.
 
-    It has the attributes of its class, whatever the server sent: what is left out is taken from
-    ``about``, what the caller knows of the call, or is empty.
+    The error has all attributes of its class. If the server did not send one, its value comes
+    from ``about``, which the caller knows of the call, or it is empty.
     """
     packed = next((value for key, value in trailers if key == ERROR_TRAILER), None)
     if packed is None:

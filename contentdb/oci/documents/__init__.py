@@ -1,1 +1,1 @@
-"""The documents of an image: manifests, indexes, platforms, and what hangs under them."""
+"""The documents of an image: manifests, indexes, platforms, and the tree of their parts."""

@@ -1,4 +1,4 @@
-"""The tree under a stored document: what has to go along when it leaves the store."""
+"""Walks the tree under a stored document: the parts to export along with it."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ class Node(NamedTuple):
 
 
 class Tree(NamedTuple):
-    """All that hangs on a document."""
+    """A document and all its parts."""
 
     nodes: tuple[Node, ...]
-    """Parts before what names them; the document itself comes last."""
+    """Every document after its own parts; the document itself comes last."""
     blobs: tuple[Descriptor, ...]
 
     @property
     def top(self) -> Node:
-        """The document asked for."""
+        """The document that the walk began at."""
         return self.nodes[-1]
 
 
 def tree_of(store: ContentStore, digest: Digest) -> Tree:
-    """Walk from a document to its parts. Manifests of an index that are not stored are left out.
+    """Walk from a document to its parts, leaving out manifests of an index that are not stored.
 
-    Pulling one platform stores the index whole and one of its manifests, so an index without
-    some manifests is common; a manifest without a layer is not, and is an error.
+    Pulling one platform stores the whole index and one of its manifests, so an index often lacks
+    manifests. A manifest that lacks a layer is an error.
 
     Raises:
         NotFoundError: The document, a config or a layer is not stored.
-        InvalidManifestError: The blob is no manifest or index.
+        InvalidManifestError: The blob is not a manifest or index.
     """
     nodes: dict[Digest, Node] = {}
     blobs: dict[Digest, Descriptor] = {}
@@ -74,7 +74,7 @@ def _visit(
     if info.size > MANIFEST_BYTES:
         raise InvalidManifestError(f"{digest} is too long for one; {_ADVICE}")
     data = store.read(digest)
-    document = _parsed(digest, data, media_type or info.labels.get(MEDIA_TYPE))
+    document = _parse(digest, data, media_type or info.labels.get(MEDIA_TYPE))
     for part in document.parts():
         if document.is_index and not store.exists(part.digest):
             continue
@@ -93,7 +93,7 @@ def _visit(
     nodes[digest] = Node(digest, data, document)
 
 
-def _parsed(digest: Digest, data: bytes, media_type: str | None) -> Document:
+def _parse(digest: Digest, data: bytes, media_type: str | None) -> Document:
     try:
         return parse_document(data, media_type)
     except InvalidManifestError as error:

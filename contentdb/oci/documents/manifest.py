@@ -1,9 +1,9 @@
-"""Manifests and indexes: the documents that say of what other blobs an image is made.
+"""Parses manifests and indexes: the documents that list the blobs of an image.
 
-Parsed strictly, since they come from strangers: see the rules of
+It parses strictly, since the documents are not trusted: see the rules of
 https://github.com/opencontainers/image-spec (manifest.md, image-index.md, descriptor.md) and
-the advisory GHSA-77vh-xpmg-72qh about documents that are two things at once. ``urls`` of a
-descriptor are ignored: content comes from the registry that was named, or not at all.
+the advisory GHSA-77vh-xpmg-72qh about a document that is a manifest and an index at once. A
+descriptor's ``urls`` are ignored: content comes only from the registry that the user named.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 MANIFEST_BYTES: Final = 4 * 1024 * 1024
-"""The most that a manifest may have; registries draw the same line."""
+"""Limit for a manifest; registries have the same limit."""
 
 _MOST_ENTRIES: Final = 4096
 _LARGEST: Final = 2**63 - 1
@@ -45,18 +45,18 @@ _MEDIA_TYPE: Final = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
 )
 _OPAQUE: Final = frozenset({None, "application/json", "application/octet-stream", "text/plain"})
-"""Content types that say nothing about a manifest."""
+"""Content types that do not tell the kind of document."""
 
 
 class Descriptor(NamedTuple):
-    """What a document says of one other blob. Nothing of it is verified yet but its form."""
+    """A document's record of another blob. Only its form has been verified."""
 
     media_type: str
     digest: Digest
     size: int
     """Bytes."""
     platform: Mapping[str, str]
-    """``os``, ``architecture``, ``variant``, as far as given."""
+    """``os``, ``architecture`` and ``variant``, if given."""
     annotations: Mapping[str, str]
 
 
@@ -68,23 +68,23 @@ class Document(NamedTuple):
     layers: tuple[Descriptor, ...]
     manifests: tuple[Descriptor, ...]
     subject: Descriptor | None
-    """What an artifact is about. A link, not a part: it is not fetched along."""
+    """The object that an artifact describes: a link, not a part, so it is not fetched."""
     artifact_type: str | None
 
     @property
     def is_index(self) -> bool:
-        """Whether it names manifests, rather than config and layers."""
+        """Whether the document lists manifests instead of config and layers."""
         return self.media_type in INDEXES
 
     def parts(self) -> Iterator[Descriptor]:
-        """All that the document is made of, the config first."""
+        """Yield the parts of the document, the config first."""
         if self.config is not None:
             yield self.config
         yield from self.layers
         yield from self.manifests
 
     def links(self) -> dict[str, str]:
-        """The labels by which containerd's collector follows a document to its parts.
+        """Return the labels by which containerd's collector finds a document's parts.
 
         Source: ``ChildGCLabels`` in containerd's ``core/images/mediatypes.go``.
         """
@@ -100,12 +100,12 @@ def parse_document(data: bytes, content_type: str | None = None) -> Document:
     """Parse the bytes of a manifest or index.
 
     Args:
-        data: The bytes, whose digest the caller checks.
-        content_type: What the registry or a descriptor calls them. It must not contradict
-            the ``mediaType`` inside; without one inside, it decides.
+        data: The bytes; the caller has to check their digest.
+        content_type: The registry's or the descriptor's media type. It must not contradict the
+            document's ``mediaType``; if the document has none, ``content_type`` decides.
 
     Raises:
-        InvalidManifestError: Not well-formed, ambiguous, over a limit, or of schema 1.
+        InvalidManifestError: It is malformed, ambiguous, over a limit, or of schema 1.
     """
     raw = parse_object(data, most_bytes=MANIFEST_BYTES)
     media_type = _media_type(raw, bare(content_type))
@@ -127,10 +127,10 @@ def parse_document(data: bytes, content_type: str | None = None) -> Document:
 
 
 def parse_descriptor(raw: object, where: str) -> Descriptor:
-    """Check one descriptor. Its ``urls`` and ``data`` are left out on purpose.
+    """Parse one descriptor, ignoring its ``urls`` and ``data`` on purpose.
 
     Raises:
-        InvalidManifestError: A field is missing or of the wrong kind; the reason says which.
+        InvalidManifestError: A field is missing or of the wrong type; the reason says which.
     """
     if not isinstance(raw, dict):
         raise InvalidManifestError(f"{where} is not a descriptor")
@@ -185,10 +185,10 @@ def _refuse_contradictions(document: Document) -> None:
 
 
 def entries_of(index: Mapping[str, Any]) -> list[Any]:
-    """What a layout's ``index.json`` names; null is none, as tools write it of a new layout.
+    """Return the entries of a layout's ``index.json``; null, which tools write, means none.
 
     Raises:
-        InvalidManifestError: It has no list of manifests.
+        InvalidManifestError: The index has no list of manifests.
     """
     entries = index.get("manifests", False)
     if entries is None:

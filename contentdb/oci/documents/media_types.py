@@ -1,7 +1,7 @@
-"""Media types that a registry serves, and what each one makes of a document.
+"""Media types that a registry serves, and which ones are manifests or indexes.
 
 Sources: https://github.com/opencontainers/image-spec/blob/main/media-types.md and Docker's
-image manifest version 2, schema 2. Anything not named here is an opaque blob.
+image manifest version 2, schema 2. Any other type is an opaque blob.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ LEGACY: Final = frozenset(
         "application/vnd.docker.distribution.manifest.v1+prettyjws",
     }
 )
-"""Schema 1: its digest is not that of its bytes, so it is never accepted."""
+"""Schema 1 is never accepted: its digest does not cover its bytes."""
 
 ACCEPT: Final = (OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST)
-"""Asked for at once, always: a registry that is asked for less converts, or says 404."""
+"""Always requested together: for fewer types a registry converts documents or answers 404."""
 
 
 def bare(header: str | None) -> str | None:
-    """Cut the parameters off a Content-Type; None when nothing is left."""
+    """Return a Content-Type without its parameters; None if nothing is left."""
     return (header or "").partition(";")[0].strip().lower() or None
 
 
 def is_document(media_type: str | None) -> bool:
-    """Whether content of this type is a manifest or an index, and so names other content."""
+    """Return whether content of this type is a manifest or an index."""
     return media_type in INDEXES or media_type in MANIFESTS

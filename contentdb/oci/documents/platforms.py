@@ -1,4 +1,4 @@
-"""Platforms: which manifest of an index is meant for a machine."""
+"""Chooses the manifest of an index for a platform."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Platform(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``OS/ARCHITECTURE[/VARIANT]``.
+        """Parse ``OS/ARCHITECTURE[/VARIANT]``.
 
         Raises:
-            InvalidArgumentError: It has another form.
+            InvalidArgumentError: The text has another form.
         """
         parts = text.lower().split("/")
         if len(parts) not in {2, _PARTS} or not all(parts):
@@ -48,18 +48,18 @@ class Platform(NamedTuple):
 
     @classmethod
     def here(cls) -> Self:
-        """The platform of this machine, with Linux for any system: images hold Linux."""
+        """Return this machine's platform, with Linux as its system, since images contain Linux."""
         machine = platform.machine().lower()
         architecture, variant = _MACHINES.get(machine, (machine, ""))
         return cls("linux", architecture, variant)
 
     def __str__(self) -> str:
-        """Join the parts as they are written."""
+        """Return the text that `parse` accepts."""
         return "/".join(part for part in self if part)
 
 
 def choose(manifests: Iterable[Descriptor], wanted: Platform) -> Descriptor | None:
-    """The first manifest for a platform: one of its very variant before one without or another."""
+    """Return the first manifest for a platform, preferring the exact variant; None if none fits."""
     fitting = [
         entry
         for entry in manifests

@@ -1,7 +1,7 @@
-"""JSON from strangers: size, depth, numbers and duplicate keys are bounded before use.
+"""Parses untrusted JSON: limits size, depth and numbers, and refuses duplicate keys.
 
-Two parsers that disagree about one document are how a signed manifest comes to mean something
-else (duplicate keys), and nesting is how a parser's stack is filled, so both are refused.
+Two parsers may read duplicate keys differently, so that a signed manifest means something else;
+deep nesting exhausts a parser's stack.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ __all__ = ["parse_object"]
 _MOST_DEPTH: Final = 32
 _MOST_DIGITS: Final = 20
 _TOKEN: Final = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
-"""A text that never ends goes to the end of all, else it is looked for from each quote in it."""
+"""An unterminated string matches to the end; else the search would restart at each quote in it."""
 
 
 def parse_object(data: bytes, *, most_bytes: int) -> dict[str, Any]:
-    """Parse UTF-8 JSON whose top is an object.
+    """Parse UTF-8 JSON whose top level is an object.
 
     Raises:
-        InvalidManifestError: Too long, too deep, ambiguous, or no such JSON.
+        InvalidManifestError: The data is too long, too deep, ambiguous, or not such JSON.
     """
     if len(data) > most_bytes:
         raise InvalidManifestError(f"it has {len(data)} bytes; {most_bytes} is the most")
@@ -32,9 +32,9 @@ def parse_object(data: bytes, *, most_bytes: int) -> dict[str, Any]:
     try:
         parsed = json.loads(
             data.decode("utf-8"),
-            object_pairs_hook=_no_duplicates,
-            parse_constant=_no_constant,
-            parse_int=_small_int,
+            object_pairs_hook=_refuse_duplicates,
+            parse_constant=_refuse_constant,
+            parse_int=_parse_int,
         )
     except (ValueError, RecursionError) as error:
         if isinstance(error, InvalidManifestError):
@@ -57,18 +57,18 @@ def _check_depth(data: bytes) -> None:
             depth -= 1
 
 
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         raise InvalidManifestError("a key stands twice in one object")
     return found
 
 
-def _no_constant(text: str) -> NoReturn:
+def _refuse_constant(text: str) -> NoReturn:
     raise InvalidManifestError(f"{text} is not a number")
 
 
-def _small_int(text: str) -> int:
+def _parse_int(text: str) -> int:
     if len(text) > _MOST_DIGITS:
         raise InvalidManifestError("a number has too many digits")
     return int(text)

@@ -1,1 +1,1 @@
-"""OCI image layouts, as directories and as tars: read and written."""
+"""Reads and writes OCI image layouts, as directories and as tars."""

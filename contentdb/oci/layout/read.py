@@ -1,7 +1,7 @@
-"""OCI image layouts, read: a directory or a tar, which may come from a stranger.
+"""Imports OCI image layouts: directories or tars, neither of which is trusted.
 
-Only what ``index.json`` leads to is taken, each blob by the name that its digest gives: no
-name in the layout is ever turned into a path, no link is followed, nothing is decompressed.
+Only blobs reachable from ``index.json`` are imported, each under the name derived from its
+digest. No name from the layout becomes a path, no link is followed, nothing is decompressed.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _MOST_ENTRIES: Final = 4096
 
 
 class Imported(NamedTuple):
-    """One image that a layout names."""
+    """One image of a layout."""
 
     digest: Digest
     media_type: str
     name: str | None
-    """Its ``org.opencontainers.image.ref.name``."""
+    """The image's ``org.opencontainers.image.ref.name``."""
 
 
 class _Layout(Protocol):
-    """Named bytes: what a directory and a tar have in common."""
+    """The common interface of a directory and a tar: files by name."""
 
     def open(self, name: str) -> BinaryIO: ...
     def path(self, name: str) -> Path | None: ...
@@ -59,22 +59,22 @@ class _Layout(Protocol):
 def import_layout(
     store: ContentStore, source: str | os.PathLike[str], *, link: ExportLink = "copy"
 ) -> list[Imported]:
-    """Take all images of an image layout into the store.
+    """Import all images of an image layout into the store.
 
-    Each blob is verified and durable when this returns; it may be repeated. Manifests that an
-    index names but the layout lacks are left out, as in a layout of one platform.
+    Each blob is verified and durable on return; the call may be repeated. Manifests that an index
+    lists but the layout lacks are left out, as in a layout of one platform.
 
     Args:
-        store: Where to.
+        store: The store to import into.
         source: The directory, or an uncompressed tar.
-        link: How a directory's files come in: ``copy``, ``reflink``, which costs no bytes where
-            the filesystem can, or ``hardlink``, for a directory that nobody writes to any more.
-            The last two need a store on this machine's disk.
+        link: How to import a directory's files: ``copy``; ``reflink``, which takes no space where
+            the filesystem supports it; or ``hardlink``, for a directory that will never be
+            written to again. The last two need a store on this machine's disk.
 
     Raises:
-        InvalidManifestError: It is no image layout, or a part breaks the rules.
-        DigestMismatchError, SizeMismatchError: A blob is not what its name says.
-        StorageError: It cannot be read.
+        InvalidManifestError: The source is not an image layout, or a part breaks the rules.
+        DigestMismatchError, SizeMismatchError: A blob does not match its name.
+        StorageError: The source cannot be read.
     """
     path = Path(source)
     try:
@@ -89,7 +89,7 @@ def import_layout(
 
 
 class _Directory:
-    """A layout's directory. Names are opened one by one, and no link is followed."""
+    """A layout's directory; it opens each component of a name and follows no link."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -126,7 +126,7 @@ class _Directory:
 
 
 class _Import:
-    """One import under way."""
+    """One call of `import_layout`."""
 
     def __init__(self, store: ContentStore, layout: _Layout, link: ExportLink) -> None:
         self._store = store
@@ -136,8 +136,8 @@ class _Import:
 
     def run(self) -> list[Imported]:
         try:
-            marker = _object(self._layout, "oci-layout")
-            index = _object(self._layout, "index.json")
+            marker = _read_object(self._layout, "oci-layout")
+            index = _read_object(self._layout, "index.json")
         except FileNotFoundError as error:
             raise InvalidManifestError("it is no image layout: it lacks a file") from error
         if marker.get("imageLayoutVersion") != "1.0.0":
@@ -147,35 +147,35 @@ class _Import:
             raise InvalidManifestError("its index.json names manifests without end")
         parts = [parse_descriptor(entry, f"manifests[{n}]") for n, entry in enumerate(entries)]
         for part in parts:
-            self._take(part, level=0)
+            self._import_part(part, level=0)
         return [Imported(p.digest, p.media_type, p.annotations.get(REF_NAME)) for p in parts]
 
-    def _take(self, part: Descriptor, *, level: int) -> None:
+    def _import_part(self, part: Descriptor, *, level: int) -> None:
         if part.digest in self._seen:
             return
         if is_document(part.media_type):
-            self._take_document(part, level)
+            self._import_document(part, level)
         else:
-            self._take_blob(part)
+            self._import_blob(part)
         self._seen.add(part.digest)
 
-    def _take_document(self, part: Descriptor, level: int) -> None:
-        """Take the parts first, so that a stored document is never without them."""
+    def _import_document(self, part: Descriptor, level: int) -> None:
+        """Import the parts first, so that no stored document lacks its parts."""
         if level >= _MOST_LEVELS:
             raise InvalidManifestError("indexes name indexes without end")
-        data = _small(self._layout, _name(part.digest))
+        data = _read_small(self._layout, _name(part.digest))
         if len(data) != part.size or Digest.of(data, part.digest.algorithm) != part.digest:
             raise InvalidManifestError(f"{part.digest} in the layout is not what its name says")
         document = parse_document(data, part.media_type)
         for child in document.parts():
-            if not self._left_out(child, of_index=document.is_index):
-                self._take(child, level=level + 1)
+            if not self._may_skip(child, of_index=document.is_index):
+                self._import_part(child, level=level + 1)
         labels = document.links() | {MEDIA_TYPE: document.media_type}
         self._store.add(data, expected=part.digest, labels=labels)
         merge(self._store, part.digest, labels)
 
-    def _left_out(self, child: Descriptor, *, of_index: bool) -> bool:
-        """Whether a part need not be taken: its own file is missing, and may be."""
+    def _may_skip(self, child: Descriptor, *, of_index: bool) -> bool:
+        """Return whether to skip a part: its file is missing, and that is allowed."""
         stored = is_document(child.media_type) and self._store.exists(child.digest)
         if not of_index and not stored:
             return False
@@ -185,7 +185,7 @@ class _Import:
             return True
         return False
 
-    def _take_blob(self, part: Descriptor) -> None:
+    def _import_blob(self, part: Descriptor) -> None:
         labels = {MEDIA_TYPE: part.media_type}
         if not self._store.exists(part.digest):
             self._store_blob(part, labels)
@@ -209,15 +209,15 @@ class _Import:
                 self._store.add(path, expected=part.digest, labels=labels, link=self._link)
 
 
-def _object(layout: _Layout, name: str) -> dict[str, Any]:
-    return parse_object(_small(layout, name), most_bytes=MANIFEST_BYTES)
+def _read_object(layout: _Layout, name: str) -> dict[str, Any]:
+    return parse_object(_read_small(layout, name), most_bytes=MANIFEST_BYTES)
 
 
 def _name(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.encoded}"
 
 
-def _small(layout: _Layout, name: str) -> bytes:
+def _read_small(layout: _Layout, name: str) -> bytes:
     with layout.open(name) as file:
         data = file.read(MANIFEST_BYTES + 1)
     if len(data) > MANIFEST_BYTES:

@@ -1,8 +1,8 @@
-"""A tar in place: which names it has, and where their bytes lie.
+"""Reads a tar in place: which names it has, and where their bytes are.
 
-A tar may come from a stranger, so all that is read of its headers is bounded first. The standard
-library's `tarfile` takes names and records of any length into memory, and searches them in
-quadratic time. The format is ustar with what tools add to it, pax records and GNU's long names:
+A tar is not trusted, so everything that is read from its headers is bounded. The standard
+library's `tarfile` reads names and records of any length into memory, and searches them in
+quadratic time. The format is ustar with the additions of tools, pax records and GNU's long names:
 https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html and
 https://www.gnu.org/software/tar/manual/html_node/Standard.html. Sparse files are refused.
 """
@@ -26,17 +26,17 @@ __all__ = ["Tarball"]
 _BLOCK_BYTES: Final = 512
 _MOST_MEMBERS: Final = 200_000
 _NAME_BYTES: Final = 160
-"""A blob's name has 141 at most; longer ones are not kept."""
+"""A blob's name has at most 141 bytes; members with longer names are ignored."""
 _EXTENSION_BYTES: Final = 1 << 20
-"""Of one header that extends the next one."""
+"""Limit for one extension header."""
 _ALL_EXTENSIONS_BYTES: Final = 64 << 20
 _MOST_IN_A_ROW: Final = 16
-"""Headers before a member that extend its own."""
+"""Limit for the extension headers before one member."""
 _MOST_DIGITS: Final = 20
 
 _REGULAR: Final = {b"0", b"\0", b"7"}
 _WITHOUT_BYTES: Final = {b"1", b"2", b"3", b"4", b"5", b"6"}
-"""Links, devices, directories and pipes, whatever size their headers give."""
+"""Links, devices, directories and pipes have no bytes, whatever size their headers state."""
 _LONG_NAME: Final = b"L"
 _LONG_LINK: Final = b"K"
 _GNU_SPARSE: Final = b"S"
@@ -52,32 +52,32 @@ class _Place(NamedTuple):
 
 
 class Tarball:
-    """The regular files of an uncompressed tar, by name; of two with one name, the first."""
+    """The regular files of an uncompressed tar, by name; the first of several with one name."""
 
     def __init__(self, path: Path) -> None:
         """Read all headers.
 
         Raises:
-            InvalidManifestError: It is no tar, or one that goes beyond a bound.
-            OSError: It cannot be read.
+            InvalidManifestError: The file is not a tar, or exceeds a limit.
+            OSError: The file cannot be read.
         """
-        # not waiting: a pipe without a writer is refused below
+        # O_NONBLOCK: a pipe without a writer must not block; it is refused below
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             found = os.fstat(self._fd)
             if not stat.S_ISREG(found.st_mode):
-                raise InvalidManifestError(f"{path} is neither a layout's directory nor its tar")  # noqa: TRY301 - the descriptor is to be closed
+                raise InvalidManifestError(f"{path} is neither a layout's directory nor its tar")  # noqa: TRY301 - the descriptor must be closed
             self._places = _Headers(self._fd, found.st_size, str(path)).places()
         except BaseException:
             os.close(self._fd)
             raise
 
     def open(self, name: str) -> BinaryIO:
-        """Read a member from its first byte on, while the tar is open.
+        """Open a member for reading; it is readable while the tar is open.
 
         Raises:
-            FileNotFoundError: There is none of that name.
-            InvalidManifestError: It is a link, a directory or the like.
+            FileNotFoundError: The tar has no member of that name.
+            InvalidManifestError: The member is not a regular file.
         """
         key = name.encode()
         if key not in self._places:
@@ -87,8 +87,8 @@ class Tarball:
             raise InvalidManifestError(f"{name} in the layout is not a regular file")
         return io.BufferedReader(_Window(self._fd, place))
 
-    def path(self, name: str) -> Path | None:  # noqa: ARG002 - a member has none
-        """None: a member has no file of its own."""
+    def path(self, name: str) -> Path | None:  # noqa: ARG002 - a member has no path
+        """Return None: a member has no file of its own."""
         return None
 
     def __enter__(self) -> Self:
@@ -99,7 +99,7 @@ class Tarball:
 
 
 class _Header(NamedTuple):
-    """What the block before a member says."""
+    """The fields of the block before a member."""
 
     name: bytes
     kind: bytes
@@ -107,7 +107,7 @@ class _Header(NamedTuple):
 
 
 class _Headers:
-    """One reading of all headers, from the first block to the end mark."""
+    """Reads all headers, from the first block to the end mark."""
 
     def __init__(self, fd: int, end: int, path: str) -> None:
         self._fd = fd
@@ -115,10 +115,10 @@ class _Headers:
         self._path = path
         self._at = 0
         self._extended = 0
-        """Bytes of extensions so far."""
+        """Bytes of extension headers read so far."""
 
     def places(self) -> dict[bytes, _Place | None]:
-        """Where each member lies; None for what is no regular file."""
+        """Return each member's place, or None if it is not a regular file."""
         found: dict[bytes, _Place | None] = {}
         for count, (name, place) in enumerate(self._members()):
             if count >= _MOST_MEMBERS:
@@ -132,20 +132,20 @@ class _Headers:
             name: bytes | None = None
             size: int | None = None
             for _ in range(_MOST_IN_A_ROW):
-                header = self._header()
+                header = self._read_header()
                 if header is None:
                     return
                 if header.kind == _LONG_NAME:
-                    name = _text(self._extension(header.size))
+                    name = _text(self._read_extension(header.size))
                 elif header.kind in _PAX:
-                    records = dict(_records_of_ours(self._extension(header.size)))
+                    records = dict(_records_of_ours(self._read_extension(header.size)))
                     name = records.get(b"path") or name
                     size = _decimal(records[b"size"]) if b"size" in records else size
                 elif header.kind == _PAX_FOR_ALL:
-                    if any(_records_of_ours(self._extension(header.size))):
+                    if any(_records_of_ours(self._read_extension(header.size))):
                         raise InvalidManifestError("the tar gives all members one name or size")
                 elif header.kind == _LONG_LINK:
-                    self._extension(header.size)
+                    self._read_extension(header.size)
                 else:
                     yield self._member(header, name, size)
                     break
@@ -166,8 +166,8 @@ class _Headers:
         name = name.removeprefix(b"./").rstrip(b"/")
         return name, _Place(start, size) if is_file else None
 
-    def _header(self) -> _Header | None:
-        """Read the block at hand and go behind it; None for the end mark."""
+    def _read_header(self) -> _Header | None:
+        """Read the next header block and advance; return None for the end mark."""
         block = os.pread(self._fd, _BLOCK_BYTES, self._at)
         if len(block) < _BLOCK_BYTES:
             raise self._cut_off() if self._at else self._no_tar(block)
@@ -186,14 +186,14 @@ class _Headers:
         return _Header(name, block[156:157], size)
 
     def _skip(self, size: int) -> int:
-        """Go behind the bytes of a member; where they begin."""
+        """Advance past a member's bytes; return the offset where they begin."""
         start = self._at
         if size > self._end - start:
             raise self._cut_off()
         self._at = start + -(-size // _BLOCK_BYTES) * _BLOCK_BYTES
         return start
 
-    def _extension(self, size: int) -> bytes:
+    def _read_extension(self, size: int) -> bytes:
         self._extended += size
         if size > _EXTENSION_BYTES or self._extended > _ALL_EXTENSIONS_BYTES:
             raise InvalidManifestError("the tar has an extended header that is too large")
@@ -220,7 +220,7 @@ def _octal(field: bytes) -> int | None:
 
 
 def _number(field: bytes) -> int | None:
-    """An octal number, or GNU's binary one; None for what is neither, or negative."""
+    """Parse an octal number or GNU's binary one; return None if it is neither, or negative."""
     if field[0] & _BINARY:
         return int.from_bytes(field[1:]) if field[0] == _BINARY else None
     return _octal(field)
@@ -233,7 +233,7 @@ def _decimal(text: bytes) -> int:
 
 
 def _records_of_ours(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Those of the records ``LENGTH KEY=VALUE`` that change which bytes a member has."""
+    """Yield the ``LENGTH KEY=VALUE`` records that change a member's name or size."""
     at = 0
     while at < len(data):
         blank = data.find(b" ", at, at + _MOST_DIGITS)
@@ -250,7 +250,7 @@ def _records_of_ours(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 class _Window(io.RawIOBase):
-    """The bytes of one member."""
+    """A file object over the bytes of one member."""
 
     def __init__(self, fd: int, place: _Place) -> None:
         super().__init__()
@@ -264,7 +264,7 @@ class _Window(io.RawIOBase):
     def seekable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what io gives
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # `io` passes a memoryview
         wanted = max(0, min(len(buffer), self._place.size - self._at))
         place = memoryview(buffer)[:wanted]
         count = os.preadv(self._fd, [place], self._place.start + self._at)

@@ -1,4 +1,4 @@
-"""OCI image layouts, written: a directory with hard links to the store's files, or a tar.
+"""Exports OCI image layouts: a directory with hard links to the store's files, or a tar.
 
 The form is https://github.com/opencontainers/image-spec/blob/main/image-layout.md.
 """
@@ -44,25 +44,25 @@ def export_layout(
     tags: Names | None = None,
     link: ExportLink = "hardlink",
 ) -> list[Digest]:
-    """Write images into an image layout, or add them to the one that is there.
+    """Write images into an image layout, or add them to an existing one.
 
-    A hard link shares the store's read-only file: change it in place, and the store is damaged.
-    ``index.json`` comes last and whole, so a reader never sees an image without its parts.
+    A hard link shares the store's read-only file: writing to it in place damages the store.
+    ``index.json`` is replaced last, atomically, so a reader never sees an image without its parts.
 
     Args:
-        store: Where from.
-        target: The directory; made if absent.
+        store: The store to export from.
+        target: The directory; created if absent.
         digests: Indexes and manifests.
         tags: Names for digests, as ``org.opencontainers.image.ref.name``.
         link: ``hardlink``, ``reflink`` or ``copy``; falls back to a copy.
 
     Returns:
-        The digests that the layout names now for this call.
+        The digests that this call has listed in the layout.
 
     Raises:
         NotFoundError: A part is not stored.
-        StorageError: The directory cannot be written, is inside a store, or has a link or the like
-            where one of its files would be.
+        StorageError: The directory cannot be written or is inside a store, or one of its files
+            exists as a link or another file that is not regular.
     """
     root = Path(target)
     trees = [tree_of(store, Digest(digest)) for digest in digests]
@@ -75,7 +75,7 @@ def export_layout(
                 _make_folder(path.parent)
                 if not _is_file(path, size):
                     store.export(digest, path, link=link)
-        index = _merged(root, [_entry(tree.top, tags or {}) for tree in trees])
+        index = _merge(root, [_entry(tree.top, tags or {}) for tree in trees])
         _replace(root / "oci-layout", _MARKER)
         _replace(root / "index.json", index)
     except OSError as error:
@@ -84,7 +84,7 @@ def export_layout(
 
 
 def _make_folder(path: Path, *, parents: bool = False) -> None:
-    """Make a directory of the layout, or use the one that is there; a link out of it is refused."""
+    """Create a directory of the layout, or use the existing one; refuse a symbolic link."""
     path.mkdir(parents=parents, exist_ok=True)
     if path.is_symlink():
         cause = OSError(errno.ELOOP, "it is a symbolic link")
@@ -100,7 +100,7 @@ def export_tar(
 ) -> list[Digest]:
     """Write images as a tar of an image layout; the same images give the same bytes.
 
-    The file appears whole or not at all. Arguments and errors as `export_layout`.
+    The file appears whole or not at all. Arguments and errors are as for `export_layout`.
     """
     path = Path(target)
     trees = [tree_of(store, Digest(digest)) for digest in digests]
@@ -115,13 +115,13 @@ def export_tar(
 
 
 def _sizes(tree: Tree) -> dict[Digest, int]:
-    """All that an image consists of, with its sizes in bytes."""
+    """Return the digests of an image's blobs and documents, with their sizes in bytes."""
     sizes = {blob.digest: blob.size for blob in tree.blobs}
     return sizes | {node.digest: len(node.data) for node in tree.nodes}
 
 
 def _is_file(path: Path, size: int) -> bool:
-    """Whether the layout has that blob. One that a crash has cut short is written again."""
+    """Return whether the layout has the blob whole; a crash may have left a shorter file."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -149,8 +149,8 @@ def _index(entries: list[dict[str, Any]]) -> bytes:
     return json.dumps(index, separators=(",", ":")).encode()
 
 
-def _merged(root: Path, fresh: list[dict[str, Any]]) -> bytes:
-    """The index with more entries: what has a name that is used now loses it to the new one."""
+def _merge(root: Path, fresh: list[dict[str, Any]]) -> bytes:
+    """Return the index with more entries; a new entry replaces an old one of the same name."""
     try:
         old = parse_object((root / "index.json").read_bytes(), most_bytes=MANIFEST_BYTES)
     except FileNotFoundError:

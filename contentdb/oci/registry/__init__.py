@@ -1,1 +1,1 @@
-"""Asking a registry: who we are there, what it answers, and when to try again."""
+"""Requests to a registry: credentials, answers, and retries."""

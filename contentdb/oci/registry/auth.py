@@ -1,9 +1,9 @@
-"""Authorization: challenges read, tokens fetched and kept, and secrets kept at home.
+"""Authorizes requests: reads challenges, fetches and caches tokens, and protects secrets.
 
 The protocol is https://distribution.github.io/distribution/spec/auth/ (token and oauth). A
-registry may name any URL as the place to get a token from. Credentials go there only when
-that place is the registry's own host, a parent domain of it, or one that the user named;
-anywhere else the token is asked for without them. A token goes to the registry alone.
+registry may name any URL as its token server (realm). The client sends credentials to it only if
+its host is the registry's, a parent domain of it, or one that the user named; it requests a token
+from any other host without them. It sends tokens to the registry alone.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,65536}")
 
 
 class Challenge(NamedTuple):
-    """One way in that a server offers."""
+    """One way to authorize that a server offers."""
 
     scheme: str
     """In lower case."""
@@ -53,9 +53,9 @@ class Challenge(NamedTuple):
 
 
 def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
-    """Read WWW-Authenticate headers, each of which may hold several challenges (RFC 9110, 11.6.1).
+    """Parse WWW-Authenticate headers, each with one or more challenges (RFC 9110, 11.6.1).
 
-    What cannot be read is left out.
+    Skip what cannot be parsed.
     """
     found: list[Challenge] = []
     for header in headers:
@@ -76,14 +76,14 @@ def parse_challenges(headers: Iterable[str]) -> list[Challenge]:
 
 
 class Authorizer:
-    """What to say to one registry, scope by scope. Thread-safe.
+    """Authorization headers for one registry, by scope. Thread-safe.
 
     Args:
-        registry: Its name, for messages and for what Docker's own hosts share.
-        home: The registry's URL; credentials and tokens go to its origin alone.
-        transport: To ask for tokens with.
-        credentials: Who we are; None is anonymous.
-        trusted_realms: Hosts that may see the credentials, besides the registry's own.
+        registry: Its name, for messages and for the hosts that Docker Hub shares.
+        home: The registry's URL; tokens go to its origin alone.
+        transport: Sends the requests for tokens.
+        credentials: The user's; None is anonymous.
+        trusted_realms: Token servers that may see the credentials, besides the registry's own.
         clock: Monotonic seconds.
     """
 
@@ -107,24 +107,24 @@ class Authorizer:
         self._headers: dict[str, tuple[str, float]] = {}
 
     def header(self, scope: str) -> str | None:
-        """What worked last for a scope, if it has not run out."""
+        """Return the last header made for a scope, or None if there is none or it has expired."""
         with self._lock:
             known = self._headers.get(scope)
         return known[0] if known is not None and known[1] > self._clock() else None
 
     def answer(self, challenges: list[Challenge], scope: str, *, refused: str | None) -> str | None:
-        """Find a header that may satisfy a server which said 401.
+        """Make a header for a server that answered 401.
 
         Args:
-            challenges: What it offered.
-            scope: What we are about to do, e.g. ``repository:a/b:pull``.
-            refused: The header that it did not take, so that it is not sent again.
+            challenges: The ways to authorize that the server offered.
+            scope: What the next request does, e.g. ``repository:a/b:pull``.
+            refused: The header that the server rejected; it is not sent again.
 
         Returns:
-            None when there is nothing to try.
+            The header, or None if there is nothing to try.
 
         Raises:
-            HostileRegistryError: A realm that must not be asked.
+            HostileRegistryError: The server names a realm that must not be asked.
             UnauthorizedError: The realm refuses.
         """
         by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}

@@ -1,7 +1,7 @@
-"""urllib3's connections, strict about an answer's head and under watch while they are made.
+"""urllib3's connections, with strict response headers and watched from their beginning.
 
-urllib3 gives no hand on a socket before it is connected and its TLS has begun. Until then a silent
-server could not be told from a slow one, nor given up by who asked.
+urllib3 gives no access to a socket before it is connected and TLS has started. Until then a slow
+server could not be cut off, and a caller could not interrupt the connection.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "Making", "PlainConnection", "TlsConnection"]
 
 _LOOK_EVERY_S: Final = 0.1
-"""How often who waits for an address looks whether that was interrupted."""
+"""Seconds between two checks for an interrupt while resolving a host name."""
 
 
 class _CheckedResponse(PlainResponse):
-    """Refuses a head that is not well-formed, which urllib3 would log, with what it echoes."""
+    """Refuses malformed response headers, which urllib3 would log, with any secrets they echo."""
 
     def begin(self) -> None:
-        """Read the head."""
+        """Read the status and the headers."""
         super().begin()
         try:
             assert_header_parsing(self.msg)
@@ -40,7 +40,7 @@ class _CheckedResponse(PlainResponse):
 
 
 class Making:
-    """The making of one connection, watched: from the look-up of its name to the end of its TLS."""
+    """Watches the setup of one connection, from resolving its name to the end of the handshake."""
 
     def __init__(self, watchdog: Watchdog) -> None:
         self._watchdog = watchdog
@@ -49,14 +49,14 @@ class Making:
 
     @property
     def cut(self) -> bool:
-        """Whether it was too slow."""
+        """Whether the watchdog cut the connection for being too slow."""
         return any(exchange.cut for exchange in self._watched)
 
     def watch(self, sock: socket.socket) -> None:
-        """Watch a socket by a duplicate, since TLS will take the socket itself away.
+        """Watch a duplicate of a socket, since TLS detaches the socket itself.
 
         Raises:
-            BrokenError: Interrupted.
+            BrokenError: The transport was interrupted.
         """
         twin = self._stack.enter_context(sock.dup())
         exchange = self._watchdog.watch(twin)
@@ -64,10 +64,10 @@ class Making:
         self._watched.append(exchange)
 
     def addresses(self, host: str, port: int) -> list[Any]:
-        """Look a name up, in a thread of its own: nothing cuts a look-up short.
+        """Resolve a host name, in a thread of its own since nothing can interrupt the call.
 
         Raises:
-            BrokenError: Interrupted.
+            BrokenError: The transport was interrupted.
             OSError, ValueError: There is no such name.
         """
         answer: SimpleQueue[list[Any] | OSError | ValueError] = SimpleQueue()
@@ -99,14 +99,14 @@ class Making:
 
 
 class Connection(HTTPConnection):
-    """A connection that is made under watch."""
+    """A connection that is watched while it is made."""
 
     response_class = _CheckedResponse
     making: Making
-    """To be set before `connect`."""
+    """Set it before `connect`."""
 
     def _new_conn(self) -> socket.socket:
-        """Connect to the first address that answers; errors are the operating system's own."""
+        """Connect to the first address that answers, or raise the operating system's error."""
         failed: OSError | None = None
         for family, kind, protocol, _, address in self.making.addresses(self._dns_host, self.port):
             sock = socket.socket(family, kind, protocol)
@@ -128,8 +128,8 @@ class Connection(HTTPConnection):
 
 
 class PlainConnection(Connection):
-    """For http."""
+    """A connection for http."""
 
 
 class TlsConnection(Connection, HTTPSConnection):
-    """For https."""
+    """A connection for https."""

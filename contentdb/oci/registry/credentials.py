@@ -1,8 +1,8 @@
-"""Who we are to a registry: a user and password, from Docker's configuration or its helpers.
+"""Finds a user and password for a registry in Docker's configuration or its helpers.
 
-The form is that of ``~/.docker/config.json`` and of the credential helpers
-(https://github.com/docker/docker-credential-helpers). Environment variables are the CLI's
-affair: it passes on what they say.
+The formats are ``~/.docker/config.json`` and the protocol of the credential helpers
+(https://github.com/docker/docker-credential-helpers). Only the CLI reads environment variables,
+and passes their values on.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _NOT_FOUND: Final = "credentials not found"
 
 
 class CredentialsError(ContentDBError):
-    """The configuration or a helper cannot be used. Holds no secret."""
+    """The configuration or a helper cannot be used. Its text contains no secret."""
 
 
 class Credentials(NamedTuple):
-    """A user and a password, or an identity token to be traded for tokens."""
+    """A user and a password, or an identity token to exchange for tokens."""
 
     username: str
     password: str
@@ -42,30 +42,30 @@ class Credentials(NamedTuple):
     @property
     def basic(self) -> str:
         """The value of an Authorization header of the Basic scheme."""
-        try:  # what was given on a command line is sent as it was typed
+        try:  # surrogateescape sends a command line's bytes unchanged
             pair = f"{self.username}:{self.password}".encode(errors="surrogateescape")
         except UnicodeEncodeError:
             raise CredentialsError("the user and password are not valid Unicode") from None
         return "Basic " + base64.b64encode(pair).decode("ascii")
 
     def __repr__(self) -> str:
-        """Show nothing that a log should not hold."""
+        """Return a text without secrets, for logs."""
         return "Credentials(…)"
 
     def __str__(self) -> str:
-        """As `repr`."""
+        """Return the same as `repr`."""
         return repr(self)
 
 
 def find_credentials(registry: str, config: Path) -> Credentials | None:
-    """Look a registry up: its own helper, then the store of all, then the file itself.
+    """Find credentials: in the registry's own helper, the common helper, then the file itself.
 
     Args:
         registry: As in a reference, e.g. ``docker.io`` or ``127.0.0.1:5000``.
-        config: The ``config.json``; absent means that nobody logged in.
+        config: The ``config.json``; if it does not exist, there are no credentials.
 
     Raises:
-        CredentialsError: The file is not readable as such, or the helper failed.
+        CredentialsError: The file cannot be read or parsed, or the helper failed.
     """
     settings = _load(config)
     keys = [_DEFAULT_KEY, registry] if registry == DEFAULT_REGISTRY else [registry]
@@ -101,7 +101,7 @@ def _ask_helper(name: str, key: str) -> Credentials | None:
         raise CredentialsError(f"{name[:40]!r} is not the name of a credential helper")
     program = f"docker-credential-{name}"
     try:
-        done = subprocess.run(  # noqa: S603 - the name is checked, and the user's own setting
+        done = subprocess.run(  # noqa: S603 - the name is checked and comes from the user's settings
             [program, "get"],
             input=key.encode(),
             capture_output=True,
@@ -135,7 +135,7 @@ def _from_file(auths: dict[str, Any], keys: list[str]) -> Credentials | None:
 
 
 def _host(key: str) -> str:
-    """Reduce a key such as ``https://host/v2/`` to its host, as Docker does."""
+    """Return the host of a key such as ``https://host/v2/``, as Docker does."""
     return key.removeprefix("https://").removeprefix("http://").partition("/")[0]
 
 

@@ -1,4 +1,4 @@
-"""What the user's interrupt does to the threads that wait for a registry."""
+"""Interrupts the threads that wait for a registry when the user interrupts the caller."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _LOOK_UP_S: Final = 0.5
 
 @contextmanager
 def interrupting(registry: Registry) -> Iterator[None]:
-    """Break what other threads ask a registry when this one is interrupted, e.g. by SIGINT.
+    """Cut the registry's exchanges in other threads if this one is interrupted, e.g. by SIGINT.
 
-    Around a pool of threads and within it: the wait for the pool's end can be interrupted too.
+    Use it around a pool of threads and again inside, since the wait for the pool's end can be
+    interrupted too.
     """
     try:
         yield
@@ -34,10 +35,10 @@ def interrupting(registry: Registry) -> Iterator[None]:
 
 
 def results_of(futures: Iterable[Future[T]]) -> list[T]:
-    """Wait until all are done, or raise what the first that fails has raised.
+    """Wait for all futures and return their results, or raise the first failure.
 
-    A signal that comes just as this thread falls asleep, or to another one, does not wake it;
-    so it wakes by itself now and then, and hears of it.
+    A signal that arrives just before this thread sleeps, or in another thread, does not wake it.
+    So it wakes every `_LOOK_UP_S` seconds, to let Python run the signal's handler.
     """
     every = list(futures)
     while True:

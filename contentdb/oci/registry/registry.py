@@ -1,8 +1,8 @@
-"""One registry, spoken to with suspicion.
+"""A client of one registry, which it does not trust.
 
-The protocol is https://github.com/opencontainers/distribution-spec. What a server says is
-checked before it is believed: bodies are bounded, lengths and ranges must be those asked for,
-and a manifest must have its digest. `contentdb.oci.registry.session` guards the exchange itself.
+The protocol is https://github.com/opencontainers/distribution-spec. The client checks a server's
+answers: it bounds bodies, compares lengths and ranges with the request, and verifies a manifest's
+digest. `contentdb.oci.registry.session` guards the exchange itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _RANGE: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 
 
 class Served(NamedTuple):
-    """A manifest as served: its bytes have the digest that is given."""
+    """A manifest as served; its bytes have been verified against ``digest``."""
 
     data: bytes
     digest: Digest
@@ -44,16 +44,16 @@ class Served(NamedTuple):
 
 
 class BlobStream(NamedTuple):
-    """A blob's bytes on their way. Close the answer when done."""
+    """The response with a blob's bytes. Close ``answer`` after use."""
 
     answer: Answer
     start: int
-    """Where in the blob the bytes begin; 0 when the registry ignored the range."""
+    """The offset in the blob where the bytes begin; 0 if the registry ignored the range."""
     size: int | None
-    """The whole blob's bytes, as far as the registry says."""
+    """The blob's size in bytes, if the registry states it."""
 
     def chunks(self, most_bytes: int) -> Iterator[bytes]:
-        """The bytes from `start`; see `Answer.chunks`."""
+        """Yield the bytes from `start`; see `Answer.chunks`."""
         return self.answer.chunks(most_bytes)
 
 
@@ -62,19 +62,19 @@ class Registry:
 
     Args:
         name: As in a reference, e.g. ``docker.io`` or ``127.0.0.1:5000``.
-        credentials: Who we are; None is anonymous.
-        plain_http: Speak http. Only to this machine, unless ``insecure``.
-        insecure: Let ``plain_http`` go over the network, secrets and all.
+        credentials: The user's; None is anonymous.
+        plain_http: Use http; only for this machine, unless ``insecure``.
+        insecure: Allow ``plain_http`` over the network, which exposes content and secrets.
         ca: A file of further CA certificates (PEM).
         cert: Files of a client certificate and its key (PEM).
-        trusted_realms: Hosts that may see the credentials when the registry names them as
-            its token server.
+        trusted_realms: Hosts that may see the credentials if the registry names them as its
+            token server.
         grace_s: Seconds that the registry may stay silent.
-        least_rate: Bytes a second that it must keep up.
-        pause: What waits between tries, given seconds; by default no longer than to `interrupt`.
+        least_rate: Bytes per second that it must sustain.
+        pause: Called with the seconds to wait between tries; `interrupt` ends the default wait.
 
     Raises:
-        InvalidArgumentError: Plain http to another machine.
+        InvalidArgumentError: ``plain_http`` is set for another machine.
     """
 
     def __init__(  # noqa: PLR0913 - each is an independent setting of a connection
@@ -110,14 +110,14 @@ class Registry:
         self._session.close()
 
     def interrupt(self) -> None:
-        """Break all that is under way, in whatever thread, as if it was too slow.
+        """Cut the exchanges of all threads, as if they were too slow.
 
-        What is asked for later fails too, until `resume`: a thread may be between two requests.
+        Later requests fail too, until `resume`, since a thread may be between two requests.
         """
         self._session.interrupt()
 
     def resume(self) -> None:
-        """Make requests again after `interrupt`, as `pull` and `push` do when they begin."""
+        """Allow requests again after `interrupt`; `pull` and `push` call this at their start."""
         self._session.resume()
 
     def pause(self, seconds: float) -> None:
@@ -137,17 +137,17 @@ class Registry:
     def manifest(
         self, repository: str, name: str, *, accept: Iterable[str] = ACCEPT, size: int | None = None
     ) -> Served:
-        """Get a manifest by tag or digest, with the digest checked against its bytes.
+        """Get a manifest by tag or digest, and verify its digest.
 
         Args:
-            repository: Where.
+            repository: The repository to get it from.
             name: A tag or a digest.
             accept: Media types to ask for.
-            size: What a descriptor said, in bytes; another length is refused.
+            size: The descriptor's size in bytes; another length is refused.
 
         Raises:
-            ObjectNotFoundError: No such manifest, or none of those media types.
-            HostileRegistryError: Too long, or bytes that do not have their digest.
+            ObjectNotFoundError: The registry has no such manifest of those media types.
+            HostileRegistryError: The manifest is too long, or does not match its digest.
         """
         thing = f"{repository}@{name}" if ":" in name else f"{repository}:{name}"
         answer = self._session.request(
@@ -157,7 +157,7 @@ class Registry:
             scope=_scope(repository, "pull"),
             headers={"Accept": ", ".join(accept)},
         )
-        data = self._whole(
+        data = self._read_whole(
             answer, thing, MANIFEST_BYTES if size is None else min(size, MANIFEST_BYTES)
         )
         media_type = bare(answer.headers.get("Content-Type"))
@@ -170,21 +170,21 @@ class Registry:
         if size is not None and len(data) != size:
             self._session.refuse(thing, f"expected {size} bytes, got {len(data)}")
         wanted = Digest(name) if ":" in name else None
-        return Served(data, self._checked(data, answer, thing, wanted), media_type)
+        return Served(data, self._check_digest(data, answer, thing, wanted), media_type)
 
     def has_manifest(self, repository: str, name: str) -> bool:
-        """Whether there is such a manifest."""
+        """Return whether the repository has a manifest of this tag or digest."""
         return self._exists(repository, f"manifests/{name}", {"Accept": ", ".join(ACCEPT)})
 
     def has_blob(self, repository: str, digest: Digest) -> bool:
-        """Whether there is such a blob in this repository."""
+        """Return whether the repository has a blob."""
         return self._exists(repository, f"blobs/{digest}", {})
 
     def blob_size(self, repository: str, digest: Digest) -> int | None:
-        """A blob's bytes, as the registry says; None when it does not.
+        """Return a blob's size in bytes, or None if the registry does not state it.
 
         Raises:
-            ObjectNotFoundError: No such blob.
+            ObjectNotFoundError: The repository has no such blob.
         """
         thing = f"{repository}@{digest}"
         scope = _scope(repository, "pull")
@@ -197,17 +197,17 @@ class Registry:
     def blob(
         self, repository: str, digest: Digest, *, offset: int = 0, size: int | None = None
     ) -> BlobStream:
-        """Begin to get a blob. The bytes are not verified: hash them.
+        """Request a blob. The caller has to verify the bytes.
 
         Args:
-            repository: Where.
-            digest: Which.
-            offset: Where to begin; must be below ``size``.
-            size: The blob's bytes, if known; an answer that says otherwise is refused.
+            repository: The repository to get it from.
+            digest: The blob.
+            offset: Where to begin, in bytes; must be below ``size``.
+            size: The blob's size in bytes, if known; another size in the answer is refused.
 
         Raises:
-            ObjectNotFoundError: No such blob.
-            HostileRegistryError: A range or length that does not match.
+            ObjectNotFoundError: The repository has no such blob.
+            HostileRegistryError: The answer's range or length does not match.
         """
         thing = f"{repository}@{digest}"
         answer = self._session.request(
@@ -226,10 +226,10 @@ class Registry:
     # -- writing ---------------------------------------------------------------------------
 
     def mount(self, repository: str, digest: Digest, source: str) -> str | None:
-        """Take a blob over from another repository of this registry.
+        """Mount a blob from another repository of this registry.
 
         Returns:
-            None when it is there now; else the URL of an upload that was begun instead.
+            None if the blob was mounted; else the URL of an upload that the registry began.
         """
         path = f"{repository}/blobs/uploads/?mount={quote(digest)}&from={quote(source, safe='')}"
         scope = f"{_scope(repository, 'pull,push')} {_scope(source, 'pull')}"
@@ -253,22 +253,22 @@ class Registry:
         return self._session.location(answer, repository)
 
     def send_chunk(self, repository: str, url: str, data: BinaryIO, start: int, size: int) -> str:
-        """Append ``size`` bytes, of which the first is the blob's byte ``start``; the next URL."""
+        """Upload ``size`` bytes at the blob's offset ``start``; return the next URL."""
         headers = {
             "Content-Type": "application/octet-stream",
             "Content-Length": str(size),
             "Content-Range": f"{start}-{start + size - 1}",
         }
-        answer = self._at(url, "PATCH", repository, headers, data, ok=(202,))
+        answer = self._send_to(url, "PATCH", repository, headers, data, ok=(202,))
         return self._session.location(answer, repository)
 
     def finish_upload(
         self, repository: str, url: str, digest: Digest, data: BinaryIO | bytes = b"", size: int = 0
     ) -> None:
-        """Send the rest, if any, and have the registry check the digest."""
+        """Upload the rest, if any, and ask the registry to verify the digest."""
         joint = "&" if "?" in url else "?"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        self._at(
+        self._send_to(
             f"{url}{joint}digest={quote(digest)}",
             "PUT",
             f"{repository}@{digest}",
@@ -278,10 +278,10 @@ class Registry:
         )
 
     def put_manifest(self, repository: str, name: str, data: bytes, media_type: str) -> None:
-        """Store a manifest under a tag or its digest, and read it back to be sure.
+        """Store a manifest under a tag or its digest, and compare what the registry gives back.
 
         Raises:
-            HostileRegistryError: What came back are other bytes.
+            HostileRegistryError: The registry gives back other bytes.
         """
         thing = f"{repository}@{name}" if ":" in name else f"{repository}:{name}"
         answer = self._session.request(
@@ -310,7 +310,7 @@ class Registry:
         answer.close()
         return answer.status == 200  # noqa: PLR2004 - HTTP
 
-    def _at(
+    def _send_to(
         self,
         url: str,
         method: str,
@@ -360,7 +360,7 @@ class Registry:
             self._session.refuse(thing, f"expected {wanted} bytes, it announces {text}")
         return int(text)
 
-    def _whole(self, answer: Answer, thing: str, most_bytes: int) -> bytes:
+    def _read_whole(self, answer: Answer, thing: str, most_bytes: int) -> bytes:
         try:
             self._check_length(answer, thing, None)
             return answer.read(most_bytes)
@@ -371,7 +371,9 @@ class Registry:
         finally:
             answer.close()
 
-    def _checked(self, data: bytes, answer: Answer, thing: str, wanted: Digest | None) -> Digest:
+    def _check_digest(
+        self, data: bytes, answer: Answer, thing: str, wanted: Digest | None
+    ) -> Digest:
         said = answer.headers.get("Docker-Content-Digest")
         try:
             told = Digest(said) if said else None

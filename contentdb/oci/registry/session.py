@@ -1,7 +1,7 @@
-"""One conversation with a registry: who may see what, where it may lead, when to try again.
+"""Requests to one registry: authorization, redirects and retries.
 
-Redirects are followed by hand and carry no secret to another origin, content must come
-unencoded, and a busy or broken server is tried again a few times.
+The session follows redirects itself and sends no secret to another origin. It refuses encoded
+content, and retries a few times when the server is busy or the connection breaks.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Session:
         self._transport.close()
 
     def interrupt(self) -> None:
-        """Break what is under way, and begin nothing until `resume`."""
+        """Cut the exchanges under way, and refuse new ones until `resume`."""
         self._transport.interrupt()
 
     def resume(self) -> None:
@@ -105,13 +105,13 @@ class Session:
         body: BinaryIO | bytes | None = None,
         ok: tuple[int, ...] = (200, 206),
     ) -> Answer:
-        """Send, authorize, follow, try again while that makes sense; the answer is in ``ok``."""
+        """Send a request, with authorization, redirects and retries; return an answer in ``ok``."""
         target = self._target(path, thing)
         again = body is None or isinstance(body, bytes)
         for attempt in range(1, _TRIES + 1):
             last = attempt == _TRIES or not again
             try:
-                answer = self._authorized(method, target, thing, scope, headers, body)
+                answer = self._send_authorized(method, target, thing, scope, headers, body)
             except BrokenError as error:
                 if last or error.slow or error.advice:
                     advice = error.advice or "check the name and the network, then try again"
@@ -129,7 +129,7 @@ class Session:
             self.pause(_retry_after(answer, 0.1 * 2**attempt))
         raise AssertionError  # the last attempt returns or raises
 
-    def _authorized(
+    def _send_authorized(
         self,
         method: str,
         target: Target,
@@ -140,13 +140,13 @@ class Session:
     ) -> Answer:
         known = self._authorizer.header(scope)
         if known is None and body is not None and not isinstance(body, bytes):
-            known = self._warm(scope)
-        answer = self._followed(method, target, thing, known, headers, body)
+            known = self._authorize_stream(scope)
+        answer = self._follow(method, target, thing, known, headers, body)
         if answer.status != 401:  # noqa: PLR2004 - HTTP
             return answer
         challenges = parse_challenges(answer.headers.getlist("WWW-Authenticate"))
         if body is not None and not isinstance(body, bytes):
-            return answer  # the stream is spent
+            return answer  # the stream cannot be sent again
         try:
             fresh = self._authorizer.answer(challenges, scope, refused=known)
         except BaseException:
@@ -155,10 +155,10 @@ class Session:
         if fresh is None:
             return answer
         answer.close()
-        return self._followed(method, target, thing, fresh, headers, body)
+        return self._follow(method, target, thing, fresh, headers, body)
 
-    def _warm(self, scope: str) -> str | None:
-        """Learn what to send before a stream that cannot be sent twice."""
+    def _authorize_stream(self, scope: str) -> str | None:
+        """Get an authorization before sending a stream, which cannot be sent twice."""
         answer = self._transport.exchange("GET", self.home, {"Accept-Encoding": "identity"})
         answer.close()
         if answer.status != 401:  # noqa: PLR2004 - HTTP
@@ -166,7 +166,7 @@ class Session:
         challenges = parse_challenges(answer.headers.getlist("WWW-Authenticate"))
         return self._authorizer.answer(challenges, scope, refused=None)
 
-    def _followed(
+    def _follow(
         self,
         method: str,
         target: Target,
@@ -175,7 +175,7 @@ class Session:
         headers: Mapping[str, str],
         body: BinaryIO | bytes | None,
     ) -> Answer:
-        """Exchange, following redirects of reads; only our registry's origin sees the secret."""
+        """Send a request, follow a read's redirects; only the registry's origin sees the secret."""
         for _ in range(_MOST_HOPS + 1):
             sent = {"User-Agent": "contentdb", "Accept-Encoding": "identity", **headers}
             if authorization is not None and target.origin == self.home.origin:
@@ -189,23 +189,23 @@ class Session:
             answer.close()
             if method not in {"GET", "HEAD"}:
                 self.refuse(thing, f"it redirects a {method}")
-            target = self._next(answer, target, thing)
+            target = self._redirect(answer, target, thing)
         return self.refuse(thing, f"it redirects more than {_MOST_HOPS} times")
 
-    def _next(self, answer: Answer, target: Target, thing: str) -> Target:
+    def _redirect(self, answer: Answer, target: Target, thing: str) -> Target:
         location = answer.headers.get("Location", "")
-        return self.allowed(self._joined(f"{target.place}{target.path}", location), target, thing)
+        return self.allowed(self._resolve(f"{target.place}{target.path}", location), target, thing)
 
     @staticmethod
-    def _joined(base: str, location: str) -> str:
-        """Resolve a Location; what cannot be resolved goes on as it is, to be refused."""
+    def _resolve(base: str, location: str) -> str:
+        """Resolve a Location; return a malformed one unchanged, so that `allowed` refuses it."""
         try:
             return urljoin(base, location) if location else ""
         except ValueError:
             return location
 
     def allowed(self, url: str, came_from: Target, thing: str) -> Target:
-        """Where a server may send us: never from https to http, nor from afar to here."""
+        """Parse a server's redirect; refuse https to http, and another machine to this one."""
         try:
             target = target_of(url)
         except ValueError as error:
@@ -224,11 +224,11 @@ class Session:
         return self.home._replace(path="/v2/" + path)
 
     def location(self, answer: Answer, thing: str) -> str:
-        """Where an upload goes on, made absolute and found allowed."""
+        """Return the absolute URL of an upload's next step, if it is allowed."""
         location = answer.headers.get("Location", "")
         if not location:
             self.refuse(thing, "it began an upload without saying where")
-        url = self._joined(f"{self.home.place}/v2/", location)
+        url = self._resolve(f"{self.home.place}/v2/", location)
         self.allowed(url, self.home, thing)
         return url
 
@@ -264,14 +264,14 @@ class Session:
 
 
 def _retry_after(answer: Answer, default_s: float) -> float:
-    """Seconds to wait, as the server wishes, within reason."""
+    """Return the seconds that the server asks to wait, up to `_MOST_PAUSE_S`."""
     text = answer.headers.get("Retry-After", "")
     short_number = text.isascii() and text.isdecimal() and len(text) < 6  # noqa: PLR2004 - a day
     return min(float(text), _MOST_PAUSE_S) if short_number else default_s
 
 
 def _error_code(answer: Answer) -> str:
-    """The registry's error code. Its message is left out: it may echo what we sent."""
+    """Return the registry's error code, without its message, which may echo a secret."""
     try:
         raw = parse_object(answer.read(_ERROR_BYTES), most_bytes=_ERROR_BYTES)
         code = raw["errors"][0]["code"]

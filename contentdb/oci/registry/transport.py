@@ -1,8 +1,8 @@
-"""HTTP exchanges on urllib3's connections: raw bytes, bounded, watched, and no policy.
+"""HTTP exchanges on urllib3's connections: raw, bounded and watched bytes, without policy.
 
-The connections are kept here and not in urllib3's pool, for two reasons: a watched exchange
-needs its socket, and the pool writes whole URLs to its log, where signed ones are secrets.
-Redirects, credentials and retries are `contentdb.oci.registry.registry`'s affair.
+This module keeps the connections instead of urllib3's pool, for two reasons: the watchdog needs
+each exchange's socket, and the pool logs whole URLs, which are secrets if they are signed.
+`contentdb.oci.registry.session` handles redirects, credentials and retries.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Transport"]
 
 CHUNK_BYTES: Final = 1024 * 1024
-"""The most of a body that comes in one piece."""
+"""Limit for one piece of a body."""
 _SEND_BYTES: Final = 128 * 1024
-"""What has to leave within a socket's timeout, so that a slow line is no dead one."""
+"""Bytes to send within a socket's timeout; small, so that a slow line does not time out."""
 _TIMEOUT_S: Final = 30.0
 _BREAKS: Final = (HTTPError, HTTPException, OSError, ValueError, AttributeError)
-"""What a broken connection raises; the last, when a socket is shut while its TLS is being read."""
+"""Errors of a broken connection; AttributeError if the socket is shut during a TLS read."""
 
 
 class Answer:
-    """A response whose body has yet to be read, or to be let go by `close`."""
+    """A response whose body has not been read yet; read it, or drop it with `close`."""
 
     def __init__(
         self,
@@ -59,11 +59,11 @@ class Answer:
         self.headers: HTTPHeaderDict = response.headers
 
     def chunks(self, most_bytes: int) -> Iterator[bytes]:
-        """The body as it comes, never decoded.
+        """Yield the body as it comes, never decoded.
 
         Raises:
-            OversizeError: There is more than ``most_bytes``; those were yielded.
-            BrokenError: It ended before its declared length, or was too slow.
+            OversizeError: The body is longer than ``most_bytes``, which have been yielded.
+            BrokenError: The body ended before its declared length, or was too slow.
         """
         left = most_bytes
         try:
@@ -81,11 +81,11 @@ class Answer:
         self._whole = True
 
     def read(self, most_bytes: int) -> bytes:
-        """The whole body at once; errors as `chunks`."""
+        """Return the whole body; it raises the same errors as `chunks`."""
         return b"".join(self.chunks(most_bytes))
 
     def close(self) -> None:
-        """Free the connection: for the next request if the body was read, else for good."""
+        """Keep the connection for the next request if the body was read; else close it."""
         self._exchange.done()
         empty = self._response.length_remaining == 0 and not self._response.chunked
         self._response.close()  # else the connection refuses the next request
@@ -106,15 +106,15 @@ class Answer:
         return BrokenError(f"the connection broke ({type(error).__name__})")
 
 
-class _Sent:
-    """A body on its way out, counted so that the watch sees whether the server takes it."""
+class _CountedBody:
+    """A request's body, which tells the watchdog how many bytes the server has taken."""
 
     def __init__(self, body: BinaryIO, exchange: Exchange) -> None:
         self._body = body
         self._exchange = exchange
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read on."""
+        """Read the next bytes."""
         data = self._body.read(size)
         self._exchange.moved(len(data))
         return data
@@ -124,11 +124,11 @@ class Transport:
     """Connections to any number of origins. Thread-safe.
 
     Args:
-        trusted: The origin that client certificates are meant for; others never see them.
+        trusted: The only origin that gets the client certificate.
         ca: A file of further CA certificates, in PEM.
         cert: A client certificate and its key, in PEM.
-        grace_s: Seconds an exchange may stay silent.
-        least_rate: Bytes a second that it must keep up afterwards.
+        grace_s: Seconds that an exchange may stay silent.
+        least_rate: Bytes per second that it must sustain afterwards.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Transport:
         self._idle: dict[tuple[str, str, int], list[Connection]] = {}
         self._contexts: dict[bool, ssl.SSLContext] = {}
         if ca is not None or cert is not None:
-            self._context(trusted=True)  # what cannot be used is told before anything is asked
+            self._context_for(trusted=True)  # raises now if the files cannot be used
 
     def exchange(
         self,
@@ -159,14 +159,15 @@ class Transport:
         headers: Mapping[str, str],
         body: bytes | BinaryIO | None = None,
     ) -> Answer:
-        """Send one request and read the head of its answer.
+        """Send one request; read the status and headers of its answer.
 
-        A kept connection that turns out dead is replaced once, if the body can be sent again.
+        If an idle connection turns out to be dead and the body can be sent again, retry once on a
+        new connection.
 
         Raises:
-            BrokenError: No connection, or it broke, or the answer's head came too slowly.
+            BrokenError: The connection failed, or the answer's headers came too slowly.
         """
-        conn = self._kept(target)
+        conn = self._take_idle(target)
         if conn is not None:
             try:
                 return self._send(conn, method, target, headers, body)
@@ -176,7 +177,7 @@ class Transport:
         return self._send(self._fresh(target), method, target, headers, body)
 
     def give_back(self, conn: Connection) -> None:
-        """Keep a connection for the next request to its origin."""
+        """Keep a connection for the next request to its origin, unless the transport is closed."""
         scheme = "https" if isinstance(conn, TlsConnection) else "http"
         with self._lock:
             if not self._closed:
@@ -185,7 +186,7 @@ class Transport:
         conn.close()
 
     def close(self) -> None:
-        """Close the idle connections and end the watch; an exchange under way goes on."""
+        """Close the idle connections and stop the watchdog; an exchange under way continues."""
         self._watchdog.close()
         with self._lock:
             idle, self._idle = self._idle, {}
@@ -195,7 +196,7 @@ class Transport:
                 conn.close()
 
     def interrupt(self) -> None:
-        """Break the exchanges under way and refuse others, with a `BrokenError` at once."""
+        """Cut the exchanges under way and refuse new ones: each raises `BrokenError` at once."""
         self._watchdog.cut_all()
 
     def resume(self) -> None:
@@ -203,7 +204,7 @@ class Transport:
         self._watchdog.resume()
 
     def pause(self, seconds: float) -> None:
-        """Wait, but not on when interrupted."""
+        """Wait, until `interrupt` at the latest."""
         self._watchdog.interrupted.wait(seconds)
 
     def _send(
@@ -214,7 +215,7 @@ class Transport:
         headers: Mapping[str, str],
         body: bytes | BinaryIO | None,
     ) -> Answer:
-        """Ask by one connection, which is closed and no longer watched unless an answer comes."""
+        """Send a request on a connection; without an answer, close it and stop watching it."""
         exchange: Exchange | None = None
         try:
             if conn.sock is None:
@@ -225,20 +226,20 @@ class Transport:
                 target.path,
                 body=body
                 if body is None or isinstance(body, bytes)
-                else cast("BinaryIO", _Sent(body, exchange)),
+                else cast("BinaryIO", _CountedBody(body, exchange)),
                 headers=dict(headers),
                 preload_content=False,
                 decode_content=False,
             )
             response = conn.getresponse()
             if exchange.cut:
-                raise OSError("cut")  # noqa: TRY301 - the head ended with it
+                raise OSError("cut")  # noqa: TRY301 - handled below like a broken connection
         except BaseException as error:
             conn.close()
             if exchange is not None:
                 exchange.done()
             if not isinstance(error, _BREAKS):
-                raise  # the body's own
+                raise  # an error of the body's own
             if exchange is not None and exchange.cut:
                 raise BrokenError("its answer came too slowly", slow=True) from error
             raise no_connection(error) from error
@@ -253,7 +254,7 @@ class Transport:
                     raise BrokenError("the connection was made too slowly", slow=True) from error
                 raise
 
-    def _kept(self, target: Target) -> Connection | None:
+    def _take_idle(self, target: Target) -> Connection | None:
         with self._lock:
             conns = self._idle.get(target.origin, [])
             while conns:
@@ -273,17 +274,17 @@ class Transport:
             target.port,
             timeout=self._timeout_s,
             blocksize=_SEND_BYTES,
-            ssl_context=self._context(trusted=target.origin == self._trusted),
+            ssl_context=self._context_for(trusted=target.origin == self._trusted),
         )
 
-    def _context(self, *, trusted: bool) -> ssl.SSLContext:
+    def _context_for(self, *, trusted: bool) -> ssl.SSLContext:
         with self._lock:
             if trusted not in self._contexts:
-                self._contexts[trusted] = _made_context(self._ca, self._cert if trusted else None)
+                self._contexts[trusted] = _make_context(self._ca, self._cert if trusted else None)
             return self._contexts[trusted]
 
 
-def _made_context(ca: str | None, cert: tuple[str, str | None] | None) -> ssl.SSLContext:
+def _make_context(ca: str | None, cert: tuple[str, str | None] | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     try:
         if ca is not None:

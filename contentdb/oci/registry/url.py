@@ -1,4 +1,4 @@
-"""URLs taken apart, with what is no http or https URL refused."""
+"""Parses http and https URLs, and refuses all others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _URL_CHARS: Final = 16 * 1024
 
 
 class Target(NamedTuple):
-    """A URL, taken apart: where to connect, and what to ask for there."""
+    """A parsed URL: the server to connect to, and the path to request."""
 
     scheme: str
     host: str
@@ -23,21 +23,21 @@ class Target(NamedTuple):
 
     @property
     def origin(self) -> tuple[str, str, int]:
-        """What two URLs share when they lead to one server."""
+        """Scheme, host and port: equal for two URLs of one server."""
         return self[:3]
 
     @property
     def place(self) -> str:
-        """The origin as text, for messages: without path and query, which may hold secrets."""
+        """The origin as text for messages, without path and query, which may contain secrets."""
         host = f"[{self.host}]" if ":" in self.host else self.host  # IPv6
         return f"{self.scheme}://{host}:{self.port}"
 
 
 def target_of(url: str) -> Target:
-    """Take a URL apart.
+    """Parse a URL.
 
     Raises:
-        ValueError: Not absolute http or https, with a user in it, or with control characters.
+        ValueError: It is not an absolute http or https URL, or has a user or control characters.
     """
     if len(url) > _URL_CHARS or not url.isascii() or not url.isprintable() or " " in url:
         raise ValueError("it is not a URL")
@@ -51,7 +51,7 @@ def target_of(url: str) -> Target:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine by its very name: localhost, or a loopback address."""
+    """Return whether a host is ``localhost`` or a loopback address, without resolving it."""
     if host == "localhost":
         return True
     try:

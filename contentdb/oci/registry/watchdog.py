@@ -1,9 +1,9 @@
-"""A guard against slow drips: an exchange that stays below a least rate is cut off.
+"""Cuts off exchanges that stay below a least rate.
 
-A socket's timeout starts anew with each byte, so a server can hold a reader for ever with a
-byte a minute: in headers, in a body, in the trailers after it. One thread looks at all
-exchanges that are under way and shuts the socket of each that is past its deadline. The
-deadline moves with the bytes that came.
+A socket's timeout restarts with each byte, so a server could hold a reader for ever by sending a
+byte a minute: in headers, in a body, in the trailers after it. One thread checks all exchanges
+under way, and shuts the socket of each that is past its deadline. Each transferred byte moves
+the deadline.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class Exchange:
     def __init__(self, dog: Watchdog, sock: socket.socket) -> None:
         self._dog = dog
         self.deadline = dog.clock() + dog.grace_s
-        """When patience ends, on the watchdog's clock."""
+        """When the watchdog cuts it, on the watchdog's clock."""
         self.sock = sock
         self.cut = False
-        """Whether it was too slow and is over."""
+        """Whether the watchdog has cut it for being too slow."""
 
     def moved(self, count: int) -> None:
-        """Say that so many bytes went up or down: they buy time, but never more than the grace."""
+        """Note that ``count`` bytes were sent or received: extend the deadline, up to the grace."""
         dog = self._dog
         self.deadline = min(self.deadline + count / dog.least_rate, dog.clock() + dog.grace_s)
 
@@ -52,7 +52,7 @@ class Watchdog:
 
     Args:
         grace_s: Seconds that an exchange may stay silent at first.
-        least_rate: Bytes a second to be kept up afterwards.
+        least_rate: Bytes per second that it must sustain afterwards.
         clock: A monotonic clock in seconds.
     """
 
@@ -67,22 +67,22 @@ class Watchdog:
         self._running = False
         self._stop = threading.Event()
         self.interrupted = threading.Event()
-        """Set from `cut_all` to `resume`, for who waits for something else."""
+        """Set from `cut_all` to `resume`; threads that wait for other things check it."""
 
     def check(self) -> None:
-        """See that nothing was interrupted.
+        """Raise if the exchanges are interrupted.
 
         Raises:
-            BrokenError: It was.
+            BrokenError: `cut_all` was called and `resume` was not.
         """
         if self.interrupted.is_set():
             raise BrokenError("interrupted", slow=True)
 
     def watch(self, sock: socket.socket) -> Exchange:
-        """Begin to watch.
+        """Begin to watch a socket.
 
         Raises:
-            BrokenError: Interrupted.
+            BrokenError: `cut_all` was called and `resume` was not.
         """
         exchange = Exchange(self, sock)
         with self._lock:
@@ -96,23 +96,23 @@ class Watchdog:
         return exchange
 
     def forget(self, exchange: Exchange) -> None:
-        """Stop watching one."""
+        """Stop watching an exchange."""
         with self._lock:
             self._watched.discard(exchange)
 
     def cut_all(self) -> None:
-        """Cut off all that is under way, however fast it is, and refuse more until `resume`."""
+        """Cut all exchanges, however fast, and refuse new ones until `resume`."""
         with self._lock:
             self.interrupted.set()
             under_way, self._watched = self._watched, set()
         _cut(under_way)
 
     def resume(self) -> None:
-        """Watch again after `cut_all`."""
+        """Allow exchanges again after `cut_all`."""
         self.interrupted.clear()
 
     def close(self) -> None:
-        """Let the thread end."""
+        """Stop the thread."""
         self._stop.set()
 
     def __enter__(self) -> Self:

@@ -1,1 +1,1 @@
-"""Between a registry and a store: pull, push, fetch, and how far they are."""
+"""Transfers between a registry and a store: pull, push, fetch, and their progress."""

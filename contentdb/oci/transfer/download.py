@@ -1,4 +1,4 @@
-"""One blob from a registry, resumed for as long as there is progress."""
+"""Downloads one blob from a registry, resuming while there is progress."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["blob_chunks"]
 
 _FAILURES: Final = 5
-"""Broken connections in a row without progress that are borne."""
+"""Give up after this many broken connections in a row without progress."""
 _RETRIES: Final = 100
-"""Broken connections that are borne in all, so that no server makes us call for ever."""
+"""Give up after this many broken connections in all, so that no server makes us retry for ever."""
 _PROGRESS_BYTES: Final = 64 * 1024
-"""What a connection must bring to count as progress."""
+"""A connection must bring this much to count as progress."""
 
 
 def blob_chunks(
@@ -33,22 +33,23 @@ def blob_chunks(
     on_retry: Callable[[int], None] = lambda _offset: None,
     pause: Callable[[float], object] | None = None,
 ) -> Generator[bytes]:
-    """A blob's bytes from ``offset`` to its end, across broken connections.
+    """Yield a blob's bytes from ``offset`` to its end, reconnecting if a connection breaks.
 
-    A server that ignores the range is read past. With ``size`` known, exactly that many
-    bytes come out, or an error; the caller still has to check the digest.
+    If a server ignores the range, skip the bytes before it. With ``size`` known, yield exactly the
+    bytes up to it, or raise; the caller still has to check the digest.
 
     Args:
-        registry: Whom to ask.
-        repository: Where.
-        digest: Which.
-        offset: What is there already, in bytes; below ``size``.
-        size: The whole blob, in bytes, as its descriptor says.
-        on_retry: Told the offset whenever a connection broke and a new one is made.
-        pause: What waits between tries without progress, given seconds; by default the registry's.
+        registry: The client to use.
+        repository: The repository to get it from.
+        digest: The blob.
+        offset: Bytes that the caller has already; below ``size``.
+        size: The blob's size in bytes, as its descriptor states.
+        on_retry: Called with the offset when a connection broke and a new one is made.
+        pause: Called with the seconds to wait between tries without progress; by default the
+            registry's.
 
     Raises:
-        RegistryError: See `Registry.blob`; also too many broken connections.
+        RegistryError: As for `Registry.blob`; or too many connections broke.
     """
     failures = retries = 0
     at = offset
@@ -60,7 +61,7 @@ def blob_chunks(
                 yield chunk
             if size is None or at == size:
                 return
-            raise BrokenError(f"the body ended after {at} of {size} bytes")  # noqa: TRY301 - as a cut
+            raise BrokenError(f"the body ended after {at} of {size} bytes")  # noqa: TRY301 - handled below like a broken connection
         except BrokenError as error:
             failures = 0 if at - began >= _PROGRESS_BYTES else failures + 1
             retries += 1

@@ -1,4 +1,4 @@
-"""A manifest's blobs into the store, several at once, each an ingest keyed by its digest."""
+"""Fetches a manifest's blobs, several at once, each as an ingest with its digest as the ref."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 __all__ = ["Arrivals"]
 
 _LOOK_UP_S: Final = 0.5
-"""How often whoever waits for another pull looks whether its own was stopped."""
+"""Seconds between two checks for a stop while a thread waits for another pull's ingest."""
 
 
 class Arrivals:
-    """Blobs on their way from one repository.
+    """Fetches blobs from one repository.
 
     Args:
-        store: Where to.
-        registry: Where from.
+        store: The store to fetch into.
+        registry: The client to use.
         place: The repository.
-        listen: Told of each step, from several threads.
+        listen: Called for each step, from several threads.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class Arrivals:
 
     @property
     def fetched_bytes(self) -> int:
-        """What came over the network."""
+        """Bytes that came over the network."""
         return sum(self._fetched)
 
     def fetch_all(self, blobs: Collection[Descriptor], jobs: int) -> None:
-        """Bring them all, durably, ``jobs`` at once; the first error stops the others.
+        """Fetch all blobs durably, ``jobs`` at once; the first error stops the others.
 
-        What has come of each stays to be resumed.
+        The ingests of stopped blobs stay, so that a later pull resumes them.
         """
         for blob in blobs:
             self._tell("queued", blob, 0)
@@ -81,7 +81,7 @@ class Arrivals:
                 raise
 
     def _stop(self, pool: ThreadPoolExecutor) -> None:
-        """Let nothing begin, and what is under way end after its piece, to be resumed."""
+        """Start no more blobs, and stop those under way after their current piece."""
         self._stopped.set()
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -103,7 +103,7 @@ class Arrivals:
         try:
             return self._open_writer(blob)
         except FailedPreconditionError:
-            # Somebody began it with another size, as when a manifest lied: that was not ours.
+            # Another pull began it with another size, from a false manifest perhaps: start over.
             with suppress(NotFoundError):
                 self._store.abort(str(blob.digest))
             return self._open_writer(blob)
@@ -130,7 +130,7 @@ class Arrivals:
             writer.truncate()
         self._fill(writer, blob)
         if writer.digest != blob.digest and resumed:
-            # Whoever began this ingest may have left other bytes: judge the registry by its own.
+            # The earlier bytes may be wrong: fetch all again before blaming the registry.
             writer.truncate()
             self._fill(writer, blob)
         labels = {
@@ -149,12 +149,12 @@ class Arrivals:
                 f"its bytes have the digest {error.actual}",
                 "do not trust this copy",
             ) from error
-        if not info.new:  # it came another way, whose repository must not be forgotten
+        if not info.new:  # stored meanwhile: keep the repositories in its labels, add this one
             merge(self._store, blob.digest, {MEDIA_TYPE: blob.media_type}, self._place)
         self._tell("done", blob, blob.size)
 
     def _fill(self, writer: Writer, blob: Descriptor) -> None:
-        """Append what is missing. Bytes already there are not asked for."""
+        """Append the missing bytes, and request only those."""
         at = writer.offset
         self._tell("resumed" if at else "downloading", blob, at)
         if at == blob.size:
@@ -185,7 +185,7 @@ class Arrivals:
 
 
 def _write(writer: Writer, chunk: bytes) -> None:
-    """Append a piece; where the writer can, it is hashed while the next one comes."""
+    """Append a piece; a `Taker` hashes it while the next one arrives."""
     if isinstance(writer, Taker):
         writer.feed(chunk)
         writer.settle(pending=1)

@@ -1,4 +1,4 @@
-"""What happens to an object on its way, told as it happens. Bars are the CLI's affair."""
+"""Progress events of a transfer. The CLI draws bars from them."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class Event(NamedTuple):
     """A digest, or the reference while it is being resolved."""
     media_type: str | None
     offset: int
-    """Bytes so far."""
+    """Bytes transferred so far."""
     total: int | None
-    """Bytes in all."""
+    """Size in bytes."""
 
 
 Listener = Callable[[Event], None]
@@ -40,4 +40,4 @@ Listener = Callable[[Event], None]
 
 
 def silent(event: Event) -> None:
-    """Listen to nothing."""
+    """Ignore an event."""

@@ -1,7 +1,7 @@
-"""From a registry into the store: each object an ingest keyed by its digest, in parallel.
+"""Pulls an image into the store; each blob is an ingest with its digest as the ref, in parallel.
 
-Because the ref of an ingest is the digest of what comes, two pulls that need one layer get
-it once (the second waits for the first), and one that was killed goes on where it stood.
+So two pulls that need one layer fetch it once (the second waits for the first), and a pull that
+was killed is resumed by the next one.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 __all__ = ["Pulled", "pull"]
 
 _MOST_LEVELS: Final = 4
-"""Indexes within indexes."""
+"""Limit for indexes within indexes."""
 _MOST_DOCUMENTS: Final = 4096
 
 
 class Pulled(NamedTuple):
-    """What a pull has brought, all of it stored and verified."""
+    """The result of a pull; all of it is stored and verified."""
 
     digest: Digest
-    """Of the index or manifest that the reference names."""
+    """Digest of the index or manifest that the reference names."""
     media_type: str
     documents: tuple[Digest, ...]
-    """Index and manifests, the named one first."""
+    """Index and manifests, the one of the reference first."""
     blobs: tuple[Digest, ...]
     """Configs and layers."""
     fetched_bytes: int
-    """What came over the network as content; the rest was stored already."""
+    """Bytes of content that came over the network; the rest was stored already."""
 
 
 def pull(
@@ -55,24 +55,24 @@ def pull(
     jobs: int = 4,
     listen: Listener = silent,
 ) -> Pulled:
-    """Bring an image or artifact into the store.
+    """Pull an image or artifact into the store.
 
-    When it returns, all is durable. It may be repeated, killed and run beside itself: what is
-    stored is not asked for again, except that a tag is resolved anew.
+    Everything is durable on return. The call may be repeated, killed and run concurrently: it
+    requests nothing that is stored already, but always resolves a tag anew.
 
     Args:
-        store: Where to.
-        reference: What, e.g. ``127.0.0.1:5000/a/b:v1``.
-        registry: The client to use; without one an anonymous https client is made.
+        store: The store to pull into.
+        reference: The image, e.g. ``127.0.0.1:5000/a/b:v1``.
+        registry: The client to use; by default a new anonymous https client.
         platform: Which manifest of an index, e.g. ``linux/arm64``; this machine's by default.
-        all_platforms: Every manifest of an index.
-        jobs: How many objects at once.
-        listen: Told of each step, from several threads.
+        all_platforms: Pull every manifest of an index.
+        jobs: How many blobs to fetch at once.
+        listen: Called for each step, from several threads.
 
     Raises:
-        RegistryError: The registry did not do its part; what came so far stays to be resumed.
-        InvalidManifestError: A document that cannot be trusted.
-        ContentDBError: The store did not take it.
+        RegistryError: The registry failed; the next pull resumes what has come so far.
+        InvalidManifestError: A document is invalid.
+        ContentDBError: The store failed.
     """
     place = parse_reference(reference) if isinstance(reference, str) else reference
     if isinstance(platform, str):
@@ -89,7 +89,7 @@ def pull(
 
 
 class _Pull:
-    """One pull under way."""
+    """One call of `pull`."""
 
     def __init__(
         self,
@@ -144,13 +144,13 @@ class _Pull:
         *,
         level: int,
     ) -> None:
-        """Store a document, then those it names, and collect the blobs."""
+        """Store a document and then the documents it lists; collect their blobs."""
         if level >= _MOST_LEVELS or len(self._documents) >= _MOST_DOCUMENTS:
             raise InvalidManifestError("indexes name indexes without end")
         if digest in self._documents:
             return
         self._documents[digest] = None
-        kept = self._kept(document)
+        kept = self._choose_manifests(document)
         self._keep_document(digest, data, document._replace(manifests=kept))
         for part in kept:
             if is_document(part.media_type):
@@ -161,11 +161,11 @@ class _Pull:
             for part in document.parts():
                 _collect(blobs, part)
 
-    def _kept(self, document: Document) -> tuple[Descriptor, ...]:
+    def _choose_manifests(self, document: Document) -> tuple[Descriptor, ...]:
         if self._platform is None or not document.is_index:
             return document.manifests
         if not any(entry.platform for entry in document.manifests):
-            return document.manifests  # an index of artifacts: it has no platforms to choose from
+            return document.manifests  # an index of artifacts has no platforms to choose from
         chosen = choose(document.manifests, self._platform)
         if chosen is None:
             there = ", ".join(sorted({"/".join(_platform(entry)) for entry in document.manifests}))

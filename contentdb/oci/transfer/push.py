@@ -1,4 +1,4 @@
-"""From the store into a registry: what it lacks, parts before what names them."""
+"""Pushes an image to a registry: only missing objects, and a document after its parts."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 __all__ = ["Pushed", "push"]
 
 CHUNK_BYTES: Final = 64 * 1024 * 1024
-"""A larger blob is sent in chunks of this size, a smaller one in a single request."""
+"""A larger blob is uploaded in chunks of this size, a smaller one in one request."""
 
 
 class Pushed(NamedTuple):
-    """What a push has done."""
+    """The result of a push, with what it did to each blob."""
 
     digest: Digest
     uploaded: tuple[Digest, ...]
@@ -47,22 +47,23 @@ def push(
     jobs: int = 4,
     listen: Listener = silent,
 ) -> Pushed:
-    """Upload an image or artifact, and read its manifests back.
+    """Push an image or artifact, and read its manifests back.
 
-    It may be repeated: what the registry has is not sent. Bytes are verified as they leave.
+    The call may be repeated: it sends no blob that the registry has. It verifies bytes as it reads
+    them from the store.
 
     Args:
-        store: Where from.
+        store: The store to push from.
         digest: The index or manifest.
-        reference: Where to; its digest, if it has one, must be this one.
-        registry: The client to use; without one an anonymous https client is made.
-        chunk_bytes: Blobs above this size are sent in chunks of it.
-        jobs: How many blobs at once.
-        listen: Told of each step, from several threads.
+        reference: The destination; its digest, if any, must be ``digest``.
+        registry: The client to use; by default a new anonymous https client.
+        chunk_bytes: Larger blobs are uploaded in chunks of this size.
+        jobs: How many blobs to upload at once.
+        listen: Called for each step, from several threads.
 
     Raises:
         NotFoundError: A part is not stored.
-        RegistryError: The registry did not do its part.
+        RegistryError: The registry failed.
     """
     place = parse_reference(reference) if isinstance(reference, str) else reference
     top = Digest(digest)
@@ -79,7 +80,7 @@ def push(
 
 
 class _Push:
-    """One push under way."""
+    """One call of `push`."""
 
     def __init__(
         self,
@@ -104,9 +105,9 @@ class _Push:
             interrupting(self._registry),
         ):
             try:
-                kinds = results_of([pool.submit(self._blob, blob) for blob in tree.blobs])
+                kinds = results_of([pool.submit(self._push_blob, blob) for blob in tree.blobs])
             except BaseException:
-                self._stopped.set()  # no upload goes on that nobody waits for
+                self._stopped.set()  # ends the uploads of other threads
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         for node in tree.nodes[:-1]:
@@ -126,7 +127,7 @@ class _Push:
             top, *(tuple(by_kind.get(kind, ())) for kind in ("done", "mounted", "exists"))
         )
 
-    def _blob(self, blob: Descriptor) -> Kind:
+    def _push_blob(self, blob: Descriptor) -> Kind:
         kind = self._bring(blob)
         merge(self._store, blob.digest, {}, self._place)
         self._tell(kind, blob.digest, blob.media_type, blob.size)
@@ -167,7 +168,7 @@ class _Push:
 
 
 class _Part:
-    """The next bytes of a reader, as a file that ends after so many."""
+    """A file of a reader's next ``left`` bytes."""
 
     def __init__(self, reader: Reader, left: int, stopped: Flag) -> None:
         self._reader = reader
@@ -175,7 +176,7 @@ class _Part:
         self._stopped = stopped
 
     def read(self, size: int = -1, /) -> bytes:
-        """Read on, unless the push was stopped."""
+        """Read the next bytes; raise `InterruptedError` if the push was stopped."""
         if self._stopped.is_set():
             raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
         data = self._reader.read(self._left if size < 0 else min(size, self._left))
