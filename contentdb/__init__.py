@@ -8,9 +8,9 @@
         info = store.add(b"hello")
         assert store.read(info.digest) == b"hello"
 
-`contentdb.content` is the design in one short file, `contentdb.errors` draws what can go wrong.
-Each name is imported when it is first asked for: this file alone takes a millisecond, so that the
-command line is at its first line, and hears Ctrl-C, before what it needs is imported.
+`contentdb.content` is the design in one short file, `contentdb.errors` draws the tree of errors.
+A name is imported at its first use. This file alone takes a millisecond to import, so the command
+line runs its first line, and reacts to Ctrl-C, before it imports what it needs.
 """
 
 from __future__ import annotations
@@ -196,11 +196,11 @@ _MODULES = {
     "reindex": "local.upkeep.reindex",
     "repair": "local.upkeep.repair",
 }
-"""Where a name comes from, but for errors, which are in `contentdb.errors`."""
+"""The module of each public name; names that are missing here are in `contentdb.errors`."""
 
 
 def _load(name: str) -> object:
-    """Import what is asked for; the modules that documents speak of, too."""
+    """Import and return a public name, or one of the modules that the documents name."""
     from importlib import import_module
 
     if name in {"content", "errors", "filters"}:
@@ -213,7 +213,7 @@ def _load(name: str) -> object:
     return found
 
 
-if not TYPE_CHECKING:  # type checkers read the names above, and tell of a misspelt one
+if not TYPE_CHECKING:  # a type checker reads the imports above instead, and finds a misspelt name
     __getattr__ = _load
 
 

@@ -1,4 +1,4 @@
-"""What callers say beside content: looked at here, so that every store refuses the same."""
+"""Checks of a call's options, shared so that every store refuses the same arguments."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ __all__ = ["begun_for", "check_progress", "contradiction", "deadline_of"]
 
 
 def deadline_of(wait: object) -> float:
-    """Until when by `time.monotonic` a caller waits: so many seconds, or with True for ever.
+    """Return the `time.monotonic` at which a wait of so many seconds ends; for True, infinity.
 
     Raises:
-        InvalidArgumentError: It is no such number.
+        InvalidArgumentError: ``wait`` is neither True nor a number of 0 or more.
     """
     if not isinstance(wait, int | float) or not wait >= 0:
         raise InvalidArgumentError(f"a wait is 0 or more seconds, or True, not {wait!r:.40}")
@@ -22,14 +22,14 @@ def deadline_of(wait: object) -> float:
 
 
 def check_progress(progress: object) -> None:
-    """Raise `InvalidArgumentError` for what is there to be called and cannot be."""
+    """Raise `InvalidArgumentError` for a ``progress`` that is not None and cannot be called."""
     if progress is not None and not callable(progress):
         kind = type(progress).__name__
         raise InvalidArgumentError(f"progress is a function of bytes done and total, not {kind}")
 
 
 def begun_for(ref: str, declared: object, wanted: object) -> FailedPreconditionError:
-    """Say that a commit expects another digest than its ingest was begun for."""
+    """Make the error for a commit that expects another digest than its ingest declared."""
     return FailedPreconditionError(
         f"ref {ref!r:.80} was begun for content {declared}, not {wanted}; "
         "commit it as it was begun, or resume=False starts over and abort() drops it"
@@ -37,7 +37,7 @@ def begun_for(ref: str, declared: object, wanted: object) -> FailedPreconditionE
 
 
 def contradiction(ref: str, declared: str) -> FailedPreconditionError:
-    """Say that an ingest cannot be resumed for something else than it was begun for."""
+    """Make the error for a resume that contradicts what its ingest declared."""
     return FailedPreconditionError(
         f"ref {ref!r:.80} was begun for {declared}; resume it as it was begun, or "
         "resume=False starts over and abort() drops it"

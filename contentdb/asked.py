@@ -1,4 +1,4 @@
-"""One source of many, what is said of it, and what its errors become."""
+"""One source of `add_many`, with its digest and labels, and the errors that it causes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Asked"]
 
 
 class Asked(NamedTuple):
-    """One source, and what is said of it."""
+    """One source, with the digest and the labels that the caller gave for it."""
 
     number: int
     """Its place among the sources, from 0."""
@@ -31,26 +31,26 @@ class Asked(NamedTuple):
         return labelling(self.labels, keep_labels=keep_labels)
 
     def answer_of(self, error: Exception, *, as_value: bool) -> ContentDBError:
-        """Say what is wrong with this source, or raise the error if it is of the caller's own.
+        """Turn an exception of this source into a `ContentDBError`.
 
-        Errors of classes that only the source knows, such as `lzma.LZMAError`, are raised as they
-        are, unless the caller asked for values.
+        Exceptions of the source's own classes, such as `lzma.LZMAError`, are raised unchanged,
+        with a note that names the source. With ``as_value`` they are turned too.
         """
         if isinstance(error, ContentDBError):
             return error
         if isinstance(error, OSError):
-            told: ContentDBError = StorageError("read", f"source {self.describe()}", error)
+            answer: ContentDBError = StorageError("read", f"source {self.describe()}", error)
         elif isinstance(error, TypeError | ValueError) or (as_value and is_of_source(error)):
             reason = str(error) or type(error).__name__
-            told = InvalidArgumentError(f"source {self.describe()} cannot be read: {reason}")
+            answer = InvalidArgumentError(f"source {self.describe()} cannot be read: {reason}")
         else:
             error.add_note(f"from sources[{self.number}] of add_many: {self.describe()}")
             raise error
-        told.__cause__ = error
-        return told
+        answer.__cause__ = error
+        return answer
 
     def describe(self) -> str:
-        """Show the source in a few words, whatever it is."""
+        """Describe the source in a few words, for error messages."""
         source = self.source
         if isinstance(source, os.PathLike):
             return repr(os.fspath(source))

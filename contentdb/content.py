@@ -1,4 +1,4 @@
-"""The contract: what a content store holds and does. Reading this file tells the whole design.
+"""The contract: what a content store holds and does. This file is the whole design.
 
 A **blob** is committed content, addressed by the digest of its bytes and never changed. An
 **ingest** is content on its way in, keyed by a **ref** that its caller chose, and invisible
@@ -67,7 +67,7 @@ T_co = TypeVar("T_co", covariant=True)
 SortOrder = Literal[
     "digest", "-digest", "size", "-size", "created_at", "-created_at", "updated_at", "-updated_at"
 ]
-"""Of a walk; ``-`` is for descending."""
+"""The order of a walk; ``-`` means descending."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -75,15 +75,15 @@ _NO_METADATA: Final[Mapping[str, str]] = {}  # no proxy: a Status is pickled as 
 
 
 def _moment(ns: int) -> datetime:
-    """Give integer nanoseconds since the epoch as an aware UTC time, cut to microseconds."""
+    """Convert nanoseconds since the epoch to an aware UTC time, cut to microseconds."""
     return _EPOCH + timedelta(microseconds=ns // 1000)
 
 
 class Info(tuple[str, int, int, int, "Mapping[str, str] | None"]):
-    """What is known of a blob. A value: comparing two compares all that they say.
+    """What is known of a blob: digest, size, times, labels. Two are equal if all of these are.
 
-    It is a tuple underneath so that a listing can make hundreds of thousands a second;
-    use the attributes, the order of the items is no part of the contract.
+    It is a tuple so that a listing can make hundreds of thousands a second. Use the attributes:
+    the order of the items is not part of the contract.
     """
 
     __slots__ = ()
@@ -111,43 +111,42 @@ class Info(tuple[str, int, int, int, "Mapping[str, str] | None"]):
 
     @property
     def created_at(self) -> datetime:
-        """When it was committed, in UTC. Never changes."""
+        """When the blob was committed, in UTC. Never changes."""
         return _moment(self[2])
 
     @property
     def updated_at(self) -> datetime:
-        """When its labels last changed, in UTC."""
+        """When the blob's labels last changed, in UTC."""
         return _moment(self[3])
 
     @property
     def created_ns(self) -> int:
-        """`created_at` to the nanosecond, since the epoch."""
+        """`created_at` in nanoseconds since the epoch."""
         return self[2]
 
     @property
     def updated_ns(self) -> int:
-        """`updated_at` to the nanosecond, since the epoch."""
+        """`updated_at` in nanoseconds since the epoch."""
         return self[3]
 
     @property
     def labels(self) -> Mapping[str, str]:
-        """Read-only; change them with `Manager.update`."""
+        """The blob's labels, read-only; change them with `Manager.update`."""
         labels = self[4]
         return _NO_LABELS if labels is None else MappingProxyType(dict(labels))
 
     @property
     def new(self) -> bool:
-        """Whether the call that returned this stored content that was not there.
+        """Whether the call that returned this Info stored content that was not there before.
 
-        False on every Info of another call. It takes no part in comparing.
+        False in every Info of a call that stores nothing. Comparing ignores it.
         """
         return False
 
     def asdict(self) -> dict[str, Any]:
-        """Give what the attributes say, times as `datetime` and labels as a dict of their own.
+        """Return a dict of ``digest``, ``size``, ``created_at``, ``updated_at`` and ``labels``.
 
-        Under ``digest``, ``size``, ``created_at``, ``updated_at`` and ``labels``; all but the
-        times is what JSON takes.
+        Times are `datetime`, labels a new dict. JSON can encode all values but the times.
         """
         return {
             "digest": self.digest,
@@ -158,11 +157,11 @@ class Info(tuple[str, int, int, int, "Mapping[str, str] | None"]):
         }
 
     def __getnewargs__(self) -> tuple[str, int, int, int, Mapping[str, str] | None]:
-        """Pickle and copy as the five values."""
+        """Return the five values that pickle and copy make a new Info from."""
         return (self[0], self[1], self[2], self[3], self[4])
 
     def __repr__(self) -> str:
-        """Show what a person asks first."""
+        """Show the digest, the size, the time of the commit and the labels."""
         labels = f", labels={dict(self.labels)}" if self[4] else ""
         created = f"{self.created_at:%Y-%m-%dT%H:%M:%SZ}"
         new = ", new=True" if self.new else ""
@@ -170,27 +169,27 @@ class Info(tuple[str, int, int, int, "Mapping[str, str] | None"]):
 
 
 class NewInfo(Info):
-    """The Info that a call returns for content that it stored, and that was not there."""
+    """The Info that a call returns for content that it stored and that was not there before."""
 
     __slots__ = ()
 
     @classmethod
     def of(cls, info: Info) -> Self:
-        """Make it from what any other call would return; the two are equal."""
+        """Make a NewInfo that equals an Info."""
         return tuple.__new__(cls, info)
 
     def known(self) -> Info:
-        """Make of it what any other call would return."""
+        """Return the equal Info whose ``new`` is False."""
         return tuple.__new__(Info, self)
 
     @property
     def new(self) -> bool:
-        """Always."""
+        """Always True."""
         return True
 
 
 class Status(NamedTuple):
-    """How far an ingest has come. Unknown is None."""
+    """The state of an ingest. What is unknown is None."""
 
     ref: str
     offset: int
@@ -204,10 +203,10 @@ class Status(NamedTuple):
     held: bool
     """Whether a live writer holds the ref now."""
     metadata: Mapping[str, str] = _NO_METADATA
-    """What the caller noted with it: an ETag of the source, say."""
+    """What the caller stored with the ingest, such as the ETag of its source."""
 
     def __hash__(self) -> int:
-        """By all but the metadata, which a mapping has no hash of."""
+        """Hash all but the metadata: a mapping has no hash."""
         return hash(self[:7])
 
     @property
@@ -228,28 +227,33 @@ class Usage(NamedTuple):
     blob_bytes: int
     ingests: int
     ingest_bytes: int
-    """As of each ingest's last close; what a live writer has added since is not in it."""
+    """As of each ingest's last close; bytes that a live writer has added since do not count."""
 
 
 Link = Literal["reflink", "hardlink", "copy", "move"]
-"""How the bytes of a file get in: its blocks, the file itself, a copy; ``move`` also removes it."""
+"""How a file becomes a blob: share its blocks, link the file itself, copy it, or move it.
+
+``move`` removes the file's name."""
 
 ExportLink = Literal["reflink", "hardlink", "copy"]
-"""How a blob gets into a file of the caller's."""
+"""How an export makes the caller's file: share the blob's blocks, link its file, or copy it."""
 
 
 class Source(Protocol):
     """What content can come from: a binary file, a pipe, a member of an archive, a `Reader`."""
 
     def read(self, size: int, /) -> bytes | None:
-        """Give up to ``size`` bytes, none at the end; None, for nothing yet, is an error."""
+        """Return up to ``size`` bytes, ``b""`` at the end.
+
+        None, with which a non-blocking stream says that it has nothing yet, is an error.
+        """
         ...
 
 
 if TYPE_CHECKING:
 
     class _BinaryStream(io.RawIOBase, BinaryIO):
-        """A raw stream to type checkers too, for functions that ask for an ``IO[bytes]``."""
+        """A raw stream that type checkers also accept as an ``IO[bytes]``."""
 else:
     _BinaryStream = io.RawIOBase
 
@@ -257,9 +261,9 @@ else:
 class Reader(_BinaryStream):
     """A seekable binary stream over one blob that knows its digest and size.
 
-    Bytes read from the beginning to the end are verified: the read that reaches the end
-    raises `CorruptBlobError` instead of handing out a damaged tail. Reads after a seek are
-    not verified. It goes on reading when the blob is deleted meanwhile.
+    Bytes read from the beginning to the end are verified: the read that reaches the end of a
+    damaged blob raises `CorruptBlobError` instead of returning the last bytes. Reads after a seek
+    are not verified. A reader stays usable when the blob is deleted.
     """
 
     @property
@@ -274,33 +278,34 @@ class Reader(_BinaryStream):
 
     @abstractmethod
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read up to so many bytes; all that is left for None or a negative size."""
+        """Read up to ``size`` bytes; to the end for None or a negative size."""
 
     @abstractmethod
     def readinto(self, buffer: Buffer, /) -> int:
-        """Read into a buffer; 0 at the end."""
+        """Read into a buffer and return the count of bytes; 0 at the end."""
 
 
 class Openable(Protocol):
-    """What opens content at an offset, such as by a Range request; 0 is its beginning."""
+    """A function that opens content at an offset from its beginning, such as by a Range request."""
 
     def __call__(self, offset: int, /) -> Source:
-        """Open it; what is returned is closed after its use, if it can be."""
+        """Open the content. The store closes the source after use, if it has ``close``."""
         ...
 
 
 class Progress(Protocol):
-    """Is told how far a source has been taken in."""
+    """A function that a call reports its progress to."""
 
     def __call__(self, done: int, total: int | None, /) -> object:
-        """So many bytes are in, of a ``total`` if that is known; what it raises stops the call."""
+        """Take the bytes stored so far and the total, if known; an exception stops the call."""
         ...
 
 
 class Writer(Protocol):
-    """One ingest, held. Leaving its ``with`` block closes it and keeps what was written.
+    """One ingest, whose ref this writer holds.
 
-    It is a binary file to what only writes on: closing that closes the writer.
+    Leaving its ``with`` block closes the writer and keeps the bytes written. It can stand for a
+    binary file that is only appended to: a wrapper that closes its file closes the writer.
     """
 
     @property
@@ -343,26 +348,27 @@ class Provider(Protocol):
     """Bytes out, by digest."""
 
     def open(self, digest: str) -> Reader:
-        """Open for reading; `NotFoundError` when absent."""
+        """Open a blob for reading; raise `NotFoundError` if there is none."""
         ...
 
     def read(self, digest: str) -> bytes:
-        """All bytes, verified against the digest."""
+        """Return all bytes of a blob, verified against the digest."""
         ...
 
     def path(self, digest: str) -> Path:
-        """The read-only file that holds the bytes; not to be changed."""
+        """Return the read-only file that holds the bytes; never change that file."""
         ...
 
 
 class Answers(Iterator[T_co], Protocol[T_co]):
-    """What `Ingester.add_many` gives for its sources, in their order; it stores as it goes.
+    """The iterator that `Ingester.add_many` returns: it stores each source when it reaches it.
 
-    Dropped before its end it gives a `ResourceWarning`: what it did not reach is not stored.
+    If the caller drops it before its end it gives a `ResourceWarning`: later sources are not
+    stored.
     """
 
     def close(self) -> None:
-        """End it on purpose; what was yielded stays."""
+        """Stop on purpose; content of answers that were yielded stays stored."""
         ...
 
 
@@ -379,9 +385,9 @@ class Ingester(Protocol):
         resume: bool = False,
         metadata: Mapping[str, str] | None = None,
     ) -> Writer:
-        """Begin the ingest of a ref, or ``resume`` it, holding it until the writer closes.
+        """Begin the ingest of a ref, or ``resume`` it, and hold the ref until the writer closes.
 
-        Without ``resume`` nothing is left of an earlier try.
+        Without ``resume`` the bytes and declarations of an earlier try are removed.
         """
         ...
 
@@ -398,9 +404,9 @@ class Ingester(Protocol):
         metadata: Mapping[str, str] | None = None,
         progress: Progress | None = None,
     ) -> Info:
-        """Take a whole source in: wait, resume, verify, commit. Already stored is success.
+        """Store a whole source: wait, resume, verify, commit. Already stored is success.
 
-        What an earlier try left is gone on with if it is of the same content, and no other.
+        It resumes from the bytes of an earlier try only if they are of the same content.
         """
         ...
 
@@ -413,10 +419,10 @@ class Ingester(Protocol):
         link: Link = "copy",
         keep_labels: bool = False,
     ) -> Info:
-        """Store content without a ref, whether it was there already or not.
+        """Store content without a ref. Already stored is success.
 
-        Labels are set on stored content too, by key, unless ``keep_labels``. What an
-        implementation cannot ``link`` it copies.
+        Labels are set, by key, on content already stored too, unless ``keep_labels``. An
+        implementation that cannot ``link`` copies.
         """
         ...
 
@@ -430,11 +436,11 @@ class Ingester(Protocol):
         keep_labels: bool = False,
         errors: Literal["raise"] = "raise",
     ) -> Answers[Info]:
-        """Store many as it is iterated, sharing the cost of durability.
+        """Store many sources while the caller iterates, sharing the cost of durability.
 
-        An Info comes for each source, in order, durable when it is yielded. The first bad source
-        raises once those before it are stored and yielded; with ``errors="yield"`` its error
-        comes in the place of its Info.
+        The iterator yields an Info for each source, in order, once its blob is durable. The first
+        bad source raises after those before it are stored and yielded; with ``errors="yield"``
+        its error is yielded in place of its Info.
         """
         ...
 
@@ -451,36 +457,36 @@ class Ingester(Protocol):
 
 
 class IngestManager(Protocol):
-    """What is coming in."""
+    """Look at ingests, and drop them."""
 
     def status(self, ref: str) -> Status:
-        """One ingest; `NotFoundError` when absent."""
+        """Return the state of an ingest; raise `NotFoundError` if there is none."""
         ...
 
     def statuses(self, *filters: str) -> Iterator[Status]:
-        """Those that any of the filters selects, by ref."""
+        """Stream the ingests that any of the filters selects, sorted by ref."""
         ...
 
     def abort(self, ref: str) -> None:
-        """Drop an ingest; `RefLockedError` while a live writer holds it."""
+        """Drop an ingest; raise `RefLockedError` while a live writer holds its ref."""
         ...
 
 
 class Manager(Protocol):
-    """What is there."""
+    """Look at blobs, label them and remove them."""
 
     def info(self, digest: str) -> Info:
-        """What is known of a blob; `NotFoundError` when absent."""
+        """Return what is known of a blob; raise `NotFoundError` if there is none."""
         ...
 
     def exists(self, digest: str) -> bool:
-        """Whether the blob is stored and not known to be damaged."""
+        """Return whether the blob is stored and not known to be damaged."""
         ...
 
     def update(
         self, digest: str, labels: Mapping[str, str], *, fields: Sequence[str] | None = None
     ) -> Info:
-        """Replace all labels, or with ``fields=["labels.k"]`` set or remove just those."""
+        """Replace all labels, or with ``fields=["labels.k"]`` set or remove only these."""
         ...
 
     def walk(
@@ -491,10 +497,10 @@ class Manager(Protocol):
         after: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Info]:
-        """Stream those that any of the filters selects, as of the start of the walk.
+        """Stream the blobs that any of the filters selects, as of the start of the walk.
 
-        Of these, ``labels`` selects those that have all of them. ``after`` pages: it starts
-        behind that digest, in digest order.
+        With ``labels`` only blobs that have all of these are selected. ``after`` is for paging:
+        the walk starts behind that digest, in digest order.
         """
         ...
 
@@ -503,23 +509,23 @@ class Manager(Protocol):
         ...
 
     def delete_many(self, digests: Iterable[str], *, missing_ok: bool = False) -> int:
-        """Remove blobs, durably, sharing the cost of that; how many there were.
+        """Remove blobs durably, sharing the cost of that; return how many were removed.
 
-        Without ``missing_ok`` one that is absent raises, once those before it are removed.
+        Without ``missing_ok`` an absent blob raises, after those before it are removed.
         """
         ...
 
 
 class ContentStore(Provider, Ingester, IngestManager, Manager, Protocol):
-    """All roles in one object, and what every store can do besides."""
+    """All roles in one object, and what else every store can do."""
 
     @property
     def namespace(self) -> str:
-        """Whose blobs and ingests are seen."""
+        """The namespace whose blobs and ingests this store sees."""
         ...
 
     def resolve(self, prefix: str) -> Digest:
-        """Return the stored digest that begins so; `AmbiguousDigestError` if several do."""
+        """Return the stored digest with a prefix; raise `AmbiguousDigestError` for several."""
         ...
 
     def export(self, digest: str, path: str | PathLike[str], *, link: ExportLink = "copy") -> Path:
@@ -531,7 +537,7 @@ class ContentStore(Provider, Ingester, IngestManager, Manager, Protocol):
         ...
 
     def close(self) -> None:
-        """Free what it holds; twice is harmless."""
+        """Free everything that the store holds; a second call does nothing."""
         ...
 
     def __enter__(self) -> Self: ...

@@ -1,4 +1,4 @@
-"""What a caller declares of content that is to come, and what a resume makes of it."""
+"""What a caller declares of an ingest, and what a resume does with earlier declarations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Declared", "Takeover", "check_digest", "check_total", "declare"]
 
 
 class Declared(NamedTuple):
-    """What a caller says of the content that is to come; None where nothing."""
+    """What a caller declares of an ingest; None where the caller gives nothing."""
 
     total: int | None
     expected: Digest | None
@@ -27,10 +27,10 @@ class Declared(NamedTuple):
 def declare(
     total: int | None, expected: str | None, metadata: Mapping[str, str] | None
 ) -> Declared:
-    """Check what a caller says of the content.
+    """Check and convert what a caller declares.
 
     Raises:
-        InvalidArgumentError: It can never be right.
+        InvalidArgumentError: A value is invalid whatever the content is.
     """
     digest = None if expected is None else Digest(expected)
     return Declared(check_total(total), digest, pack_metadata(metadata))
@@ -47,20 +47,21 @@ def check_total(total: int | None) -> int | None:
 
 
 class Takeover(Enum):
-    """What becomes of what was declared of an ingest when the next writer takes it over."""
+    """What happens to the declarations in an ingest's row when the next writer takes it over."""
 
     AGREE = "agree"
-    """It stays; the writer may add to it, not contradict it."""
+    """Keep them. The writer may add to them; another total or digest is an error."""
     PREFER = "prefer"
-    """It stays where the writer says nothing that speaks against it: another total or digest
-    does, and a digest vouches for the whole. The metadata stays: it is that of the bytes."""
+    """Keep them unless the writer declares another total, or a digest, which identifies the whole
+    content. The metadata stays: it describes the bytes in the file."""
     REPLACE = "replace"
-    """The writer's total and digest take its place, unknown ones too; and its metadata, if any."""
+    """Take the writer's total and digest instead, also where they are None; and its metadata, if
+    that is not None."""
     ANEW = "anew"
-    """Nothing stays but the offset, which only the writer may lower, durably."""
+    """Keep only the offset, which the writer itself lowers later, durably."""
 
 
 def check_digest(actual: Digest, expected: Digest | None) -> None:
-    """Raise `DigestMismatchError` unless the content is what was expected."""
+    """Raise `DigestMismatchError` if a digest is expected and the content has another one."""
     if expected is not None and actual != expected:
         raise DigestMismatchError(expected=expected, actual=actual)

@@ -1,4 +1,4 @@
-"""Digests: a parsed value that cannot hold nonsense, and hashing while bytes stream past.
+"""Digests: a value that is valid once it exists, and hashing of bytes as they stream through.
 
 The form ``algorithm:encoded`` is that of the OCI image specification
 (https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests), narrowed to
@@ -45,7 +45,7 @@ _FORM: Final = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)")
 
 
 class Digest(str):
-    """The text ``algorithm:encoded``, checked once: whoever holds a Digest need not check it.
+    """The text ``algorithm:encoded``, checked once: code that gets a Digest need not check it.
 
     It is a ``str``: equal to, hashed and sorted like its text.
 
@@ -58,23 +58,23 @@ class Digest(str):
     __slots__ = ()
 
     def __new__(cls, text: str) -> Self:
-        """Parse a text; a Digest is taken as it is."""
+        """Parse a text; return a Digest unchanged."""
         if type(text) is cls:
             return text
         if not isinstance(text, str):
             raise MalformedDigestError(repr(text), f"a digest is text, not {type(text).__name__}")
         if _VALID.fullmatch(text) is None:
-            raise _refusal(text)
+            raise _error_for(text)
         return super().__new__(cls, text)
 
     @classmethod
     def of(cls, data: Buffer, algorithm: str = DEFAULT_ALGORITHM) -> Self:
-        """Hash bytes that are all at hand."""
+        """Hash bytes that are all in memory."""
         text = f"{algorithm}:{new_hash(algorithm, data).hexdigest()}"
         return super().__new__(cls, text) if algorithm in ALGORITHMS else cls(text)
 
     def matches(self, data: Buffer) -> bool:
-        """Whether bytes that are all at hand have this digest."""
+        """Return whether bytes that are all in memory have this digest."""
         return new_hash(self[:6], data).hexdigest() == self[7:]
 
     @property
@@ -88,7 +88,8 @@ class Digest(str):
         return self[7:]
 
 
-def _refusal(text: str) -> InvalidDigestError:
+def _error_for(text: str) -> InvalidDigestError:
+    """Choose the error class that says what is wrong with a text."""
     form = _FORM.fullmatch(text)
     if form is None:
         return MalformedDigestError(text, "it must have the form algorithm:hexadecimal")
@@ -107,18 +108,18 @@ def _refusal(text: str) -> InvalidDigestError:
 
 
 def new_hash(algorithm: str, data: Buffer = b"") -> hashlib._Hash:
-    """Begin a running hash of one of the `ALGORITHMS`, with data taken in already."""
-    import hashlib  # brings OpenSSL, 3 ms that finding a path need not spend
+    """Begin a running hash of one of the `ALGORITHMS`, with ``data`` as its first bytes."""
+    import hashlib  # loads OpenSSL, 3 ms that a call of `Store.path` need not spend
 
     begin: Callable[[Buffer], hashlib._Hash] = getattr(hashlib, algorithm)
     return begin(data)
 
 
 class Hasher:
-    """The running digest of a stream, and beside it the checksum for quick verification.
+    """The running digest of a stream, together with the checksum for quick verification.
 
-    The checksum is XXH3 with 64 bits (https://github.com/Cyan4973/xxHash): it finds damage
-    at many times the speed of a digest, and protects against nobody's intent.
+    The checksum is XXH3 with 64 bits (https://github.com/Cyan4973/xxHash): it finds accidental
+    damage at many times the speed of a digest, but does not detect forged content.
     """
 
     __slots__ = ("_checksum", "_digest", "algorithm")
@@ -129,7 +130,7 @@ class Hasher:
         self._checksum = xxhash.xxh3_64()
 
     def update(self, data: Buffer) -> None:
-        """Take in the next bytes; the interpreter is free for other threads meanwhile."""
+        """Hash the next bytes, without the interpreter's lock, so other threads can run."""
         self._digest.update(data)
         self._checksum.update(data)
 
@@ -145,10 +146,10 @@ class Hasher:
 
 
 def checksum_of(data: Buffer) -> int:
-    """XXH3-64 of bytes that are all at hand, as a signed 64-bit integer."""
+    """Return the XXH3-64 of bytes that are all in memory, as a signed 64-bit integer."""
     return signed(xxhash.xxh3_64_intdigest(data))
 
 
 def signed(value: int) -> int:
-    """Fold into the range that a database's 64-bit integer holds."""
+    """Map an unsigned 64-bit integer to the signed one with the same bits, as SQLite stores it."""
     return value - (1 << 64) if value >> 63 else value

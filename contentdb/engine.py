@@ -1,8 +1,8 @@
-"""What an engine must do, for the one front over all of them: `contentdb.store`.
+"""The protocol that every engine implements. The front, `contentdb.store`, calls nothing else.
 
-An engine gets its arguments checked and converted: digests as `Digest`, labels as they are to be
-set, filters read. It decides nothing that would be the same in another engine, and no engine
-knows another.
+The front checks and converts arguments first: an engine gets digests as `Digest`, labels as
+`Labelling`, filters parsed. What is the same in every engine belongs in the front, and no engine
+imports another.
 """
 
 from __future__ import annotations
@@ -33,52 +33,52 @@ __all__ = ["Capability", "Engine", "HeldIngest", "Query"]
 
 
 class Capability(Enum):
-    """What an engine may be able to do beyond the contract's roles."""
+    """What only some engines can do, beyond the contract's roles."""
 
     PATHS = "paths"
-    """Blobs are files that this process can reach."""
+    """Return the file of a blob as a path that this process can open."""
     BATCHES = "batches"
-    """Adds and commits of a block can share the cost of durability."""
+    """Let the adds and commits of a block share the cost of durability."""
     UPKEEP = "upkeep"
-    """The store's own files are at hand: verify, repair, reindex, prune."""
+    """Work on the store's own files: verify, repair, reindex, prune."""
 
 
 class Query(NamedTuple):
-    """What a walk is asked for."""
+    """The checked arguments of a walk."""
 
     texts: list[str]
     """The filters, as text."""
     chosen: Filter | None
-    """The same, read; None for all blobs."""
+    """The same filters, parsed; None selects all blobs."""
     sort: SortOrder
     after: Digest | None
     limit: int | None
 
 
 class HeldIngest(Writer, Protocol):
-    """One ingest whose ref this engine holds: a writer, and what `Store.ingest` needs of it."""
+    """A writer that holds its ref, with the further methods that `Store.ingest` calls."""
 
     @property
     def is_unsent(self) -> bool:
-        """Whether another namespace holds the content, so that only the commit is left to do."""
+        """Whether another namespace has the content, so that no bytes are needed, only a commit."""
         ...
 
     def feed(self, data: Buffer) -> None:
-        """Append; the buffer must stay as it is until `settle`."""
+        """Append; the caller must not change the buffer until `settle`."""
         ...
 
     def settle(self, *, pending: int = 0) -> None:
-        """Return when no more than so many buffers of `feed` are in use."""
+        """Wait until at most ``pending`` buffers of `feed` are still in use."""
         ...
 
     def comparison(self) -> Comparing:
-        """Let a source be compared with what is there, before any more of it is appended."""
+        """Begin to compare a source with the ingest's bytes, before anything is appended."""
         ...
 
     def redeclare(
         self, *, total: int | None, expected: Digest | None, metadata: str | None = None
     ) -> None:
-        """Let this replace what was declared before."""
+        """Replace the ingest's declarations; with ``metadata`` None its metadata stays."""
         ...
 
 
@@ -87,7 +87,7 @@ class Engine(Protocol):
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What it can do beyond what is below."""
+        """What this engine can do beyond the methods that every engine has."""
         ...
 
     @property
@@ -97,25 +97,25 @@ class Engine(Protocol):
 
     @property
     def namespace(self) -> str:
-        """Whose blobs and ingests are seen."""
+        """The namespace whose blobs and ingests this engine sees."""
         ...
 
     # -- blobs
 
     def info(self, digest: Digest) -> Info:
-        """Describe a blob; `NotFoundError`, `CorruptBlobError`."""
+        """Return what the index knows of a blob; raise `NotFoundError` or `CorruptBlobError`."""
         ...
 
     def exists(self, digest: Digest) -> bool:
-        """Whether a blob is stored and not known to be damaged."""
+        """Return whether a blob is stored and not known to be damaged."""
         ...
 
     def listed(self, digest: Digest) -> Digest:
-        """Return the digest of a blob that has a row, damaged or not; `NotFoundError`."""
+        """Return the digest if its blob has a row, damaged or not; else raise `NotFoundError`."""
         ...
 
     def abbreviated(self, beginnings: list[str]) -> list[Digest]:
-        """Return two blobs at most whose digests begin in one of these ways."""
+        """Return the digests of at most two blobs that begin with one of these texts."""
         ...
 
     def open(self, digest: Digest, *, verify: bool) -> Reader:
@@ -127,35 +127,35 @@ class Engine(Protocol):
         ...
 
     def path(self, digest: Digest) -> Path:
-        """Return the file of a blob; only with `Capability.PATHS`."""
+        """Return the file of a blob; needs `Capability.PATHS`."""
         ...
 
     def export(self, digest: Digest, target: Path, link: ExportLink) -> Path:
-        """Write a blob to a place outside of every store, verified, whole or not at all."""
+        """Write a blob to a path outside every store, verified, whole or not at all."""
         ...
 
     def update(
         self, digest: Digest, labels: Mapping[str, str], keys: frozenset[str] | None
     ) -> Info:
-        """Replace all labels, or those of some keys. Durable."""
+        """Replace all labels, or those of some keys. Durable when it returns."""
         ...
 
     def label_stored(self, digest: Digest, labels: Labelling) -> Info | None:
-        """Set the labels of a call on content that is stored. Durable; None if it is not stored."""
+        """Set labels on content that is stored, durably; return None if it is not stored."""
         ...
 
     def walk(self, query: Query) -> Iterator[Info]:
-        """Stream blobs as they are when the first one is asked for."""
+        """Stream blobs, in the state of the moment when the caller asks for the first one."""
         ...
 
     def delete(self, digests: list[Digest], *, missing_ok: bool) -> int:
-        """Remove blobs, up to the first that is absent. Durable; gives how many there were."""
+        """Remove blobs durably, up to the first absent one; return how many were removed."""
         ...
 
     # -- ingests
 
     def status(self, ref: str) -> Status:
-        """Describe an ingest; `NotFoundError`."""
+        """Return the state of an ingest; raise `NotFoundError` if there is none."""
         ...
 
     def statuses(self, chosen: Filter, texts: tuple[str, ...]) -> Iterator[Status]:
@@ -163,38 +163,45 @@ class Engine(Protocol):
         ...
 
     def abort(self, ref: str) -> None:
-        """Drop an ingest; `NotFoundError`, `RefLockedError`."""
+        """Drop an ingest; raise `NotFoundError` or `RefLockedError`."""
         ...
 
     def hold(
         self, ref: str, declared: Declared, takeover: Takeover, *, wait_s: float
     ) -> HeldIngest:
-        """Begin an ingest or take it over; `RefLockedError` if it is held for ``wait_s`` more.
+        """Begin an ingest or take it over, waiting for its ref for at most ``wait_s`` seconds.
 
         Raises:
+            RefLockedError: Another writer held the ref for all of that time.
             AlreadyExistsError: The expected content is stored; no ingest was made or changed.
         """
         ...
 
     @property
     def begins_with(self) -> Callable[[Origin, int, Digest], bool] | None:
-        """Tells whether a source begins with so many bytes of a digest, where that is cheaper."""
+        """A function that tells whether a source's first bytes have a digest.
+
+        None where comparing the source with the ingest's bytes costs less.
+        """
         ...
 
     # -- content without a ref
 
     def add(self, source: object, expected: Digest | None, labels: Labelling, link: Link) -> Info:
-        """Store one source. Durable."""
+        """Store one source. Durable when it returns."""
         ...
 
     def add_many(
         self, asked: Iterator[Asked], *, keep_labels: bool, raising: bool
     ) -> Generator[Info | ContentDBError]:
-        """Store many sources; an answer for each, in order, durable when it is yielded."""
+        """Store many sources; yield an answer for each, in order, durable when it is yielded."""
         ...
 
     def batch(self) -> AbstractContextManager[None]:
-        """Let this thread's adds and commits share the cost of durability; needs the capability."""
+        """Let this thread's adds and commits share the cost of durability.
+
+        It needs `Capability.BATCHES`.
+        """
         ...
 
     # -- the whole
@@ -204,5 +211,5 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Free all that it holds; twice is harmless. Calls of other threads are waited for."""
+        """Wait for calls of other threads, then free everything; a second call does nothing."""
         ...

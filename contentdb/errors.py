@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree.
+"""All errors of this package, as one tree.
 
 ::
 
@@ -42,8 +42,8 @@
      │   └─ UnsupportedFilesystemError
      └─ MissingExtraError                   (also ImportError)
 
-Each class carries its facts as attributes and says one plain sentence. Errors about an
-argument are also ``ValueError``, those about absence also ``LookupError``.
+Each error carries its facts as attributes, and its message is one sentence. Errors about an
+argument are also ``ValueError``, errors about absence also ``LookupError``.
 """
 
 from __future__ import annotations
@@ -97,33 +97,33 @@ __all__ = [
 _SHOWN_CHARS = 80
 
 
-def _shown(text: str) -> str:
+def _quote(text: str) -> str:
     """Quote text for a one-line message, shortened, with control characters escaped."""
     return repr(text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…")
 
 
 class ContentDBError(Exception):
-    """Root of every error that contentdb raises on purpose."""
+    """Base class of every error that contentdb raises on purpose."""
 
     source_index: int | None = None
-    """Which source of `add_many` it is about, counted from 0; None for any other call's."""
+    """The place of the bad source in `add_many`, from 0; None in errors of other calls."""
 
     def at_source(self, index: int, source: str) -> Self:
-        """Make the error that `add_many` raises of this one: of its class, naming the place."""
+        """Return a copy of this error whose message names the source of `add_many`."""
         message = f"sources[{index}] ({source}): {self}"
         facts = self.__dict__ | {"source_index": index}
-        made: Self = _restored(type(self), (message,), facts)
+        made: Self = _restore(type(self), (message,), facts)
         return made
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle as message and facts, so that an error crosses a process pool whole."""
-        return (_restored, (type(self), self.args, self.__dict__))
+        """Pickle the message and all attributes, so that a process pool passes an error whole."""
+        return (_restore, (type(self), self.args, self.__dict__))
 
 
 E = TypeVar("E", bound=ContentDBError)
 
 
-def _restored(kind: type[E], args: tuple[object, ...], facts: dict[str, object]) -> E:
+def _restore(kind: type[E], args: tuple[object, ...], facts: dict[str, object]) -> E:
     error = kind.__new__(kind)
     error.args = args
     error.__dict__.update(facts)
@@ -134,14 +134,14 @@ def _restored(kind: type[E], args: tuple[object, ...], facts: dict[str, object])
 
 
 class InvalidArgumentError(ContentDBError, ValueError):
-    """An argument that can never be right, whatever the store holds."""
+    """An argument that is invalid whatever the store holds."""
 
 
 class InvalidDigestError(InvalidArgumentError):
     """A text that is not a digest. Attribute: ``text``."""
 
     def __init__(self, text: str, reason: str) -> None:
-        super().__init__(f"invalid digest {_shown(text)}: {reason}")
+        super().__init__(f"invalid digest {_quote(text)}: {reason}")
         self.text = text
 
 
@@ -150,7 +150,7 @@ class MalformedDigestError(InvalidDigestError):
 
 
 class DigestLengthError(InvalidDigestError):
-    """The encoded part has another length than the algorithm gives."""
+    """The encoded part is too short or too long for the algorithm."""
 
 
 class UnsupportedAlgorithmError(InvalidDigestError):
@@ -158,14 +158,14 @@ class UnsupportedAlgorithmError(InvalidDigestError):
 
 
 class AmbiguousDigestError(InvalidDigestError):
-    """A shortened digest that fits several blobs."""
+    """A shortened digest that several blobs' digests begin with."""
 
 
 class InvalidRefError(InvalidArgumentError):
     """A ref that is empty, too long or holds a NUL. Attribute: ``ref``."""
 
     def __init__(self, ref: str, reason: str) -> None:
-        super().__init__(f"invalid ref {_shown(ref)}: {reason}")
+        super().__init__(f"invalid ref {_quote(ref)}: {reason}")
         self.ref = ref
 
 
@@ -173,15 +173,15 @@ class InvalidLabelError(InvalidArgumentError):
     """A label that cannot be stored. Attribute: ``key``."""
 
     def __init__(self, key: str, reason: str) -> None:
-        super().__init__(f"invalid label {_shown(key)}: {reason}")
+        super().__init__(f"invalid label {_quote(key)}: {reason}")
         self.key = key
 
 
 class InvalidFieldError(InvalidArgumentError):
-    """An update or a sort of a field that does not allow it. Attribute: ``field``."""
+    """A field that cannot be updated, or sorted by. Attribute: ``field``."""
 
     def __init__(self, field: str, reason: str) -> None:
-        super().__init__(f"invalid field {_shown(field)}: {reason}")
+        super().__init__(f"invalid field {_quote(field)}: {reason}")
         self.field = field
 
 
@@ -216,11 +216,11 @@ class OffsetOutOfRangeError(InvalidArgumentError):
 
 
 class NotFoundError(ContentDBError, LookupError):
-    """No blob of that digest, or no ingest of that ref. Attributes: ``digest``, ``ref``."""
+    """There is no blob of a digest, or no ingest of a ref. Attributes: ``digest``, ``ref``."""
 
     def __init__(self, *, digest: str | None = None, ref: str | None = None) -> None:
         super().__init__(
-            f"no blob {digest}" if ref is None else f"no ingest with ref {_shown(ref)}"
+            f"no blob {digest}" if ref is None else f"no ingest with ref {_quote(ref)}"
         )
         self.digest = digest
         self.ref = ref
@@ -235,11 +235,11 @@ class AlreadyExistsError(ContentDBError):
 
 
 class FailedPreconditionError(ContentDBError):
-    """What was declared contradicts what is there."""
+    """What the caller declared contradicts what the store has."""
 
 
 class SizeMismatchError(FailedPreconditionError):
-    """Content of another size than declared.
+    """The content has another size than declared.
 
     Attributes: ``expected``, ``actual`` (bytes), ``ref`` (of the ingest that is kept, if any).
     """
@@ -252,7 +252,7 @@ class SizeMismatchError(FailedPreconditionError):
 
 
 class DigestMismatchError(FailedPreconditionError):
-    """Content of another digest than declared.
+    """The content has another digest than declared.
 
     Attributes: ``expected``, ``actual``, ``ref`` (of the ingest that is kept, if any).
     """
@@ -265,11 +265,11 @@ class DigestMismatchError(FailedPreconditionError):
 
 
 def _mismatch(ref: str | None, sentence: str) -> str:
-    """Say what to do where an ingest is left, which only its ref leads to."""
+    """Add the ref to a message, with what can be done about the ingest that is kept."""
     if ref is None:
         return sentence
     return (
-        f"ref {_shown(ref)}: {sentence}; nothing is stored and what came is kept: ingest the right "
+        f"ref {_quote(ref)}: {sentence}; nothing is stored and what came is kept: ingest the right "
         "content, go on by writer(resume=True), start over by resume=False, or drop it by abort()"
     )
 
@@ -280,21 +280,21 @@ class RefLockedError(ContentDBError):
     def __init__(self, ref: str, *, held_s: float | None = None, holder: str | None = None) -> None:
         since = "" if held_s is None else f" for {held_s:.1f} s"
         by = "" if holder is None else f" by {holder}"
-        super().__init__(f"ref {_shown(ref)} is held{since}{by}; wait for it, or abort that writer")
+        super().__init__(f"ref {_quote(ref)} is held{since}{by}; wait for it, or abort that writer")
         self.ref = ref
         self.held_s = held_s
         self.holder = holder
 
 
 class ClosedError(ContentDBError):
-    """Use of something that was closed."""
+    """The store or writer is closed already."""
 
 
 class WriterClosedError(ClosedError):
     """The writer was closed, committed, or opened before a fork. Attribute: ``ref``."""
 
     def __init__(self, ref: str) -> None:
-        super().__init__(f"the writer of ref {_shown(ref)} is closed; open the ref again")
+        super().__init__(f"the writer of ref {_quote(ref)} is closed; open the ref again")
         self.ref = ref
 
 
@@ -307,7 +307,7 @@ class StoreClosedError(ClosedError):
 
 
 class CorruptBlobError(ContentDBError):
-    """A stored blob whose file is gone or damaged. Attributes: ``digest``, ``path``, ``reason``."""
+    """A stored blob's file is gone or damaged. Attributes: ``digest``, ``path``, ``reason``."""
 
     def __init__(self, digest: str, path: str, reason: str) -> None:
         super().__init__(f"blob {digest} is damaged: {path}: {reason}; store its content again")
@@ -320,7 +320,7 @@ class CorruptBlobError(ContentDBError):
 
 
 class StorageError(ContentDBError):
-    """The system refused a file operation. Attributes: ``path``, ``errno``, ``action``."""
+    """A file operation failed. Attributes: ``path``, ``errno``, ``action``."""
 
     def __init__(self, action: str, path: str, cause: OSError) -> None:
         reason = cause.strerror or str(cause)
@@ -331,21 +331,21 @@ class StorageError(ContentDBError):
 
     @staticmethod
     def of(action: str, path: str | os.PathLike[str], cause: OSError) -> StorageError:
-        """Choose the class that fits the system's error number."""
+        """Make the error, as a `NoSpaceError` if the error number says so."""
         full = cause.errno in {errno.ENOSPC, errno.EDQUOT}
         return (NoSpaceError if full else StorageError)(action, os.fspath(path), cause)
 
 
 class NoSpaceError(StorageError):
-    """The disk or the quota is full, of bytes or of inodes."""
+    """The disk or the quota has no more bytes or inodes."""
 
 
 class DurabilityError(StorageError):
-    """A sync failed: the bytes behind it must be taken for lost and are written anew."""
+    """A sync failed: its bytes may be lost, so they must be written again, not synced again."""
 
 
 class IndexFailedError(ContentDBError):
-    """The database refused. Attributes: ``path``, ``reason``."""
+    """An operation of the database failed. Attributes: ``path``, ``reason``."""
 
     def __init__(self, path: str, reason: str, *, what: str = "index") -> None:
         super().__init__(f"{what} {path}: {reason}")
@@ -362,14 +362,14 @@ class IndexDamagedError(IndexFailedError):
 
 
 class CommitUnknownError(IndexFailedError):
-    """A commit failed and could not be read back: it may have happened. No file was removed."""
+    """A COMMIT failed and could not be read back: it may have happened. No file was removed."""
 
 
 class ReentrantCallError(IndexFailedError):
-    """A signal handler called a store while its thread was inside a call of it; nothing changed.
+    """A signal handler called a store while its thread was inside another call; nothing changed.
 
-    At a store at hand that is so of writes alone. ``path`` is the database's, or the address of a
-    store that a server serves.
+    A store on files refuses only a write inside a write, a served store any call. ``path`` is the
+    database's, or the address of a served store.
     """
 
     def __init__(self, path: str, *, served: bool = False) -> None:
@@ -388,10 +388,9 @@ class ReentrantCallError(IndexFailedError):
 
 
 class UnsafeForkError(IndexFailedError):
-    """A fork made this process in a way that SQLite, or gRPC, does not survive.
+    """This process is a fork's child in which SQLite, or gRPC, does not work.
 
-    This process must not use the store. ``path`` is the database's, or the address of a store that
-    a server serves.
+    It must not use the store. ``path`` is the database's, or the address of a served store.
     """
 
     def __init__(self, path: str, *, served: bool = False) -> None:
@@ -430,7 +429,7 @@ class StoreNotFoundError(StoreError, LookupError):
 
 
 class NotAStoreError(StoreError):
-    """The path holds something else."""
+    """The path leads to something else than a store."""
 
 
 class NewerStoreError(StoreError):
@@ -446,14 +445,14 @@ class StoreReadOnlyError(StoreError):
 
 
 class UnsupportedFilesystemError(StoreError):
-    """The filesystem lacks what the store's promises stand on."""
+    """The filesystem lacks something that the store's promises need."""
 
 
 # -- the installation --------------------------------------------------------------------------
 
 
 class MissingExtraError(ContentDBError, ImportError):
-    """What it needs is not installed. Attributes: ``what``, ``extra``."""
+    """A package that a feature needs is not installed. Attributes: ``what``, ``extra``."""
 
     def __init__(self, what: str, extra: str, cause: ImportError) -> None:
         super().__init__(f"{what} needs the extra: pip install 'contentdb[{extra}]' ({cause})")

@@ -1,11 +1,11 @@
 """The seam to the operating system: every file operation of the store goes through here.
 
-Small on purpose, since it is where crash tests take hold. Callers write ``files.sync(…)``,
-so that a test can put another function in a name's place. Each function either does one
-thing or raises a `StorageError` that names the file and the system's reason.
+It is small on purpose: crash tests replace its functions. So callers write ``files.sync(…)`` and
+never import the function itself. Each function does one thing, or raises a `StorageError` that
+names the file and the system's reason.
 
-No name is ever followed through a symbolic link: directories are opened once, with
-``O_NOFOLLOW``, and their children by descriptor and name.
+Symbolic links are never followed: a directory is opened once, with ``O_NOFOLLOW``, and its
+children by its descriptor and their names.
 """
 
 from __future__ import annotations
@@ -80,41 +80,41 @@ _KIND: Final = 0o170000  # of a file, in its mode; see inode(7)
 _FICLONE: Final = 0x40049409  # linux/fs.h
 _SYNC_FILE_RANGE_WRITE: Final = 2  # linux/fs.h
 LINK_REFUSED: Final = frozenset({errno.EMLINK, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP})
-"""A file cannot have one name more; its bytes can be copied."""
+"""Error numbers of link(2) that mean: the file cannot get another name, but can be copied."""
 _LOCK_POLL_S: Final = (0.0002, 0.001, 0.005)
-"""Pause between two looks at a held lock: the first, the longest of who came just now, and the
-longest. Where writers queue a long pause starves; where one waits for a download a short one
-burns the processor."""
+"""Seconds between two tries for a held lock: at first, at most in the beginning, and at most ever.
+With long pauses a writer in a queue of writers may never get the lock; with short ones a process
+that waits for a download wastes processor time."""
 _LOCK_PATIENCE: Final = 64
-"""Who has waited so many times as long as a pause may take it."""
+"""After the beginning a pause may last 1/64 of the time that the process has already waited."""
 
 
 class Descriptor(int):
     """An open descriptor that closes itself when nothing refers to it any more.
 
-    A signal's handler may raise as soon as open(2) has returned, before any name of Python's holds
-    the number. So the number becomes one of these before code in Python goes on: see `_opened`.
+    A signal handler may raise as soon as open(2) has returned, before a variable holds the number.
+    So code in C wraps the number in this class before Python code goes on: see `_open`.
     """
 
     is_open = True
 
     def __del__(self) -> None:
-        """Close what an exception kept from being closed."""
+        """Close the descriptor if an exception prevented the owner from doing so."""
         if self.is_open:
             let_go(self)
 
 
-def _opened(path: str, flags: int, mode: int, within: int | None) -> Descriptor:
-    """Open a file, and own its descriptor; all of that happens in code in C, one level deep."""
+def _open(path: str, flags: int, mode: int, within: int | None) -> Descriptor:
+    """Open a file and wrap its descriptor, all within one call of code in C."""
     opening = functools.partial(os.open, dir_fd=within)
     return next(map(Descriptor, map(opening, (path,), (flags,), (mode,))))
 
 
 class Directory:
-    """An open directory: children are reached from its descriptor, whatever its path becomes.
+    """An open directory: its children are opened by its descriptor, even after a rename.
 
-    A child of another one can be opened again, or made again, where it was removed: tools that
-    tidy up take empty directories away.
+    A child of another `Directory` can be opened again, or made again, after something has removed
+    it: cleanup tools remove empty directories.
     """
 
     __slots__ = ("_lost", "_name", "_within", "fd", "group", "owner", "path")
@@ -125,25 +125,25 @@ class Directory:
         self.fd = fd
         self.path = path
         self.owner = os.geteuid() if owner is None else owner
-        """The user whose files in here are the store's; see `is_private_file`."""
+        """The user whose files in this directory the store uses; see `is_private_file`."""
         self.group = group
-        """The group whose files are so too, and may be written to by its members."""
+        """The group whose files the store uses too, and whose members may write to them."""
         self._within: Directory | None = None
         self._name = ""
         self._lost: list[int] = []
-        """Descriptors of directories that are gone, in which another thread may be at work."""
+        """Descriptors of removed directories, which other threads may still be using."""
 
     @property
     def file_mode(self) -> int:
-        """The mode of a file in here that is being written."""
+        """The mode of a file in this directory while it is being written."""
         return 0o600 if self.group is None else 0o660
 
     def child(self, name: str) -> str:
-        """The path of a child, for messages and for callers; not for opening."""
+        """Return the path of a child, for messages and for callers; not for opening."""
         return f"{self.path}/{name}"
 
     def close(self) -> None:
-        """Free the descriptor; twice is harmless."""
+        """Close the descriptor; a second call does nothing."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             let_go(fd)
@@ -151,27 +151,30 @@ class Directory:
             let_go(self._lost.pop())
 
     def belongs(self, within: Directory, name: str) -> None:
-        """Let the directory be opened again under that name, once it was removed."""
+        """Note the parent and the name, so that `renew` can open the directory again."""
         self._within = within
         self._name = name
 
     @property
     def is_removed(self) -> bool:
-        """Whether the directory was removed, which takes an empty one; not if it was moved."""
+        """Whether the directory was removed, not just renamed. Only an empty one can be."""
         return stat_open(self.fd, self.path).st_nlink == 0
 
     def may_be(self, found: os.stat_result | None) -> bool:
-        """Whether the path leads here; where the directory was removed, it may lead anywhere."""
+        """Return whether what a path leads to may be this directory.
+
+        True if the directory was removed: then its path may lead to anything.
+        """
         if self.is_removed:
             return True
         return found is not None and os.path.samestat(found, stat_open(self.fd, self.path))
 
     def renew(self, used: int, *, make: bool) -> bool:
-        """Open the directory again if it was removed; whether ``used`` is no more what it is.
+        """Open the directory again if it was removed; return whether `fd` differs from ``used``.
 
         Args:
-            used: The descriptor that a caller found nothing in.
-            make: Make it again if nothing has its name, durably; its parents too.
+            used: The descriptor in which the caller found nothing.
+            make: Make the directory and its parents again, durably, if nothing has their names.
         """
         within = self._within
         if within is None or self.fd < 0:
@@ -198,12 +201,12 @@ class Directory:
 def open_directory(path: str, *, within: Directory | None = None) -> Directory:
     """Open a directory by path, or a child of one by name; a symbolic link is refused.
 
-    A child trusts the files that its parent trusts.
+    A child has the owner and group of its parent.
     """
     shown = path if within is None else within.child(path)
     used = None if within is None else within.fd
     try:
-        fd = _opened(path, _DIRECTORY_FLAGS, 0, used)
+        fd = _open(path, _DIRECTORY_FLAGS, 0, used)
     except OSError as error:
         if error.errno == errno.ENOENT and within and used and within.renew(used, make=False):
             return open_directory(path, within=within)
@@ -216,18 +219,18 @@ def open_directory(path: str, *, within: Directory | None = None) -> Directory:
 
 
 def open_again(directory: Directory) -> Directory:
-    """Open a directory once more, as one that is no child of any."""
+    """Open a directory a second time, without a parent."""
     try:
-        fd = _opened(".", _DIRECTORY_FLAGS, 0, directory.fd)
+        fd = _open(".", _DIRECTORY_FLAGS, 0, directory.fd)
     except OSError as error:
         raise StorageError.of("open directory", directory.path, error) from error
     return Directory(fd, directory.path, directory.owner, directory.group)
 
 
 def make_directory(within: Directory, name: str) -> bool:
-    """Make a child directory, private to its owner; False if something has that name already.
+    """Make a child directory, private to its owner; return False if the name is taken.
 
-    In a directory of a group it is the group's, whatever the umask.
+    In a directory of a group the group may use it, whatever the umask.
     """
     used = within.fd
     try:
@@ -244,9 +247,9 @@ def make_directory(within: Directory, name: str) -> bool:
 
 
 def entries(directory: Directory) -> Iterator[os.DirEntry[str]]:
-    """List the children, in no order."""
+    """Yield the children, in no order."""
     directory.renew(directory.fd, make=False)
-    again = open_directory(".", within=directory)  # a position of its own in the listing
+    again = open_directory(".", within=directory)  # its position in the listing is its own
     try:
         with os.scandir(again.fd) as found:
             yield from found
@@ -260,13 +263,13 @@ def entries(directory: Directory) -> Iterator[os.DirEntry[str]]:
 
 
 def open_file(within: Directory, name: str, flags: int, mode: int = 0o600) -> int:
-    """Open a child; `FileNotFoundError` and `PermissionError` go to the caller as they are.
+    """Open a child; raise `FileNotFoundError` and `PermissionError` unchanged.
 
-    A new one in a directory of a group may be written to by all of it, whatever the umask.
+    All members of a directory's group may write to a new file in it, whatever the umask.
     """
     used = within.fd
     try:
-        fd = _opened(name, flags | _FILE_FLAGS, mode, used)
+        fd = _open(name, flags | _FILE_FLAGS, mode, used)
         if within.group is not None and flags & os.O_CREAT:
             _open_to_group(fd, within)
     except FileNotFoundError:
@@ -281,26 +284,29 @@ def open_file(within: Directory, name: str, flags: int, mode: int = 0o600) -> in
 
 
 def _open_to_group(fd: int, within: Directory) -> None:
-    """As SQLite does: what is empty was made just now, perhaps by one who was cut off."""
+    """Let the group write to an empty file of ours.
+
+    Empty means just made, perhaps by a process that died before its fchmod; SQLite does the same.
+    """
     found = os.fstat(fd)
     if not found.st_size and found.st_uid == os.geteuid():
         os.fchmod(fd, within.file_mode)
 
 
 def open_path(path: str, flags: int) -> int:
-    """Open a caller's file by its path, links followed; errors go to the caller as they are."""
-    return _opened(path, flags | os.O_CLOEXEC, 0, None)
+    """Open a caller's file by its path, following links; raise `OSError` unchanged."""
+    return _open(path, flags | os.O_CLOEXEC, 0, None)
 
 
 def create_unnamed(within: Directory) -> int | None:
-    """Open a new file without a name, which vanishes with its process; None if unsupported."""
+    """Open a new file without a name, which disappears with its process; None if unsupported."""
     used = within.fd
     try:
-        return _opened(".", _UNNAMED | os.O_RDWR | os.O_CLOEXEC, 0o600, used)
+        return _open(".", _UNNAMED | os.O_RDWR | os.O_CLOEXEC, 0o600, used)
     except OSError as error:
         if error.errno in {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}:
             return None
-        if within.renew(used, make=True):  # ext4 says EPERM of a directory that was removed
+        if within.renew(used, make=True):  # ext4 gives EPERM in a removed directory
             return create_unnamed(within)
         if error.errno == errno.ENOENT:
             return None
@@ -308,9 +314,9 @@ def create_unnamed(within: Directory) -> int | None:
 
 
 def is_private_file(found: os.stat_result, within: Directory | None = None) -> bool:
-    """Whether it is a regular file of the directory's owner, the only kind that a store touches.
+    """Return whether it is a regular file of the owner or group of the directory.
 
-    Or of its group, if it has one. Outside of a store: of our own user.
+    A store touches no other files. Without a directory: whether it is one of this process's user.
     """
     if found.st_mode & _KIND != stat.S_IFREG:
         return False
@@ -320,7 +326,7 @@ def is_private_file(found: os.stat_result, within: Directory | None = None) -> b
 
 
 def read(fd: int, size: int, path: str) -> bytes:
-    """Read on from the descriptor's position; empty at the end of the file."""
+    """Read from the descriptor's position; return ``b""`` at the end of the file."""
     try:
         return os.read(fd, size)
     except OSError as error:
@@ -328,7 +334,7 @@ def read(fd: int, size: int, path: str) -> bytes:
 
 
 def write(fd: int, data: Buffer, path: str) -> int:
-    """Write once and return how many bytes the system took, which may be fewer."""
+    """Write once and return how many bytes the system wrote, which may be fewer."""
     try:
         return os.write(fd, data)
     except OSError as error:
@@ -336,7 +342,7 @@ def write(fd: int, data: Buffer, path: str) -> int:
 
 
 def write_all(fd: int, data: Buffer, path: str) -> int:
-    """Write until the system has taken all of it; return the bytes."""
+    """Write until the system has written all of it; return the count of bytes."""
     view = memoryview(data)
     taken = write(fd, view, path)
     if taken < view.nbytes:
@@ -347,7 +353,7 @@ def write_all(fd: int, data: Buffer, path: str) -> int:
 
 
 def write_at(fd: int, data: Buffer, offset: int, path: str) -> int:
-    """Write once at a place in the file, wherever its end is; return the bytes taken."""
+    """Write once at an offset in the file, even behind its end; return the count of bytes."""
     try:
         return os.pwrite(fd, data, offset)
     except OSError as error:
@@ -355,7 +361,7 @@ def write_at(fd: int, data: Buffer, offset: int, path: str) -> int:
 
 
 def read_at(fd: int, size: int, offset: int, path: str) -> bytes:
-    """Read from a place in the file, which may give fewer bytes; empty at its end."""
+    """Read at an offset in the file, perhaps fewer bytes; return ``b""`` at its end."""
     try:
         return os.pread(fd, size, offset)
     except OSError as error:
@@ -363,7 +369,7 @@ def read_at(fd: int, size: int, offset: int, path: str) -> bytes:
 
 
 def read_into(fd: int, buffer: Buffer, path: str) -> int:
-    """Read on into a buffer and return how many bytes came; 0 at the end of the file."""
+    """Read from the descriptor's position into a buffer; return the bytes read, 0 at the end."""
     try:
         return os.readv(fd, [buffer])
     except OSError as error:
@@ -371,7 +377,7 @@ def read_into(fd: int, buffer: Buffer, path: str) -> int:
 
 
 def clone(source: int, target: int) -> bool:
-    """Let the target share the source's blocks (reflink); False where that cannot be.
+    """Let the target share the source's blocks (reflink); return False if the system refuses.
 
     The request is FICLONE of ioctl_ficlonerange(2).
     """
@@ -383,9 +389,9 @@ def clone(source: int, target: int) -> bool:
 
 
 def start_write_back(fd: int, offset: int, size: int) -> None:
-    """Let the system begin to write a range to disk, so that a later sync has less to do.
+    """Ask the system to begin writing a range to disk, so that a later sync has less to do.
 
-    It promises nothing, and errors are left to that sync; see sync_file_range(2).
+    It makes nothing durable, and errors show at that sync; see sync_file_range(2).
     """
     call = _sync_file_range()
     if call is not None:
@@ -405,7 +411,7 @@ def _sync_file_range() -> Callable[[int, int, int, int], int] | None:
 
 
 def truncate(fd: int, size: int, path: str) -> None:
-    """Cut the file and go on writing at its new end."""
+    """Cut the file and set the descriptor's position to its new end."""
     try:
         os.ftruncate(fd, size)
         os.lseek(fd, size, os.SEEK_SET)
@@ -414,11 +420,12 @@ def truncate(fd: int, size: int, path: str) -> None:
 
 
 def has_writer(fd: int) -> bool:
-    """Whether a file that is open for reading alone is open for writing elsewhere, or mapped so.
+    """Return whether a file has another descriptor, or a mapping, that can write to it.
 
-    The kernel gives a lease for reading only where it is not; see F_SETLEASE of fcntl(2). It tells
-    the holder of a lease by a signal of an opening for writing: by one that is ignored unless
-    asked for, not by SIGIO, which ends a process. False where there are no leases.
+    ``fd`` must be open for reading only. The kernel grants a read lease only if nothing has the
+    file open for writing; see F_SETLEASE of fcntl(2). The kernel sends the holder of a lease a
+    signal when a process opens the file for writing. SIGURG, which processes ignore by default,
+    replaces SIGIO, which would end the process. False if the filesystem has no leases.
     """
     try:
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
@@ -437,7 +444,7 @@ def make_read_only(fd: int, path: str) -> None:
 def stamp(fd: int, moment_ns: int, path: str) -> None:
     """Set the file's times of access and modification, in nanoseconds since the epoch.
 
-    The file of another member of a group keeps its time, which only its owner may set.
+    A file of another member of the group keeps its times: only its owner may set them.
     """
     try:
         os.utime(fd, ns=(moment_ns, moment_ns))
@@ -448,12 +455,13 @@ def stamp(fd: int, moment_ns: int, path: str) -> None:
 
 
 def make_name_read_only(within: Directory, name: str) -> bool:
-    """Give a file the mode of a blob that its owner may not open; False if it is none of ours.
+    """Give a file that its owner may not open the mode of a blob; False if it is not the store's.
 
-    A descriptor of O_PATH needs no right to the file and stays with it; see open(2).
+    Opening with O_PATH needs no permission on the file, and its descriptor follows a rename; see
+    open(2).
     """
     try:
-        fd = _opened(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, within.fd)
+        fd = _open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, 0, within.fd)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -461,7 +469,7 @@ def make_name_read_only(within: Directory, name: str) -> bool:
     try:
         if not is_private_file(os.fstat(fd), within):
             return False
-        os.chmod(f"/proc/self/fd/{fd}", 0o444)  # noqa: PTH101 - no Path in between
+        os.chmod(f"/proc/self/fd/{fd}", 0o444)  # noqa: PTH101 - a Path would add nothing
     except OSError as error:
         raise StorageError.of("change the mode of", within.child(name), error) from error
     finally:
@@ -470,12 +478,15 @@ def make_name_read_only(within: Directory, name: str) -> bool:
 
 
 def make_writable(fd: int, within: Directory, path: str) -> None:
-    """Give the file the mode of an ingest again."""
+    """Give a read-only file the mode of an ingest again."""
     set_mode(fd, within.file_mode, path)
 
 
 def set_mode(fd: int, mode: int, path: str) -> None:
-    """Set the permission bits of an open file; only its owner may, unless it has them already."""
+    """Set the permission bits of an open file.
+
+    Only its owner may; for another user it is no error if the file has these bits already.
+    """
     try:
         os.fchmod(fd, mode)
     except OSError as error:
@@ -485,7 +496,7 @@ def set_mode(fd: int, mode: int, path: str) -> None:
 
 
 def copy(source: int, target: int, path: str) -> None:
-    """Append what follows in the source to the target, inside the system where it can."""
+    """Copy the source from its position to its end, inside the kernel if it can."""
     try:
         while os.copy_file_range(source, target, 1 << 30):
             pass
@@ -497,7 +508,7 @@ def copy(source: int, target: int, path: str) -> None:
 
 
 def stat_name(within: Directory, name: str) -> os.stat_result | None:
-    """Look at a child without following it; None if there is none."""
+    """Return the stat of a child, not following a link; None if there is none."""
     try:
         return os.stat(name, dir_fd=within.fd, follow_symlinks=False)
     except FileNotFoundError:
@@ -507,7 +518,7 @@ def stat_name(within: Directory, name: str) -> os.stat_result | None:
 
 
 def stat_open(fd: int, path: str) -> os.stat_result:
-    """Look at an open file or directory; a filesystem that has given up refuses even that."""
+    """Return the stat of an open file or directory; even this fails on a broken filesystem."""
     try:
         return os.fstat(fd)
     except OSError as error:
@@ -515,7 +526,7 @@ def stat_open(fd: int, path: str) -> os.stat_result:
 
 
 def let_go(fd: int) -> None:
-    """Close a descriptor that nothing hangs on any more, whatever the system says of it."""
+    """Close a descriptor and ignore errors, when no written bytes depend on it."""
     try:  # noqa: SIM105 - `contextlib.suppress` costs as much as the call
         _close(fd)
     except OSError:
@@ -523,7 +534,7 @@ def let_go(fd: int) -> None:
 
 
 def close(fd: int, path: str) -> None:
-    """Close a descriptor. An error means that written bytes may be lost, as with a sync."""
+    """Close a descriptor; an error means that written bytes may be lost, as in a sync."""
     try:
         _close(fd)
     except OSError as error:
@@ -531,11 +542,11 @@ def close(fd: int, path: str) -> None:
 
 
 def _close(fd: int) -> None:
-    """Close, and let nothing close that number again: it may soon be another file's."""
+    """Close once: soon another file may have the same number, so `Descriptor` closes no more."""
     if isinstance(fd, Descriptor):
         if not fd.is_open:
             return
-        fd.is_open = False  # from here to the call no handler runs
+        fd.is_open = False  # no signal handler runs between this and the call below
     os.close(fd)
 
 
@@ -543,7 +554,7 @@ def _close(fd: int) -> None:
 
 
 def link(source: Directory, name: str, target: Directory, new_name: str) -> bool:
-    """Give a file a second name; False if that name is taken."""
+    """Give a file a second name; return False if that name is taken."""
     used = target.fd
     try:
         os.link(name, new_name, src_dir_fd=source.fd, dst_dir_fd=used, follow_symlinks=False)
@@ -557,10 +568,10 @@ def link(source: Directory, name: str, target: Directory, new_name: str) -> bool
 
 
 def link_unnamed(fd: int, target: Directory, new_name: str) -> bool:
-    """Give an unnamed file its name; False if that name is taken.
+    """Give an unnamed file its name; return False if that name is taken.
 
-    The way by /proc is the one of open(2) under O_TMPFILE. The otherwise needless
-    ``src_dir_fd`` makes Python follow the link: without it, it calls plain link(2).
+    The path in /proc is the one that open(2) describes under O_TMPFILE. ``src_dir_fd`` has no
+    effect on it, but without one Python calls plain link(2), which does not follow the link.
     """
     used = target.fd
     try:
@@ -581,7 +592,7 @@ def link_unnamed(fd: int, target: Directory, new_name: str) -> bool:
 
 
 def rename(source: Directory, name: str, target: Directory, new_name: str) -> None:
-    """Move a file over whatever has the new name; a missing one is `FileNotFoundError`."""
+    """Rename a file, replacing any file of the new name; raise `FileNotFoundError` if missing."""
     used = target.fd
     try:
         os.rename(name, new_name, src_dir_fd=source.fd, dst_dir_fd=used)
@@ -594,7 +605,7 @@ def rename(source: Directory, name: str, target: Directory, new_name: str) -> No
 
 
 def unlink(within: Directory, name: str) -> bool:
-    """Remove a name; False if there was none."""
+    """Remove a name; return False if there was none."""
     try:
         os.unlink(name, dir_fd=within.fd)
     except FileNotFoundError:
@@ -608,7 +619,10 @@ def unlink(within: Directory, name: str) -> bool:
 
 
 def sync(fd: int, path: str) -> None:
-    """Put a file's bytes and size on disk. Never retry it: a second call lies (durability 5)."""
+    """Put a file's bytes and size on disk.
+
+    Never retry it: after an error, a second call may report success for lost bytes.
+    """
     try:
         os.fsync(fd)
     except OSError as error:
@@ -624,7 +638,7 @@ def sync_directory(directory: Directory) -> None:
 
 
 def sync_filesystem(directory: Directory) -> bool:
-    """Put everything on the directory's filesystem on disk; False if the system cannot."""
+    """Put everything on the directory's filesystem on disk; False if the system has no syncfs."""
     import ctypes
 
     call = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
@@ -640,11 +654,11 @@ def sync_filesystem(directory: Directory) -> bool:
 
 
 def lock(fd: int, path: str, *, wait: float | bool = False) -> bool:
-    """Take the exclusive flock(2) of an open file, and say whether it was got.
+    """Take the exclusive flock(2) of an open file; return False if it stayed taken.
 
-    ``wait`` is how long to wait, in seconds; True waits without end, asleep in the kernel.
-    The lock dies with the last descriptor of this opening, however its process ends, so a
-    forked child must close its copy.
+    ``wait`` is in seconds; True waits for ever, asleep in the kernel. The kernel frees the lock
+    when the last descriptor of this opening is closed, however the process ends, so a forked child
+    must close its copy.
     """
     try:
         if wait is True:
@@ -688,7 +702,7 @@ def lock_holder(fd: int) -> int | None:
 
 
 def lock_shared(fd: int, path: str, *, wait: float = 0) -> bool:
-    """Take the shared flock(2) of an open file, and say whether it was got in so many seconds."""
+    """Take the shared flock(2) of an open file; return False if not got in ``wait`` seconds."""
     try:
         return _lock_until(fd, time.monotonic() + wait, fcntl.LOCK_SH)
     except OSError as error:
@@ -696,9 +710,9 @@ def lock_shared(fd: int, path: str, *, wait: float = 0) -> bool:
 
 
 def unlock(fd: int) -> bool:
-    """Free the lock now, even where a forked child still holds a copy of the descriptor.
+    """Free the lock now, even if a forked child still has a copy of the descriptor.
 
-    False if the system refused: then only closing the descriptor frees it.
+    Return False if the system refused: then only closing the descriptor frees it.
     """
     try:
         fcntl.flock(fd, fcntl.LOCK_UN)

@@ -1,11 +1,11 @@
-"""Forks: what each module does before one, and after it in the child.
+"""Hooks of this package's modules that run before a fork, and after it in the child.
 
-`os.fork` runs Python's hooks, and so these. A fork made in C runs none of them (uWSGI without a
-master process, R's reticulate, other embeddings), or only those of the child. So every operation
-begins with `check`, which compares the process's id and does the child's part late.
+`os.fork` runs Python's hooks, and so these. A fork made in C (uWSGI without a master process, R's
+reticulate, other embeddings) runs none of them, or only those of the child. So every operation
+begins with `check`, which compares the process's id and runs the child's hooks late.
 
-Python forks all the same when a signal's handler raises within a hook. So each hook may be called
-again, and is, and the locks that are held over a fork are taken and freed by code in C alone.
+When a signal handler raises inside a hook, Python forks anyway. So a hook that raised is called a
+second time, and only code in C takes and frees the locks that are held during a fork.
 """
 
 from __future__ import annotations
@@ -35,25 +35,26 @@ _release = type(threading.RLock()).release
 _pid = os.getpid()
 _arriving = threading.Lock()
 _forking: int | None = None
-"""The thread that has begun to prepare its fork."""
+"""The thread that is running the hooks before its fork."""
 _ready = False
-"""Whether it has ended preparing."""
+"""Whether that thread has run all of them."""
 
 
 def register(*, before: Callable[[], object], in_child: Callable[[bool], object]) -> None:
     """Add the hooks of a module.
 
     Args:
-        before: Called in the parent, perhaps twice; those registered last come first. The locks
-            that it takes by `hold` are freed after the fork.
-        in_child: Called in the child, with whether ``before`` was called. It resets those locks.
+        before: Called in the parent before the fork, perhaps twice, last registered first. After
+            the fork the parent frees the locks that it took by `hold`.
+        in_child: Called in the child, with True if all ``before`` hooks have run. It resets those
+            locks.
     """
     _hooks.append(_Hooks(before, in_child))
 
 
 def hold(lock: RLock) -> None:
-    """Take a lock until the fork is over, or wait for it."""
-    _held.extend(filter(_acquire, (lock,)))  # all of it in C, so that none is taken and not noted
+    """Wait for a lock, take it, and keep it until the fork is over."""
+    _held.extend(filter(_acquire, (lock,)))  # all in C: no handler runs between taking and noting
 
 
 def free() -> None:
@@ -63,13 +64,13 @@ def free() -> None:
 
 
 def check() -> None:
-    """Do what a fork has left to be done in this process, if anything."""
+    """Run the hooks that a fork in C skipped, or that an exception cut off, in this process."""
     if os.getpid() != _pid:
         with _arriving:
             if os.getpid() != _pid:
                 _arrive(seen=False)
     elif _forking is not None and _forking == threading.get_ident():
-        _in_parent()  # a handler cut it off
+        _in_parent()  # a signal handler's exception cut the fork's hooks off
 
 
 def _arrive(*, seen: bool) -> None:
@@ -90,11 +91,11 @@ def _before() -> None:
     for hooks in reversed(_hooks):
         try:
             hooks.before()
-        except BaseException as error:  # noqa: BLE001 - a handler's
+        except BaseException as error:  # noqa: BLE001 - a signal handler's, raised again below
             raised = error
             hooks.before()
     _ready = True
-    if raised is not None:  # Python will say that it is ignored, and fork
+    if raised is not None:  # Python prints that it ignores the exception, and forks
         raise raised
 
 

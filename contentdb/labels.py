@@ -1,4 +1,4 @@
-"""Labels: short texts that a caller hangs on a blob, and the two ways to change them."""
+"""Labels: short texts that a caller sets on a blob, and the two ways to change them."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ __all__ = [
 
 _LABEL_BYTES: Final = 4096
 _TOTAL_BYTES: Final = 1 << 20
-"""Of all labels of one blob: what one Info may weigh, in memory and in a message."""
+"""Limit for all labels of one blob together, which bounds an Info in memory and in a message."""
 _PREFIX: Final = "labels."
 
 
 class Labelling(NamedTuple):
-    """The labels that a call sets: on content that is new, and on content that is stored."""
+    """The labels that a call sets: on content that is new, and on content already stored."""
 
     new: Mapping[str, str]
     stored: Mapping[str, str]
 
     def then(self, later: Labelling) -> Labelling:
-        """What comes of two calls with the same content, of which this was the first.
+        """Combine the labels of two calls that store the same content; this is the first call.
 
         Raises:
-            InvalidLabelError: They are too many together.
+            InvalidLabelError: Together they exceed the limit of one blob.
         """
         if not later.stored:
             return self
@@ -46,7 +46,7 @@ _NONE: Final = Labelling({}, {})
 
 
 def labelling(labels: Mapping[str, str] | None, *, keep_labels: bool = False) -> Labelling:
-    """Check the labels of a call; with ``keep_labels`` stored content keeps those that it has."""
+    """Check the labels of a call; with ``keep_labels`` content already stored keeps its own."""
     if labels is None:
         return _NONE
     kept = check_labels(labels)
@@ -57,8 +57,8 @@ def check_labels(labels: Mapping[Any, Any]) -> dict[str, str]:
     """Copy the labels, or raise `InvalidLabelError`.
 
     Key and value are text without NUL, together at most 4096 bytes of UTF-8; the key is not
-    empty. All of them together have at most 1 MiB. A label with an empty value is no label and is
-    left out, as in containerd.
+    empty. All labels together have at most 1 MiB. A label with an empty value is left out, as in
+    containerd.
     """
     for key, value in check_mapping(labels).items():
         check_label(key, value)
@@ -68,7 +68,7 @@ def check_labels(labels: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def check_mapping(labels: Mapping[str, str]) -> Mapping[str, str]:
-    """Give it back, or raise `InvalidArgumentError`; what is in it is not looked at."""
+    """Return the mapping, or raise `InvalidArgumentError`; its keys and values are not checked."""
     if not isinstance(labels, Mapping):
         raise InvalidArgumentError(
             f'labels is a mapping of text to text, such as {{"kind": "layer"}}, not {labels!r:.80}'
@@ -77,7 +77,7 @@ def check_mapping(labels: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def check_label(key: object, value: object) -> None:
-    """Raise `InvalidLabelError` for what cannot be one."""
+    """Raise `InvalidLabelError` if this key and value cannot be a label."""
     if not isinstance(key, str) or not isinstance(value, str):
         what, given = ("value", value) if isinstance(key, str) else ("key", key)
         kind = type(given).__name__
@@ -99,16 +99,16 @@ def check_label(key: object, value: object) -> None:
 def check_total_labels(labels: Mapping[str, str], stored: Mapping[str, str] | None = None) -> None:
     """Raise `InvalidLabelError` if one blob cannot have all these labels: 1 MiB is the most.
 
-    Labels that were ``stored`` before there was such a limit may be taken away one by one.
+    A blob that exceeded the limit before the limit existed may lose labels one by one.
 
     Args:
-        labels: All labels as they would be, each of them checked already.
-        stored: All labels as they are.
+        labels: All labels after the change, each already checked.
+        stored: All labels before the change.
     """
     if len(labels) <= _TOTAL_BYTES // _LABEL_BYTES:
-        return  # so few cannot weigh more
-    total = _weigh(labels)
-    if total > _TOTAL_BYTES and total > _weigh(stored or {}):
+        return  # with at most 4096 bytes each, so few cannot exceed the limit
+    total = _size_bytes(labels)
+    if total > _TOTAL_BYTES and total > _size_bytes(stored or {}):
         largest = max(labels, key=lambda key: len(key) + len(labels[key]))
         raise InvalidLabelError(
             largest,
@@ -116,15 +116,17 @@ def check_total_labels(labels: Mapping[str, str], stored: Mapping[str, str] | No
         )
 
 
-def _weigh(labels: Mapping[str, str]) -> int:
+def _size_bytes(labels: Mapping[str, str]) -> int:
     return sum(len(key.encode()) + len(value.encode()) for key, value in labels.items())
 
 
 def keys_of_fields(fields: Collection[str]) -> frozenset[str] | None:
-    """Read the fields of an update: the keys it is about, or None for all labels.
+    """Return the label keys that an update's fields name, or None for all labels.
 
-    ``labels`` means all, ``labels.KEY`` one; all after the first dot is the key. Anything
-    else, the immutable fields of a blob above all, is refused with `InvalidFieldError`.
+    ``labels`` means all, ``labels.KEY`` one; the key is everything after the first dot.
+
+    Raises:
+        InvalidFieldError: A field is anything else, such as an immutable field of a blob.
     """
     if isinstance(fields, str | bytes) or not isinstance(fields, Collection):
         raise InvalidFieldError(str(fields), 'fields is a list of texts, such as ["labels.kind"]')

@@ -1,4 +1,4 @@
-"""Metadata of an ingest: texts that the caller notes with it, such as the ETag of its source."""
+"""Metadata of an ingest: texts that the caller stores with it, such as the ETag of its source."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ NO_METADATA: Final = "{}"
 """Empty metadata, packed."""
 
 _METADATA_BYTES: Final = 16 * 1024
-"""Of all keys and values of one ingest together."""
+"""Limit for all keys and values of one ingest together."""
 
 
 def pack_metadata(metadata: Mapping[Any, Any] | None) -> str | None:
-    """Write it as it stands in the index: equal metadata gives equal text; None stays None.
+    """Return the text that the index stores: equal metadata gives equal text; None stays None.
 
     Raises:
-        InvalidArgumentError: A key or value is no text, or together they have over 16 KiB.
+        InvalidArgumentError: A key or value is not text, or together they exceed 16 KiB.
     """
     if metadata is None:
         return None
@@ -37,13 +37,13 @@ def pack_metadata(metadata: Mapping[Any, Any] | None) -> str | None:
         raise InvalidArgumentError(f"metadata has {size} bytes; {_METADATA_BYTES} is the most")
     if not metadata:
         return NO_METADATA
-    import json  # most ingests have none
+    import json  # here, since most ingests have no metadata
 
     return json.dumps(dict(metadata), ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def unpack_metadata(packed: str | None) -> dict[str, str]:
-    """Read what `pack_metadata` wrote; empty where there is none."""
+    """Parse what `pack_metadata` returned; return an empty dict for None."""
     if packed in {None, NO_METADATA}:
         return {}
     import json

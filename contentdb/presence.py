@@ -1,8 +1,8 @@
-"""Which threads are inside: each has a lock of its own, which only code in C takes and frees.
+"""Which threads are inside an object: each has its own lock, which only code in C takes and frees.
 
-CPython runs a signal's handler between two instructions of Python code, never inside a C function.
-So ``with presence.mine():`` cannot be left half-way, whatever a handler raises: a count kept by
-Python code could, and then a close or a fork would wait for a thread that has long gone on.
+CPython runs a signal handler between two instructions of Python code, never inside a C function.
+So an exception of a handler cannot leave ``with presence.mine():`` half-way. It could do so with a
+counter in Python code, and then a close or a fork would wait for a thread that has already left.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ __all__ = ["Presence", "reset_after_fork"]
 
 
 def reset_after_fork(lock: RLock) -> None:
-    """Free a lock in the child of a fork, whichever of the parent's threads held it."""
+    """Free a lock in the child of a fork, whichever thread of the parent held it."""
     lock._at_fork_reinit()  # type: ignore[attr-defined]  # noqa: SLF001 - as `threading` does
 
 
 class Presence:
-    """One lock a thread; a thread is inside while it holds its own."""
+    """One lock for each thread; a thread is inside while it holds its lock."""
 
     def __init__(self) -> None:
         self._locks: dict[int, RLock] = {}
         self._joining = threading.RLock()
 
     def mine(self) -> RLock:
-        """The lock of this thread, for a ``with`` block; it may be nested."""
+        """Return the lock of this thread, for a ``with`` block; blocks may be nested."""
         lock = self._locks.get(threading.get_ident())
         return self._join() if lock is None else lock
 
@@ -59,19 +59,19 @@ class Presence:
         return False
 
     def wait_for_others(self) -> None:
-        """Return when each other thread that is inside now has left."""
+        """Wait until every other thread that is inside now has left."""
         for lock in self._others():
             with lock:
                 pass
 
     def keep_others_out(self) -> None:
-        """Wait until the other threads have left, and let none in until the fork is over."""
+        """Wait until the other threads have left, and keep them out until the fork is over."""
         forks.hold(self._joining)
         for lock in self._others():
             forks.hold(lock)
 
     def forget_others(self) -> None:
-        """In the child of a fork: the parent's other threads do not exist here."""
+        """Drop the locks of the parent's other threads, which do not exist in a fork's child."""
         mine = self._locks.get(threading.get_ident())
         self._locks = {} if mine is None else {threading.get_ident(): mine}
         reset_after_fork(self._joining)

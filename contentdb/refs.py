@@ -1,4 +1,4 @@
-"""Refs and namespaces: the names that callers give, and what they may hold."""
+"""Refs and namespaces: the names that callers choose, and the rules for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _REF_BYTES: Final = 4096
 
 
 def check_ref(ref: str) -> str:
-    """Return the ref, or raise `InvalidRefError`: it is 1 to 4096 bytes of UTF-8 without NUL."""
+    """Return the ref; raise `InvalidRefError` unless it is 1 to 4096 bytes of UTF-8 without NUL."""
     if not isinstance(ref, str):
         raise InvalidRefError(repr(ref), f"a ref is text, not {type(ref).__name__}")
     if not ref:
@@ -33,7 +33,7 @@ def check_ref(ref: str) -> str:
 
 
 def check_namespace(namespace: object) -> str:
-    """Return the namespace, or raise `InvalidArgumentError`; the rule is containerd's."""
+    """Return the namespace, or raise `InvalidArgumentError`; containerd has the same rule."""
     if not isinstance(namespace, str):
         kind = type(namespace).__name__
         raise InvalidArgumentError(f"a namespace is text, not {kind}; the default is 'default'")

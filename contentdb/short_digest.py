@@ -1,4 +1,4 @@
-"""Digests that were shortened to a beginning that one blob alone has, as with git."""
+"""Shortened digests, as in git: a prefix that only one blob's digest has."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _BEGINNING: Final = re.compile(r"(?:(sha256|sha384|sha512):)?([0-9a-f]{0,128})")
 
 
 def beginnings(text: str, error: InvalidDigestError) -> list[str]:
-    """How the digests may begin that a text means, each with its algorithm.
+    """Return the prefixes, each with an algorithm, that a shortened digest stands for.
 
-    An empty one, as of a shell's variable that is not set, means none.
+    Empty text is refused: an unset shell variable must not select a blob.
 
     Args:
-        text: What is no whole digest.
-        error: Why it is none.
+        text: The shortened digest.
+        error: The error of parsing the text as a whole digest.
 
     Raises:
-        InvalidDigestError: It is no beginning of one either.
+        InvalidDigestError: The text is not the prefix of a digest either.
     """
     if not isinstance(text, str):
         raise error
@@ -53,10 +53,11 @@ def beginnings(text: str, error: InvalidDigestError) -> list[str]:
 
 
 def only_one(text: str, found: Sequence[Digest]) -> Digest:
-    """The one digest that begins so.
+    """Return the digest that a shortened digest stands for, if exactly one was found.
 
     Raises:
-        NotFoundError, AmbiguousDigestError: There is none; there are several.
+        NotFoundError: None was found.
+        AmbiguousDigestError: Several were found.
     """
     if not found:
         raise NotFoundError(digest=text)

@@ -1,4 +1,4 @@
-"""How a store's folder is told from others: the names in it."""
+"""The names in a store's folder, by which it is told from other folders."""
 
 from __future__ import annotations
 
@@ -18,10 +18,13 @@ DIRECTORIES: Final = (BLOBS, INGEST, TRASH, QUARANTINE)
 
 
 def is_store(folder: Path) -> bool:
-    """Whether it is a store's root, one that has lost its index or its empty directories too."""
+    """Return whether a folder is a store's root, even one without its index or empty directories.
+
+    One of these two may be missing, not both.
+    """
     try:
         if not (folder / BLOBS).is_dir():
             return False
         return (folder / INDEX).exists() or all((folder / name).is_dir() for name in DIRECTORIES)
-    except OSError:  # closed to this user, who can harm no store in it
+    except OSError:  # this user may not enter the folder, so can harm no store in it
         return False

@@ -1,6 +1,6 @@
-"""Sizes, times and ages as people type them, to whole bytes and nanoseconds.
+"""Parsing of sizes, times and ages as people type them, into whole bytes and nanoseconds.
 
-All fit a signed 64-bit integer, which is what the index stores.
+All results fit a signed 64-bit integer, which is what the index stores.
 """
 
 from __future__ import annotations
@@ -36,43 +36,44 @@ _TIME: Final = re.compile(
 
 
 def size_bytes(text: str) -> int:
-    """Read bytes, alone or with a decimal (``10MB``) or binary (``4KiB``) unit, in any case.
+    """Parse bytes, without a unit or with a decimal (``10MB``) or binary (``4KiB``) one.
 
-    ``K`` is short for ``KB`` and ``Ki`` for ``KiB``. A fraction of a byte is dropped.
+    Upper and lower case are the same. ``K`` is short for ``KB`` and ``Ki`` for ``KiB``. A fraction
+    of a byte is dropped.
 
     Raises:
-        ValueError: Not a size, or 2**63 bytes and more.
+        ValueError: Not a size, or 2**63 bytes or more.
     """
     form = _SIZE.fullmatch(text)
     unit = form and _BYTES_PER_UNIT.get(form[3].lower())
     if form is None or unit is None:
-        raise ValueError(f"{_shown(text)} is not a size; write bytes, or a unit as in 10MB or 4KiB")
+        raise ValueError(f"{_quote(text)} is not a size; write bytes, or a unit as in 10MB or 4KiB")
     fraction = form[2] or ""
     size: int = int(form[1] + fraction) * unit // 10 ** len(fraction)
     if size >= _LIMIT:
-        raise ValueError(f"{_shown(text)} is more than a store can hold; write less than 8EiB")
+        raise ValueError(f"{_quote(text)} is more than a store can hold; write less than 8EiB")
     return size
 
 
 def age_ns(text: str) -> int:
-    """Read an age: ``90s``, ``30m``, ``2h``, ``7d``, ``1w``, or several as in ``1h30m``.
+    """Parse an age: ``90s``, ``30m``, ``2h``, ``7d``, ``1w``, or several as in ``1h30m``.
 
     Raises:
         ValueError: Not an age, or longer than 292 years.
     """
     if _AGE.fullmatch(text) is None:
-        raise ValueError(f"{_shown(text)} is not an age; write 90s, 30m, 2h, 7d, 1w or 1h30m")
+        raise ValueError(f"{_quote(text)} is not an age; write 90s, 30m, 2h, 7d, 1w or 1h30m")
     seconds = sum(int(n) * _SECONDS_PER_UNIT[unit] for n, unit in _AGE_PART.findall(text))
     if seconds * _SECOND_NS >= _LIMIT:
-        raise ValueError(f"{_shown(text)} is too long an age; write at most 292 years (106751d)")
+        raise ValueError(f"{_quote(text)} is too long an age; write at most 292 years (106751d)")
     return seconds * _SECOND_NS
 
 
 def moment_ns(text: str, now_ns: int) -> int:
-    """Read a time, as nanoseconds since the epoch.
+    """Parse a time into nanoseconds since the epoch.
 
-    It is an ISO 8601 date, which is its midnight, or date and time to the nanosecond, in UTC
-    unless it has an offset; or an age, which is the moment that long before `now_ns`.
+    The text is an ISO 8601 date, which means its midnight, or a date and time to the nanosecond.
+    Both are in UTC unless an offset is given. Or it is an age: the time that long before `now_ns`.
 
     Raises:
         ValueError: Neither, no such day or hour, or outside the years 1678 to 2261.
@@ -81,10 +82,10 @@ def moment_ns(text: str, now_ns: int) -> int:
     if form is None:
         if _AGE.fullmatch(text) is None:
             raise ValueError(
-                f"{_shown(text)} is not a time; write 2024-05-01, 2024-05-01T12:30:00Z"
+                f"{_quote(text)} is not a time; write 2024-05-01, 2024-05-01T12:30:00Z"
                 " or an age such as 90s, 30m, 2h, 7d or 1w"
             )
-        return _bounded(text, now_ns - age_ns(text))
+        return _check_range(text, now_ns - age_ns(text))
     start, end = form.span(1)
     whole = text if start < 0 else text[: start - 1] + text[end:]
     try:
@@ -94,16 +95,16 @@ def moment_ns(text: str, now_ns: int) -> int:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     seconds = (moment - _EPOCH) // timedelta(seconds=1)
-    return _bounded(text, seconds * _SECOND_NS + int((form[1] or "0").ljust(9, "0")))
+    return _check_range(text, seconds * _SECOND_NS + int((form[1] or "0").ljust(9, "0")))
 
 
-def _bounded(text: str, ns: int) -> int:
+def _check_range(text: str, ns: int) -> int:
     if not -_LIMIT <= ns < _LIMIT:
         raise ValueError(
-            f"{_shown(text)} is outside the years 1678 to 2261; write a time between them"
+            f"{_quote(text)} is outside the years 1678 to 2261; write a time between them"
         )
     return ns
 
 
-def _shown(text: str) -> str:
+def _quote(text: str) -> str:
     return repr(text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…")

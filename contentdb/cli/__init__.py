@@ -1,7 +1,7 @@
 """The command line: parse, call the library, print, choose the exit code.
 
-This file is small and imports next to nothing: until `main` listens to signals itself, Ctrl-C is
-Python's, which tells it by a traceback.
+This file is small and imports almost nothing: until `main` installs its own signal handlers, Python
+answers Ctrl-C with a traceback.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _INTERRUPTED = 130
 
 def main() -> None:
     """Run the command that the process's arguments name, and exit."""
-    sys.unraisablehook = _unraisable
+    sys.unraisablehook = _end_if_interrupted
     try:
         _run()
-    except KeyboardInterrupt as stop:  # where no command of ours hears it
+    except KeyboardInterrupt as stop:  # outside of a command, which would handle it
         os._exit(getattr(stop, "exit_code", _INTERRUPTED))
 
 
-def _unraisable(told: UnraisableHookArgs) -> None:
-    """End the process where an interrupt hits what cannot raise: it would be told and forgotten."""
-    if issubclass(told.exc_type, KeyboardInterrupt):
-        os._exit(getattr(told.exc_type, "exit_code", _INTERRUPTED))
-    sys.__unraisablehook__(told)
+def _end_if_interrupted(ignored: UnraisableHookArgs) -> None:
+    """End the process for an interrupt in code that cannot raise; Python would only print it."""
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        os._exit(getattr(ignored.exc_type, "exit_code", _INTERRUPTED))
+    sys.__unraisablehook__(ignored)
 
 
 def _run() -> None:
@@ -40,8 +40,9 @@ def _run() -> None:
     stopping.end_at_once()
     import gc
 
-    # Half of a short command's time is imports, and a sixth of that is the collector looking for
-    # garbage among what was just made and stays. It is told to leave that alone, at the end too.
+    # Imports take half of a short command's time, and a sixth of that is the garbage collector
+    # searching objects that stay. So it is off during the imports, and `freeze` makes it ignore
+    # these objects later, at the end too.
     gc.disable()
     from contentdb.cli.app import contentdb
 
@@ -59,10 +60,11 @@ def _run() -> None:
 
 
 def _end(code: object) -> None:
-    """End the process as it is: all that it promised is done.
+    """Flush the output and end the process without closing anything.
 
-    The index's log stays for the next command. Who closes it last folds it into the database
-    and removes it, which costs four syncs a command, and the interpreter's own end costs more.
+    All that the command promised is durable already. The index's log stays for the next command:
+    the process that closes it last must write it into the database and remove it, which costs
+    four syncs. The interpreter's own shutdown costs more than that.
     """
     from contextlib import suppress
 

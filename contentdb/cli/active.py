@@ -1,4 +1,4 @@
-"""``contentdb active`` and ``contentdb abort``: what is coming in, and dropping it."""
+"""``contentdb active`` and ``contentdb abort``: list ingests, and drop them."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ _PAGE_ROWS = 1000
 _SORTS = {"ref": "ref", "offset": "offset", "started_at": "started_ns", "updated_at": "updated_ns"}
 
 
-@click.command(short_help="List what is coming in: how far, how old.")
+@click.command(short_help="List the ingests: offset, age, and whether a writer holds them.")
 @click.option("--watch", is_flag=True, help="Refresh until interrupted.")
 @click.option(
-    "--interval", type=Seconds(0.05), default=0.5, show_default=True, help="Between two looks."
+    "--interval", type=Seconds(0.05), default=0.5, show_default=True, help="Refresh this often."
 )
 @filters_option
 @click.option(
@@ -55,7 +55,7 @@ _SORTS = {"ref": "ref", "offset": "offset", "started_at": "started_ns", "updated
     show_default=True,
     help="-FIELD descends.",
 )
-@click.option("--limit", type=LIMIT, help="At most so many.")
+@click.option("--limit", type=LIMIT, help="List at most this many.")
 @click.option("-0", "--null", is_flag=True, help="With -q: exact refs, each ended by a NUL.")
 @json_option
 @quiet_option
@@ -71,16 +71,16 @@ def active(  # noqa: PLR0917 - click passes every option by name
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """List the ingests: how far, how old, and whether a writer holds them; -q refs alone."""
+    """List the ingests: offset, age, and whether a writer holds them. -q prints only the refs."""
     store = open_store(context)
 
     def now() -> Iterator[Status]:
-        return _sorted(store, filters, sort, limit)
+        return _list(store, filters, sort, limit)
 
     if not watch:
         _show(now(), null=null, as_json=as_json, quiet=quiet)
         return
-    with suppress(KeyboardInterrupt):  # the way to end it
+    with suppress(KeyboardInterrupt):  # Ctrl-C is the normal way to end --watch
         if sys.stdout.isatty() and not (as_json or quiet):
             _live(now, interval)
         while True:
@@ -89,10 +89,8 @@ def active(  # noqa: PLR0917 - click passes every option by name
             time.sleep(interval)
 
 
-def _sorted(
-    store: Store, filters: tuple[str, ...], sort: str, limit: int | None
-) -> Iterator[Status]:
-    """In the order that was asked for; by ref they come one by one, and need not be gathered."""
+def _list(store: Store, filters: tuple[str, ...], sort: str, limit: int | None) -> Iterator[Status]:
+    """Yield ingests in the order of ``sort``; all orders but ``ref`` need a list in memory."""
     found = store.statuses(*filters)
     if sort == "ref":
         return islice(found, limit)
@@ -139,7 +137,7 @@ def _live(now: Callable[[], Iterable[Status]], interval: float) -> NoReturn:
             time.sleep(interval)
 
 
-@click.command(short_help="Drop ingests and what they have received.")
+@click.command(short_help="Drop ingests and their bytes.")
 @refs_argument
 @dry_run_option
 @json_option
@@ -148,7 +146,7 @@ def _live(now: Callable[[], Iterable[Status]], interval: float) -> NoReturn:
 def abort(
     context: click.Context, refs: tuple[str, ...], dry_run: bool, as_json: bool, quiet: bool
 ) -> None:
-    """Drop each ingest and what it has received."""
+    """Drop each ingest and its bytes."""
     store = open_store(context)
 
     def drop(ref: str) -> None:

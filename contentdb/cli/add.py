@@ -1,4 +1,4 @@
-"""``contentdb add``: take files in."""
+"""``contentdb add``: store files."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["add"]
     type=click.Choice(["copy", "reflink", "hardlink", "move"]),
     default="copy",
     show_default=True,
-    help="How the bytes get in, where the filesystem allows it.",
+    help="How a file becomes a blob, if the filesystem allows it.",
 )
 @labels_option
 @json_option
@@ -42,9 +42,9 @@ def add(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Store each file, and print its digest and name; -q the digest alone. - is standard input.
+    """Store each file, and print its digest and name. -q prints only the digest.
 
-    A file whose content is stored already is success; the labels given are set on it too.
+    - is standard input. Content already stored is success; the labels are set on it too.
     """
     if "-" in files and link == "move":
         raise click.UsageError("standard input cannot be moved; name a file", context)
@@ -60,21 +60,21 @@ def add(
                 labels=labels,
                 link=cast("Link", link),
             )
-        except OSError as error:  # the library's own are wrapped
+        except OSError as error:  # of standard input; the library wraps those of files
             raise OSError(error.errno, error.strerror, "standard input") from error
         if as_json:
             json_line(info_record(info) | {"file": name})
         else:
             line(info.digest if quiet else f"{info.digest} {escaped(name)}")
 
-    with nullcontext() if quiet else bar(_bytes_in(files), what="adding"):
+    with nullcontext() if quiet else bar(_total_bytes(files), what="adding"):
         each(context, files, take)
 
 
-def _bytes_in(names: tuple[str, ...]) -> int:
-    """What is to be read, as far as it can be known before."""
+def _total_bytes(names: tuple[str, ...]) -> int:
+    """Return the sizes of all files together, as far as they are known."""
     total = 0
     for name in names:
         with suppress(OSError):
-            total += os.stat(name).st_size  # noqa: PTH116 - half the cost of a Path each
+            total += os.stat(name).st_size  # noqa: PTH116 - a Path for each would double the cost
     return total

@@ -1,4 +1,4 @@
-"""The command ``contentdb``: its options, and the table of commands, each loaded when asked for."""
+"""The command ``contentdb``: its options, and the table of commands, each imported at its use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COMMANDS", "contentdb"]
 
-# Start-up counts: a command's module, the value here, is imported when the command runs.
+# The value is the command's module. It is imported when the command runs, to start fast.
 _SECTIONS: Final = {
     "What comes in": {
         "ingest": "ingest",
@@ -58,7 +58,7 @@ _SECTIONS: Final = {
 }
 
 _RENAMED: Final = {"sweep": ["prune"]}
-"""Commands by names that they had before."""
+"""Today's names of renamed commands, by their former names."""
 
 COMMANDS: Final = {
     name: module for section in _SECTIONS.values() for name, module in section.items()
@@ -66,7 +66,7 @@ COMMANDS: Final = {
 
 
 class _LazyGroup(click.Group):
-    """A group whose commands are imported when they are named, and one handler for errors."""
+    """A group that imports a command when it is named, and handles the errors of all commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
@@ -107,7 +107,7 @@ class _LazyGroup(click.Group):
         standalone_mode: bool = True,  # noqa: FBT002 - click's signature
         **extra: Any,  # noqa: ANN401 - click's signature
     ) -> Any:  # noqa: ANN401 - click's signature
-        """Run one command line and exit by `EXIT_CODES`, or as click does when completing."""
+        """Run one command line and exit by `EXIT_CODES`; shell completion is left to click."""
         if not standalone_mode or "_CONTENTDB_COMPLETE" in os.environ:
             return super().main(args, prog_name, complete_var, standalone_mode, **extra)
         sys.exit(self._run(list(sys.argv[1:] if args is None else args), extra))
@@ -121,29 +121,32 @@ class _LazyGroup(click.Group):
             flush()
         except click.exceptions.Exit as stop:
             return stop.exit_code
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - `tell` raises what is a bug
-            _empty_output()
+        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - `tell` raises unknown ones
+            _flush_or_drop()
             cause = what_stopped(error)
-            if not isinstance(cause, BrokenPipeError):  # who has left is not told
+            if not isinstance(cause, BrokenPipeError):  # the reader, such as `head`, ended normally
                 tell(cause)
             return exit_code_of(cause)
         return code
 
 
 def _check_streams() -> None:
-    """See to it that output goes where it should, whatever the locale and whoever started us."""
+    """Open streams that the parent process closed, and let stdout print any text.
+
+    Else the next file that is opened would get the number of a closed stream.
+    """
     for fd, name in enumerate(("stdin", "stdout", "stderr")):
-        if getattr(sys, name) is None:  # closed: no file of ours may get its number
-            # What is printed into a closed stdout must fail, not vanish.
+        if getattr(sys, name) is None:
+            # Opened read-only, so that printing to a closed stdout fails instead of losing text.
             os.open(os.devnull, os.O_RDONLY if fd == 1 else os.O_RDWR)
             if fd:
-                setattr(sys, name, open(fd, "w", closefd=False))  # noqa: SIM115 - for good
+                setattr(sys, name, open(fd, "w", closefd=False))  # noqa: SIM115 - stays open
     if isinstance(sys.stdout, io.TextIOWrapper):  # a label must not fail where the locale is ASCII
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _empty_output() -> None:
-    """Print what is left, or drop it: what Python flushes at its end must not complain again."""
+def _flush_or_drop() -> None:
+    """Flush stdout, or drop its buffer: else Python's flush at exit reports the error again."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -172,7 +175,7 @@ def _empty_output() -> None:
 )
 @click.version_option(package_name="contentdb", prog_name="contentdb")
 def contentdb(log_level: str | None, **_options: str | None) -> None:
-    """Keep content by its digest: verified, read-only, in files.
+    """Store content under its digest: verified, read-only, in files.
 
     Exit codes: 0 done, 1 failed, 2 usage, 3 verify found something, 4 not found, 5 ref locked.
     """

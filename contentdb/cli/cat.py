@@ -1,4 +1,4 @@
-"""``contentdb cat`` and ``contentdb export``: bytes out."""
+"""``contentdb cat`` and ``contentdb export``: write a blob to standard output or a file."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _PIECE_BYTES = 1 << 20
 @click.command(short_help="Write a blob to standard output.")
 @digest_argument
 @click.option("--offset", type=click.IntRange(0), default=0, metavar="BYTES", help="Begin here.")
-@click.option("--length", type=click.IntRange(0), metavar="BYTES", help="At most so many.")
+@click.option("--length", type=click.IntRange(0), metavar="BYTES", help="Write at most this many.")
 @click.pass_context
 def cat(context: click.Context, digest: str, offset: int, length: int | None) -> None:
-    """Write a blob to standard output. Read whole, it is verified; a part is not."""
+    """Write a blob to standard output. A whole blob is verified, a part is not."""
     store = open_store(context)
     _write_out(store, store.resolve(digest), offset, length)
 
@@ -45,7 +45,7 @@ def _write_out(store: Store, digest: str, offset: int = 0, length: int | None = 
         left = reader.size - offset if length is None else min(length, reader.size - offset)
         reader.seek(offset)
         with _bar(left, digest, quiet=sys.stdout.isatty()):
-            # The read at the end is the one that verifies: a whole blob is read to its end.
+            # The read that reaches the end verifies, so a whole blob is read until b"" comes.
             while piece := reader.read(_PIECE_BYTES if whole else min(_PIECE_BYTES, left)):
                 write_bytes(piece)
                 left -= len(piece)
@@ -63,7 +63,7 @@ def _bar(size: int, digest: str, *, quiet: bool) -> AbstractContextManager[None]
     type=click.Choice(["reflink", "hardlink", "copy"]),
     default="reflink",
     show_default=True,
-    help="How the bytes get out, where the filesystem allows it.",
+    help="How the file gets the bytes, if the filesystem allows it.",
 )
 @json_option
 @quiet_option
@@ -73,8 +73,8 @@ def export(
 ) -> None:
     """Write a blob to PATH, verified, whole or not at all; PATH - is standard output.
 
-    A regular file of yours that has that name is replaced, and nothing else: no link, no device,
-    no file of another user, nothing inside a store.
+    It replaces a regular file of yours, but no link, no device, no file of another user, and
+    nothing inside a store.
     """
     if path == "-" and as_json:
         raise click.UsageError("--json and standard output exclude each other", context)

@@ -1,4 +1,4 @@
-"""``contentdb doctor``: is this place fit for a store?"""
+"""``contentdb doctor``: check whether a directory is fit for a store."""
 
 from __future__ import annotations
 
@@ -22,16 +22,19 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 
-@click.command(short_help="Try whether this place is fit for a store.")
+@click.command(short_help="Check whether the directory is fit for a store.")
 @json_option
 @quiet_option
 @click.pass_context
 def doctor(context: click.Context, as_json: bool, quiet: bool) -> None:
-    """Try what the store's promises stand on; exit 1 if something fails. -q failures alone."""
+    """Test everything that the store's promises need; exit 1 if something fails.
+
+    -q prints only failures.
+    """
     from contentdb.local.upkeep.doctor import examine
 
     root = root_of(context)
-    for check in chain(examine(root), _opens(Path(root))):
+    for check in chain(examine(root), _check_opening(Path(root))):
         if check.verdict == "fail":
             set_exit_code(context, 1)
         if as_json:
@@ -40,8 +43,8 @@ def doctor(context: click.Context, as_json: bool, quiet: bool) -> None:
             line(f"{check.verdict:<4}  {check.name:<14}  {escaped(check.detail)}")
 
 
-def _opens(root: Path) -> Iterator[Check]:
-    """Whether the store that is there would be opened by other commands, and why not."""
+def _check_opening(root: Path) -> Iterator[Check]:
+    """Try to open the store, if there is one, as other commands do."""
     from contentdb.local.upkeep.doctor import Check
 
     if not any((root / name).exists() for name in (INDEX, BLOBS)):

@@ -23,7 +23,7 @@ from contentdb.errors import (
 __all__ = ["EXIT_CODES", "FOUND", "exit_code_of", "tell"]
 
 FOUND: Final = 3
-"""`verify` found something."""
+"""Exit code of a `verify` that found something."""
 
 
 EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
@@ -40,20 +40,20 @@ EXIT_CODES: Final[tuple[tuple[type[BaseException], int], ...]] = (
     (click.ClickException, 1),
     (OSError, 1),
 )
-"""The first class that fits decides; what fits none is a bug and ends in a traceback."""
+"""The first class that fits decides. An error that fits none is a bug and ends in a traceback."""
 
 
 def exit_code_of(error: BaseException) -> int:
-    """Look the error up in the table."""
+    """Return the exit code of an error of the table."""
     return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
 
 
 def tell(error: BaseException) -> None:
-    """Say on standard error, in one line, what went wrong; raise an error that is not known."""
+    """Print an error of the table in one line on standard error; raise any other."""
     if not isinstance(error, tuple(kind for kind, _ in EXIT_CODES)):
         raise error
-    with suppress(OSError):  # nobody may be listening
-        print(_sentence(error), file=sys.stderr)  # noqa: T201 - the CLI's own voice
+    with suppress(OSError):  # standard error may be closed
+        print(_sentence(error), file=sys.stderr)  # noqa: T201 - the output of a command line
 
 
 def _sentence(error: BaseException) -> str:
@@ -63,7 +63,7 @@ def _sentence(error: BaseException) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, InvalidFilterError):  # a block with a caret, which its class made safe
+    if isinstance(error, InvalidFilterError):  # three lines, the last with a caret
         return "\n".join(escaped(line) for line in str(error).split("\n"))
     if isinstance(error, click.UsageError):
         return _usage(error)
@@ -84,7 +84,7 @@ def _usage(error: click.UsageError) -> str:
 
 
 def _misplaced(error: click.NoSuchOption) -> str:
-    """What to say of an option that stands on the wrong side of the command."""
+    """Return advice for an option on the wrong side of the command; empty if it is not that."""
     if error.ctx is None:
         return ""
     group = error.ctx.find_root()
@@ -100,6 +100,6 @@ def _misplaced(error: click.NoSuchOption) -> str:
 def _hint(error: BaseException) -> str:
     if isinstance(error, NotFoundError) and error.ref is not None:
         return "; `contentdb active` lists what there is"
-    if isinstance(error, NotFoundError) and error.digest is not None:  # else it is a registry's
+    if isinstance(error, NotFoundError) and error.digest is not None:  # a registry's has neither
         return "; `contentdb ls` lists what there is"
     return ""

@@ -1,4 +1,4 @@
-"""``contentdb fetch``: one object of a registry to standard output, for pipes."""
+"""``contentdb fetch``: write one object of a registry to standard output, for pipes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["fetch"]
     "media_types",
     metavar="TYPE",
     multiple=True,
-    help="Take a manifest of this type only; may be given several times.",
+    help="Accept only a manifest of this type; may be repeated.",
 )
 @registry_options
 def fetch(repository: str, object: str, media_types: tuple[str, ...], **options: Any) -> None:  # noqa: A002, ANN401 - click names and passes them
     """Write a manifest, by tag or digest, or a blob, by digest, to standard output.
 
-    The bytes are checked against the digest as they pass: a mismatch fails at the end.
+    The bytes are hashed while they are written: a wrong digest fails at the end.
     """
     from contentdb.oci.documents.media_types import is_document
     from contentdb.oci.reference import parse_reference, parse_repository

@@ -1,4 +1,4 @@
-"""``contentdb info`` and ``contentdb label``: what is known of a blob, and its labels."""
+"""``contentdb info`` and ``contentdb label``: show records of blobs, and set their labels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from contentdb.cli.show import age, escaped, info_record, json_line, line, size
 __all__ = ["info", "label"]
 
 
-@click.command(short_help="Print what is known of blobs.")
+@click.command(short_help="Print the records of blobs.")
 @digests_argument
 @json_option
 @quiet_option
 @click.pass_context
 def info(context: click.Context, digests: tuple[str, ...], as_json: bool, quiet: bool) -> None:
-    """Print what is known of each blob; -q its whole digest alone."""
+    """Print size, times and labels of each blob. -q prints only its whole digest."""
     store = open_store(context)
 
     def show(prefix: str) -> None:
@@ -46,7 +46,7 @@ def info(context: click.Context, digests: tuple[str, ...], as_json: bool, quiet:
 def label(
     context: click.Context, digest: str, changes: tuple[str, ...], as_json: bool, quiet: bool
 ) -> None:
-    """Set labels of a blob: k=v sets, k= and k- remove; the others stay."""
+    """Set labels of a blob: k=v sets one, k= and k- remove one; the others stay."""
     labels = read_labels(changes)
     store = open_store(context)
     fields = [f"labels.{key}" for key in labels]

@@ -1,4 +1,4 @@
-"""``contentdb ingest``: bytes from standard input, under a ref, resumable."""
+"""``contentdb ingest``: store standard input under a ref, resumably."""
 
 from __future__ import annotations
 
@@ -30,10 +30,12 @@ __all__ = ["ingest", "standard_input"]
 
 @click.command(short_help="Store standard input under a ref, resumably.")
 @click.argument("ref", required=False, shell_complete=complete_ref)
-@click.option("--expected-digest", metavar="DIGEST", help="What the content must hash to.")
-@click.option("--expected-size", type=click.IntRange(0), metavar="BYTES", help="Its exact size.")
+@click.option("--expected-digest", metavar="DIGEST", help="The digest of the content.")
+@click.option(
+    "--expected-size", type=click.IntRange(0), metavar="BYTES", help="The size of the content."
+)
 @click.option("--no-wait", is_flag=True, help="Exit 5 at once if another writer holds the ref.")
-@click.option("--wait", type=Seconds(), metavar="SECONDS", help="Wait at most so long.")
+@click.option("--wait", type=Seconds(), metavar="SECONDS", help="Wait for the ref at most so long.")
 @labels_option
 @json_option
 @quiet_option
@@ -51,11 +53,11 @@ def ingest(  # noqa: PLR0917 - click passes every option by name
 ) -> None:
     """Store standard input under REF, by default the expected digest, and print its digest.
 
-    The same REF twice at once is done once. What was cut off goes on where it stood, when
-    the same input is given again; what is stored already is not read.
+    Of two runs with the same REF at once the second waits. The same input given again after an
+    interruption is resumed. If the expected digest is stored already the input is not read.
     """
     if expected_digest is not None:
-        Digest(expected_digest)  # told as what it is, before it is taken for a ref
+        Digest(expected_digest)  # raise about the digest before it is used as the ref
     if ref is None:
         ref = expected_digest
     if ref is None:
@@ -65,7 +67,7 @@ def ingest(  # noqa: PLR0917 - click passes every option by name
     source = standard_input(context)
     store = open_store(context, create=True)
     try:
-        shown = bar(expected_size, lambda: _kept(store, ref), what=shortened(ref))
+        shown = bar(expected_size, lambda: _kept_bytes(store, ref), what=shortened(ref))
         with nullcontext() if quiet else shown:
             info = store.ingest(
                 ref,
@@ -76,10 +78,10 @@ def ingest(  # noqa: PLR0917 - click passes every option by name
                 wait=False if no_wait else True if wait is None else wait,
             )
     except KeyboardInterrupt as stop:
-        raise type(stop)(_interrupted(store, ref)) from stop
+        raise type(stop)(_explain_interrupt(store, ref)) from stop
     except (SizeMismatchError, DigestMismatchError) as error:
-        raise FailedPreconditionError(_refused(store, ref, error)) from error
-    except OSError as error:  # the library's own are wrapped
+        raise FailedPreconditionError(_explain_mismatch(store, ref, error)) from error
+    except OSError as error:  # of standard input; the library wraps those of files
         raise OSError(error.errno, error.strerror, "standard input") from error
     if as_json:
         json_line(info_record(info))
@@ -88,48 +90,50 @@ def ingest(  # noqa: PLR0917 - click passes every option by name
 
 
 def standard_input(context: click.Context) -> BinaryIO:
-    """Give standard input, below its buffer: the library reads in large pieces."""
+    """Return standard input without Python's buffer, since the library reads in large pieces."""
     if sys.stdin is None:
         raise click.UsageError("standard input is closed; give the content as in `< FILE`", context)
     if sys.stdin.isatty():
-        print(  # noqa: T201 - a word to whoever wonders why nothing happens
+        print(  # noqa: T201 - tells the user why the command seems to hang
             "contentdb: reading from the terminal; end with Ctrl-D", file=sys.stderr
         )
     raw: BinaryIO = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
     return raw
 
 
-def _kept(store: Store, ref: str) -> int:
+def _kept_bytes(store: Store, ref: str) -> int:
     try:
         return store.status(ref).offset
     except ContentDBError:
         return 0
 
 
-def _abort(ref: str) -> str:
+def _abort_command(ref: str) -> str:
     from shlex import quote
 
     dashes = "-- " if ref.startswith("-") else ""
     return escaped(f"`{invocation()} abort {dashes}{quote(ref)}`")
 
 
-def _interrupted(store: Store, ref: str) -> str:
-    kept = _kept(store, ref)
+def _explain_interrupt(store: Store, ref: str) -> str:
+    kept = _kept_bytes(store, ref)
     if not kept:
         return "interrupted before anything was kept; run the same command again"
     return (
         f"interrupted with {size(kept)} kept: run the same command again to resume, "
-        f"or {_abort(ref)} to drop it"
+        f"or {_abort_command(ref)} to drop it"
     )
 
 
-def _refused(store: Store, ref: str, error: SizeMismatchError | DigestMismatchError) -> str:
+def _explain_mismatch(
+    store: Store, ref: str, error: SizeMismatchError | DigestMismatchError
+) -> str:
     if isinstance(error, SizeMismatchError):
         sentence = f"ref {escaped(repr(ref))}: expected {error.expected} bytes, got {error.actual}"
         if error.actual < error.expected:
             return (
-                f"{sentence}; {size(_kept(store, ref))} kept: give the whole content to resume, "
-                f"or {_abort(ref)} to drop it"
+                f"{sentence}; {size(_kept_bytes(store, ref))} kept: give the whole content to "
+                f"resume, or {_abort_command(ref)} to drop it"
             )
     else:
         sentence = (
@@ -137,5 +141,5 @@ def _refused(store: Store, ref: str, error: SizeMismatchError | DigestMismatchEr
         )
     return (
         f"{sentence}; nothing is stored, and what came is kept: give the right content, "
-        f"or {_abort(ref)} to drop it"
+        f"or {_abort_command(ref)} to drop it"
     )

@@ -1,4 +1,4 @@
-"""``contentdb init`` and ``contentdb migrate``: a store is made, or brought up to date."""
+"""``contentdb init`` and ``contentdb migrate``: make a store, or bring its index up to date."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["init", "migrate"]
 def init(
     context: click.Context, shared: Literal["group"] | None, as_json: bool, quiet: bool
 ) -> None:
-    """Make the store; one that is there already is left as it is."""
+    """Make the store; an existing one is not changed."""
     store = open_store(context, create=True, shared=shared, needs=Capability.UPKEEP)
     if as_json:
         json_line({"root": str(store.root)})
@@ -51,14 +51,14 @@ def migrate(context: click.Context, dry_run: bool, as_json: bool, quiet: bool) -
     import contentdb
 
     if dry_run:
-        told: dict[str, Any] = {"needed": _is_needed(context)}
+        record: dict[str, Any] = {"needed": _is_needed(context)}
     else:
         with nullcontext() if quiet else bar(None, what="migrating"):
-            told = {"revision": contentdb.migrate(root_of(context))}
+            record = {"revision": contentdb.migrate(root_of(context))}
     if as_json:
-        json_line(told)
+        json_line(record)
     elif not quiet:
-        line(_sentence(**told))
+        line(_sentence(**record))
 
 
 def _is_needed(context: click.Context) -> bool:

@@ -1,4 +1,4 @@
-"""``contentdb ls`` and ``contentdb du``: what is there, and how much."""
+"""``contentdb ls`` and ``contentdb du``: list blobs, and count them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["du", "ls"]
 
 _PAGE_ROWS = 1000
-"""Rows whose columns are aligned together: a listing of millions must not wait for its end."""
+"""Rows whose columns are aligned together, so that a listing of millions begins at once."""
 
 
 @click.command(short_help="List the blobs.")
@@ -29,7 +29,7 @@ _PAGE_ROWS = 1000
     show_default=True,
     help="digest, size, created_at or updated_at; -FIELD descends.",
 )
-@click.option("--limit", type=LIMIT, help="At most so many.")
+@click.option("--limit", type=LIMIT, help="List at most this many.")
 @json_option
 @quiet_option
 @click.pass_context
@@ -41,7 +41,7 @@ def ls(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """List the blobs: digest, size, age and labels; -q digests alone."""
+    """List the blobs: digest, size, age and labels. -q prints only the digests."""
     found = open_store(context).walk(*filters, sort=cast("SortOrder", sort), limit=limit)
     if as_json:
         for info in found:
@@ -67,7 +67,7 @@ def _row(info: Info) -> tuple[str, str, str, str]:
 @quiet_option
 @click.pass_context
 def du(context: click.Context, as_json: bool, quiet: bool) -> None:
-    """Count blobs and ingests and their bytes; -q the bytes of the blobs alone."""
+    """Count blobs, ingests and their bytes. -q prints only the bytes of the blobs."""
     usage = open_store(context).usage()
     if as_json:
         json_line(usage._asdict())

@@ -28,14 +28,14 @@ __all__ = ["export_oci", "import_oci"]
     "tags",
     metavar="NAME",
     multiple=True,
-    help="Name the images, in order, as skopeo and umoci ask for them.",
+    help="Name the images, in order, for skopeo and umoci.",
 )
 @click.option(
     "--link",
     type=click.Choice(["hardlink", "reflink", "copy"]),
     default="hardlink",
     show_default=True,
-    help="How files get into a directory; a tar always holds copies.",
+    help="How files get into a directory; a tar always has copies.",
 )
 @json_option
 @quiet_option
@@ -52,7 +52,7 @@ def export_oci(
 ) -> None:
     """Write images to an OCI image layout: a tar if TARGET ends in .tar, else a directory.
 
-    An existing directory keeps the images it has. Prints the digests.
+    An existing directory keeps its images. Prints the digests.
     """
     from contentdb import oci
 
@@ -75,14 +75,14 @@ def export_oci(
             line(digest)
 
 
-@click.command("import-oci", short_help="Take in the images of an OCI image layout.")
+@click.command("import-oci", short_help="Store the images of an OCI image layout.")
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--link",
     type=click.Choice(["copy", "reflink", "hardlink"]),
     default="reflink",
     show_default=True,
-    help="How a directory's files come in; hardlink only if nobody writes to it any more.",
+    help="How a directory's files become blobs; hardlink only if nothing will write to them.",
 )
 @json_option
 @quiet_option
@@ -90,9 +90,9 @@ def export_oci(
 def import_oci(
     context: click.Context, /, source: Path, link: ExportLink, as_json: bool, quiet: bool
 ) -> None:
-    """Take all images of an OCI image layout, a directory or an uncompressed tar.
+    """Store all images of an OCI image layout, a directory or an uncompressed tar.
 
-    Prints a line of digest and name for each; -q the digest alone.
+    Prints a line of digest and name for each. -q prints only the digest.
     """
     from contentdb import oci
 

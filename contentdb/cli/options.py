@@ -1,4 +1,4 @@
-"""Arguments and options with a syntax of their own: digests, refs, and labels as ``k=v``."""
+"""Arguments and options with their own syntax: digests, refs, and labels as ``k=v``."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ __all__ = [
 ]
 
 LIMIT = click.IntRange(0, 2**63 - 1)
-"""How many."""
+"""A count of results."""
 _EVER_S = 1e9
 
 
 class Seconds(click.FloatRange):
-    """A time that clocks have: neither endless nor no number at all."""
+    """A finite time in seconds, neither infinite nor NaN."""
 
     name = "seconds"
 
@@ -46,35 +46,35 @@ class Seconds(click.FloatRange):
         param: click.Parameter | None,
         ctx: click.Context | None,
     ) -> float:
-        """Read it."""
+        """Parse the seconds; fail for NaN."""
         seconds: float = super().convert(value, param, ctx)
-        if seconds != seconds:  # not a number is in every range  # noqa: PLR0124
+        if seconds != seconds:  # NaN, which click's range accepts  # noqa: PLR0124
             self.fail(f"{value!r} is not a number", param, ctx)
         return seconds
 
 
 _MOST_SHOWN = 100
-"""Nobody looks through more completions."""
+"""Limit of completions; a longer list is of no use."""
 
 
 def _complete_digest(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """Digests that begin so; without their algorithm where it was left out."""
+    """Complete a digest; without an algorithm if the user wrote none."""
     del parameter
     try:
         with store_of(context) as store:
-            return list(_beginning(store, incomplete))[:_MOST_SHOWN]
+            return list(_find_by_prefix(store, incomplete))[:_MOST_SHOWN]
     except (ContentDBError, click.ClickException):
         return []
 
 
-def _beginning(store: Store, text: str) -> Iterator[str]:
+def _find_by_prefix(store: Store, text: str) -> Iterator[str]:
     from contentdb.digest import ALGORITHMS
 
     named, colon, begun = text.rpartition(":")
     for algorithm in (named,) if colon else ALGORITHMS:
-        # The walk begins behind the lowest digest that begins so, which is nobody's.
+        # The walk begins behind the lowest digest with this prefix, which no content has.
         lowest = f"{algorithm}:{begun.ljust(ALGORITHMS.get(algorithm, 0), '0')}"
         for info in store.walk(after=lowest, limit=_MOST_SHOWN):
             if not info.digest.startswith(f"{algorithm}:{begun}"):
@@ -83,7 +83,7 @@ def _beginning(store: Store, text: str) -> Iterator[str]:
 
 
 def complete_ref(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Refs of ingests that begin so and that a shell can show."""
+    """Complete a ref, from refs that a shell can show."""
     del parameter
     try:
         with store_of(context) as store:
@@ -104,7 +104,7 @@ refs_argument = click.argument(
 
 
 def read_labels(texts: tuple[str, ...]) -> dict[str, str]:
-    """Read ``k=v``, ``k=`` and ``k-``; the last two mean removal and give an empty value."""
+    """Parse ``k=v``, ``k=`` and ``k-``; the last two mean removal and give an empty value."""
     labels = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -149,6 +149,6 @@ filters_option = click.option(
     metavar="FILTER",
     multiple=True,
     callback=_not_empty,
-    help="Any of these.",
+    help="List only what this selects; may be repeated, then any of them.",
 )
-"""An empty one fits everything, which is seldom what an unset variable meant."""
+"""Empty text is refused: it would select everything, and comes from an unset shell variable."""

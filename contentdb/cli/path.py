@@ -1,4 +1,4 @@
-"""``contentdb path``: where the bytes are."""
+"""``contentdb path``: print the files of blobs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from contentdb.cli.show import json_line, write_bytes
 __all__ = ["path"]
 
 
-@click.command(short_help="Print where the bytes of blobs are.")
+@click.command(short_help="Print the paths of blobs' files.")
 @digests_argument
 @json_option
 @quiet_option
 @click.pass_context
 def path(context: click.Context, digests: tuple[str, ...], as_json: bool, quiet: bool) -> None:
-    """Print the digest and the read-only file of each blob; -q the file alone."""
+    """Print the digest and the read-only file of each blob. -q prints only the file."""
     store = open_store(context)
 
     def show(prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""Progress bars for people: on a terminal only, and not before a second has passed."""
+"""Progress bars: only on a terminal, and only after a second."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _REFRESH_S: Final = 0.1
 def bar(
     total: int | None, done: Callable[[], int] | None = None, *, what: str = ""
 ) -> Iterator[None]:
-    """Show on standard error how far the block has come, if a terminal is looking there.
+    """Draw the progress of the block on standard error, if that is a terminal.
 
     Args:
-        total: Bytes until the end, if that is known.
-        done: Says how many there are so far; by default what the process has read by itself.
-        what: Stands before the bar.
+        total: Bytes in all, if known.
+        done: Returns the bytes done so far; by default those that this process has read.
+        what: Text before the bar.
     """
     if not sys.stderr.isatty():
         yield
@@ -44,21 +44,21 @@ def bar(
         over.set()
         try:
             drawing.join()
-        except KeyboardInterrupt:  # else the bar would stay, and the cursor stay hidden
+        except KeyboardInterrupt:  # without a second join the cursor would stay hidden
             drawing.join()
             raise
 
 
 def reads() -> Callable[[], int]:
-    """Count the bytes that this process reads from now on, whoever reads them; 0 if unknown.
+    """Return a function that counts the bytes this process has read since now; 0 if unknown.
 
-    That is how far anything has come that reads content once, and asks nothing of it.
+    It measures any work that reads its content once, without help of that work.
     """
-    start = _read_so_far()
-    return lambda: max(0, _read_so_far() - start)
+    start = _count_read_bytes()
+    return lambda: max(0, _count_read_bytes() - start)
 
 
-def _read_so_far() -> int:
+def _count_read_bytes() -> int:
     with suppress(OSError, ValueError, IndexError):
         return int(Path("/proc/self/io").read_bytes().split(maxsplit=2)[1])  # rchar, proc(5)
     return 0
@@ -97,7 +97,7 @@ def _columns(*, known: bool) -> Progress:
         TimeRemainingColumn() if known else TimeElapsedColumn(),
         console=Console(stderr=True),
         transient=True,
-        # Lines go above the bar where both are on one terminal, and nowhere else than before.
+        # If both are on one terminal, lines go above the bar; else stdout is left alone.
         redirect_stdout=sys.stdout.isatty(),
         redirect_stderr=True,
     )

@@ -27,7 +27,7 @@ __all__ = ["prune"]
 def prune(
     context: click.Context, older_than: str, dry_run: bool, as_json: bool, quiet: bool
 ) -> None:
-    """Remove ingests nobody holds and files without a row, when they are older than AGE."""
+    """Remove ingests that no writer holds and files without a row, if they are older than AGE."""
     from contentdb.units import age_ns
 
     try:

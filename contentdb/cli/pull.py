@@ -1,4 +1,4 @@
-"""``contentdb pull``: an image from a registry into the store."""
+"""``contentdb pull``: download an image from a registry into the store."""
 
 from __future__ import annotations
 
@@ -14,15 +14,22 @@ from contentdb.cli.transfer_bars import transfer
 __all__ = ["pull"]
 
 
-@click.command(short_help="Bring an image from a registry into the store.")
+@click.command(short_help="Download an image from a registry into the store.")
 @click.argument("reference")
-@click.option("--platform", metavar="OS/ARCH[/VARIANT]", help="Not this machine's, but this one.")
-@click.option("--all-platforms", is_flag=True, help="All that the index names.")
 @click.option(
-    "--jobs", "-j", type=click.IntRange(1, 64), default=4, show_default=True, help="At once."
+    "--platform", metavar="OS/ARCH[/VARIANT]", help="This platform instead of this machine's."
+)
+@click.option("--all-platforms", is_flag=True, help="All platforms that the index names.")
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="How many objects at once.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One object on one line.")
-@click.option("--quiet", "-q", is_flag=True, help="No bars; the digest alone.")
+@click.option("--quiet", "-q", is_flag=True, help="No bars; print only the digest.")
 @registry_options
 @click.pass_context
 def pull(
@@ -36,9 +43,9 @@ def pull(
     quiet: bool,
     **options: Any,  # noqa: ANN401 - click passes them
 ) -> None:
-    """Bring an image's index, manifest, config and layers into the store.
+    """Download an image's index, manifest, config and layers into the store.
 
-    Stop it and start it again: it goes on where it stood. Prints the digest.
+    The same command resumes a pull that was interrupted. Prints the digest.
     """
     from contentdb import oci
 

@@ -1,4 +1,4 @@
-"""``contentdb push``: an image from the store into a registry."""
+"""``contentdb push``: upload an image from the store to a registry."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ __all__ = ["push"]
 @digest_argument
 @click.argument("reference")
 @click.option(
-    "--jobs", "-j", type=click.IntRange(1, 64), default=4, show_default=True, help="At once."
+    "--jobs",
+    "-j",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="How many objects at once.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One object on one line.")
 @click.option("--quiet", "-q", is_flag=True, help="No bars.")
@@ -35,9 +40,9 @@ def push(
     quiet: bool,
     **options: Any,  # noqa: ANN401 - click passes them
 ) -> None:
-    """Upload an index or manifest with all its parts, as far as the registry lacks them.
+    """Upload an index or manifest, and those of its parts that the registry lacks.
 
-    The manifests are read back and compared. Prints the digest.
+    Manifests are read back and compared. Prints the digest.
     """
     from contentdb import oci
 

@@ -1,4 +1,4 @@
-"""The options that say how to reach a registry and who we are there, shared by three commands."""
+"""The options for a registry's connection and credentials, shared by three commands."""
 
 from __future__ import annotations
 
@@ -23,36 +23,36 @@ _OPTIONS = (
         "-u",
         metavar="USER:PASSWORD",
         envvar="CONTENTDB_REGISTRY_USER",
-        help="Who you are there. Better in the environment than here, where others see it "
-        "[env: CONTENTDB_REGISTRY_USER].",
+        help="Your credentials. Other users can see the command line, so better use the "
+        "environment [env: CONTENTDB_REGISTRY_USER].",
     ),
     click.option(
         "--docker-config",
         type=click.Path(path_type=Path),
         envvar="DOCKER_CONFIG",
-        help="Folder of Docker's config.json, to know you by [env: DOCKER_CONFIG; ~/.docker].",
+        help="Folder of Docker's config.json, for credentials [env: DOCKER_CONFIG; ~/.docker].",
     ),
     click.option(
         "--plain-http",
         is_flag=True,
         envvar="CONTENTDB_PLAIN_HTTP",
-        help="Speak http, to a registry on this machine [env: CONTENTDB_PLAIN_HTTP].",
+        help="Use http, for a registry on this machine [env: CONTENTDB_PLAIN_HTTP].",
     ),
-    click.option("--insecure", is_flag=True, help="Let --plain-http cross the network."),
+    click.option("--insecure", is_flag=True, help="Allow --plain-http over the network."),
     click.option("--ca", type=_FILE, help="Trust these CA certificates too, PEM."),
-    click.option("--cert", type=_FILE, help="Show this client certificate, PEM."),
-    click.option("--key", type=_FILE, help="Its key, PEM; without it, in the same file."),
+    click.option("--cert", type=_FILE, help="Use this client certificate, PEM."),
+    click.option("--key", type=_FILE, help="Its key, PEM; by default in the file of --cert."),
     click.option(
         "--trust-realm",
         metavar="HOST",
         multiple=True,
-        help="Let this token server see the credentials, though it is another host.",
+        help="Send the credentials to a token server on this host too; may be repeated.",
     ),
 )
 
 
 def registry_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options; it takes them as keywords and hands them to `connect`."""
+    """Add the options to a command, which passes them as keywords to `connect`."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -70,7 +70,7 @@ def connect(
     key: str | None,
     trust_realm: tuple[str, ...],
 ) -> Registry:
-    """Make the client that the options describe.
+    """Return a client with these options.
 
     Raises:
         MissingExtraError: The extra is not installed.
@@ -101,6 +101,6 @@ def _credentials(name: str, user: str | None, docker_config: Path | None) -> Cre
         return Credentials(username, password)
     try:
         folder = docker_config or Path("~/.docker").expanduser()
-    except RuntimeError:  # a user without a name and a home, as in containers
+    except RuntimeError:  # the user has no name and no home, as in containers
         return None
     return find_credentials(name, folder / "config.json")

@@ -1,4 +1,4 @@
-"""What commands share: the store of the context, options of output, and work on several names."""
+"""Shared parts of commands: opening the store, output options, acting on several names."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = [
 ]
 
 leave_open = False
-"""Whether a store need not be closed, since the process ends with its command."""
+"""Whether to leave stores open, since the process ends with its command."""
 
 T = TypeVar("T")
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-quiet_option = click.option("-q", "--quiet", is_flag=True, help="Only what a pipe needs.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, do nothing.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only what a pipe needs.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Change nothing, only print.")
 
 
 _REMOTE = (
@@ -54,28 +54,28 @@ _REMOTE = (
         envvar="CONTENTDB_NAMESPACE",
         default="default",
         metavar="NAME",
-        help="Whose blobs and ingests to see [env: CONTENTDB_NAMESPACE].",
+        help="The namespace to work in [env: CONTENTDB_NAMESPACE].",
     ),
-    click.option("--client-key", type=_FILE, help="For --address HOST:PORT: our key, PEM."),
-    click.option("--client-cert", type=_FILE, help="Our certificate, PEM."),
-    click.option("--server-ca", type=_FILE, help="Who signed the server's certificate, PEM."),
+    click.option("--client-key", type=_FILE, help="For --address HOST:PORT: your key, PEM."),
+    click.option("--client-cert", type=_FILE, help="Your certificate, PEM."),
+    click.option("--server-ca", type=_FILE, help="The CA of the server's certificate, PEM."),
 )
 
 _READING = frozenset({
     "active", "cat", "du", "export", "export-oci", "info", "ls", "path", "push", "verify",
 })  # fmt: skip
-"""Commands that need no right to write to the store."""
+"""Commands that need no permission to write to the store."""
 
 
 def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give the group its options for a store that is elsewhere."""
+    """Add the options for a served store to the group."""
     for option in reversed(_REMOTE):
         command = option(command)
     return command
 
 
 def invocation() -> str:
-    """How to ask this store again: the command, and the options that chose the store."""
+    """Return the command line up to the command: ``contentdb`` and the options for the store."""
     from shlex import quote
 
     context = click.get_current_context().find_root()
@@ -87,7 +87,7 @@ def invocation() -> str:
 
 
 def root_of(context: click.Context) -> str:
-    """The store's directory as the user gave it; refuses a store that is elsewhere."""
+    """Return the store's directory as the user gave it; fail for a served store."""
     if _address_of(context) is not None:
         raise click.UsageError(
             f"{context.info_name} works on a store's own files: run it where they are, with --root",
@@ -106,10 +106,10 @@ def root_of(context: click.Context) -> str:
 
 
 def _address_of(context: click.Context) -> str | None:
-    """Where the store is served, if it is; of two places the command line's counts."""
+    """Return the address of a served store, or None; the command line overrides the environment."""
     top = context.find_root()
     address: str | None = top.params["address"]
-    if address == "":  # the environment's counts as none, and is None
+    if address == "":  # on the command line; click reads an empty variable as None
         raise click.UsageError("--address is empty; leave it out to use the store at --root", top)
     if not address or top.get_parameter_source("root") is not ParameterSource.COMMANDLINE:
         return address
@@ -128,10 +128,10 @@ def store_of(
     """Open the store that the command line names; the caller closes it.
 
     Args:
-        context: The command's.
-        create: Make it if there is none, and if it is one on files.
-        shared: For whom it is made.
-        needs: What the command cannot do without; only a store on files has it.
+        context: The command's context.
+        create: Make a store on files if there is none.
+        shared: With ``"group"``, a new store is for all members of its directory's group.
+        needs: A capability that the command needs; only a store on files has it.
     """
     import contentdb
     from contentdb.local.open import may_only_read
@@ -164,21 +164,21 @@ def open_store(
     shared: Literal["group"] | None = None,
     needs: Capability | None = None,
 ) -> Store:
-    """Open the store that the command line names; the one place where commands get it from."""
+    """Open the store that the command line names, and close it when the command ends."""
     store = store_of(context, create=create, shared=shared, needs=needs)
     if leave_open:
-        context.meta["contentdb.store"] = store  # kept until the process ends
+        context.meta["contentdb.store"] = store  # stays open until the process ends
         return store
     return context.with_resource(store)
 
 
 def set_exit_code(context: click.Context, code: int) -> None:
-    """End with this code although the command returns; the first one set stays."""
+    """Set the exit code of a command that returns; the first call wins."""
     context.meta.setdefault("contentdb.exit_code", code)
 
 
 def each(context: click.Context, names: Iterable[T], act: Callable[[T], object]) -> None:
-    """Act on every name; a bad one is told and the rest done. The exit is the first error's."""
+    """Act on every name, printing errors and going on; the exit code is that of the first error."""
     for name in names:
         try:
             act(name)

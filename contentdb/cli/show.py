@@ -1,4 +1,4 @@
-"""What is printed: sizes and ages for people, records for programs, and nothing that paints."""
+"""Output: sizes and ages for people, records for programs, and no terminal control characters."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ _AGES: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
 def escaped(text: str) -> str:
-    """Make control, direction and other unprintable characters visible, as in an escaped string."""
+    """Escape unprintable characters, such as for control or text direction, as `ascii` does."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def shortened(text: str) -> str:
-    """The beginning of a ref or digest, as image tools shorten: ``sha256:`` and 12 characters."""
+    """Shorten a ref or digest as image tools do: ``sha256:`` and 12 characters."""
     return escaped(text if len(text) <= _SHORT_CHARS else text[: _SHORT_CHARS - 1] + "…")
 
 
 def size(bytes_: int | None) -> str:
-    """Bytes in binary units: ``1.5 MiB``; ``?`` when unknown."""
+    """Format bytes in binary units: ``1.5 MiB``; ``?`` if unknown."""
     if bytes_ is None:
         return "?"
     amount = float(bytes_)
@@ -57,7 +57,7 @@ def size(bytes_: int | None) -> str:
 
 
 def age(moment_ns: int, now_ns: int | None = None) -> str:
-    """How long ago, in its largest unit: ``3m ago``; ``now`` for less than a second."""
+    """Format the time since a moment in its largest unit: ``3m ago``; ``now`` below a second."""
     seconds = ((time.time_ns() if now_ns is None else now_ns) - moment_ns) // 1_000_000_000
     for unit, length in _AGES:
         if seconds >= length:
@@ -71,49 +71,49 @@ def line(text: str) -> None:
 
 
 def write(text: str) -> None:
-    """Print text as it is."""
+    """Print text without a newline."""
     try:
         sys.stdout.write(text)
     except OSError as error:
-        raise _of_stdout(error) from error
+        raise _name_stdout(error) from error
 
 
 def write_bytes(data: bytes) -> None:
-    """Print bytes, after what was printed before."""
+    """Print bytes, behind any text printed before."""
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
     except OSError as error:
-        raise _of_stdout(error) from error
+        raise _name_stdout(error) from error
 
 
 def flush() -> None:
-    """Meet a full disk, or a reader that left, while it can still be told."""
+    """Flush stdout, so that a full disk or a closed pipe is an error before the process ends."""
     try:
         sys.stdout.flush()
     except OSError as error:
-        raise _of_stdout(error) from error
+        raise _name_stdout(error) from error
 
 
-def _of_stdout(error: OSError) -> OSError:
-    """Name the file, which the system's text does not; the number keeps the class the same."""
+def _name_stdout(error: OSError) -> OSError:
+    """Return the error with "standard output" as its file; the number decides the same class."""
     return OSError(error.errno, error.strerror, "standard output")
 
 
 def json_line(record: dict[str, Any]) -> None:
-    """Print one object on one line, in ASCII, so that no terminal or locale can mangle it."""
+    """Print one object on one line, in ASCII, which is the same in every locale."""
     import json
 
     line(json.dumps(record))
 
 
 def labels_text(info: Info) -> str:
-    """Labels as ``k=v,k=v``, escaped."""
+    """Format labels as ``k=v,k=v``, escaped."""
     return escaped(",".join(f"{key}={value}" for key, value in sorted(info.labels.items())))
 
 
 def info_record(info: Info) -> dict[str, Any]:
-    """A blob for ``--json``: exact bytes, ISO times."""
+    """Return a blob's record for ``--json``: sizes in bytes, ISO times."""
     return {
         "digest": info.digest,
         "size": info.size,
@@ -124,7 +124,7 @@ def info_record(info: Info) -> dict[str, Any]:
 
 
 def status_record(status: Status) -> dict[str, Any]:
-    """An ingest for ``--json``; unknown is null."""
+    """Return an ingest's record for ``--json``; what is unknown is null."""
     return {
         "ref": status.ref,
         "offset": status.offset,
@@ -137,7 +137,7 @@ def status_record(status: Status) -> dict[str, Any]:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterable[str]:
-    """Align columns, two spaces apart."""
+    """Yield the lines of a table with aligned columns, two spaces apart."""
     everything = [tuple(heads), *(tuple(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*everything, strict=True)]
     for row in everything:

@@ -1,10 +1,9 @@
-"""How SIGINT and SIGTERM end the process: by unwinding what is half done, or at once.
+"""SIGINT and SIGTERM: during a command they raise, at other times they end the process at once.
 
-Python's own handler raises wherever the main thread is: while modules are imported, within a
-clean-up that an earlier signal began, in the midst of the process's end. Each is a traceback
-for the user, or worse: an exception that Python tells and then forgets. So a handler of ours
-raises once, while a command runs, and ends the process everywhere else. That is safe at any
-moment, since a store survives a kill at any moment.
+Python's own handler raises wherever the main thread is: during imports, during the clean-up after
+an earlier signal, during the interpreter's shutdown. The user would see a traceback, or Python
+would print the exception and ignore it. So this module's handler raises once, while a command
+runs, and otherwise ends the process. That is safe: a store survives a kill at any moment.
 """
 
 from __future__ import annotations
@@ -17,39 +16,39 @@ __all__ = ["Terminated", "end_at_once", "unwind", "what_stopped"]
 
 _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 _GRACE_S = 1.0
-"""How long the clean-up is left alone by more signals: Ctrl-C may be held down."""
+"""Seconds for which the clean-up ignores more signals: a user may hold Ctrl-C down."""
 _first: list[tuple[float, KeyboardInterrupt]] = []
-"""When the first signal came, and what it raised."""
+"""The time of the first signal, and the exception that it raised."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, made to unwind like SIGINT."""
+    """Raised for SIGTERM, so that the command cleans up as for SIGINT."""
 
     exit_code = 128 + signal.SIGTERM
 
 
 def end_at_once() -> None:
-    """Let a signal end the process without a word, where there is nothing to clean up."""
-    _listen(raising=False)
+    """Let a signal end the process at once, silently; for times with nothing to clean up."""
+    _install(raising=False)
 
 
 def unwind() -> None:
-    """Let the first signal raise, so that the command tidies up and says how to go on.
+    """Let the first signal raise, so that the command cleans up and prints how to resume.
 
-    Those that follow within a second are not heard; one that comes later does not wait.
+    Signals within the next second are ignored; a later one ends the process at once.
     """
-    _listen(raising=True)
+    _install(raising=True)
 
 
 def what_stopped(error: BaseException) -> BaseException:
-    """Give what a signal raised, where an error only came of that; else the error itself."""
+    """Return the exception of the first signal if there was one, which caused the error."""
     return error if isinstance(error, KeyboardInterrupt) or not _first else _first[0][1]
 
 
-def _listen(*, raising: bool) -> None:
+def _install(*, raising: bool) -> None:
     ours = (_end, _raise, signal.SIG_DFL, signal.default_int_handler)
     for number in _NUMBERS:
-        if signal.getsignal(number) in ours:  # one that the process was told to ignore stays so
+        if signal.getsignal(number) in ours:  # a signal that the parent set to be ignored stays so
             signal.signal(number, _raise if raising else _end)
 
 

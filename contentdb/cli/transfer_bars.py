@@ -1,4 +1,4 @@
-"""Progress of several objects at once: bars on a terminal, nothing elsewhere; and its end."""
+"""Progress bars of several objects at once, on a terminal only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SHORT: Final = 19
 
 @contextmanager
 def transfer(*, quiet: bool = False) -> Iterator[Callable[[Event], None]]:
-    """Watch a transfer with `bars`; what interrupts it says how to go on."""
+    """Show a transfer with `bars`; the message of an interrupt tells how to resume."""
     try:
         with bars(quiet=quiet) as listen:
             yield listen
@@ -31,7 +31,7 @@ def transfer(*, quiet: bool = False) -> Iterator[Callable[[Event], None]]:
 
 @contextmanager
 def bars(*, quiet: bool = False) -> Iterator[Callable[[Event], None]]:
-    """Give a listener that draws on standard error, if a terminal is looking there."""
+    """Yield a listener that draws bars on standard error, if that is a terminal."""
     if quiet or not sys.stderr.isatty():
         yield lambda _event: None
         return
@@ -51,7 +51,7 @@ def bars(*, quiet: bool = False) -> Iterator[Callable[[Event], None]]:
 
 
 class _Drawer:
-    """One bar an object, made when it is first heard of. Events come from several threads."""
+    """One bar for each object, made at its first event. Several threads send events."""
 
     def __init__(self, progress: Any) -> None:  # noqa: ANN401 - rich is not imported here
         self._progress = progress

@@ -1,4 +1,4 @@
-"""``contentdb verify``, ``repair`` and ``reindex``: compare files and index, and mend them."""
+"""``contentdb verify``, ``repair`` and ``reindex``: compare files with the index, and repair."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["reindex", "repair", "verify"]
 
 quick_option = click.option(
-    "--quick", is_flag=True, help="Compare checksums, not digests: finds decay, not forgery."
+    "--quick",
+    is_flag=True,
+    help="Compare checksums, not digests: finds accidental damage, not forgery.",
 )
 
 
@@ -60,7 +62,7 @@ def _bar(usage: Usage, *, quiet: bool) -> AbstractContextManager[None]:
 def verify(context: click.Context, quick: bool, as_json: bool, quiet: bool) -> None:
     """Compare all files with the index, changing nothing; exit 3 if something is found.
 
-    One line tells each finding (-q its digest or path alone), the last one what was compared.
+    Prints a line for each finding (-q: only its digest or path), and at last what was compared.
     """
     store = open_store(context, needs=Capability.UPKEEP)
     usage = store.usage()
@@ -77,14 +79,14 @@ def verify(context: click.Context, quick: bool, as_json: bool, quiet: bool) -> N
         line(f"{usage.blobs} blobs, {size(usage.blob_bytes)}: {count or 'nothing'} found")
 
 
-@click.command(short_help="Verify, and mend what is found.")
+@click.command(short_help="Verify, and repair what is found.")
 @quick_option
 @dry_run_option
 @json_option
 @quiet_option
 @click.pass_context
 def repair(context: click.Context, quick: bool, dry_run: bool, as_json: bool, quiet: bool) -> None:
-    """Verify, and mend what is found: adopt, quarantine, mark missing, make read-only."""
+    """Verify, and repair what is found: adopt, quarantine, mark missing, make read-only."""
 
     def tell(done: Repaired) -> None:
         if as_json:
@@ -103,17 +105,17 @@ def repair(context: click.Context, quick: bool, dry_run: bool, as_json: bool, qu
 @quiet_option
 @click.pass_context
 def reindex(context: click.Context, dry_run: bool, as_json: bool, quiet: bool) -> None:
-    """Rebuild the index from the files; labels of what it still knows are kept."""
+    """Rebuild the index from the files; labels that it can still read are kept."""
     from contentdb.refs import DEFAULT_NAMESPACE
 
     with nullcontext() if quiet else bar(None, what="reindexing"):
         if context.find_root().params["namespace"] == DEFAULT_NAMESPACE:
-            done = contentdb.reindex(root_of(context), dry_run=dry_run)  # a broken index, too
+            done = contentdb.reindex(root_of(context), dry_run=dry_run)  # also of a broken index
         else:
             done = open_store(context, needs=Capability.UPKEEP).reindex(dry_run=dry_run)
     counts = done._asdict()
     if as_json:
         json_line(counts)
     elif not quiet:
-        told = ", ".join(f"{count} {name}" for name, count in counts.items())
-        line(f"would be: {told}" if dry_run else told)
+        text = ", ".join(f"{count} {name}" for name, count in counts.items())
+        line(f"would be: {text}" if dry_run else text)

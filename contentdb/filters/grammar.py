@@ -1,4 +1,4 @@
-"""Reading filters, from left to right, with the place and the remedy in every refusal."""
+"""The parser of filters. Its errors tell the position and what to write instead."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["parse"]
 
 _MAX_CHARS: Final = 64 * 1024
 _MAX_SELECTORS: Final = 256
-"""In all filters of one parse: well below the depth that SQLite allows an expression, 1000."""
+"""Limit for all filters of one parse, well below SQLite's limit for an expression's depth, 1000."""
 _SHOWN_CHARS: Final = 40
 
 _TEXT_OPERATORS: Final = (Operator.EQUAL, Operator.NOT_EQUAL, Operator.MATCHES)
@@ -42,16 +42,16 @@ _ESCAPED: Final = dict(zip("abfnrtv\\", "\a\b\f\n\r\t\v\\", strict=True))
 def parse(
     *texts: str, fields: Mapping[str, Kind] = BLOB_FIELDS, now_ns: int | None = None
 ) -> Filter:
-    """Read filters, any of which may select an item; none, or an empty one, selects everything.
+    """Parse filters. An item is selected if any filter selects it; no or empty text selects all.
 
     Args:
         *texts: The filters.
-        fields: What may be asked for: `BLOB_FIELDS` or `INGEST_FIELDS`.
-        now_ns: The moment that ages count from, in place of the clock's.
+        fields: The known fields: `BLOB_FIELDS` or `INGEST_FIELDS`.
+        now_ns: The time that ages are subtracted from, instead of the clock's.
 
     Raises:
-        InvalidFilterError: Not a filter, or too long a one, or it asks for an unknown field or
-            compares a field with what it cannot hold. It says where and what to do.
+        InvalidFilterError: A text does not parse or is too long, a field is unknown, or a field
+            cannot have such a value. The message tells the position and what to do.
     """
     now_ns = time.time_ns() if now_ns is None else now_ns
     room = _MAX_SELECTORS
@@ -71,7 +71,7 @@ def parse(
 
 
 class _Parser:
-    """Reads one filter; `at` is the character that comes next."""
+    """The parser of one filter; `at` is the index of the next character."""
 
     def __init__(self, text: str, fields: Mapping[str, Kind], now_ns: int) -> None:
         self.text = text
@@ -167,7 +167,7 @@ class _Parser:
         return self.quoted(quote)
 
     def quoted(self, quote: str) -> str:
-        """Read a Go string. Its escapes may name the bytes of UTF-8 one by one."""
+        """Parse a Go string. Its escapes may write the bytes of UTF-8 one by one."""
         start = self.at
         body = self.token(_QUOTED[quote], rf"this {quote} is not closed; a newline is written \n")
         data = bytearray()
@@ -175,7 +175,7 @@ class _Parser:
         for escape in _ESCAPE.finditer(body):
             data += body[done : escape.start()].encode()
             try:
-                data += _meaning(escape, quote)
+                data += _decode(escape, quote)
             except ValueError as error:
                 raise self.error(str(error), start + 1 + escape.start()) from error
             done = escape.end()
@@ -200,20 +200,20 @@ class _Parser:
             raise self.error("no field holds what is not Unicode", error.start) from error
 
     def skip(self) -> int:
-        """Pass over space; gives where the parser then stands."""
+        """Skip space; return the index of the next character."""
         space = _SPACE.match(self.text, self.at)
         self.at = space.end() if space else self.at
         return self.at
 
     def take(self, char: str) -> bool:
-        """Pass over space and over this character, if it comes next."""
+        """Skip space, and then this character if it is next; return whether it was."""
         if not self.text.startswith(char, self.skip()):
             return False
         self.at += 1
         return True
 
     def token(self, form: re.Pattern[str], expected: str) -> str:
-        """Take what has the form; gives its group, if it has one."""
+        """Skip text that matches ``form``; return its group, or all of it if there is none."""
         found = form.match(self.text, self.at)
         if found is None:
             raise self.error(expected)
@@ -224,11 +224,11 @@ class _Parser:
         return InvalidFilterError(self.text, self.at if position is None else position, reason)
 
 
-def _meaning(escape: re.Match[str], quote: str) -> bytes:
-    r"""Give the UTF-8, or the one byte of it, that an escape stands for.
+def _decode(escape: re.Match[str], quote: str) -> bytes:
+    r"""Return the UTF-8, or the one byte of it, that an escape stands for.
 
-    Go's rules are those of https://go.dev/ref/spec#String_literals. In an expression they
-    would leave ``\d`` an error and ``\b`` a backspace, so there these are left to RE2.
+    The rules are Go's: https://go.dev/ref/spec#String_literals. By them ``\d`` would be an error
+    and ``\b`` a backspace, so in an expression these two kinds are left to RE2.
     """
     hexadecimal, octal, short, long, char = escape.groups()
     byte = int(hexadecimal, 16) if hexadecimal else int(octal, 8) if octal else None

@@ -1,4 +1,4 @@
-"""Regular expressions that may come from anyone: RE2's, of bounded length and memory."""
+"""Regular expressions of strangers: RE2's, with bounded length and memory."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["searcher"]
 
 _MAX_CHARS: Final = 1024
 _MAX_MEMORY_BYTES: Final = 256 * 1024
-"""For one expression. It bounds the states to step through at each character searched."""
+"""Limit for one expression, which also bounds the work for each character searched."""
 
 
 @lru_cache(maxsize=256)
 def searcher(pattern: str) -> Callable[[str], bool]:
-    """Make an expression a function that tells whether it is found anywhere in a text.
+    """Return a function that tells whether an expression is found anywhere in a text.
 
     Raises:
-        ValueError: RE2 does not take the expression, or it is too large.
+        ValueError: RE2 refuses the expression, or it is too large.
     """
-    import re2  # costs 6 ms, which only a filter with ~= shall pay
+    import re2  # here, since its 6 ms are needed only by a filter with ~=
 
     if len(pattern) > _MAX_CHARS:
         raise ValueError(f"a regular expression has at most {_MAX_CHARS} characters; shorten it")

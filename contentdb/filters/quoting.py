@@ -1,4 +1,4 @@
-"""Values into filter texts, whatever they hold."""
+"""Writing values and labels into the text of a filter."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _SPECIAL: Final = re.compile(r'["\\\x00-\x1f\x7f]')
 
 
 def quote(value: str) -> str:
-    """Write a text so that it stands for itself in a filter, as a value or as a label's key.
+    """Quote a text for use in a filter, as a value or as a label's key.
 
     Raises:
-        InvalidArgumentError: It is no text, or one that no field can hold.
+        InvalidArgumentError: The value is not text, or no field can hold it.
     """
     if not isinstance(value, str):
         raise InvalidArgumentError(f"what is quoted is text, not {type(value).__name__}")
@@ -40,16 +40,16 @@ def _escape(found: re.Match[str]) -> str:
 
 
 def with_labels(filters: Sequence[str], labels: Mapping[str, str]) -> list[str]:
-    """Make filters that ask for labels as well: all of them, beside any of the filters.
+    """Return filters that select what the given ones select, if it also has all of the labels.
 
     Raises:
         InvalidFilterError: A filter does not parse by itself.
-        InvalidLabelError: Such a label cannot be.
+        InvalidLabelError: No blob can have such a label.
     """
     for key, value in labels.items():
         check_label(key, value)
     wanted = ",".join(f"labels.{quote(key)}=={quote(value)}" for key, value in labels.items())
     if not wanted:
         return list(filters)
-    parse(*filters)  # what is whole is not changed by what comes behind a comma
+    parse(*filters)  # a filter that parses means the same before a comma and more selectors
     return [f"{each},{wanted}" if each else wanted for each in filters or ("",)]

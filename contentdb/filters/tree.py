@@ -1,4 +1,4 @@
-"""What a filter says once it is read: immutable, typed, and able to decide for itself."""
+"""A parsed filter: an immutable tree of typed conditions, which can match items."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["BLOB_FIELDS", "INGEST_FIELDS", "Filter", "Kind", "Operator", "Select
 
 
 class Kind(StrEnum):
-    """What a field holds, which decides its operators and the type of `Selector.value`."""
+    """The type of a field, which decides its operators and the type of `Selector.value`."""
 
     TEXT = "text"
     LABELS = "labels"
@@ -28,7 +28,7 @@ class Kind(StrEnum):
 
 
 class Operator(StrEnum):
-    """How a field is compared, by its spelling."""
+    """How a field is compared; the value is the operator as written in a filter."""
 
     PRESENT = ""
     EQUAL = "=="
@@ -70,13 +70,13 @@ class Selector(NamedTuple):
 
     field: str
     key: str | None
-    """Which label, for the field ``labels``; else None."""
+    """The label's key, for the field ``labels``; else None."""
     operator: Operator
     value: str | int | None
-    """None for PRESENT, else as the field's `Kind` has it; for MATCHES a sound expression."""
+    """None for PRESENT, a valid expression for MATCHES, else a value of the field's `Kind`."""
 
     def matches(self, item: Mapping[str, object]) -> bool:
-        """Whether the condition holds for an item; see `Filter.matches`."""
+        """Return whether an item meets the condition; see `Filter.matches`."""
         found = item.get(self.field)
         if self.key is not None:
             found = found.get(self.key) if isinstance(found, Mapping) else None
@@ -90,16 +90,16 @@ class Selector(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """Selects what meets all selectors of any alternative."""
+    """Alternatives; an item is selected if it meets all selectors of one of them."""
 
     alternatives: tuple[tuple[Selector, ...], ...]
-    """Just ``((),)`` when it selects everything; otherwise none of them is empty."""
+    """``((),)`` if the filter selects everything; otherwise none of them is empty."""
 
     def matches(self, item: Mapping[str, object]) -> bool:
-        """Decide for one item.
+        """Return whether the filter selects an item.
 
         Args:
-            item: Each field's value as its `Kind` has it, labels as a mapping; None or left
-                out when absent.
+            item: The fields' values, each of its field's `Kind`, labels as a mapping. An absent
+                field is None or left out.
         """
         return any(all(one.matches(item) for one in every) for every in self.alternatives)

@@ -1,7 +1,7 @@
-"""The store: one front over every engine. What callers hand in is checked and converted here.
+"""The store: one front over every engine. It checks and converts arguments, then calls the engine.
 
-`contentdb.open` puts it over the engine on files and SQLite, `contentdb.connect` over a server.
-An engine is one call below: what it must do is `contentdb.engine`.
+`contentdb.open` makes a store over the engine on files and SQLite, `contentdb.connect` over the
+one that asks a server. What an engine must do is in `contentdb.engine`.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ __all__ = ["Store"]
 class Store(Read, Write, Manage, Local):
     """A content store; made by `contentdb.open` or `contentdb.connect`.
 
-    One store may be shared by many threads, and many processes may have one root open. After a
-    fork both sides may go on using a store on files: only the writers stay with the parent. One
-    behind a server is refused in a child. Every method raises `StoreClosedError` once a store
-    on files was closed.
+    Many threads may share one store, and many processes may have one root open. After a fork
+    parent and child may both use a store on files, but its writers stay with the parent. A child
+    must not use a store behind a server. Every method of a closed store on files raises
+    `StoreClosedError`.
 
-    Pickled or copied it is another store at the same root or address, opened anew where it
-    arrives, with the same options; nothing is made there if the root is gone.
+    Pickle and copy carry the root or address and the options. They open another store with these,
+    and make none if the root is gone.
     """
 
     def close(self) -> None:
-        """Free all that the store holds; twice is harmless.
+        """Wait for calls of other threads, then free everything; a second call does nothing.
 
-        Calls of other threads are waited for. Writers are closed: their ingests are kept and
-        their refs are free. Readers and walks that were begun go on.
+        Writers are closed: their ingests stay and their refs are free. Open readers and walks can
+        still be used.
         """
         self._engine.close()
 
     def __enter__(self) -> Self:
-        """Close at the end of the block."""
+        """Return the store, which the end of the block closes."""
         return self
 
     def __exit__(
@@ -53,5 +53,5 @@ class Store(Read, Write, Manage, Local):
         self.close()
 
     def __repr__(self) -> str:
-        """Show which store it is."""
+        """Show the root or address."""
         return f"<{type(self).__name__} {self._engine.place!r}>"

@@ -1,4 +1,4 @@
-"""The arguments of `add_many`, source by source, and its answers, which warn when dropped."""
+"""The arguments of `add_many`, paired for each source, and the iterator that it returns."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def each_asked(
     *,
     keep_labels: bool,
 ) -> Iterator[Asked]:
-    """Go through the arguments of `add_many`, source by source.
+    """Yield each source of `add_many` with its digest and labels.
 
     Raises:
-        InvalidArgumentError: At once, for what is no list of its kind or of another length; from
-            the iterator, where a length shows only at the end.
-        InvalidLabelError: Labels that are for all sources.
+        InvalidArgumentError: An argument is not an iterable of its kind, or has another length
+            than ``sources``. The call raises it, or the iterator where a length is unknown before.
+        InvalidLabelError: The labels for all sources are invalid.
     """
     check_is_many("sources", sources, "to store one, use add")
     beside: dict[str, Iterable[Any]] = {}
@@ -51,53 +51,53 @@ def each_asked(
         each_labels = beside["labels"] = labels
     for name, items in beside.items():
         if isinstance(items, Sized) and isinstance(sources, Sized) and len(items) != len(sources):
-            raise _not_as_many(name, f"{len(items)} items for {len(sources)} sources")
+            raise _length_error(name, f"{len(items)} items for {len(sources)} sources")
     expected = repeat(None) if expected is None else expected
-    return _each(iter(sources), iter(expected), iter(each_labels), frozenset(beside))
+    return _pair(iter(sources), iter(expected), iter(each_labels), frozenset(beside))
 
 
 def check_is_many(name: str, given: object, advice: str) -> None:
-    """Refuse one thing in the place of many: its lines or bytes would be taken for them."""
+    """Refuse a single thing, such as a path or a file, whose bytes or lines could be iterated."""
     single = isinstance(given, str | bytes | bytearray | memoryview | os.PathLike | Mapping | Info)
     if single or hasattr(given, "read") or not isinstance(given, Iterable):
         kind = type(given).__name__
         raise InvalidArgumentError(f"{name} is a list or another iterable, not {kind}; {advice}")
 
 
-def _not_as_many(name: str, what: str) -> InvalidArgumentError:
+def _length_error(name: str, what: str) -> InvalidArgumentError:
     return InvalidArgumentError(f"{name} has {what}; give one, or None, for each source")
 
 
-def _each(
+def _pair(
     sources: Iterator[Any], expected: Iterator[Any], labels: Iterator[Any], bounded: frozenset[str]
 ) -> Iterator[Asked]:
-    """Pair them; those that are ``bounded`` must end with the sources."""
+    """Pair the three iterators; those named in ``bounded`` must end together with the sources."""
     count = 0
     for source in sources:
         wanted: Any = next(expected, _END)
         labelled: Any = next(labels, _END)
         if wanted is _END or labelled is _END:
             name = "expected" if wanted is _END else "labels"
-            raise _not_as_many(name, f"{count} items, and there are more sources")
+            raise _length_error(name, f"{count} items, and there are more sources")
         yield Asked(count, source, wanted, labelled)
         count += 1
     for name, items in (("expected", expected), ("labels", labels)):
         if name in bounded and next(items, _END) is not _END:
-            raise _not_as_many(name, f"more than {count} items for {count} sources")
+            raise _length_error(name, f"more than {count} items for {count} sources")
 
 
 class AddIterator(Iterator[T], Generic[T]):
     """The answers of `add_many`, in the order of its sources; see `contentdb.content.Ingester`.
 
-    It stores as it is iterated. Dropped before its end it gives a `ResourceWarning`, as what
-    was not reached is not stored; `close` ends it on purpose.
+    It stores each source when the caller asks for its answer. If the caller drops it before its
+    end it gives a `ResourceWarning`: later sources are not stored. `close` ends it on purpose.
     """
 
     def __init__(self, steps: Generator[T], sources: object) -> None:
         self._steps = steps
         self._given = 0
         self._most = len(sources) if isinstance(sources, Sized) else None
-        """After so many answers nothing is left, even if the end was not asked for."""
+        """Count of sources, if known: after so many answers nothing is left to store."""
         self._ended = False
         self._pid = os.getpid()
 
@@ -107,19 +107,19 @@ class AddIterator(Iterator[T], Generic[T]):
     def __next__(self) -> T:
         try:
             answer = next(self._steps)
-        except BaseException:  # the end, or an error that tells of itself
+        except BaseException:  # StopIteration, or an error that the caller sees
             self._ended = True
             raise
         self._given += 1
         return answer
 
     def close(self) -> None:
-        """Store no more: what was written by now is stored or removed."""
+        """Stop; sources that are already written are stored, or their files removed."""
         self._ended = True
         self._steps.close()
 
     def __del__(self) -> None:
-        """Tell of sources that were left; a child of fork has its parent's iterator by chance."""
+        """Warn if sources are left; not in a fork's child, where the iterator is a mere copy."""
         steps = getattr(self, "_steps", None)
         if steps is None or self._ended or self._pid != os.getpid():
             return

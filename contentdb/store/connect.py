@@ -18,14 +18,14 @@ __all__ = ["RemoteStore", "connect"]
 class RemoteStore(Store):
     """A `contentdb.Store` behind a server; made by `contentdb.connect`.
 
-    What works on a store's own files raises `FailedPreconditionError`. A child of a process that
-    has used gRPC is refused (`UnsafeForkError`), and so is a signal's handler whose thread is
-    inside gRPC (`ReentrantCallError`); both at once.
+    Methods that work on a store's own files raise `FailedPreconditionError`. In a fork's child
+    whose parent has used gRPC every method raises `UnsafeForkError`, in a signal handler whose
+    thread is inside gRPC `ReentrantCallError`; neither waits for anything.
     """
 
     @property
     def address(self) -> str:
-        """Where the server is."""
+        """The server's address, as given to `contentdb.connect`."""
         return self._engine.place
 
 
@@ -36,22 +36,22 @@ def connect(
 
     Args:
         address: The path of a unix socket (also as ``unix:PATH``), or ``HOST:PORT``.
-        namespace: Whose blobs and ingests to see.
-        credentials: For mutual TLS, which ``HOST:PORT`` takes.
+        namespace: The namespace whose blobs and ingests the store sees.
+        credentials: For mutual TLS, which ``HOST:PORT`` needs.
 
     Returns:
-        The store. Nothing is sent before it is used.
+        The store. Its first use sends the first request.
 
     Raises:
-        UnsafeForkError: This process is the child of one that has used gRPC.
+        UnsafeForkError: This process was forked from one that has used gRPC.
     """
     engine = RemoteEngine(address, check_namespace(namespace), credentials)
-    return RemoteStore(engine, partial(_reopening, engine))
+    return RemoteStore(engine, partial(_reduce, engine))
 
 
-def _reopening(engine: RemoteEngine) -> tuple[object, ...]:
-    return _connected_anew, (engine.place, engine.namespace, engine.credentials)
+def _reduce(engine: RemoteEngine) -> tuple[object, ...]:
+    return _connect_again, (engine.place, engine.namespace, engine.credentials)
 
 
-def _connected_anew(address: str, namespace: str, credentials: Credentials | None) -> RemoteStore:
+def _connect_again(address: str, namespace: str, credentials: Credentials | None) -> RemoteStore:
     return connect(address, namespace=namespace, credentials=credentials)

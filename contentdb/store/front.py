@@ -1,4 +1,4 @@
-"""What all roles of the front stand on: the engine below, and what it can do."""
+"""The base of the front's roles: it has the engine, and asks what the engine can do."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ if TYPE_CHECKING:
     from contentdb.engine import Capability, Engine
 
     Reopen = Callable[[], tuple[object, ...]]
-    """Gives a function and its arguments, as `object.__reduce__` does."""
+    """Returns a function and its arguments, as `object.__reduce__` does."""
 
 __all__ = ["Front"]
 
 
 class Front:
-    """Has an engine, and knows how to open another like it."""
+    """An engine, and a function that tells pickle how to open another one like it."""
 
     def __init__(self, engine: Engine, reopen: Reopen) -> None:
         self._engine = engine
         self._reopen = reopen
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickled or copied it is another store, opened anew; a closed one has no copies."""
+        """Let pickle and copy open another store; raise `StoreClosedError` if this is closed."""
         return self._reopen()
 
     @property
     def namespace(self) -> str:
-        """Whose blobs and ingests are seen."""
+        """The namespace whose blobs and ingests this store sees."""
         return self._engine.namespace
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What can be done beyond the contract's roles."""
+        """What this store can do beyond the contract's roles."""
         return self._engine.capabilities
 
     def _require(self, capability: Capability, what: str) -> None:
-        """Raise `FailedPreconditionError` if the engine cannot do it."""
+        """Raise `FailedPreconditionError` if the engine lacks a capability."""
         if capability not in self._engine.capabilities:
             raise FailedPreconditionError(
                 f"{what} works on a store's own files, and this one is at {self._engine.place}: "

@@ -1,4 +1,4 @@
-"""What only a store on files has: a root, how it was opened, and upkeep."""
+"""What only a store on files has: a root, the options of its opening, and upkeep."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Local", "LocalStoreEngine"]
 
 
 class LocalStoreEngine(Engine, Protocol):
-    """What an engine with `Capability.UPKEEP` does besides."""
+    """The further methods of an engine with `Capability.UPKEEP`."""
 
     @property
     def root(self) -> Path: ...
@@ -40,7 +40,7 @@ class LocalStoreEngine(Engine, Protocol):
 
 
 class Local(Front):
-    """Each method raises `FailedPreconditionError` for a store that is behind a server."""
+    """Upkeep of a store on files; behind a server each method raises `FailedPreconditionError`."""
 
     def _local(self, what: str) -> LocalStoreEngine:
         self._require(Capability.UPKEEP, what)
@@ -53,33 +53,33 @@ class Local(Front):
 
     @property
     def durability(self) -> Literal["full", "process"]:
-        """What an acknowledgement is worth; see `contentdb.open`."""
+        """Whether changes survive a power cut, or only the death of processes."""
         return self._local("durability").durability
 
     @property
     def sharing(self) -> Literal["isolated", "shared"]:
-        """Whether content of other namespaces is had by its digest; see `contentdb.open`."""
+        """Whether a digest is enough to store content of other namespaces; see `contentdb.open`."""
         return self._local("sharing").sharing
 
     @property
     def mode(self) -> Literal["rw", "r"]:
-        """Whether it was opened to be read only; see `contentdb.open`."""
+        """Whether the store was opened read-only; see `contentdb.open`."""
         return self._local("mode").mode
 
     def parts(self) -> AbstractContextManager[Parts]:
-        """Lend what the store consists of, kept open for the block; for tools of this package."""
+        """Lend the parts of the store, kept open during the block; for tools of this package."""
         return self._local("this").parts()
 
     def verify(self, *, quick: bool = False) -> Iterator[Finding]:
-        """Compare all files with the index, changing nothing; findings as they come, or none.
+        """Compare all files with the index, changing nothing, and yield each difference.
 
-        Safe beside any other use of the store: a file without a row that another user may be
-        about to record is looked at again in the end, for a minute at most. `contentdb.repair`
-        acts on findings.
+        Other processes may use the store meanwhile: a file without a row, which another process
+        may be about to record, is checked again at the end, for a minute at most.
+        `contentdb.repair` acts on findings.
 
         Args:
-            quick: Compare sizes and XXH3-64 checksums, which finds decay at many times the
-                speed; a digest also shows what was forged.
+            quick: Compare sizes and XXH3-64 checksums. That finds accidental damage at many times
+                the speed; only digests also find forged content.
         """
         return self._local("verify").verify(quick=quick)
 
@@ -90,25 +90,26 @@ class Local(Front):
         dry_run: bool = False,
         progress: Callable[[Pruned], object] = lambda _pruned: None,
     ) -> list[Pruned]:
-        """Remove what was abandoned, and say what that was.
+        """Remove what was abandoned, and return a list of it.
 
-        That is: ingests that no writer holds, files that no row and no ingest knows, leftovers
-        of dead processes, and the trash. Safe beside any other use of the store: a file of the
-        last minute may be of a commit in flight, and stays while another has the store open.
+        That is: ingests that no writer holds, files without a row and without an ingest, leftovers
+        of dead processes, and the trash. Other processes may use the store meanwhile: a file of
+        the last minute, which may belong to a running commit, stays while another process has the
+        store open.
 
         Args:
-            older_than: Only what has not moved for so many seconds.
-            dry_run: Only tell.
-            progress: Called with each thing as it goes.
+            older_than: Remove only what has not changed for this many seconds.
+            dry_run: Remove nothing, only list.
+            progress: Called with each thing when it is removed.
         """
         engine = self._local("prune")
         return engine.prune(older_than=older_than, dry_run=dry_run, progress=progress)
 
     def reindex(self, *, dry_run: bool = False) -> Reindexed:
-        """Bring the index in line with the files: they are the truth. Durable; may be repeated.
+        """Make the index agree with the files. Durable when it returns; may be repeated.
 
-        A file without a row is read: it gets one if it matches its name, else it goes to
-        ``quarantine/``. A row without a file goes. Labels of what has both stay. With ``dry_run``
-        it is only counted.
+        A file without a row is read: it gets a row if it matches its name, else it is moved to
+        ``quarantine/``. A row without a file is removed. Blobs with both keep their labels. With
+        ``dry_run`` nothing is changed, only counted.
         """
         return self._local("reindex").reindex(dry_run=dry_run)

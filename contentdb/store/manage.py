@@ -1,4 +1,4 @@
-"""What is there and what is coming in: listing, labels, removal, counting."""
+"""Blobs and ingests as records: listing, labels, removal, counting."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ if TYPE_CHECKING:
 __all__ = ["Manage"]
 
 _GROUP_COUNT: Final = 500
-"""Deletions that an engine gets at once."""
+"""How many blobs an engine deletes in one call."""
 
 
 class Manage(Front):
-    """Plays `contentdb.content.Manager` and `contentdb.content.IngestManager`."""
+    """Implements `contentdb.content.Manager` and `contentdb.content.IngestManager`."""
 
     # -- blobs
 
     def update(
         self, digest: str, labels: Mapping[str, str], *, fields: Sequence[str] | None = None
     ) -> Info:
-        """Replace all labels, or with ``fields=["labels.k"]`` set just those keys. Durable.
+        """Replace all labels, or with ``fields=["labels.k"]`` set only these keys.
 
-        An empty or missing value removes its key. ``updated_at`` moves, ``created_at`` never.
+        Durable when it returns. An empty or missing value removes its key. ``updated_at`` changes,
+        ``created_at`` never.
 
         Raises:
             NotFoundError: There is no such blob.
             InvalidLabelError: Key and value have more than 4096 bytes together, or all labels of
                 the blob more than 1 MiB.
-            InvalidFieldError: A field is not ``labels`` or one of them; nothing changes.
+            InvalidFieldError: A field is neither ``labels`` nor ``labels.KEY``; nothing changes.
         """
         wanted = Digest(digest)
         kept = check_labels(labels)
@@ -56,21 +57,21 @@ class Manage(Front):
     ) -> Iterator[Info]:
         """Stream the blobs that any of the filters selects; without filters all.
 
-        What is streamed is the store as of the first record, in bounded memory. A long walk
-        keeps the index's log from being folded until it ends: take pages with ``after`` and
-        ``limit`` where the caller is slow.
+        The walk shows the store as of its first record, in bounded memory. SQLite cannot shorten
+        the index's log before a walk ends: a slow caller should ask for pages with ``after`` and
+        ``limit``.
 
         Args:
             *filters: See `contentdb.filters`.
-            labels: Those that a blob has all of, each with that value; beside the filters.
+            labels: Select only blobs that have all of these, with these values.
             sort: ``digest``, ``size``, ``created_at`` or ``updated_at``; ``-`` before it descends.
             after: Begin behind this digest; in digest order only.
-            limit: At most so many.
+            limit: Stop after this many blobs.
 
         Raises:
             InvalidFilterError: A filter does not parse.
-            InvalidFieldError: There is no such order.
-            InvalidLabelError: There can be no such label.
+            InvalidFieldError: ``sort`` is not one of these orders.
+            InvalidLabelError: No blob can have such a label.
         """
         return self._engine.walk(check_walk(filters, labels, sort, after, limit))
 
@@ -86,15 +87,15 @@ class Manage(Front):
         """Remove blobs, sharing the cost of durability. Durable when it returns.
 
         Args:
-            digests: Which; they are taken as they come, so a walk's will do.
-            missing_ok: Pass over what is absent, instead of raising.
+            digests: The blobs; read one after the other, so they may come from a walk.
+            missing_ok: Skip absent blobs instead of raising.
 
         Returns:
-            How many there were.
+            How many blobs were removed.
 
         Raises:
-            NotFoundError: One is absent; those before it are removed, those behind it are not.
-            InvalidDigestError: One is no digest; as above.
+            NotFoundError: A blob is absent; those before it are removed, those after it are not.
+            InvalidDigestError: One text is not a digest; as above.
         """
         check_is_many("digests", digests, "to remove one, use delete")
         left = iter(digests)
@@ -115,18 +116,20 @@ class Manage(Front):
     # -- ingests
 
     def status(self, ref: str) -> Status:
-        """Describe one ingest as it is now. A containerd does not tell whether it is held: False.
+        """Return the present state of an ingest.
+
+        Behind a containerd daemon, which does not tell it, ``held`` is always False.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: There is no such ingest.
         """
         return self._engine.status(check_ref(ref))
 
     def statuses(self, *filters: str) -> Iterator[Status]:
-        """Describe the ingests that any of the filters selects, by ref; without filters all.
+        """Stream the ingests that any of the filters selects, sorted by ref; without filters all.
 
-        They are read in pages, in bounded memory, each as it is then: one that begins or ends
-        meanwhile may be among them or not.
+        They are read in pages, in bounded memory: an ingest that begins or ends during the call
+        may be listed or not.
 
         Raises:
             InvalidFilterError: A filter does not parse.
@@ -137,21 +140,21 @@ class Manage(Front):
         return self._engine.statuses(chosen, filters)
 
     def abort(self, ref: str) -> None:
-        """Drop an ingest and what it has received.
+        """Drop an ingest and its bytes.
 
         Raises:
-            NotFoundError: There is none.
-            RefLockedError: A live writer holds it.
+            NotFoundError: There is no such ingest.
+            RefLockedError: A live writer holds its ref.
         """
         self._engine.abort(check_ref(ref))
 
 
 def _next_group(left: Iterator[str]) -> tuple[list[Digest], Exception | None]:
-    """Take so many as an engine gets, up to what is no digest; and what that raised."""
+    """Return the digests of one call, up to the first invalid one, and the exception of that."""
     group: list[Digest] = []
     try:
         for text in islice(left, _GROUP_COUNT):
-            group.append(Digest(text))  # noqa: PERF401 - what comes before an error counts
+            group.append(Digest(text))  # noqa: PERF401 - keeps the digests before an error
     except Exception as error:  # noqa: BLE001 - raised after those before it are removed
         return group, error
     return group, None

@@ -27,13 +27,13 @@ SharingPolicy = Literal["isolated", "shared"]
 _SHARING_POLICIES = ("isolated", "shared")
 
 
-def _reopening(engine: LocalEngine) -> tuple[object, ...]:
-    with engine.parts():  # raises if it is closed
+def _reduce(engine: LocalEngine) -> tuple[object, ...]:
+    with engine.parts():  # raises if the store is closed
         options = (engine.durability, engine.namespace, engine.mode, engine.sharing)
-        return _opened_anew, (engine.root, *options)
+        return _open_again, (engine.root, *options)
 
 
-def _opened_anew(
+def _open_again(
     root: Path, durability: Durability, namespace: str, mode: Mode, sharing: SharingPolicy
 ) -> Store:
     return open_store(
@@ -51,36 +51,36 @@ def open_store(
     sharing: SharingPolicy = "isolated",
     shared: Literal["group"] | None = None,
 ) -> Store:
-    """Open the store at a directory, made first if need be.
+    """Open the store at a directory, and make it first if there is none.
 
-    Deletions that were cut off are finished; nothing else needs repair after a crash.
+    An opening finishes deletions that a crash cut off; nothing else needs repair after a crash.
 
     Args:
-        root: The directory. A new store's is made private to its owner.
-        create: Whether to make a store where there is none.
-        durability: With ``"full"``, what a method that changes something has returned survives
-            a power cut. With ``"process"`` it survives the death of any process and may be
-            lost with the power: several times faster for small content.
-        namespace: Whose rows to see. Blobs are shared underneath; labels, refs and whether a
-            blob exists are each namespace's own.
+        root: The directory. That of a new store is made private to its owner.
+        create: Whether to make a store if there is none.
+        durability: With ``"full"``, a change survives a power cut once its method has returned.
+            With ``"process"`` it survives the death of any process, but a power cut may lose it:
+            several times faster for small content.
+        namespace: The namespace whose rows this store sees. Namespaces share the files of blobs;
+            each has its own labels and refs, and its own answer to whether a blob exists.
         mode: With ``"r"`` nothing is made or changed, not even a lock file: for a store on a
-            read-only mount, in a snapshot, or of another user who lets this one read. What
-            would change it raises `StoreReadOnlyError`.
-        sharing: With ``"shared"``, content that another namespace holds is stored here by its
-            digest alone, without being read or sent: whoever may use a namespace can find out
-            what others hold, and get it. With ``"isolated"`` the bytes must be at hand.
-        shared: With ``"group"`` a new store is made for all members of the group that its
-            directory gets, or has; see `docs/operations.md`. A store remembers it.
+            read-only mount, in a snapshot, or of another user who lets this one read. Methods
+            that would change the store raise `StoreReadOnlyError`.
+        sharing: With ``"shared"``, a digest is enough to store content that another namespace
+            has; it is not read or sent. So every user of a namespace can find out which content
+            others have, and get it. With ``"isolated"`` the caller must give the bytes.
+        shared: With ``"group"`` a new store is made for all members of the group of its
+            directory; see `docs/operations.md`. The store keeps this for later openings.
 
     Raises:
         StoreNotFoundError: There is no store, and ``create`` is false.
         NotAStoreError: The directory is something else, or not this user's or group's.
-        StoreError: Others may write into it, or it was not made for a group.
+        StoreError: Others may write into the directory, or the store was not made for a group.
         StoreReadOnlyError: This process may not write into the directory.
-        NewerStoreError, MigrationNeededError: Made by another version of contentdb.
-        UnsupportedFilesystemError: The filesystem lacks what the promises stand on.
-        IndexDamagedError: The index cannot be read; `contentdb.reindex` makes it anew.
-        StorageError: The system refused.
+        NewerStoreError, MigrationNeededError: Another version of contentdb made the store.
+        UnsupportedFilesystemError: The filesystem lacks something that the promises need.
+        IndexDamagedError: The index cannot be read; `contentdb.reindex` makes a new one.
+        StorageError: A file operation failed.
     """
     if durability not in _DURABILITIES:
         raise InvalidArgumentError(f"durability is full or process, not {durability!r}")
@@ -93,4 +93,4 @@ def open_store(
         raise InvalidArgumentError(f"shared is 'group' or None, not {shared!r}")
     options = Options(namespace, durability == "full", mode == "r", sharing == "shared")
     engine = open_engine(root, options, create=create, for_group=shared == "group")
-    return Store(engine, partial(_reopening, engine))
+    return Store(engine, partial(_reduce, engine))

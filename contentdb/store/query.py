@@ -1,4 +1,4 @@
-"""What a walk is asked for, checked."""
+"""The arguments of a walk, checked and converted."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def check_walk(
     after: str | None,
     limit: int | None,
 ) -> Query:
-    """Check what a walk is asked for.
+    """Check and convert the arguments of a walk.
 
     Raises:
         InvalidFilterError: A filter does not parse.
         InvalidFieldError: There is no such order.
-        InvalidLabelError: There can be no such label.
-        InvalidArgumentError: Something else that cannot be.
+        InvalidLabelError: No blob can have such a label.
+        InvalidArgumentError: Another argument is invalid.
     """
     chosen = None
     texts = list(filters)

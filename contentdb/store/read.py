@@ -1,4 +1,4 @@
-"""Bytes out, by digest."""
+"""Reading by digest: bytes, files and records of single blobs."""
 
 from __future__ import annotations
 
@@ -23,22 +23,23 @@ _LINKS: Final = ("reflink", "hardlink", "copy")
 
 
 class Read(Front):
-    """Plays `contentdb.content.Provider`, and looks single blobs up."""
+    """Implements `contentdb.content.Provider`, and looks up single blobs."""
 
     def open(self, digest: str, *, verify: bool = True) -> Reader:
         """Open a blob for reading, as a seekable binary stream that knows its size.
 
-        Read from the beginning to the end, the bytes are verified as they pass: the read that
-        reaches the end raises instead of handing out a bad tail. It goes on reading when the
-        blob is deleted or the store closed meanwhile.
+        Bytes read from the beginning to the end are verified: the read that reaches the end of a
+        damaged blob raises instead of returning the last bytes. The stream stays usable when the
+        blob is deleted or the store closed.
 
         Args:
-            digest: Which.
-            verify: False saves the hashing, for callers that read parts only.
+            digest: The blob.
+            verify: False saves the hashing, for callers that read only parts.
 
         Raises:
             NotFoundError: There is no such blob.
-            CorruptBlobError: Its file is gone, or no file of ours; or later, from a read.
+            CorruptBlobError: Its file is gone, or is not one of the store's. A read may raise it
+                too.
         """
         return self._engine.open(Digest(digest), verify=verify)
 
@@ -47,20 +48,21 @@ class Read(Front):
 
         Raises:
             NotFoundError: There is no such blob.
-            CorruptBlobError: Its bytes do not match; it is served no more until it is healed.
+            CorruptBlobError: Its bytes do not match. The store serves it again once its content
+                is stored again.
         """
         return self._engine.read(Digest(digest))
 
     def path(self, digest: str) -> Path:
-        """Return the read-only file that holds a blob's bytes, which are not verified here.
+        """Return the path of the read-only file with a blob's bytes, which are not verified.
 
-        It is the store's: read it, link it, but never write to it. It is gone with a delete.
+        The file is the store's: read it or link it, but never write to it. A delete removes it.
 
         Raises:
             NotFoundError: There is no such blob.
             CorruptBlobError: Its file is gone.
             StoreError: The root was moved or replaced since the store was opened.
-            FailedPreconditionError: The blob has no file here, but at a server.
+            FailedPreconditionError: The store is behind a server, so its files are not here.
         """
         wanted = Digest(digest)
         self._require(Capability.PATHS, "path")
@@ -69,20 +71,20 @@ class Read(Front):
     def export(
         self, digest: str, path: str | os.PathLike[str], *, link: ExportLink = "reflink"
     ) -> Path:
-        """Write a blob to a path of the caller's, verified, whole or not at all; gives the path.
+        """Write a blob to a path of the caller's, verified, whole or not at all; return the path.
 
-        Of what is there, only a regular file of this process's user is replaced, never a link or a
-        device, and nothing inside a store. Not synced.
+        It replaces a regular file of this process's user, but no link or device, and nothing
+        inside a store. The file is not synced.
 
         Args:
-            digest: Which.
-            path: Where to.
+            digest: The blob.
+            path: The file to make.
             link: ``reflink`` shares the blocks until either side changes, ``hardlink`` shares the
                 read-only file itself; both become a copy where the filesystem cannot.
 
         Raises:
-            NotFoundError, CorruptBlobError: As `read`.
-            StorageError: The target cannot be written, or is not to be replaced.
+            NotFoundError, CorruptBlobError: As in `read`.
+            StorageError: The file cannot be written, or something is there that is not replaced.
         """
         wanted = Digest(digest)
         if link not in _LINKS:
@@ -90,25 +92,25 @@ class Read(Front):
         return self._engine.export(wanted, target_path(path), link)
 
     def info(self, digest: str) -> Info:
-        """Return what is known of a blob; its file is not looked at.
+        """Return what the index knows of a blob; its file is not checked.
 
         Raises:
             NotFoundError: There is no such blob.
-            CorruptBlobError: It was found damaged before.
+            CorruptBlobError: An earlier read or verify found it damaged.
         """
         return self._engine.info(Digest(digest))
 
     def exists(self, digest: str) -> bool:
-        """Whether the blob is stored, its file there in full, and not known to be damaged."""
+        """Return whether the blob is stored, its file has its size, and no damage is known."""
         return self._engine.exists(Digest(digest))
 
     def resolve(self, prefix: str) -> Digest:
-        """Find the one blob whose digest begins so, with or without its algorithm.
+        """Return the one stored digest with a prefix, given with or without its algorithm.
 
         Raises:
-            NotFoundError: There is none.
-            AmbiguousDigestError: There are several.
-            MalformedDigestError: No digest begins so.
+            NotFoundError: No stored digest has it.
+            AmbiguousDigestError: Several stored digests have it.
+            MalformedDigestError: No digest can have it.
         """
         try:
             digest = Digest(prefix)

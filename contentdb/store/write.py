@@ -1,4 +1,4 @@
-"""Bytes in: under a ref, resumable; or in one go."""
+"""Storing content: under a ref, resumable; or without one, in one call."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ _LINKS: Final = ("reflink", "hardlink", "copy", "move")
 
 
 def check_link(link: object) -> None:
-    """Raise `InvalidArgumentError` unless there is such a way in."""
+    """Raise `InvalidArgumentError` unless ``link`` is a `Link`."""
     if link not in _LINKS:
         raise InvalidArgumentError(f"link is one of {', '.join(_LINKS)}, not {link!r}")
 
 
 class Write(Front):
-    """Plays `contentdb.content.Ingester`."""
+    """Implements `contentdb.content.Ingester`."""
 
     def writer(
         self,
@@ -61,27 +61,27 @@ class Write(Front):
         metadata: Mapping[str, str] | None = None,
         redeclare: bool = False,
     ) -> Writer:
-        """Begin the ingest of a ref, or resume it, and hold it until the writer is closed.
+        """Begin the ingest of a ref, or resume it, and hold the ref until the writer is closed.
 
-        Without ``resume`` nothing is left of an earlier try of the ref. With it the writer goes
-        on with what is there, even where the one before it was killed; look at `offset`.
-        Beginning is not durable: a power cut may forget an ingest, never a commit.
+        Without ``resume`` the bytes of an earlier try of the ref are removed. With it the writer
+        appends to them, also after the earlier writer was killed; `offset` tells how many there
+        are. Beginning is not durable: a power cut may lose an ingest, never a commit.
 
         Args:
-            ref: The caller's name for it: any text of 1 to 4096 bytes.
+            ref: The caller's name for the ingest: any text of 1 to 4096 bytes.
             total: Size in bytes, checked at the commit.
             expected: Digest, checked at the commit.
-            wait: How long to wait for another writer of the ref, in seconds; True for ever.
-            resume: Go on with what is there, of the content that was declared before.
-            metadata: Texts to note with the ingest, of 16 KiB together; see `Status.metadata`.
-                On a resume None leaves those that are there.
+            wait: Seconds to wait for another writer of the ref; True waits for ever.
+            resume: Keep the bytes of an earlier try; what it declared still holds.
+            metadata: Texts to store with the ingest, 16 KiB in all; see `Status.metadata`. On a
+                resume None keeps the earlier metadata.
             redeclare: Let this ``total`` and ``expected`` replace those declared before.
 
         Raises:
             AlreadyExistsError: ``expected`` is stored; no ingest was made.
             RefLockedError: Another writer holds the ref.
-            FailedPreconditionError: ``total`` or ``expected`` contradict what a resumed ingest
-                was declared to be.
+            FailedPreconditionError: ``total`` or ``expected`` contradict what an earlier try
+                declared.
         """
         takeover = Takeover.REPLACE if redeclare else Takeover.AGREE
         declared = declare(total, expected, metadata)
@@ -90,7 +90,7 @@ class Write(Front):
     def hold(
         self, ref: str, declared: Declared, takeover: Takeover, *, wait: float | bool
     ) -> HeldIngest:
-        """Do the work of `writer`; for the server."""
+        """Do the work of `writer`, with declarations already checked; the server calls it too."""
         check_ref(ref)
         wait_s = deadline_of(wait) - time.monotonic()
         return self._engine.hold(ref, declared, takeover, wait_s=max(0.0, wait_s))
@@ -108,33 +108,32 @@ class Write(Front):
         metadata: Mapping[str, str] | None = None,
         progress: Progress | None = None,
     ) -> Info:
-        """Take a whole source in under a ref; durable when it returns, and may be repeated.
+        """Store a whole source under a ref; durable when it returns, and may be repeated.
 
-        It waits for its turn and goes on where an earlier try stood. With ``expected`` it seeks
-        to that place; without, it reads the source from its start and compares: bytes that an
-        earlier try left of other content are replaced, never mixed in. So they are as well where
-        the whole does not match ``expected``. Content that is stored already is success, and if
-        ``expected`` says so the source is not read.
+        It waits for the ref and resumes at the offset of an earlier try. With ``expected`` it
+        seeks to that offset. Without it, or if the digest does not match in the end, it reads the
+        source from its start and compares: bytes of other content are replaced, never mixed in.
+        Content already stored is success; if ``expected`` is stored the source is not read.
 
         Args:
-            ref: The caller's name for it.
-            source: A binary stream, whose content begins where it stands; or a function that
-                gives a stream of the content from an offset on, such as by a Range request.
+            ref: The caller's name for the ingest.
+            source: A binary stream, read from its present position; or a function that returns a
+                stream of the content from an offset on, such as by a Range request.
             total: Size in bytes; no more than that is read.
             expected: Digest.
-            labels: Set on the blob; on one that is stored already they are added to its own.
-            wait: How long to wait for another writer of the ref, in seconds; True for ever.
-            keep_labels: Leave the labels of a blob that is stored already as they are.
-            metadata: Texts to note with the ingest, of 16 KiB together. Where they are the same
-                as those of the earlier try, an ETag say, a function is asked for the rest of
-                the content alone, without ``expected`` too.
-            progress: Called with the bytes that are in and the total, which may be unknown.
+            labels: Labels to set on the blob; one that is already stored keeps its other labels.
+            wait: Seconds to wait for another writer of the ref; True waits for ever.
+            keep_labels: Do not change the labels of a blob that is already stored.
+            metadata: Texts to store with the ingest, 16 KiB in all. If they equal those of the
+                earlier try, such as an ETag, a function is asked only for the rest of the
+                content, also without ``expected``.
+            progress: Called with the count of bytes stored and the total, or None if unknown.
 
         Raises:
             SizeMismatchError, DigestMismatchError: The source is not what was declared, or ended
                 early; the ingest is kept, to be resumed, or dropped by `abort`.
-            RefLockedError: Another writer went on holding the ref.
-            OSError: What the source raised; what came before it is kept.
+            RefLockedError: Another writer held the ref during the whole wait.
+            OSError: Raised by the source; the bytes before it are kept.
         """
         check_ref(ref)
         check_progress(progress)
@@ -145,10 +144,10 @@ class Write(Front):
                 try:
                     writer = self.hold(ref, declared, Takeover.PREFER, wait=wait)
                 except AlreadyExistsError as error:
-                    if info := self._stored_meanwhile(ref, Digest(error.digest), given):
+                    if info := self._finish_stored(ref, Digest(error.digest), given):
                         return info
-                    continue  # it was deleted again in this very moment
-                try:  # not `with`: raised at the entry of __enter__, it would leave it open
+                    continue  # another process has deleted the blob since
+                try:  # not `with`: an exception at the entry of __enter__ would leave it open
                     if not writer.is_unsent:
                         compare = self._engine.begins_with
                         take_in(writer, origin, declared, progress, begins_with=compare)
@@ -156,10 +155,10 @@ class Write(Front):
                 finally:
                     writer.close()
 
-    def _stored_meanwhile(self, ref: str, digest: Digest, labels: Labelling) -> Info | None:
-        """The content is there without this ref, whose part of it is of no use; else None."""
+    def _finish_stored(self, ref: str, digest: Digest, labels: Labelling) -> Info | None:
+        """Drop the ref's ingest, which is not needed, and label the blob; None if it is gone."""
         with suppress(NotFoundError, RefLockedError):
-            if self._engine.status(ref).expected in {None, digest}:  # else it is of other content
+            if self._engine.status(ref).expected in {None, digest}:  # else it has other content
                 self._engine.abort(ref)
         return self._engine.label_stored(digest, labels)
 
@@ -174,17 +173,16 @@ class Write(Front):
     ) -> Info:
         """Store content without a ref; durable when it returns, and may be repeated.
 
-        Content that is stored already is success, and costs no write; ``Info.new`` tells which
-        it was.
+        Content already stored is success and costs no write; ``Info.new`` is False then.
 
         Args:
             source: Bytes, a binary stream, or the path of a regular file.
-            expected: Digest; when it is stored, the source is not read.
-            labels: Set on the blob, each in place of the one of its name.
-            link: How a path's bytes get in. ``reflink`` shares its blocks; ``hardlink`` makes the
-                file itself the blob, read-only from then on; ``move`` also takes its name
-                away. Each becomes a copy where the filesystem cannot.
-            keep_labels: Leave the labels of content that is stored already as they are.
+            expected: Digest; if it is stored, the source is not read.
+            labels: Labels to set on the blob; each replaces the one with its key.
+            link: How the file of a path becomes a blob. ``reflink`` shares its blocks;
+                ``hardlink`` makes the file itself the blob, read-only from then on; ``move`` also
+                removes its name. Each becomes a copy where the filesystem cannot.
+            keep_labels: Do not change the labels of content already stored.
 
         Raises:
             DigestMismatchError: The content is not what was expected; nothing is stored.
@@ -224,26 +222,28 @@ class Write(Front):
         keep_labels: bool = False,
         errors: Literal["raise", "yield"] = "raise",
     ) -> AddIterator[Any]:
-        """Store many sources as they are iterated, sharing the cost of durability.
+        """Store many sources while the caller iterates, sharing the cost of durability.
 
-        An `Info` comes for each source, in order, durable when it is yielded. Memory is
-        bounded, and a slow source does not hold back those before it. Nothing is stored before
-        the first answer is asked for; a `ResourceWarning` tells of an iterator that was dropped
-        before its end.
+        The iterator yields an `Info` for each source, in order, once its blob is durable. Memory
+        is bounded, and a slow source does not delay the answers before it. Nothing is stored
+        before the caller asks for the first answer. An iterator that is dropped before its end
+        gives a `ResourceWarning`.
 
         Args:
             sources: Bytes, binary streams, or paths of regular files.
-            expected: As many digests, or None, each for its source.
-            labels: Set on the blobs, as by `add`: a mapping for all, or as many mappings, or
-                None, each for its source.
-            keep_labels: Leave the labels of content that is stored already as they are.
-            errors: With ``"raise"`` the first bad source ends it: those before it are stored and
-                yielded, then its error is raised, naming its place (``source_index``). With
-                ``"yield"`` the error comes in the place of its `Info` and spoils no other.
+            expected: A digest, or None, for each source.
+            labels: Labels to set on the blobs, as in `add`: one mapping for all sources, or a
+                mapping, or None, for each.
+            keep_labels: Do not change the labels of content already stored.
+            errors: With ``"raise"`` the first bad source ends the iteration: those before it are
+                stored and yielded, then its error is raised, with its place (``source_index``).
+                With ``"yield"`` the error is yielded in place of its `Info`, and the others are
+                stored.
 
         Raises:
             InvalidArgumentError: ``expected`` or ``labels`` has fewer or more items than
-                ``sources``, or something is no list; from the iterator, where that shows there.
+                ``sources``, or an argument is not iterable. The iterator raises it where a length
+                is unknown before.
         """
         if errors not in {"raise", "yield"}:
             raise InvalidArgumentError(f"errors is raise or yield, not {errors!r}")
@@ -255,18 +255,18 @@ class Write(Front):
     def batch(self) -> AbstractContextManager[Self]:
         """Let this thread's adds and commits share the cost of durability.
 
-        What is added or committed in the block is durable, and seen by readers, once the block
-        is left; by an error too. A block within a block belongs to the outer one. An `Info` in the
-        block, its ``new`` too, says what will be unless another process is faster; labels for
-        content that was stored before are set at once.
+        Content that is added or committed in the block is durable, and visible to readers, when
+        the block ends, by an exception too. An inner block belongs to the outer one. An `Info`
+        from within the block, with its ``new``, says what the end will do unless another process
+        stores the content first; labels of content stored before are set at once.
 
         Raises:
-            ContentDBError: At the end, what kept something from being stored.
+            ContentDBError: The end of the block could not store something.
         """
         self._require(Capability.BATCHES, "batch")
-        return self._inside(self._engine.batch())
+        return self._yield_self(self._engine.batch())
 
     @contextmanager
-    def _inside(self, block: AbstractContextManager[None]) -> Iterator[Self]:
+    def _yield_self(self, block: AbstractContextManager[None]) -> Iterator[Self]:
         with block:
             yield self

@@ -1,1 +1,1 @@
-"""Bytes from and to the caller: sources, the pump that hashes them, readers, exports."""
+"""Streams between the caller and the store: sources, hashing, readers, exports."""

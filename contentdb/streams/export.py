@@ -1,4 +1,4 @@
-"""Files of the caller's: written whole or not at all, and only where nothing else is harmed."""
+"""Writing a blob to a caller's file: whole or not at all, and never over anything special."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["Draft", "cat_advice", "draft", "export", "refuse_stores", "target_pa
 
 _PIECE_BYTES: Final = 1 << 20
 _HIDDEN: Final = ".contentdb-"
-"""How the name of a draft begins: it tells where one comes from that a kill has left."""
+"""Prefix of a draft's name, by which a draft that a kill has left can be recognized."""
 _KINDS: Final = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFCHR: "a device",
@@ -36,19 +36,19 @@ _KINDS: Final = {
 
 
 class Draft(NamedTuple):
-    """A name beside the target, free and hidden, for a file that is not whole yet."""
+    """A free, hidden name in the target's directory, for the file while it is incomplete."""
 
     directory: files.Directory
     name: str
 
     @property
     def path(self) -> str:
-        """Where to make the file."""
+        """The path at which to make the file."""
         return self.directory.child(self.name)
 
 
 def target_path(path: object) -> Path:
-    """Return where a caller wants a file to be, or raise `InvalidArgumentError`."""
+    """Return the path of a caller's file, or raise `InvalidArgumentError`."""
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         raise InvalidArgumentError(f"a target is a path, as text or Path, not {path!r:.80}")
     return Path(path)
@@ -56,19 +56,19 @@ def target_path(path: object) -> Path:
 
 @contextmanager
 def draft(target: Path, *, advice: str = "name another file") -> Iterator[Draft]:
-    """Let the block make a file under a hidden name; at its end, the file gets the target's name.
+    """Let the block make a file under a hidden name, then rename it to the target.
 
-    Only a regular file of this process's user is replaced, so nothing that others reach by
-    that name breaks: a symbolic link is neither replaced nor followed. If the block raises, the
-    draft is removed and the target stays as it was. Nothing is synced.
+    Only a regular file of this process's user is replaced; a symbolic link is neither replaced nor
+    followed, since others may use it. If the block raises, the draft is removed and the target
+    stays as it was. Nothing is synced.
 
     Args:
-        target: Where the file shall be.
-        advice: What to do if something else is there, for the message.
+        target: The path of the finished file.
+        advice: For the message: what to do if something that is not replaced has the name.
 
     Raises:
-        StorageError: Something is there that is not replaced, the place is inside a store, or the
-            system refuses; an `OSError` of the block is told so, too.
+        StorageError: Something that is not replaced has the name, the path is inside a store, or
+            the system refuses. An `OSError` of the block becomes one too.
     """
     if not target.name or "\0" in str(target):
         raise InvalidArgumentError(f"{str(target)!r} names no file")
@@ -79,9 +79,9 @@ def draft(target: Path, *, advice: str = "name another file") -> Iterator[Draft]
             name = f"{_HIDDEN}{os.urandom(8).hex()}"
             try:
                 yield Draft(directory, name)
-                _check_replaceable(directory, target, advice)  # much may have happened meanwhile
+                _check_replaceable(directory, target, advice)  # it may have changed meanwhile
                 files.rename(directory, name, directory, target.name)
-            finally:  # after a rename too: it leaves both names where they are links to one file
+            finally:  # after a rename too: rename(2) keeps both names if they are links to one file
                 with suppress(StorageError):
                     files.unlink(directory, name)
         finally:
@@ -112,11 +112,11 @@ def _check_replaceable(directory: files.Directory, target: Path, advice: str) ->
 
 
 def refuse_stores(target: Path, real: str) -> None:
-    """Raise `StorageError` if a place is inside a store, this one or any other.
+    """Raise `StorageError` if a path is inside a store, this one or any other.
 
     Args:
-        target: The place, as the caller named it.
-        real: The same, or the directory that it is in, without symbolic links.
+        target: The path, as the caller gave it.
+        real: The same path, or its directory, without symbolic links.
     """
     place = Path(real)
     for folder in (place, *place.parents):
@@ -126,7 +126,7 @@ def refuse_stores(target: Path, real: str) -> None:
 
 
 def cat_advice(digest: Digest) -> str:
-    """How to write a blob into what `draft` does not replace: a device, a pipe."""
+    """Tell how to write a blob into something that `draft` does not replace: a device, a pipe."""
     return f"`contentdb cat {digest} > FILE` writes into what is there"
 
 
@@ -137,11 +137,11 @@ def export(
     link: ExportLink,
     damaged: Damaged,
 ) -> Path:
-    """Give an open blob a name of the caller's; the descriptor is used up.
+    """Write an open blob to a caller's path, and close its descriptor.
 
-    What is replaced, and what is not, is told at `draft`. A reflink or a hard link that the
-    filesystem does not allow becomes a copy. The bytes are verified in each case before they get
-    the name; nothing is synced.
+    What is replaced is documented at `draft`. A reflink or a hard link that the filesystem does not
+    allow becomes a copy. The bytes are always verified before the file gets its name; nothing is
+    synced.
 
     Raises:
         CorruptBlobError: The blob is damaged; the target stays as it was.
@@ -151,12 +151,12 @@ def export(
         BlobReader(fd, digest, damaged, verify=True) as reader,
         draft(target, advice=cat_advice(digest)) as new,
     ):
-        if link != "hardlink" or not _linked(reader, new):
-            _written(reader, new, clone=link == "reflink")
+        if link != "hardlink" or not _link(reader, new):
+            _write(reader, new, clone=link == "reflink")
     return target
 
 
-def _linked(reader: BlobReader, new: Draft) -> bool:
+def _link(reader: BlobReader, new: Draft) -> bool:
     while reader.read(_PIECE_BYTES):
         pass
     try:
@@ -168,7 +168,7 @@ def _linked(reader: BlobReader, new: Draft) -> bool:
         raise
 
 
-def _written(reader: BlobReader, new: Draft, *, clone: bool) -> None:
+def _write(reader: BlobReader, new: Draft, *, clone: bool) -> None:
     with open(new.path, "xb", buffering=0) as out:  # noqa: PTH123 - Path costs more and says no more
         cloned = clone and files.clone(reader.fileno(), out.fileno())
         while piece := reader.read(_PIECE_BYTES):

@@ -1,8 +1,7 @@
-"""Hashing beside writing.
+"""Hashing in a thread while the caller writes.
 
-Hashing and writing both let go of the interpreter, so large pieces are hashed in a thread of
-their own while the caller writes them: measured, 1,188 MB/s against 949 one after the other, and
-no gain below 64 KiB.
+Hashing and writing both release the interpreter's lock, so a thread hashes large pieces while the
+caller writes them. Measured: 1,188 MB/s, against 949 one after the other; no gain below 64 KiB.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ __all__ = ["HashThread"]
 
 
 class _Hashed:
-    """How many pieces have been hashed; counted by the thread that hashes."""
+    """Count of hashed pieces, which the hashing thread increases."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -28,14 +27,14 @@ class _Hashed:
 
 
 class HashThread:
-    """Hashes pieces in order, in another thread, while the caller goes on.
+    """A thread that hashes pieces in order while the caller goes on.
 
-    The thread refers to what it shares with this object, not to the object: where an exception
-    keeps the owner from calling `stop`, the object is collected and ends the thread.
+    The thread has no reference to this object, only to its queue and count. So if an exception
+    prevents the owner from calling `stop`, the object is collected, and `__del__` ends the thread.
     """
 
     def __init__(self, update: Callable[[Buffer], None]) -> None:
-        from queue import SimpleQueue  # small content never comes here
+        from queue import SimpleQueue  # here, since small content never needs it
 
         self._pieces: SimpleQueue[Buffer | None] = SimpleQueue()
         self._hashed = _Hashed()
@@ -49,23 +48,23 @@ class HashThread:
         self._thread.start()
 
     def put(self, piece: Buffer) -> None:
-        """Hand over a piece that must stay as it is until `wait`."""
+        """Queue a piece; the caller must not change it until `wait`."""
         self._pieces.put(piece)
         self._given += 1
 
     def wait(self, *, pending: int = 0) -> None:
-        """Return when no more than so many pieces are unhashed."""
+        """Wait until at most ``pending`` pieces are unhashed."""
         while self._given - self._hashed.count > pending:
             self._hashed.one_more.acquire()
 
     def stop(self, *, join: bool = True) -> None:
-        """End the thread, when it has hashed what it has."""
+        """End the thread once it has hashed all queued pieces; ``join`` waits for that."""
         self._pieces.put(None)
         if join:
             self._thread.join()
 
     def __del__(self) -> None:
-        """End the thread of an object that an exception has left behind."""
+        """End the thread if `stop` was never called."""
         if hasattr(self, "_pieces"):
             self._pieces.put(None)
 

@@ -1,4 +1,4 @@
-"""A stream into a sink: the next piece is read while the last one is hashed."""
+"""Copying a stream into a sink: the next piece is read while the last one is hashed."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ if TYPE_CHECKING:
 __all__ = ["PIECE_BYTES", "Taker", "pump"]
 
 PIECE_BYTES: Final = 1 << 20
-"""What streams are read in."""
+"""Size of the pieces in which streams are read."""
 
 
 @runtime_checkable
 class Taker(Protocol):
-    """Where a stream goes: takes pieces, and says when their buffers are free again."""
+    """A sink that takes pieces, and tells when their buffers may be reused."""
 
     def feed(self, data: Buffer, /) -> object:
-        """Take a piece that stays as it is until `settle`."""
+        """Take a piece; the caller must not change it until `settle`."""
         ...
 
     def settle(self, *, pending: int = 0) -> None:
-        """Return when no more than so many pieces are in use."""
+        """Wait until at most ``pending`` pieces are in use."""
         ...
 
 
 def pump(read_into: Callable[[memoryview], int], sink: Taker, most: int | None = None) -> None:
-    """Take a stream in to its end, or to ``most`` bytes, reading while the last piece is hashed.
+    """Copy a stream to its end, or up to ``most`` bytes, reading while the last piece is hashed.
 
     Args:
-        read_into: Fills a buffer as far as it likes and returns the bytes; 0 at the end.
-        sink: Where they go.
-        most: After so many bytes nothing more is read.
+        read_into: Fills a buffer, perhaps in part, and returns the count of bytes; 0 at the end.
+        sink: Gets the pieces.
+        most: Limit of bytes to read.
     """
-    # No larger than needed: two pieces of zeros cost a small file's ingest 1 ms.
+    # No larger than needed: to zero two pieces of 1 MiB costs the ingest of a small file 1 ms.
     size = PIECE_BYTES if most is None else min(PIECE_BYTES, most)
     buffers = [memoryview(bytearray(size)) for _ in range(2)]
     taken = 0
@@ -47,6 +47,6 @@ def pump(read_into: Callable[[memoryview], int], sink: Taker, most: int | None =
             return
         sink.feed(buffer[:count])
         taken += count
-        sink.settle(pending=1)  # the other buffer is free again
+        sink.settle(pending=1)  # now the other buffer may be reused
         buffers.reverse()
     sink.settle()

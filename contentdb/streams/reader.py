@@ -1,4 +1,4 @@
-"""Reading a blob: a stream that verifies what is read from its beginning to its end."""
+"""Reading a blob: a stream that verifies bytes read from the beginning to the end."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
 
     Damaged = Callable[[int, Digest, str], NoReturn]
-    """Told descriptor, digest and what is wrong; it raises what the reader gets."""
+    """A function of descriptor, digest and reason that records the damage and raises the error."""
 
 __all__ = ["MISMATCH", "BlobReader", "read_whole"]
 
 _PIECE_BYTES: Final = 1 << 20
 
 _LINE_BYTES: Final = 8192
-"""What is looked at for the end of a line."""
+"""How many bytes `readline` reads at once to find a newline."""
 
 MISMATCH: Final = "its bytes do not match its digest"
 
@@ -34,7 +34,7 @@ class BlobReader(Reader):
     """A seekable binary stream over one blob; see `contentdb.content.Reader`."""
 
     def __init__(self, fd: int, digest: Digest, damaged: Damaged, *, verify: bool) -> None:
-        """``damaged`` raises what the reader gets where the bytes do not match."""
+        """Take over the descriptor; ``damaged`` is called if the bytes do not match."""
         super().__init__()
         self._fd = fd
         self._digest = digest
@@ -44,10 +44,10 @@ class BlobReader(Reader):
         self._hash = new_hash(digest.algorithm) if verify else None
         self._hashed = 0
         self._torn = False
-        """Whether bytes may have been hashed that were not counted."""
+        """Whether the hash may include bytes that `_hashed` does not count."""
 
     def __reduce__(self) -> NoReturn:
-        """Stay in this process: its file is open here."""
+        """Raise `TypeError`: the open file belongs to this process."""
         raise TypeError(
             f"the reader of {self._digest} cannot be pickled or copied; open the blob again "
             "from a store that was"
@@ -64,23 +64,23 @@ class BlobReader(Reader):
         return self._size
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def fileno(self) -> int:
-        """The descriptor, for sendfile(2) and the like; what is read through it is unverified."""
+        """Return the descriptor, for sendfile(2) and the like; reads through it are unverified."""
         self._check_open()
         return self._fd
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read up to so many bytes; all that is left for None or a negative size.
+        """Read up to ``size`` bytes; to the end for None or a negative size.
 
         Raises:
-            CorruptBlobError: The bytes from the first to the last are not those of the digest.
+            CorruptBlobError: The whole blob was read and does not match its digest.
         """
         self._check_open()
         left = max(0, self._size - self._at)
@@ -92,11 +92,11 @@ class BlobReader(Reader):
         return data
 
     def readall(self) -> bytes:
-        """Read all that is left."""
+        """Read to the end."""
         return self.read()
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        """Read up to a newline, the end, or so many bytes."""
+        """Read up to a newline, the end, or ``size`` bytes."""
         self._check_open()
         left = max(0, self._size - self._at)
         most = left if size is None or size < 0 else min(size, left)
@@ -112,7 +112,7 @@ class BlobReader(Reader):
         return self.read(most)
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Read into a buffer; 0 at the end."""
+        """Read into a buffer and return the count of bytes; 0 at the end."""
         view = memoryview(buffer).cast("B")
         data = self.read(len(view))
         view[: len(data)] = data
@@ -122,13 +122,13 @@ class BlobReader(Reader):
         return files.read_at(self._fd, size, self._at + behind, self._digest)
 
     def _advance(self, data: bytes, wanted: int) -> None:
-        """Take note of what was read; where it reaches the end, bad bytes must not get out."""
+        """Hash bytes that were read in order; at the end of a bad blob raise before returning."""
         count = len(data)
         if self._hash is None or self._at != self._hashed:
             self._at += count
             return
         if self._torn:
-            self._hash = self._hash_anew()
+            self._hash = self._rehash()
         self._torn = True
         self._hash.update(data)
         at_end = self._hashed + count == self._size or count < wanted
@@ -137,8 +137,8 @@ class BlobReader(Reader):
         self._at = self._hashed = self._hashed + count
         self._torn = False
 
-    def _hash_anew(self) -> hashlib._Hash:
-        """Hash what was read so far once more: a handler raised in the midst of a read."""
+    def _rehash(self) -> hashlib._Hash:
+        """Hash the bytes read so far again, after a signal handler raised during a read."""
         running = new_hash(self._digest.algorithm)
         at = 0
         while at < self._hashed and (
@@ -149,7 +149,7 @@ class BlobReader(Reader):
         return running
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move; bytes read after a gap are not verified."""
+        """Move the position; bytes read after a gap are not verified."""
         self._check_open()
         bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}
         if whence not in bases:
@@ -161,11 +161,11 @@ class BlobReader(Reader):
         return self._at
 
     def tell(self) -> int:
-        """Bytes before the next read."""
+        """Return the position of the next read."""
         return self._at
 
     def close(self) -> None:
-        """Free the descriptor; twice is harmless."""
+        """Close the descriptor; a second call does nothing."""
         fd, self._fd = self._fd, -1
         if fd >= 0:
             files.let_go(fd)
@@ -177,7 +177,7 @@ class BlobReader(Reader):
 
 
 def read_whole(fd: int, digest: Digest, damaged: Damaged) -> bytes:
-    """Read an open blob to its end and check its digest; the descriptor stays the caller's."""
+    """Read an open blob to its end and check its digest; the caller closes the descriptor."""
     size = files.stat_open(fd, digest).st_size
     data = files.read(fd, size + 1, digest)
     if len(data) != size:

@@ -1,9 +1,9 @@
-"""A whole source into an ingest that may have bytes already, of this source or of another.
+"""Storing a whole source in an ingest that may have bytes already, of this source or another.
 
-Where a digest vouches for the whole, what is there is skipped in the source, and the digest at
-the end tells whether that was right. Everywhere else, and where it was not, the source is read
-from its start and compared with what is there; from the first byte that differs on, its own
-bytes take the place of the others. So what is committed is the source's, whatever was there.
+If the caller gives a digest of the whole, the source is read only from the ingest's offset on, and
+the digest at the end tells whether the bytes before were right. Without a digest, or if they were
+not right, the source is read from its start and compared with the ingest's bytes; from the first
+difference on, the source's bytes replace them. So the commit always stores the source.
 """
 
 from __future__ import annotations
@@ -28,34 +28,34 @@ __all__ = ["Comparing", "Taking", "take_in"]
 
 
 class Comparing(Protocol):
-    """A source compared with what is there; see `contentdb.local.ingest.intake.Comparison`."""
+    """Compares a source with an ingest's bytes; see `contentdb.local.ingest.intake.Comparison`."""
 
     @property
     def size(self) -> int:
-        """Bytes that were found to be the same."""
+        """Count of bytes that are the same, from the start."""
         ...
 
     @property
     def digest(self) -> Digest:
-        """Of those bytes."""
+        """The digest of those bytes."""
         ...
 
     @property
     def left(self) -> int:
-        """Bytes that are there and were not compared yet."""
+        """Count of the ingest's bytes that are not compared yet."""
         ...
 
     def compare(self, data: Buffer) -> int:
-        """Compare the next bytes of the source; how many of them are there."""
+        """Compare the next bytes of the source; return how many of them are the same."""
         ...
 
     def end(self) -> None:
-        """Keep what is the same alone; the next byte that is written goes behind it."""
+        """Cut the ingest behind the bytes that are the same; writing goes on there."""
         ...
 
 
 class Taking(Protocol):
-    """A writer that can take in a whole source; see `contentdb.local.ingest.writer`."""
+    """A writer that can store a whole source; see `contentdb.local.ingest.writer`."""
 
     @property
     def ref(self) -> str:
@@ -64,34 +64,34 @@ class Taking(Protocol):
 
     @property
     def offset(self) -> int:
-        """Bytes that are there."""
+        """Count of bytes in the ingest."""
         ...
 
     @property
     def digest(self) -> Digest:
-        """Of those bytes."""
+        """The digest of those bytes."""
         ...
 
     def status(self) -> Status:
-        """What was declared, now or before."""
+        """Return the ingest's offset and declarations."""
         ...
 
     def feed(self, data: Buffer) -> None:
-        """Append; the buffer stays as it is until `settle`."""
+        """Append; the caller must not change the buffer until `settle`."""
         ...
 
     def settle(self, *, pending: int = 0) -> None:
-        """Return when no more than so many buffers of `feed` are in use."""
+        """Wait until at most ``pending`` buffers of `feed` are in use."""
         ...
 
     def comparison(self) -> Comparing:
-        """Let a source be compared with what is there."""
+        """Begin to compare a source with the ingest's bytes."""
         ...
 
     def redeclare(
         self, *, total: int | None, expected: Digest | None, metadata: str | None = None
     ) -> None:
-        """Let this replace what was declared before."""
+        """Replace the ingest's declarations; with ``metadata`` None its metadata stays."""
         ...
 
 
@@ -103,39 +103,39 @@ def take_in(
     *,
     begins_with: Callable[[Origin, int, Digest], bool] | None = None,
 ) -> None:
-    """Make an ingest hold a source from its first byte to its last; not committed yet.
+    """Write a source into an ingest, from its first byte to its last, without the commit.
 
     Args:
-        writer: Took the ingest over with what was ``declared``.
-        origin: Where the source can be read from.
-        declared: What the caller of this very source says of it.
+        writer: The writer that took the ingest over with ``declared``.
+        origin: The source.
+        declared: What the caller of this call declared.
         progress: Called with each piece.
-        begins_with: Whether the first bytes of a source have a digest, for a writer that compares
-            at a greater cost than it takes to read them.
+        begins_with: Tells whether the first bytes of a source have a digest; given where the
+            writer's comparison costs more than to read these bytes twice.
 
     Raises:
-        SizeMismatchError: The source is longer than declared, or shorter than what is there.
-        OSError: What the source raised; what came before it is kept.
+        SizeMismatchError: The source is longer than declared, or shorter than the ingest's bytes.
+        OSError: Raised by the source; the bytes before it are kept.
     """
     taking = _Taking(writer, declared, progress)
-    taking.drop_what_is_of_another_version()
+    taking.forget_other_version()
     skips = _may_skip(writer, origin, declared)
     if not skips and begins_with is not None and writer.offset:
         is_read_twice = origin.can_skip and not origin.is_opened
         skips = is_read_twice and begins_with(origin, writer.offset, writer.digest)
     if skips:
         fill = origin.skip_to(writer.offset)
-        if fill is not None and taking.goes_on(fill):
+        if fill is not None and taking.append(fill):
             return
     taking.compare(origin.start())
 
 
 def _may_skip(writer: Taking, origin: Origin, declared: Declared) -> bool:
-    """Whether what is there need not be read in the source.
+    """Return whether the source may be read from the ingest's offset instead of its start.
 
-    A digest that the caller gives tells in the end if that was wrong. The same metadata as before,
-    an ETag say, is the caller's word for it; it counts for a source that would be asked for again
-    from its start. What an earlier try declared says nothing of this source.
+    It may with a digest of the caller, which shows in the end whether the bytes before were right.
+    It may also, for a source that is opened at an offset, with the same metadata as before, such as
+    an ETag. A digest that only an earlier try declared does not count: it may be of other content.
     """
     status = writer.status()
     if not (status.offset and origin.can_skip):
@@ -147,7 +147,7 @@ def _may_skip(writer: Taking, origin: Origin, declared: Declared) -> bool:
 
 
 class _Taking:
-    """One source on its way into one ingest; plays `contentdb.streams.pipeline.Taker`."""
+    """Writes one source into one ingest; implements `contentdb.streams.pump.Taker`."""
 
     def __init__(self, writer: Taking, declared: Declared, progress: Progress | None) -> None:
         self._writer = writer
@@ -156,10 +156,10 @@ class _Taking:
         self._progress = progress
         self._comparison: Comparing | None = None
 
-    def drop_what_is_of_another_version(self) -> None:
-        """Let what an earlier try declared not count if the caller's metadata is another.
+    def forget_other_version(self) -> None:
+        """Replace an earlier try's total and digest if its metadata differs from the caller's.
 
-        Two versions may begin with the same bytes, so that comparing alone would not tell.
+        Two versions of a source may begin with the same bytes, so comparing is not enough.
         """
         status = self._writer.status()
         noted = str(pack_metadata(status.metadata))
@@ -168,33 +168,33 @@ class _Taking:
 
     # -- the two ways --------------------------------------------------------------------------
 
-    def goes_on(self, fill: Fill) -> bool:
-        """Append what comes behind what is there; False if the two are not of one content.
+    def append(self, fill: Fill) -> bool:
+        """Append the source from the offset on; return False if the whole is not one content.
 
         Raises:
-            SizeMismatchError: The source ended early; the rest of it may come later.
+            SizeMismatchError: The source ended early; a later try may bring the rest.
         """
         status = self._writer.status()
         if pack_metadata(status.metadata) != self._metadata:
-            self._declare(status.total, status.expected, NO_METADATA)  # it may be of neither
+            self._declare(status.total, status.expected, NO_METADATA)  # the bytes may mix the two
         if not self._pump(fill):
             return False
         status = self._writer.status()
         if status.total is not None and status.offset < status.total:
-            if self._declared.total is None:  # an earlier try said so, of other content perhaps
+            if self._declared.total is None:  # declared by an earlier try, perhaps of other content
                 return False
             raise SizeMismatchError(expected=status.total, actual=status.offset, ref=status.ref)
         return status.expected is None or self._writer.digest == status.expected
 
     def compare(self, fill: Fill) -> None:
-        """Take the source in from its start."""
+        """Read the source from its start, compare, and append or replace."""
         status = self._writer.status()
-        told_before = status.total if self._declared.total is None else None
-        if told_before is not None and told_before < status.offset:  # it was not kept to
+        earlier_total = status.total if self._declared.total is None else None
+        if earlier_total is not None and earlier_total < status.offset:  # the try exceeded it
             self._declare(None, self._declared.expected, str(pack_metadata(status.metadata)))
         if status.offset:
             self._comparison = self._writer.comparison()
-        else:  # no byte says that what an earlier try declared was said of this source
+        else:  # without bytes to compare, an earlier try's declarations may be of another source
             self._declare(self._declared.total, self._declared.expected, self._metadata)
         if not self._pump(fill):
             total = self._writer.status().total or 0
@@ -203,59 +203,59 @@ class _Taking:
             self._end_early(self._comparison)
 
     def _pump(self, fill: Fill) -> bool:
-        """Take in what comes, up to the total; False if the source goes on behind that."""
-        self._tell()
+        """Read the source up to the total; return False if it has more bytes."""
+        self._report()
         while (total := self._writer.status().total) is not None:
             pump(fill, self, max(0, total - self._at))
             if self._at < total:
                 return True
-            if self._writer.status().total == total:  # else that was said of other content
+            if self._writer.status().total == total:  # else a difference has replaced the total
                 return not fill(memoryview(bytearray(1)))
         pump(fill, self)
         return True
 
     @property
     def _at(self) -> int:
-        """How many bytes of the source are in."""
+        """Count of the source's bytes that are in the ingest."""
         return self._writer.offset if self._comparison is None else self._comparison.size
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._progress is not None:
             self._progress(self._at, self._writer.status().total)
 
     # -- what `pump` calls ---------------------------------------------------------------------
 
     def feed(self, data: Buffer) -> None:
-        """Compare a piece of the source with what is there, and append what goes beyond it."""
+        """Compare a piece of the source with the ingest's bytes, and append the rest of it."""
         view = memoryview(data).cast("B")
         if self._comparison is not None:
             view = view[self._comparison.compare(view) :]
             if not view and self._comparison.left:
-                self._tell()
+                self._report()
                 return
             self._end_comparing(self._comparison)
         if view:
             self._writer.feed(view)
-        self._tell()
+        self._report()
 
     def settle(self, *, pending: int = 0) -> None:
-        """Return when no more than so many pieces are in use."""
+        """Wait until at most ``pending`` pieces are in use."""
         self._writer.settle(pending=pending)
 
     # -- where comparing ends ------------------------------------------------------------------
 
     def _end_comparing(self, comparison: Comparing) -> None:
-        """Keep what is the same, and go on behind it."""
+        """Keep the bytes that are the same; the next bytes are appended behind them."""
         differs = comparison.left > 0
         comparison.end()
         self._comparison = None
-        if differs:  # what an earlier try declared was said of other content
+        if differs:  # the earlier try declared other content
             self._declare(self._declared.total, self._declared.expected, self._metadata)
         else:
             self._note_metadata()
 
     def _end_early(self, comparison: Comparing) -> None:
-        """Judge a source that ends within what is there: it may be whole all the same."""
+        """Accept a source that is shorter than the ingest's bytes, if it is whole; else raise."""
         status = self._writer.status()
         is_expected = comparison.digest == status.expected
         if not is_expected and comparison.size != status.total:
@@ -265,11 +265,11 @@ class _Taking:
         self._comparison = None
         if is_expected or self._declared.total is None:
             self._note_metadata()
-        else:  # it is whole, and shorter than the content of an earlier try
+        else:  # the source is whole, and shorter than the content of an earlier try
             self._declare(self._declared.total, self._declared.expected, self._metadata)
 
     def _note_metadata(self) -> None:
-        """Let the metadata be that of this source, which all that is there is known to be of."""
+        """Store this source's metadata, now that all bytes of the ingest are known to be its."""
         status = self._writer.status()
         self._declare(status.total, status.expected, self._metadata)
 

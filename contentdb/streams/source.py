@@ -1,4 +1,4 @@
-"""What callers hand in: bytes, files, paths. One way to look at each, and errors that name it."""
+"""Sources of content: bytes, files, paths, as functions that fill buffers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Fill = Callable[[memoryview], int]
-    """Fills a buffer as far as it likes and gives the bytes; 0 at the end."""
+    """Fills a buffer, perhaps in part, and returns the count of bytes; 0 at the end."""
 
 __all__ = [
     "Origin",
@@ -39,11 +39,11 @@ __all__ = [
 
 _PIECE_BYTES: Final = 1 << 20
 _TICK_NS: Final = 20_000_000
-"""Longer than the kernel's clock takes from one time of a file to the next, 10 ms at most."""
+"""Longer than a tick of the kernel's clock for file times, which is 10 ms at most."""
 
 
 def bytes_of(source: object) -> bytes | memoryview | None:
-    """View a bytes-like object as bytes; None for anything else."""
+    """Return a bytes-like object as bytes or a view of bytes; None for anything else."""
     if type(source) is bytes:
         return source
     if isinstance(source, str):
@@ -56,7 +56,7 @@ def bytes_of(source: object) -> bytes | memoryview | None:
 
 
 def open_source(source: os.PathLike[str]) -> int:
-    """Open a regular file for reading; anything else under the path is refused, unread."""
+    """Open a regular file for reading; refuse anything else without reading from it."""
     path = os.fspath(source)
     try:
         # a FIFO without a writer must not hang us
@@ -78,7 +78,9 @@ def open_source(source: os.PathLike[str]) -> int:
 
 
 def reading(source: Any) -> Fill:  # noqa: ANN401 - by what it can do
-    """Make a function that fills a buffer from a file object and gives the bytes, 0 at the end.
+    """Return a function that fills buffers from a file object.
+
+    It marks exceptions of the object, so that `is_of_source` knows them.
 
     Raises:
         InvalidArgumentError: The object cannot be read from.
@@ -86,7 +88,7 @@ def reading(source: Any) -> Fill:  # noqa: ANN401 - by what it can do
     _check_readable(source)
     fill = _fill_of(source)
 
-    def told(buffer: memoryview) -> int:
+    def fill_and_mark(buffer: memoryview) -> int:
         try:
             return fill(buffer)
         except Exception as error:
@@ -94,11 +96,11 @@ def reading(source: Any) -> Fill:  # noqa: ANN401 - by what it can do
                 error._is_of_a_source = True  # type: ignore[attr-defined]  # noqa: SLF001 - read below
             raise
 
-    return told
+    return fill_and_mark
 
 
 def _check_readable(source: Any) -> None:  # noqa: ANN401 - by what it can do
-    """Raise `InvalidArgumentError` for what can never be read: a class, a file that is closed."""
+    """Raise `InvalidArgumentError` for a class, or a file that is closed."""
     if isinstance(source, type):
         name = source.__name__
         raise InvalidArgumentError(f"content comes from an object; {name} is a class")
@@ -107,16 +109,16 @@ def _check_readable(source: Any) -> None:  # noqa: ANN401 - by what it can do
 
 
 def is_of_source(error: Exception) -> bool:
-    """Whether an exception came out of a source's own ``read``, and no other code."""
+    """Return whether a source's own ``read`` raised an exception, not other code."""
     return getattr(error, "_is_of_a_source", False)
 
 
 def _fill_of(source: Any) -> Fill:  # noqa: ANN401 - by what it can do
     readinto = getattr(source, "readinto", None)
     if isinstance(source, io.BufferedReader | io.FileIO):
-        return _reading_open_file(source)
+        return _fill_of_file(source)
     if readinto is not None:
-        return lambda buffer: _counted(readinto(buffer), buffer)
+        return lambda buffer: _check_count(readinto(buffer), buffer)
     read = getattr(source, "read", None)
     if read is None:
         raise InvalidArgumentError(
@@ -125,23 +127,23 @@ def _fill_of(source: Any) -> Fill:  # noqa: ANN401 - by what it can do
 
     def fill(buffer: memoryview) -> int:
         data = bytes_read(read(len(buffer)))
-        count = _counted(len(data), buffer)
+        count = _check_count(len(data), buffer)
         buffer[:count] = data
         return count
 
     return fill
 
 
-def _reading_open_file(source: io.BufferedReader | io.FileIO) -> Fill:
-    """As `reading`; a regular file that changes from now until its end is an error."""
+def _fill_of_file(source: io.BufferedReader | io.FileIO) -> Fill:
+    """Do the same for an open file; raise if a regular file changes between now and its end."""
     raw = source.raw if isinstance(source, io.BufferedReader) else source
     if not isinstance(raw, io.FileIO):
-        return lambda buffer: _counted(source.readinto(buffer), buffer)
+        return lambda buffer: _check_count(source.readinto(buffer), buffer)
     fd, path = raw.fileno(), str(raw.name)
     found = files.stat_open(fd, path)
 
     def fill(buffer: memoryview) -> int:
-        count = _counted(source.readinto(buffer), buffer)
+        count = _check_count(source.readinto(buffer), buffer)
         if not count and stat.S_ISREG(found.st_mode) and not raw.writable():
             check_unchanged(fd, found, path)
         return count
@@ -150,14 +152,14 @@ def _reading_open_file(source: io.BufferedReader | io.FileIO) -> Fill:
 
 
 def bytes_read(data: object) -> bytes | memoryview:
-    """Take what a ``read`` gave for bytes.
+    """Check what a ``read`` returned, and return it as bytes.
 
     Raises:
-        BlockingIOError: It has nothing yet, which is no end.
+        BlockingIOError: It is None: the source has nothing yet, but is not at its end.
         InvalidArgumentError: It is text, or anything else but bytes.
     """
     if data is None:
-        raise _nothing_yet()
+        raise _nothing_yet_error()
     if isinstance(data, str):
         raise InvalidArgumentError("the source gives text; open it in binary mode")
     view = bytes_of(data)
@@ -166,9 +168,9 @@ def bytes_read(data: object) -> bytes | memoryview:
     return view
 
 
-def _counted(count: object, buffer: memoryview) -> int:
+def _check_count(count: object, buffer: memoryview) -> int:
     if count is None:
-        raise _nothing_yet()
+        raise _nothing_yet_error()
     if not isinstance(count, int) or not 0 <= count <= len(buffer):
         raise InvalidArgumentError(
             f"the source gives {count!r:.40} bytes where {len(buffer)} were asked for"
@@ -176,14 +178,14 @@ def _counted(count: object, buffer: memoryview) -> int:
     return count
 
 
-def _nothing_yet() -> BlockingIOError:
+def _nothing_yet_error() -> BlockingIOError:
     return BlockingIOError(errno.EAGAIN, "the source has nothing yet; give one that blocks")
 
 
 def reading_file(fd: int, path: str) -> Fill:
-    """The same for a file that was opened just now; one that changes until its end is an error."""
+    """Return a function that fills buffers from a file opened just now; raise if it changes."""
     found = files.stat_open(fd, path)
-    # A file's times move by the clock's ticks: a second write within one leaves no trace of itself.
+    # A file's times change only once in a clock tick: a second write in it leaves them unchanged.
     is_fresh = abs(time.time_ns() - found.st_ctime_ns) < _TICK_NS
     running = xxhash.xxh3_64() if is_fresh else None
 
@@ -193,7 +195,7 @@ def reading_file(fd: int, path: str) -> Fill:
             running.update(buffer[:count])
         if not count:
             if running is not None and _checksum(fd, path) != running.intdigest():
-                raise _changed(path)
+                raise _changed_error(path)
             check_unchanged(fd, found, path)
         return count
 
@@ -210,44 +212,44 @@ def _checksum(fd: int, path: str) -> int:
 
 
 def check_unchanged(fd: int, found: os.stat_result, path: str) -> None:
-    """Raise `FailedPreconditionError` if a file is not as it was: its copy may be torn."""
+    """Raise `FailedPreconditionError` if a file changed: its copy may mix old and new bytes."""
     now = files.stat_open(fd, path)
     if (now.st_size, now.st_mtime_ns, now.st_ctime_ns) != (
         found.st_size, found.st_mtime_ns, found.st_ctime_ns,
     ):  # fmt: skip
-        raise _changed(path)
+        raise _changed_error(path)
 
 
-def _changed(path: str) -> FailedPreconditionError:
+def _changed_error(path: str) -> FailedPreconditionError:
     return FailedPreconditionError(f"{path} changed while it was read; nothing is stored of it")
 
 
 class Origin(Protocol):
-    """A source that is taken in from its start, or from behind what is there already."""
+    """A source that can be read from its start, or from an offset."""
 
     can_skip: bool
-    """Whether it can be read from another place than its start, and from its start once more."""
+    """Whether it can be read from an offset, and then again from its start."""
     is_opened: bool
-    """Whether it is asked for anew for each place, over a network perhaps."""
+    """Whether a function opens it for each offset, perhaps over a network."""
 
     def start(self) -> Fill:
-        """Read from its start."""
+        """Return a function that reads from the source's start."""
         ...
 
     def skip_to(self, offset: int) -> Fill | None:
-        """Read from so many bytes behind its start; None if it has fewer."""
+        """Return a function that reads from an offset; None if the source is shorter."""
         ...
 
     def close(self) -> None:
-        """Close what was opened here; a stream of the caller's stays open."""
+        """Close a stream that was opened here; a stream of the caller's stays open."""
         ...
 
 
 def origin_of(source: object) -> Origin:
-    """Tell a stream, which begins where it stands, from a function that opens one at an offset.
+    """Wrap a stream, read from its present position, or a function that opens one at an offset.
 
     Raises:
-        InvalidArgumentError: It is neither.
+        InvalidArgumentError: The source is neither.
     """
     if hasattr(source, "readinto") or hasattr(source, "read"):
         return _Stream(source)

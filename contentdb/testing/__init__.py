@@ -1,6 +1,6 @@
-"""The contract as a pytest suite, for whoever implements it or wraps an implementation.
+"""The contract as a pytest suite, for authors of a store or of a wrapper around one.
 
-Every store that passes it can stand in for every other. Subclass it where pytest collects::
+A store that passes it can replace any other. Subclass it in a module that pytest collects::
 
     class TestMyStore(ContentSuite):
         @pytest.fixture
@@ -13,7 +13,7 @@ Every store that passes it can stand in for every other. Subclass it where pytes
             with another_handle(store) as second:
                 yield second
 
-The suite stays within the four protocols, so it may run over any wire. Needs pytest.
+The suite calls only the four protocols, so it also tests stores behind a server. Needs pytest.
 """
 
 import pytest
@@ -65,8 +65,8 @@ class ContentSuite(
     ArgumentRules,
     LastingRules,
 ):
-    """Every numbered rule of the contract that shows through its protocols, as a test.
+    """Every numbered rule of the contract that its protocols can show, as a test.
 
-    A subclass provides the fixture ``store``, and may provide ``second`` and ``damage``; what
-    it cannot tell it declares, see `contentdb.testing.subject.Rules`.
+    A subclass provides the fixture ``store``, and may provide ``second`` and ``damage``. It
+    declares what its store cannot do: see `contentdb.testing.subject.Rules`.
     """

@@ -74,11 +74,11 @@ LABELLED_WAYS: dict[str, Callable[..., Info]] = {
     ),
     "many": _add_many,
 }
-"""How `b"content"` gets in, given a store, a folder and the options about labels."""
+"""Ways to store `b"content"`: functions of a store, a folder and the options about labels."""
 
 
 class AddingRules(Rules):
-    """Bytes in, Info out."""
+    """Rules of `add` and `add_many`."""
 
     @pytest.mark.parametrize(
         "data", BYTES_LIKE, ids=["bytes", "bytearray", "view", "empty", "large"]
@@ -173,12 +173,12 @@ class AddingRules(Rules):
         assert list(store.walk()) == [first]
 
     def test_add_at_once(self, store: ContentStore, second: ContentStore) -> None:
-        """3.12: one content added eight times at once is one blob, and nobody fails."""
+        """3.12: one content added eight times at once is one blob, and no call fails."""
         outcomes = together(*[lambda one=one: one.add(b"content") for one in (store, second) * 4])
         assert outcomes == [store.info(Digest.of(b"content"))] * 8
 
     def test_new_is_told(self, store: ContentStore, second: ContentStore) -> None:
-        """3.12: the call that stored what was not there says so, and no other Info does."""
+        """3.12: only the Info of the call that stored new content says so."""
         first = store.add(b"content")
         assert first.new
         assert not second.add(b"content").new
@@ -191,7 +191,7 @@ class AddingRules(Rules):
         assert store.add(b"content").new
 
     def test_one_of_many_is_told_new(self, store: ContentStore, second: ContentStore) -> None:
-        """3.12: of eight that add one content at once, exactly one is told that it was new."""
+        """3.12: of eight calls that add one content at once, exactly one returns a new Info."""
         for number in range(5):
             data = b"content %d" % number
             calls = [lambda one=one, data=data: one.add(data) for one in (store, second) * 4]
@@ -236,7 +236,7 @@ class AddingRules(Rules):
         assert dict(store.info(new.digest).labels) == {"a": "2"}
 
     def test_labels_at_once(self, store: ContentStore, second: ContentStore) -> None:
-        """3.12: eight that add one content at once, each with a label, have all labels set."""
+        """3.12: eight calls that add one content at once, each with a label, set all labels."""
         outcomes = together(
             *[
                 lambda one=one, key=key: one.add(b"content", labels={key: "v", "all": key})
@@ -360,7 +360,7 @@ class AddingRules(Rules):
         assert list(store.statuses()) == []
 
     def test_add_many_gives_the_errors_of_any_source(self, store: ContentStore) -> None:
-        """3.12: with errors="yield" an exception of whatever class spoils no other source."""
+        """3.12: with errors="yield" an exception of any class leaves the other sources alone."""
 
         class UnknownError(Exception):
             pass
@@ -375,7 +375,7 @@ class AddingRules(Rules):
             list(store.add_many([b"before", breaking(b"half", UnknownError("mine"))]))
 
     def test_add_many_survives_its_iterable(self, store: ContentStore) -> None:
-        """3.12, B: where the sources' own iterator raises, those before it are stored and told."""
+        """3.12, B: if the iterator of sources raises, those before are stored and yielded."""
 
         def sources() -> Iterator[bytes]:
             yield from numbered(3)
@@ -407,7 +407,7 @@ class AddingRules(Rules):
         assert [dict(info.labels) for info in infos] == [{"old": "1", "n": "0"}, {}]
 
     def test_a_bad_label_is_its_sources_own(self, store: ContentStore) -> None:
-        """3.12: what one source's labels are refused for spoils no other."""
+        """3.12: invalid labels of one source leave the other sources alone."""
         labels = [{"n": "0"}, {"": "no key"}, {"n": 2}, "n=3", {"n": "4"}]
         contents = numbered(5)
         answers = list(store.add_many(contents, labels=labels, errors="yield"))  # type: ignore[call-overload]
@@ -434,7 +434,7 @@ class AddingRules(Rules):
         assert {info.digest for info in store.walk()} == set(seen)
 
     def test_add_many_takes_many(self, store: ContentStore, tmp_path: Path) -> None:
-        """B: one thing in the place of a list is refused, whose lines or bytes would be stored."""
+        """B: a single thing instead of a list is refused; its lines or bytes would be stored."""
         path = tmp_path / "lines"
         path.write_bytes(b"one\ntwo\n")
         with path.open("rb") as file:
@@ -466,7 +466,7 @@ class AddingRules(Rules):
 
     @pytest.mark.parametrize("count", [0, 1, 5])
     def test_a_dropped_add_many_warns(self, store: ContentStore, count: int) -> None:
-        """A, 3.12: sources that are left because nothing iterates give a ResourceWarning."""
+        """A, 3.12: an iterator dropped before its end gives a ResourceWarning."""
         with pytest.warns(ResourceWarning, match="add_many was dropped"):
             _drop(store, numbered(10), count)
         assert {info.digest for info in store.walk()} >= set(map(Digest.of, numbered(count)))
@@ -474,7 +474,7 @@ class AddingRules(Rules):
     def test_an_add_many_that_has_told_all_does_not_warn(
         self, store: ContentStore, tmp_path: Path
     ) -> None:
-        """A: no warning for an answer to each of a list, nor for an error that was raised."""
+        """A: there is no warning once each of a list has its answer, nor after an error."""
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             _drop(store, [b"1", b"2", b"3"], 3)  # as zip does, which asks for no end
@@ -485,12 +485,12 @@ class AddingRules(Rules):
 
 
 def numbered(count: int) -> list[bytes]:
-    """So many contents, all different."""
+    """Return ``count`` different contents."""
     return [b"%d" % number for number in range(count)]
 
 
 def _drop(store: ContentStore, sources: list[Any], count: int) -> None:
-    """Forget the answers to so many sources after some of them."""
+    """Drop the iterator of `add_many` after ``count`` answers."""
     answers = store.add_many(sources)
     for _ in range(count):
         next(answers)
@@ -499,7 +499,7 @@ def _drop(store: ContentStore, sources: list[Any], count: int) -> None:
 
 
 def _infos(answers: Iterable[Info | ContentDBError]) -> list[Info]:
-    """All of them, none of which may be an error."""
+    """Return the answers, and fail if one is an error."""
     found = []
     for answer in answers:
         assert isinstance(answer, Info), answer

@@ -1,4 +1,4 @@
-"""Arguments that are refused, the same by every implementation, and what is no end of a source."""
+"""Arguments that every implementation refuses, and sources that have nothing yet."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ BEGINNING: dict[str, Callable[..., object]] = {
 
 
 class NotYet(io.RawIOBase):
-    """A pipe that does not block, and has so many bytes and no more for now."""
+    """A non-blocking pipe that has some bytes, and then nothing yet."""
 
     def __init__(self, data: bytes = b"") -> None:
         super().__init__()
         self._data = data
 
     def readable(self) -> bool:
-        """As a pipe's reading end is."""
+        """Return True, as a pipe's reading end does."""
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:  # noqa: ANN401 - of the base class
-        """Give what there is; None says that more may come."""
+        """Fill the buffer; None means that more may come."""
         data, self._data = self._data, b""
         if not data:
             return None
@@ -69,19 +69,19 @@ class NotYet(io.RawIOBase):
 
 
 class ReadsNotYet:
-    """The same with nothing but a ``read``."""
+    """The same with no method but ``read``."""
 
     def __init__(self, data: bytes = b"") -> None:
         self._data = data
 
     def read(self, _size: int = -1, /) -> bytes | None:
-        """Give what there is; None says that more may come."""
+        """Return the bytes; None means that more may come."""
         data, self._data = self._data, b""
         return data or None
 
 
 class ArgumentRules(Rules):
-    """What cannot be right is an error of the library, and nothing is stored."""
+    """An invalid argument is an error of the library, and nothing is stored."""
 
     @pytest.mark.parametrize("what", NO_CONTENT)
     @pytest.mark.parametrize("taking", TAKING)
@@ -93,7 +93,7 @@ class ArgumentRules(Rules):
 
     @pytest.mark.parametrize("taking", TAKING)
     def test_what_can_never_be_read(self, store: ContentStore, taking: str) -> None:
-        """B, 3.13a: a class in the place of its object, and a file that is closed."""
+        """B, 3.13a: a class instead of an object, and a closed file, are refused."""
         closed = io.BytesIO(b"content")
         closed.close()
         for source, reason in ((io.BytesIO, "BytesIO is a class"), (closed, "closed")):
@@ -116,7 +116,7 @@ class ArgumentRules(Rules):
     def test_paths_are_of_regular_files(
         self, store: ContentStore, tmp_path: Path, kind: str
     ) -> None:
-        """3.12: under a path is a regular file; a FIFO is refused, not waited for."""
+        """3.12: a path must lead to a regular file; a FIFO is refused, not waited for."""
         path = tmp_path / "there"
         if kind == "a FIFO":
             os.mkfifo(path)
@@ -145,7 +145,7 @@ class ArgumentRules(Rules):
         assert_empty(store)
 
     def test_a_progress_that_cannot_be_called(self, store: ContentStore) -> None:
-        """B: it is told before the source is read."""
+        """B: the error comes before the source is read."""
         progress: Any = 5
         with pytest.raises(InvalidArgumentError, match="progress"):
             store.ingest("r", io.BytesIO(b"content"), progress=progress)
@@ -161,23 +161,23 @@ class ArgumentRules(Rules):
 
     @pytest.mark.parametrize("limit", NO_LIMITS, ids=repr)
     def test_limits_that_cannot_be(self, store: ContentStore, limit: Any) -> None:  # noqa: ANN401
-        """4.2: a limit is a number, which is told at the call."""
+        """4.2: a limit is a number; the call itself raises."""
         with pytest.raises(InvalidArgumentError, match="limit"):
             store.walk(limit=limit)
 
     @pytest.mark.parametrize("sort", NO_SORTS, ids=repr)
     def test_orders_that_cannot_be(self, store: ContentStore, sort: Any) -> None:  # noqa: ANN401
-        """4.2: there is no other order, which is told at the call."""
+        """4.2: an unknown order is refused; the call itself raises."""
         with pytest.raises(InvalidFieldError, match="sort by"):
             store.walk(sort=sort)
 
     def test_after_is_for_the_order_of_digests(self, store: ContentStore) -> None:
-        """4.2: a page begins behind a digest in the order of digests alone."""
+        """4.2: `after` works only in the order of digests."""
         with pytest.raises(InvalidArgumentError, match="after"):
             store.walk(sort="size", after=Digest.of(b""))
 
     def test_a_commit_keeps_to_what_its_ingest_is_for(self, store: ContentStore) -> None:
-        """3.9: another digest than the one declared at the beginning is refused as such."""
+        """3.9: a commit with another digest than the declared one is refused."""
         with store.writer("r", expected=Digest.of(b"content")) as writer:
             writer.write(b"content")
             with pytest.raises(FailedPreconditionError):
@@ -186,7 +186,7 @@ class ArgumentRules(Rules):
         assert store.status("r").offset == len(b"content")
 
     def test_a_source_needs_no_more_than_read(self, store: ContentStore) -> None:
-        """3.13a: an object with nothing but ``read`` is a source."""
+        """3.13a: an object with no method but ``read`` is a source."""
 
         class Reads:
             def __init__(self, data: bytes) -> None:
@@ -201,6 +201,6 @@ class ArgumentRules(Rules):
 
 
 def assert_empty(store: ContentStore) -> None:
-    """Nothing was stored, and no ingest was left."""
+    """Assert that nothing was stored and no ingest was left."""
     assert list(store.walk()) == []
     assert list(store.statuses()) == []

@@ -1,4 +1,4 @@
-"""Section 3, rules 9 and 10: how an ingest becomes a blob, or does not."""
+"""Section 3, rules 9 and 10: commits, and commits that are refused."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ def begin(store: ContentStore, data: bytes, *, expected: str | None = None) -> N
 
 
 class CommittingRules(Rules):
-    """The point of no return."""
+    """Rules of `Writer.commit`."""
 
     def test_commit(self, store: ContentStore, second: ContentStore) -> None:
-        """3.9: a commit that is right gives a blob with size, labels and times, and no ingest."""
+        """3.9: a correct commit leaves a blob with size, labels and times, and no ingest."""
         digest = Digest.of(b"content")
         with store.writer("r") as writer:
             writer.write(b"content")
@@ -76,7 +76,7 @@ class CommittingRules(Rules):
         assert path.stat().st_mode & 0o777 & 0o333 == 0
 
     def test_commit_frees_the_ref(self, store: ContentStore, second: ContentStore) -> None:
-        """3.9: after a commit the ref is anybody's, for a new ingest."""
+        """3.9: after a commit any caller can begin a new ingest of the ref."""
         writer = store.writer("r")
         writer.write(b"content")
         writer.commit()
@@ -87,7 +87,7 @@ class CommittingRules(Rules):
     def test_a_refused_commit_keeps_the_ingest(
         self, store: ContentStore, second: ContentStore, why: str
     ) -> None:
-        """3.9: a commit that is wrong publishes nothing, frees the ref and keeps the ingest."""
+        """3.9: a refused commit publishes nothing, frees the ref and keeps the ingest."""
         arguments, error = REFUSED[why]
         writer = store.writer("r")
         writer.write(b"content")
@@ -101,7 +101,7 @@ class CommittingRules(Rules):
             assert other.commit(size=7).digest == Digest.of(b"content")
 
     def test_mismatches_tell_both_sides(self, store: ContentStore) -> None:
-        """3.9: the errors carry what was expected and what came, and name ref and remedy."""
+        """3.9: the errors have the expected and the actual value, the ref and what to do."""
         begin(store, b"content")
         with store.writer("r", resume=True) as writer, pytest.raises(SizeMismatchError) as size:
             writer.commit(size=9)
@@ -155,7 +155,7 @@ class CommittingRules(Rules):
 
     @pytest.mark.parametrize("size", [None, 0])
     def test_the_empty_blob(self, store: ContentStore, size: int | None) -> None:
-        """2.1, 3.9: nothing at all is content too, and a size of 0 is checked like any other."""
+        """2.1, 3.9: no bytes are content too, and a size of 0 is checked like any other."""
         with store.writer("r") as writer:
             info = writer.commit(size=size, expected=Digest.of(b""))
         assert (info.size, store.read(info.digest)) == (0, b"")
@@ -171,7 +171,7 @@ class CommittingRules(Rules):
         assert store.read(digest) == b"content"
 
     def test_a_commit_tells_that_it_was_new(self, store: ContentStore) -> None:
-        """3.9: the Info of a commit that stored something says so, and equals any other's."""
+        """3.9: the Info of a commit that stored new content says so, and equals other Infos."""
         with store.writer("r") as writer:
             writer.write(b"content")
             info = writer.commit()
@@ -183,7 +183,7 @@ class CommittingRules(Rules):
     def test_already_stored(
         self, store: ContentStore, second: ContentStore, labels: dict[str, str] | None
     ) -> None:
-        """3.9, 3.12: stored content is success; the ingest goes, and its labels are added."""
+        """3.9, 3.12: stored content is success; the ingest is removed, its labels are added."""
         stored = store.add(b"content", labels={"first": "yes", "other": "stays"})
         with second.writer("r", total=7) as writer:
             writer.write(b"content")
@@ -198,7 +198,7 @@ class CommittingRules(Rules):
         assert list(store.statuses()) == []
 
     def test_already_stored_keeps_its_labels(self, store: ContentStore) -> None:
-        """3.9, 3.12: `keep_labels` leaves the labels of what is stored; new content gets them."""
+        """3.9, 3.12: `keep_labels` keeps the labels of stored content; new content gets them."""
         for labels, kept in (({"k": "v"}, {"k": "v"}), ({"k": "w", "l": "x"}, {"k": "v"})):
             with store.writer("r") as writer:
                 writer.write(b"content")
@@ -207,7 +207,7 @@ class CommittingRules(Rules):
             assert store.info(info.digest) == info
 
     def test_already_stored_may_be_refused(self, store: ContentStore, second: ContentStore) -> None:
-        """3.9: with `exist_ok=False` stored content is an error; the ingest goes all the same."""
+        """3.9: with `exist_ok=False` stored content is an error; the ingest is removed too."""
         stored = store.add(b"content", labels={"first": "yes"})
         with second.writer("r") as writer:
             writer.write(b"content")
@@ -243,7 +243,7 @@ class CommittingRules(Rules):
                 writer.commit()
 
     def test_exactly_one_commit_is_new(self, store: ContentStore, second: ContentStore) -> None:
-        """3.10: eight refs commit one digest at once: all succeed, one is told that it was new."""
+        """3.10: eight refs commit one digest at once: all succeed, one returns a new Info."""
         for number in range(5):
             data = b"content %d" % number
             writers = [one.writer(f"ref {at}") for at, one in enumerate((store, second) * 4)]
@@ -265,7 +265,7 @@ class CommittingRules(Rules):
         assert len(list(store.walk())) == 5
 
     def test_exactly_one_commit_wins(self, store: ContentStore, second: ContentStore) -> None:
-        """3.10: where stored content is an error, one of eight commits at once wins."""
+        """3.10: with `exist_ok=False` one of eight commits at once succeeds."""
         writers = [one.writer(f"ref {at}") for at, one in enumerate((store, second) * 4)]
         for writer in writers:
             writer.write(b"content")

@@ -104,11 +104,11 @@ ODD_VALUES = [
 
 
 class FilteringRules(Rules):
-    """Which ones."""
+    """Rules of filters."""
 
     @pytest.fixture
     def named(self, store: ContentStore) -> dict[str, str]:
-        """Store the blobs of the table; give their names by digest."""
+        """Store the blobs of the table; return their names by digest."""
         return {
             store.add(bytes(size), labels=labels).digest: name
             for name, (size, labels) in BLOBS.items()
@@ -126,7 +126,7 @@ class FilteringRules(Rules):
         assert sorted(named[info.digest] for info in store.walk(*filters)) == found.split()
 
     def test_walk_by_labels(self, store: ContentStore, named: dict[str, str]) -> None:
-        """4.2a: labels select by equality, all of them, beside any of the filters."""
+        """4.2a: a blob must have all labels, by equality, and match any of the filters."""
 
         def found(*filters: str, labels: dict[str, str]) -> str:
             walked = store.walk(*filters, labels=labels)
@@ -151,7 +151,7 @@ class FilteringRules(Rules):
 
     @pytest.mark.parametrize("value", ODD_VALUES)
     def test_any_value_can_be_asked_for(self, store: ContentStore, value: str) -> None:
-        """4.2a: any value or key selects itself alone, by labels or quoted in a filter."""
+        """4.2a: any value or key selects only itself, by labels or quoted in a filter."""
         for number, other in enumerate((*ODD_VALUES, "a", "size", "b")):
             store.add(b"%d" % number, labels={"v": other, other: "k"})
         for found in (
@@ -163,7 +163,7 @@ class FilteringRules(Rules):
             assert [info.labels["v"] for info in found] == [value]
 
     def test_filters_stand_alone_beside_labels(self, store: ContentStore) -> None:
-        """4.2a, B: labels mend no filter that does not parse, and their error shows the filter."""
+        """4.2a, B: a filter that does not parse by itself is an error, with labels too."""
         store.add(b"content", labels={"k": "v"})
         for text in ("labels.k==", 'labels.k=="v', 'labels."', "labels.k,", "labels."):
             with pytest.raises(InvalidFilterError) as caught:
@@ -171,7 +171,7 @@ class FilteringRules(Rules):
             assert caught.value.text == text
 
     def test_bad_types_of_a_walk(self, store: ContentStore) -> None:
-        """B: what is no text, no mapping or no number is refused by name, never taken for all."""
+        """B: an argument of a wrong type is refused by name, and never selects everything."""
         store.add(b"content", labels={"k": "v"})
         for filters in (["size>1", "labels.k"], None, 5, b"size>1", ()):
             with pytest.raises(InvalidFilterError, match="a filter is text"):
@@ -202,7 +202,7 @@ class FilteringRules(Rules):
         assert list(store.walk("size>0", after=everyone[0].digest)) == everyone[1:]
 
     def test_times_are_compared_exactly(self, store: ContentStore) -> None:
-        """5.2: a time is compared to the nanosecond's text it was given in."""
+        """5.2: a time is compared exactly."""
         info = store.add(b"content")
         moment = info.created_at.isoformat().replace("+00:00", "Z")
         assert list(store.walk(f"created_at>={moment}")) == [info]
@@ -210,7 +210,7 @@ class FilteringRules(Rules):
 
     @pytest.mark.parametrize(("filters", "found"), INGESTS_FOUND)
     def test_statuses_filter(self, store: ContentStore, filters: list[str], found: str) -> None:
-        """5.2: ingests are chosen by ref, offset, total, expected and times."""
+        """5.2: filters select ingests by ref, offset, total, expected and times."""
         for number, ref in enumerate(["a/1", "a/2", "b"], start=1):
             total = 1000 if ref == "b" else None
             expected = Digest.of(b"content", "sha512") if ref == "a/2" else None
@@ -220,7 +220,7 @@ class FilteringRules(Rules):
 
     @pytest.mark.parametrize(("text", "position"), BAD_FILTERS)
     def test_bad_filters(self, store: ContentStore, text: str, position: int | None) -> None:
-        """5.3: a filter that does not parse is refused, with the place and a caret under it."""
+        """5.3: a filter that does not parse is refused, with the position and a caret."""
         info = store.add(b"content")
         with pytest.raises(InvalidFilterError) as caught:
             list(store.walk("size>1", text))
@@ -232,7 +232,7 @@ class FilteringRules(Rules):
         assert list(store.walk()) == [info]
 
     def test_bad_filters_of_ingests(self, store: ContentStore) -> None:
-        """5.2: fields of blobs are none of ingests."""
+        """5.2: fields of blobs are unknown in filters of ingests."""
         for text in ("size>1", "labels.k", "ref>a", "digest"):
             with pytest.raises(InvalidFilterError):
                 list(store.statuses(text))

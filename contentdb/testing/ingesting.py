@@ -1,4 +1,4 @@
-"""Section 3, rules 11 and 13: whole streams under a ref, and ingests seen from outside."""
+"""Section 3, rules 11 and 13: whole streams under a ref; listing and dropping ingests."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def begin(
 
 
 class IngestingRules(Rules):
-    """The whole job in one call."""
+    """Rules of `ingest`, `abort` and `statuses`."""
 
     @pytest.mark.parametrize("kind", SOURCES)
     def test_ingest(self, store: ContentStore, second: ContentStore, kind: str) -> None:
-        """3.11: a stream goes in under a ref, is verified, labelled and committed."""
+        """3.11: a stream is stored under a ref, verified, labelled and committed."""
         info = store.ingest(
             "r", SOURCES[kind](CONTENT), total=len(CONTENT), expected=DIGEST, labels={"k": "v"}
         )
@@ -75,7 +75,7 @@ class IngestingRules(Rules):
         assert list(second.statuses()) == []
 
     def test_a_source_may_give_less_than_asked(self, store: ContentStore) -> None:
-        """3.11: short reads are no end of the source."""
+        """3.11: a short read is not the end of the source."""
         assert store.ingest("r", dribble(b"a slow source")).digest == Digest.of(b"a slow source")
 
     def test_nothing_is_content(self, store: ContentStore) -> None:
@@ -85,7 +85,7 @@ class IngestingRules(Rules):
     @pytest.mark.parametrize("kind", SOURCES)
     @pytest.mark.parametrize("total", [None, 3_000_000])
     def test_progress_is_told(self, store: ContentStore, kind: str, total: int | None) -> None:
-        """3.11: the caller is told how far it is, up to the end, and of what total."""
+        """3.11: the callback gets the bytes done, up to the end, and the total."""
         data = bytes(3_000_000)
         begin(store, data[:1_500_000])
         told: list[tuple[int, int | None]] = []
@@ -97,7 +97,7 @@ class IngestingRules(Rules):
         assert {one for _, one in told} == {total}
 
     def test_progress_may_stop_it(self, store: ContentStore) -> None:
-        """3.11: what the callback raises comes through; the ingest is kept to be resumed."""
+        """3.11: an exception of the callback is raised; the ingest is kept to be resumed."""
 
         def stop(done: int, total: int | None) -> None:
             assert total is None
@@ -111,7 +111,7 @@ class IngestingRules(Rules):
         assert store.ingest("r", piped(CONTENT)).digest == DIGEST
 
     def test_whatever_can_read_is_a_source(self, store: ContentStore, tmp_path: Path) -> None:
-        """3.13a: anything with `read(n)` will do: gzip, a zip's and a tar's member, our reader."""
+        """3.13a: any object with `read(n)` is a source: gzip, zip, tar, a `Reader`."""
         packed = tmp_path / "content.gz"
         packed.write_bytes(gzip.compress(CONTENT))
         zipped = tmp_path / "content.zip"
@@ -153,7 +153,7 @@ class IngestingRules(Rules):
     def test_a_source_that_does_not_keep_to_the_rules(
         self, store: ContentStore, answers: tuple[object, ...], error: type[Exception]
     ) -> None:
-        """3.13a: nothing yet is no end, and text or too much are an error; what came is kept."""
+        """3.13a: None, text or too many bytes are errors; bytes before them are kept."""
         with pytest.raises(error):
             store.ingest("r", OnlyRead(*answers))
         assert list(store.walk()) == []
@@ -161,7 +161,7 @@ class IngestingRules(Rules):
 
     @pytest.mark.parametrize("source", [b"bytes", "text", 7, None])
     def test_what_cannot_be_read_is_no_source(self, store: ContentStore, source: object) -> None:
-        """3.13a: what is neither read from nor opened is refused before an ingest is made."""
+        """3.13a: an object without `read`, not callable, is refused before an ingest is made."""
         with pytest.raises(InvalidArgumentError):
             store.ingest("r", source)  # type: ignore[arg-type]
         assert list(store.statuses()) == []
@@ -173,7 +173,7 @@ class IngestingRules(Rules):
         assert list(store.walk()) == []
 
     def test_stored_content_is_success(self, store: ContentStore) -> None:
-        """3.11: content that turns out to be stored is success, and its ingest is gone."""
+        """3.11: content that is already stored is success, and its ingest is removed."""
         stored = store.add(CONTENT, labels={"k": "v"})
         info = store.ingest("r", io.BytesIO(CONTENT))
         assert info == stored
@@ -184,7 +184,7 @@ class IngestingRules(Rules):
     def test_stored_content_gets_the_labels(
         self, store: ContentStore, second: ContentStore, expected: str | None
     ) -> None:
-        """3.11, 3.12: labels are added to content that is stored, unless its own are to stay."""
+        """3.11, 3.12: labels are added to stored content, unless `keep_labels`."""
         assert store.ingest("r", io.BytesIO(CONTENT), labels={"a": "1", "b": "2"}).new
         kept = store.ingest(
             "r", io.BytesIO(CONTENT), expected=expected, labels={"b": "no"}, keep_labels=True
@@ -213,7 +213,7 @@ class IngestingRules(Rules):
         assert not waiting.result(LIMIT_S).new
 
     def test_the_second_takes_over(self, store: ContentStore, second: ContentStore) -> None:
-        """3.11: when the first gives up, the second goes on from where it stood."""
+        """3.11: when the first closes without a commit, the second resumes at its offset."""
         source = Seekable(CONTENT)
         with store.writer("r", expected=DIGEST) as writer:
             waiting = begun(lambda: second.ingest("r", source, expected=DIGEST))
@@ -222,7 +222,7 @@ class IngestingRules(Rules):
         assert list(store.statuses()) == []
 
     def test_ten_at_once(self, store: ContentStore, second: ContentStore) -> None:
-        """3.11: ten that ingest one content under one ref all succeed."""
+        """3.11: ten calls that ingest one content under one ref at once all succeed."""
         outcomes = together(
             *[
                 lambda one=one: one.ingest("r", io.BytesIO(CONTENT), expected=DIGEST)
@@ -234,7 +234,7 @@ class IngestingRules(Rules):
         assert list(store.statuses()) == []
 
     def test_abort(self, store: ContentStore, second: ContentStore) -> None:
-        """3.13: abort drops an ingest, and its ref begins anew."""
+        """3.13: abort drops an ingest, and the next writer of its ref begins at 0."""
         begin(store, b"some bytes")
         second.abort("r")
         assert list(store.statuses()) == []
@@ -244,7 +244,7 @@ class IngestingRules(Rules):
             assert writer.offset == 0
 
     def test_abort_of_nothing(self, store: ContentStore) -> None:
-        """3.13: no ingest to drop, or to describe, is `NotFoundError` with the ref."""
+        """3.13: `abort` and `status` of an unknown ref raise `NotFoundError` with the ref."""
         for call in (store.abort, store.status):
             with pytest.raises(NotFoundError) as caught:
                 call("no such ref")
@@ -261,7 +261,7 @@ class IngestingRules(Rules):
             assert store.read(writer.commit().digest) == b"content"
 
     def test_statuses(self, store: ContentStore, second: ContentStore) -> None:
-        """3.13: the ingests there are come in the order of their refs; none yields none."""
+        """3.13: ingests are listed in the order of their refs; without ingests, nothing."""
         assert list(store.statuses()) == []
         for number, ref in enumerate(["b", "a/2", "a/1", "c"]):
             with store.writer(ref, total=100) as writer:

@@ -1,4 +1,4 @@
-"""Section 6, as far as it shows without cutting the power: what is acknowledged is everybody's."""
+"""Section 6, as far as tests can without a power cut: effects are visible to all handles."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["LastingRules"]
 
 
 class LastingRules(Rules):
-    """What has returned has happened."""
+    """Rules of durability."""
 
     def test_acknowledged_is_visible(self, store: ContentStore, second: ContentStore) -> None:
         """6.1: the other handle sees each effect as soon as its call has returned."""
@@ -38,7 +38,7 @@ class LastingRules(Rules):
             store.delete(digest)
 
     def test_failures_take_nothing_with_them(self, store: ContentStore) -> None:
-        """6.5: after failed ingests of all kinds, what was committed is as it was."""
+        """6.5: failed ingests of all kinds change nothing that was committed."""
         kept = [store.add(b"%d" % number, labels={"n": str(number)}) for number in range(5)]
         kept.sort(key=lambda info: info.digest)
         with pytest.raises(TimeoutError):

@@ -1,4 +1,4 @@
-"""Section 3, rules 1 to 4: one holder a ref, waiting for it, and content that is there already."""
+"""Section 3, rules 1 to 4: one holder for each ref, waiting, and content already stored."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["LockingRules"]
 
 
 class LockingRules(Rules):
-    """Who may write."""
+    """Rules of holding a ref."""
 
     def test_two_never_hold_one_ref(self, store: ContentStore, second: ContentStore) -> None:
-        """3.1: of eight that ask for a ref at once, exactly one gets it."""
+        """3.1: of eight calls that ask for a ref at once, exactly one gets it."""
         for number in range(5):
             calls = [
                 lambda one=one, number=number: one.writer(f"ref {number}")
@@ -49,7 +49,7 @@ class LockingRules(Rules):
     def test_the_refusal_tells_who_and_how_long(
         self, store: ContentStore, second: ContentStore
     ) -> None:
-        """3.2: the refusal says by whom the ref is held, and for how long."""
+        """3.2: the error says which process holds the ref, and for how long."""
         if not self.tells_holders:
             pytest.skip("needs an implementation with tells_holders")
         with store.writer("r"), pytest.raises(RefLockedError) as caught:
@@ -93,7 +93,7 @@ class LockingRules(Rules):
         assert waiting.result(LIMIT_S) == 4
 
     def test_waiters_take_turns(self, store: ContentStore, second: ContentStore) -> None:
-        """3.2: everyone who waits gets the ref in the end, one at a time, and no byte is lost."""
+        """3.2: every waiter gets the ref in the end, one at a time, and no byte is lost."""
 
         def append(one: ContentStore) -> None:
             with one.writer("r", wait=True, resume=True) as writer:
@@ -106,7 +106,7 @@ class LockingRules(Rules):
         assert store.status("r").offset == 8
 
     def test_a_waiter_keeps_nobody_waiting(self, store: ContentStore, second: ContentStore) -> None:
-        """3.2: while one waits for a ref, others begin, commit, update and delete."""
+        """3.2: while one caller waits for a ref, others begin, commit, update and delete."""
         asking = Event()
 
         def wait_for_it() -> None:
@@ -138,7 +138,7 @@ class LockingRules(Rules):
         assert list(store.statuses()) == []
 
     def test_expected_content_is_there(self, store: ContentStore, second: ContentStore) -> None:
-        """3.4: stored content is told before an ingest is made and before a byte is read."""
+        """3.4: `AlreadyExistsError` comes before an ingest is made and before a byte is read."""
         stored = store.add(b"content", labels={"k": "v"})
         for one in (store, second):
             with pytest.raises(AlreadyExistsError) as caught:

@@ -30,16 +30,16 @@ SORTS: tuple[SortOrder, ...] = get_args(SortOrder)
 
 
 def fill(store: ContentStore, count: int) -> list[Info]:
-    """Store `count` blobs and give them in digest order."""
+    """Store ``count`` blobs and return their Infos in digest order."""
     added = store.add_many(b"blob %d" % number for number in range(count))
     return sorted(added, key=lambda info: info.digest)
 
 
 class ManagingRules(Rules):
-    """What is there, what is said of it, and how it goes."""
+    """Rules of `walk`, `update` and `delete`."""
 
     def test_walk(self, store: ContentStore, second: ContentStore) -> None:
-        """4.2: every Info, complete, in digest order, whatever the algorithm; nothing for none."""
+        """4.2: a walk yields every Info, in digest order, over all algorithms."""
         assert list(store.walk()) == []
         for number in range(20):
             data = b"%d" % number
@@ -82,7 +82,7 @@ class ManagingRules(Rules):
         assert list(store.walk(after=between)) == [one for one in blobs if one.digest > between]
 
     def test_walk_is_as_of_its_start(self, store: ContentStore, second: ContentStore) -> None:
-        """4.2: what is added, deleted and changed during a walk does not show in it."""
+        """4.2: a walk does not show what is added, deleted or changed during it."""
         blobs = fill(store, 2500)
         walk = store.walk()
         seen = [next(walk)]
@@ -96,7 +96,7 @@ class ManagingRules(Rules):
         assert len(list(store.walk())) == 2500 - 4 + 50
 
     def test_a_walk_left_early(self, store: ContentStore) -> None:
-        """4.2: a walk may be left at any point, and keeps nobody waiting meanwhile."""
+        """4.2: a walk may be dropped at any point, and never blocks other callers."""
         blobs = fill(store, 10)
         walks = [store.walk() for _ in range(5)]
         for walk in walks:
@@ -117,7 +117,7 @@ class ManagingRules(Rules):
         assert all(info.digest > "sha256:8" for info in store.walk())
 
     def test_update_replaces(self, store: ContentStore, second: ContentStore) -> None:
-        """4.3: without fields all labels are replaced; only `updated_at` moves beside them."""
+        """4.3: without fields all labels are replaced, and only `updated_at` changes too."""
         before = store.add(b"content", labels={"old": "1", "both": "1"})
         after = store.update(before.digest, {"both": "2", "new": "3", "empty": ""})
         assert dict(after.labels) == {"both": "2", "new": "3"}
@@ -131,7 +131,7 @@ class ManagingRules(Rules):
         assert dict(second.update(before.digest, {}).labels) == {}
 
     def test_update_of_fields(self, store: ContentStore) -> None:
-        """4.3: with fields just those keys are set; an empty or missing value removes one."""
+        """4.3: with fields only these keys are set; an empty or missing value removes one."""
         digest = store.add(b"content", labels={"a": "1", "b": "1", "c": "1", "a.b/c": "1"}).digest
         info = store.update(
             digest,
@@ -212,7 +212,7 @@ class ManagingRules(Rules):
         assert dict(next(store.walk()).labels) == labels
 
     def test_updates_at_once(self, store: ContentStore, second: ContentStore) -> None:
-        """4.3: keys set at once by different callers are all there."""
+        """4.3: keys that different callers set at once are all set."""
         digest = store.add(b"content").digest
         outcomes = together(
             *[
@@ -224,7 +224,7 @@ class ManagingRules(Rules):
         assert dict(store.info(digest).labels) == dict.fromkeys("abcdefgh", "v")
 
     def test_delete(self, store: ContentStore, second: ContentStore) -> None:
-        """4.4: a deleted blob is gone for everybody, and only that one."""
+        """4.4: a deleted blob is gone for all handles, and only that one."""
         kept = store.add(b"kept")
         digest = store.add(b"content").digest
         second.delete(digest)
@@ -245,14 +245,14 @@ class ManagingRules(Rules):
         assert store.read(after.digest) == b"content"
 
     def test_deletes_at_once(self, store: ContentStore, second: ContentStore) -> None:
-        """4.4: of eight that delete one blob, one does and the rest find nothing."""
+        """4.4: of eight calls that delete one blob, one does and the rest find nothing."""
         digest = store.add(b"content").digest
         outcomes = together(*[lambda one=one: one.delete(digest) for one in (store, second) * 4])
         assert outcomes.count(None) == 1
         assert sum(isinstance(one, NotFoundError) for one in outcomes) == 7
 
     def test_delete_many(self, store: ContentStore, second: ContentStore) -> None:
-        """4.4a: all that are given are gone when it returns, and it tells how many; no others."""
+        """4.4a: all given blobs and no others are gone when it returns their number."""
         blobs = fill(store, 1200)
         going = [info.digest for info in blobs[:1100]]
         assert second.delete_many(iter(going)) == 1100
@@ -268,7 +268,7 @@ class ManagingRules(Rules):
 
     @pytest.mark.parametrize("place", [0, 3, 9])
     def test_delete_many_of_what_is_absent(self, store: ContentStore, place: int) -> None:
-        """4.4a: an absent one raises, with its digest, once those before it are gone."""
+        """4.4a: an absent blob raises, with its digest, after those before it are removed."""
         blobs = fill(store, 9)
         digests: list[str] = [info.digest for info in blobs]
         absent = Digest.of(b"absent")
@@ -281,7 +281,7 @@ class ManagingRules(Rules):
         assert store.delete_many(digests, missing_ok=True) == 0
 
     def test_delete_many_meets_one_twice(self, store: ContentStore) -> None:
-        """4.4a: the second time it is absent."""
+        """4.4a: a digest given twice is absent the second time."""
         one, two = fill(store, 2)
         with pytest.raises(NotFoundError):
             store.delete_many([one.digest, one.digest, two.digest])
@@ -289,13 +289,13 @@ class ManagingRules(Rules):
         assert store.delete_many([two.digest, two.digest], missing_ok=True) == 1
 
     def test_delete_many_acts(self, store: ContentStore) -> None:
-        """A, 4.4a: nothing of it waits for its answer to be looked at."""
+        """A, 4.4a: it deletes even if the caller ignores its answer."""
         (info,) = fill(store, 1)
         store.delete_many([info.digest])
         assert not store.exists(info.digest)
 
     def test_delete_many_refuses(self, store: ContentStore) -> None:
-        """B, 4.4a: what is no digest raises once those before it are gone; one is not many."""
+        """B, 4.4a: an invalid digest raises after those before it; a single digest is refused."""
         one, two = fill(store, 2)
         for many in (one.digest, str(one.digest), None, 5, one):
             with pytest.raises(InvalidArgumentError):
@@ -314,7 +314,7 @@ class ManagingRules(Rules):
         assert list(store.walk()) == []
 
     def test_delete_many_at_once(self, store: ContentStore, second: ContentStore) -> None:
-        """4.4a: of several that delete the same blobs each is deleted by one."""
+        """4.4a: of several calls that delete the same blobs, one deletes each."""
         digests = [info.digest for info in fill(store, 60)]
         outcomes = together(
             *[

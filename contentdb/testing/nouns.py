@@ -1,4 +1,4 @@
-"""Section 1 of the contract: digests, refs, and what an ingest is before it is a blob."""
+"""Section 1 of the contract: digests, refs, and ingests before their commit."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ REF_CALLS: dict[str, Callable[[ContentStore, str], object]] = {
 
 
 class NounRules(Rules):
-    """What the words mean."""
+    """Rules of digests, refs and times."""
 
     @pytest.mark.parametrize("call", DIGEST_CALLS)
     @pytest.mark.parametrize(("text", "error"), BAD_DIGESTS)
@@ -105,7 +105,7 @@ class NounRules(Rules):
 
     @pytest.mark.parametrize("algorithm", ALGORITHMS)
     def test_algorithms(self, store: ContentStore, algorithm: str) -> None:
-        """1.1: content is stored under whichever algorithm the expected digest has."""
+        """1.1: content is stored under the algorithm of the expected digest."""
         digest = Digest.of(b"content", algorithm)
         assert store.add(b"content", expected=digest).digest == digest
         assert store.read(digest) == b"content"
@@ -162,7 +162,7 @@ class NounRules(Rules):
                 store.read(digest)
 
     def test_times_are_utc(self, store: ContentStore) -> None:
-        """1.5: times are timezone-aware UTC, and those of a moment ago."""
+        """1.5: times are timezone-aware UTC, and close to now."""
         now = datetime.now(UTC)
         info = store.add(b"content")
         with store.writer("r") as writer:
@@ -172,7 +172,7 @@ class NounRules(Rules):
         assert all(abs(time - now) < timedelta(hours=1) for time in times)
 
     def test_unknown_is_none(self, store: ContentStore) -> None:
-        """2.1: what was not declared is None, and an explicit 0 is not."""
+        """2.1: a value that was not declared is None, and an explicit 0 is 0."""
         with store.writer("unknown") as writer:
             status = writer.status()
             assert (status.total, status.expected) == (None, None)

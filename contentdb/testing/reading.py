@@ -1,4 +1,4 @@
-"""Section 4, rules 1 and 5: bytes out, and what happens when they are damaged."""
+"""Section 4, rules 1 and 5: reading blobs, whole and damaged ones."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ABSENT_CALLS: dict[str, Callable[[ContentStore], object]] = {
 
 
 class ReadingRules(Rules):
-    """What a reader gets."""
+    """Rules of reading."""
 
     @pytest.mark.parametrize("call", ABSENT_CALLS)
     def test_absent(self, store: ContentStore, call: str) -> None:
@@ -83,7 +83,7 @@ class ReadingRules(Rules):
 
     @pytest.mark.parametrize("size", [0, 1, 10, 8191, 8192, 8193, 100_000])
     def test_reader_line_by_line(self, store: ContentStore, size: int) -> None:
-        """4.1: a reader gives lines as any binary file does, long ones and an open one."""
+        """4.1: a reader yields lines as any binary file, also long ones and an unfinished one."""
         content = (b"x" * size + b"\n") * 3 + b"\n" + b"y" * size
         digest = store.add(content).digest
         with store.open(digest) as reader:
@@ -99,7 +99,7 @@ class ReadingRules(Rules):
         assert reader.closed
 
     def test_a_reader_is_a_binary_stream(self, store: ContentStore) -> None:
-        """3.13a, 4.1: what reads files reads blobs: text, archives, compressed content, JSON."""
+        """3.13a, 4.1: a reader works as a file for text, archives, gzip and JSON."""
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz") as tar:
             member = tarfile.TarInfo("a.json")
@@ -139,7 +139,7 @@ class ReadingRules(Rules):
         assert store.read(digest) == b""
 
     def test_a_reader_outlives_its_blob(self, store: ContentStore, second: ContentStore) -> None:
-        """4.1: a reader opened before a delete goes on reading to the end."""
+        """4.1: a reader opened before a delete can read to the end."""
         digest = store.add(CONTENT).digest
         with store.open(digest) as reader:
             assert reader.read(1000) == CONTENT[:1000]
@@ -157,7 +157,7 @@ class ReadingRules(Rules):
     def test_damage_is_never_served(
         self, store: ContentStore, second: ContentStore, damage: Damage, harm: Harm
     ) -> None:
-        """4.5: a blob whose file is gone or damaged is an error, not a success and not absent."""
+        """4.5: reading a blob whose file is gone or damaged raises `CorruptBlobError`."""
         digest = store.add(CONTENT).digest
         damage(digest, harm)
         for one in (store, second):
@@ -173,7 +173,7 @@ class ReadingRules(Rules):
     def test_writing_heals(
         self, store: ContentStore, second: ContentStore, damage: Damage, harm: Harm
     ) -> None:
-        """4.5: once the damage was met, writing the content again makes the blob whole."""
+        """4.5: after a read found the damage, storing the content again heals the blob."""
         stored = store.add(CONTENT, labels={"k": "v"})
         damage(stored.digest, harm)
         with pytest.raises(CorruptBlobError):
@@ -189,7 +189,7 @@ class ReadingRules(Rules):
     def test_adding_heals_what_nobody_met(
         self, store: ContentStore, damage: Damage, harm: Harm
     ) -> None:
-        """4.5: damage that shows in the size alone is healed by an add without a read before."""
+        """4.5: an add heals damage that changed the size, without a read before."""
         digest = store.add(CONTENT).digest
         damage(digest, harm)
         store.add(CONTENT, expected=digest)

@@ -30,29 +30,29 @@ EARLIER = b"version 1 "
 
 
 class ResumingRules(Rules):
-    """The source is stored, and nothing else."""
+    """Rules of `ingest` under a ref that has bytes."""
 
     @pytest.mark.parametrize("kind", SOURCES)
     def test_ingest_resumes(self, store: ContentStore, second: ContentStore, kind: str) -> None:
-        """3.11: an ingest goes on where it stood, from a source that begins at the beginning."""
+        """3.11: an ingest resumes at its offset, from a source that begins at its start."""
         begin(store, CONTENT[:100_000])
         assert second.ingest("r", SOURCES[kind](CONTENT), expected=DIGEST).size == len(CONTENT)
         assert store.read(DIGEST) == CONTENT
 
     def test_an_earlier_digest_without_a_byte_does_not_bind(self, store: ContentStore) -> None:
-        """3.11: an earlier try declared other content, and was cut off before its first byte."""
+        """3.11: an earlier try's digest does not count if no byte of it arrived."""
         store.writer("r", expected=Digest.of(b"other")).close()
         assert store.ingest("r", piped(CONTENT)).digest == DIGEST
 
     def test_ingest_resumes_by_seeking(self, store: ContentStore) -> None:
-        """3.11: where a digest vouches for the whole, what is there already is not read again."""
+        """3.11: with a digest of the whole, bytes already in the ingest are not read again."""
         begin(store, CONTENT[:100_000])
         source = Seekable(CONTENT)
         store.ingest("r", source, expected=DIGEST)
         assert source.lowest == 100_000
 
     def test_a_source_may_begin_behind_its_start(self, store: ContentStore) -> None:
-        """3.11: the content begins where the source stands, on a resume and a new start too."""
+        """3.11: content begins at the source's position, also on a resume and a new start."""
         for kept, expected in ((CONTENT[:1000], DIGEST), (b"wrong", DIGEST), (b"wrong", None)):
             begin(store, kept)
             source = io.BytesIO(b"header" + CONTENT)
@@ -66,7 +66,7 @@ class ResumingRules(Rules):
     def test_another_source_is_not_mixed_in(
         self, store: ContentStore, second: ContentStore, kind: str, other: str, declared: str
     ) -> None:
-        """3.11: a ref that was begun with other content stores this source's, and no mixture."""
+        """3.11: a ref with bytes of other content stores this source, and no mixture."""
         data = OTHERS[other]
         total = len(data) if declared in {"total", "both"} else None
         expected = Digest.of(data) if declared in {"digest", "both"} else None
@@ -84,7 +84,7 @@ class ResumingRules(Rules):
     @pytest.mark.parametrize("kind", SOURCES)
     @pytest.mark.parametrize("at", [0, 1, 99_999, 1 << 20, (1 << 20) + 1, 2_999_999])
     def test_where_a_source_differs(self, store: ContentStore, kind: str, at: int) -> None:
-        """3.11: wherever the first other byte is, what is stored is the source's alone."""
+        """3.11: wherever the first difference is, only the source is stored."""
         earlier = bytearray(b"0123456789abcdef" * 187_500)
         data = bytearray(earlier + b"the end")
         data[at] ^= 1
@@ -96,7 +96,7 @@ class ResumingRules(Rules):
     def test_wrong_bytes_do_not_spoil_a_ref(
         self, store: ContentStore, second: ContentStore, kind: str
     ) -> None:
-        """3.11: a ref that received wrong bytes takes the right ones from the next source."""
+        """3.11: a ref that received wrong bytes accepts the right ones of the next source."""
         good = b"good content"
         for bad in (b"bad! content", b"bad", b"good content and more", b"good CONTENT", b""):
             with pytest.raises(DigestMismatchError, match=r"'dl'.*kept.*abort"):
@@ -110,7 +110,7 @@ class ResumingRules(Rules):
 
     @pytest.mark.parametrize("kind", SOURCES)
     def test_declarations_of_an_earlier_try(self, store: ContentStore, kind: str) -> None:
-        """3.11: what this call declares counts, where an earlier try declared something else."""
+        """3.11: this call's declarations override other ones of an earlier try."""
         data = b"VERSION 2 IS HERE"
         earlier: list[dict[str, int | str]] = [
             {"total": 14},
@@ -135,7 +135,7 @@ class ResumingRules(Rules):
 
     @pytest.mark.parametrize("kind", SOURCES)
     def test_a_silent_call_keeps_to_what_was_declared(self, store: ContentStore, kind: str) -> None:
-        """3.5, 3.11: what an earlier try declared of the same content counts on."""
+        """3.5, 3.11: declarations of an earlier try of the same content still count."""
         for declared, error in (
             ({"total": len(CONTENT)}, SizeMismatchError),
             ({"expected": DIGEST}, DigestMismatchError),
@@ -150,13 +150,13 @@ class ResumingRules(Rules):
     def test_an_earlier_digest_does_not_stand_for_this_source(
         self, store: ContentStore, kind: str
     ) -> None:
-        """3.11: what an earlier try brought whole is not taken for a source that is another."""
+        """3.11: complete content of an earlier try does not replace another source."""
         begin(store, CONTENT, total=len(CONTENT), expected=DIGEST)
         data = bytes(len(CONTENT))
         assert store.read(store.ingest("r", SOURCES[kind](data)).digest) == data
 
     def test_a_source_that_was_cut_off_twice(self, store: ContentStore) -> None:
-        """3.11: a cut in what is there already keeps all of it; one behind it what came."""
+        """3.11: a source that fails within the ingest's bytes keeps them; behind them, more."""
         begin(store, CONTENT[:10_000])
         for data, kept in ((CONTENT[:5000], 10_000), (CONTENT[:20_000], 20_000)):
             with pytest.raises(TimeoutError):
@@ -166,7 +166,7 @@ class ResumingRules(Rules):
         assert store.read(DIGEST) == CONTENT
 
     def test_a_cut_behind_another_beginning(self, store: ContentStore) -> None:
-        """3.11: what is kept after a cut is of one source, never of two."""
+        """3.11: bytes kept after a source failed are of one source, never of two."""
         begin(store, b"version 1 of it")
         with pytest.raises(TimeoutError):
             store.ingest("r", breaking(b"version 2", TimeoutError("cut off")))
@@ -175,7 +175,7 @@ class ResumingRules(Rules):
             assert store.read(writer.commit().digest) == b"version 2"
 
     def test_an_opened_source_resumes(self, store: ContentStore) -> None:
-        """3.11: a source that is opened at an offset is asked for what is missing alone."""
+        """3.11: a source that is opened at an offset is asked only for the missing bytes."""
         begin(store, CONTENT[:1000])
         source = Opening(CONTENT)
         assert store.ingest("r", source, expected=DIGEST).size == len(CONTENT)
@@ -184,7 +184,7 @@ class ResumingRules(Rules):
         assert store.read(DIGEST) == CONTENT
 
     def test_an_opened_source_starts_over(self, store: ContentStore) -> None:
-        """3.11: it is asked for all once more, where what was there is of something else."""
+        """3.11: it is asked for everything again if the ingest has bytes of other content."""
         begin(store, b"wrong" * 100)
         source = Opening(CONTENT)
         assert store.ingest("r", source, total=len(CONTENT), expected=DIGEST).digest == DIGEST
@@ -196,7 +196,7 @@ class ResumingRules(Rules):
     def test_an_opened_source_that_ignores_the_offset(
         self, store: ContentStore, total: int | None
     ) -> None:
-        """3.11: a server that gives all where a part was asked for does no harm."""
+        """3.11: a server that sends everything instead of a part does no harm."""
         begin(store, CONTENT[:1000])
         source = Opening(CONTENT)
         info = store.ingest("r", lambda offset: source(offset * 0), total=total, expected=DIGEST)
@@ -206,7 +206,7 @@ class ResumingRules(Rules):
     def test_metadata_vouches_for_an_opened_source(
         self, store: ContentStore, second: ContentStore
     ) -> None:
-        """3.11: with the metadata of the earlier try (its ETag) it goes on without comparing."""
+        """3.11: with the metadata of the earlier try (its ETag) it resumes without comparing."""
         etag = {"etag": "1"}
         source = Opening(CONTENT, cut=1000)
         with pytest.raises(ConnectionError):
@@ -223,7 +223,7 @@ class ResumingRules(Rules):
     def test_other_metadata_does_not_vouch(
         self, store: ContentStore, metadata: dict[str, str] | None
     ) -> None:
-        """3.11: with another ETag, or none, all is asked for and compared."""
+        """3.11: with another ETag, or none, everything is read and compared."""
         begin(store, EARLIER, metadata={"etag": "1"})
         source = Opening(b"version 2 is here")
         info = store.ingest("r", source, metadata=metadata)
@@ -231,7 +231,7 @@ class ResumingRules(Rules):
         assert store.read(info.digest) == b"version 2 is here"
 
     def test_metadata_is_that_of_the_bytes(self, store: ContentStore) -> None:
-        """3.11: an ETag is noted when the bytes are known to be its own, and not before."""
+        """3.11: an ETag is stored once the bytes are known to be its own, and not before."""
         begin(store, EARLIER, metadata={"etag": "1"})
         etag = {"etag": "2"}
         with pytest.raises(TimeoutError):
@@ -240,7 +240,7 @@ class ResumingRules(Rules):
         with pytest.raises(TimeoutError):
             store.ingest("r", breaking(b"version 2", TimeoutError()), metadata=etag)
         assert dict(store.status("r").metadata) == etag
-        with pytest.raises(TimeoutError):  # bytes that no ETag is known of
+        with pytest.raises(TimeoutError):  # bytes whose ETag is unknown
             store.ingest("r", breaking(b"version 2 is", TimeoutError()))
         assert dict(store.status("r").metadata) == {}
         with pytest.raises(TimeoutError):  # the same bytes, and now it is known
@@ -252,7 +252,7 @@ class ResumingRules(Rules):
     def test_what_was_declared_of_another_version(
         self, store: ContentStore, kind: str, cut: int
     ) -> None:
-        """3.11: with another ETag it does not count, even if both begin with the same bytes."""
+        """3.11: an earlier version's declarations do not count, even if both begin alike."""
         one, other = b"\x89PNG first" * 9, b"\x89PNG and the second" * 5
         declared = {"total": len(one), "expected": Digest.of(one)}
         for ref, names in (("total", ["total"]), ("expected", ["expected"]), ("b", declared)):
@@ -265,7 +265,7 @@ class ResumingRules(Rules):
             store.delete(info.digest)
 
     def test_metadata_of_a_skipped_part_is_not_known(self, store: ContentStore) -> None:
-        """3.11: what was skipped for a digest's sake is not known to be of the new ETag."""
+        """3.11: after skipped bytes, which may be of another ETag, no ETag is stored."""
         begin(store, EARLIER, metadata={"etag": "1"})
         data, etag = b"version 2 is here", {"etag": "2"}
         source = Opening(data, cut=2)
@@ -284,7 +284,7 @@ class ResumingRules(Rules):
 
     @pytest.mark.parametrize("kind", SOURCES)
     def test_a_source_that_ends_early(self, store: ContentStore, kind: str) -> None:
-        """3.11: too short a source is an error, and the ingest goes on later."""
+        """3.11: a source that is too short is an error, and the ingest can be resumed."""
         with pytest.raises(SizeMismatchError, match=r"'r'.*kept.*abort"):
             store.ingest("r", SOURCES[kind](CONTENT[:1000]), total=len(CONTENT))
         assert store.status("r").offset == 1000
@@ -306,7 +306,7 @@ class ResumingRules(Rules):
         assert store.ingest("r", SOURCES[kind](CONTENT), expected=DIGEST).size == len(CONTENT)
 
     def test_a_source_that_fails(self, store: ContentStore) -> None:
-        """3.11: the source's own error comes through; what came before it is kept."""
+        """3.11: the source's own error is raised; the bytes before it are kept."""
         with pytest.raises(TimeoutError, match="cut off"):
             store.ingest("r", breaking(CONTENT[:1000], TimeoutError("cut off")), expected=DIGEST)
         assert store.status("r").offset == 1000

@@ -1,4 +1,4 @@
-"""Sources that behave badly, or that tell how they were read."""
+"""Sources that misbehave, or that record how they were read."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ __all__ = [
 
 
 def piped(data: bytes) -> BinaryIO:
-    """Bytes that come once and in order, as from a pipe, unbuffered."""
+    """Return an unbuffered stream that can be read once, in order, like a pipe."""
     return cast("BinaryIO", _Piped(data))  # typeshed has no way to say that a raw stream fits
 
 
 def dribble(data: bytes) -> BinaryIO:
-    """A pipe that gives three bytes at a time, however many are asked for."""
+    """Return a pipe that gives at most three bytes a read."""
     return cast("BinaryIO", _Piped(data, piece=3))
 
 
 def breaking(data: bytes, error: Exception) -> BinaryIO:
-    """A pipe that fails with the given error where its bytes end."""
+    """Return a pipe that raises an error behind its bytes."""
     return cast("BinaryIO", _Breaking(data, error))
 
 
 def endless(*, limit: int) -> BinaryIO:
-    """A pipe without end. Whoever takes more than the limit (bytes) fails the test."""
+    """Return a pipe without end; reading more than ``limit`` bytes fails the test."""
     return cast("BinaryIO", _Endless(limit=limit))
 
 
 def unread() -> BinaryIO:
-    """A source that must not be touched: reading it fails the test."""
+    """Return a source that fails the test when it is read."""
     return cast("BinaryIO", _Unread())
 
 
 class _Piped(io.RawIOBase):
-    """No seek, no tell."""
+    """A stream without seek and tell."""
 
     def __init__(self, data: bytes, *, piece: int = 1 << 20) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class _Piped(io.RawIOBase):
         self._piece = piece
 
     def readable(self) -> bool:
-        """As a pipe's reading end is."""
+        """Return True, as a pipe's reading end does."""
         return True
 
     def readinto(self, buffer: Buffer, /) -> int:
@@ -73,7 +73,7 @@ class NotYet(_Piped):
     """A non-blocking pipe whose other end is still open: behind its bytes it has nothing yet."""
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Give what there is, and then None, which is no end."""
+        """Fill the buffer; return None behind the last byte, which does not mean the end."""
         return super().readinto(buffer) or cast("int", None)
 
 
@@ -83,7 +83,7 @@ class _Breaking(_Piped):
         self._error = error
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Give what there is, then fail."""
+        """Fill the buffer; raise the error behind the last byte."""
         if len(self._left) == 0:
             raise self._error
         return super().readinto(buffer)
@@ -95,7 +95,7 @@ class _Endless(_Piped):
         self._limit = limit
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Fill all of it with zeros."""
+        """Fill the whole buffer with zeros; fail beyond the limit."""
         into = memoryview(buffer).cast("B")
         into[:] = bytes(len(into))
         self._limit -= len(into)
@@ -107,7 +107,7 @@ class _Endless(_Piped):
 
 class _Unread(io.RawIOBase):
     def readable(self) -> bool:
-        """Or nobody would try."""
+        """Return True, so that callers try to read."""
         return True
 
     def readinto(self, _buffer: Buffer, /) -> int:
@@ -117,7 +117,7 @@ class _Unread(io.RawIOBase):
 
 
 class Seekable(io.BytesIO):
-    """A seekable source that remembers the lowest position it was read at."""
+    """A seekable source that records the lowest position of a read."""
 
     lowest: int | None = None
 
@@ -142,18 +142,18 @@ class Seekable(io.BytesIO):
 
 
 class OnlyRead:
-    """A source that can nothing but `read`, and gives whatever it is told to.
+    """A source with no method but `read`, which returns the given answers.
 
     Args:
-        answers: What each call gives, in order; a number of bytes is as many bytes ``x``, and
-            behind the last one the source has ended.
+        answers: The answers of the calls, in order; a number stands for as many bytes ``x``.
+            Behind the last one the source is at its end.
     """
 
     def __init__(self, *answers: Any) -> None:  # noqa: ANN401 - right ones and wrong ones
         self._answers = list(answers)
 
     def read(self, size: int, /) -> bytes:
-        """Give the next answer, at most ``size`` bytes of it if it is bytes."""
+        """Return the next answer, at most ``size`` bytes of it if it is bytes."""
         if not self._answers:
             return b""
         answer = self._answers.pop(0)
@@ -166,11 +166,11 @@ class OnlyRead:
 
 
 class Opening:
-    """A source that is opened at an offset, as by a Range request, and remembers at which.
+    """A source that is opened at an offset, as by a Range request, and records the offsets.
 
     Args:
         data: The content.
-        cut: After so many bytes each stream raises `ConnectionError`.
+        cut: Count of bytes after which each stream raises `ConnectionError`.
     """
 
     def __init__(self, data: bytes, *, cut: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What is under test, and what a suite must be told about it."""
+"""The store under test, and what a suite must know about it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Harm = Literal["altered", "truncated", "removed"]
 
 
 class Damage(Protocol):
-    """Spoils the file of a blob behind the store's back."""
+    """A function that damages the file of a blob without the store."""
 
     def __call__(self, digest: Digest, harm: Harm) -> None:
         """Change some bytes but not the size, cut the end off, or remove the file."""
@@ -27,9 +27,9 @@ class Rules:
     """A part of the contract as tests, and the fixtures that all parts share.
 
     Attributes:
-        has_paths: `path` gives files that this process can read.
-        tells_holders: `Status.held` is known, and a `RefLockedError` says who holds the ref
-            and for how long.
+        has_paths: `path` returns files that this process can read.
+        tells_holders: `Status.held` is known, and a `RefLockedError` says which process holds
+            the ref and for how long.
     """
 
     has_paths: ClassVar[bool] = True
@@ -37,10 +37,10 @@ class Rules:
 
     @pytest.fixture
     def second(self, store: ContentStore) -> ContentStore:
-        """Another handle on the same store; override it with one of its own."""
+        """Return another handle on the same store; override it to open a second one."""
         return store
 
     @pytest.fixture
     def damage(self) -> Damage:
-        """Override it with a function, where files are in reach."""
+        """Skip the test; override it with a function if the tests can reach the files."""
         pytest.skip("needs a fixture `damage` that spoils the file of a blob")

@@ -1,4 +1,4 @@
-"""Running calls at once, so that they meet."""
+"""Running calls at once, in threads."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 __all__ = ["LIMIT_S", "begun", "together"]
 
 LIMIT_S: Final = 30.0
-"""When a call that must return is taken to hang; no test that passes comes near it."""
+"""Seconds after which a call counts as hanging; no passing test comes near it."""
 
 T = TypeVar("T")
 
 
 def begun(call: Callable[[], T]) -> Future[T]:
-    """Start a call in a thread of its own, which keeps nobody from ending should it hang."""
+    """Start a call in a daemon thread, so that a call that hangs does not keep the process."""
     future: Future[T] = Future()
 
     def run() -> None:
         try:
             future.set_result(call())
-        except BaseException as error:  # noqa: BLE001  # whoever asks for the result gets it
+        except BaseException as error:  # noqa: BLE001  # `Future.result` raises it
             future.set_exception(error)
 
     Thread(target=run, daemon=True).start()
@@ -35,9 +35,9 @@ def begun(call: Callable[[], T]) -> Future[T]:
 
 
 def together(*calls: Callable[[], T]) -> list[T | ContentDBError]:
-    """Start all calls at one moment, each in its own thread; give what each came to, in order.
+    """Start all calls at one moment, each in its own thread; return their outcomes in order.
 
-    An error of the store's is an outcome like another; any other error is raised.
+    The outcome is the result, or an error of the store; any other error is raised.
     """
     start = Barrier(len(calls))
 

@@ -1,4 +1,4 @@
-"""Section 3, rules 1, 5 to 8: bytes into an ingest; starting over, resuming, leaving it."""
+"""Section 3, rules 1, 5 to 8: writing to an ingest; starting over, resuming, closing."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ CLOSED_CALLS: dict[str, Callable[[Writer], object]] = {
 
 
 class WritingRules(Rules):
-    """What a writer does."""
+    """Rules of writers."""
 
     def test_starting_over(self, store: ContentStore, second: ContentStore) -> None:
-        """3.1: without resume nothing is left of an earlier try: no byte and no declaration."""
+        """3.1: without resume no byte and no declaration of an earlier try is left."""
         with store.writer("r", total=11, expected=OTHER, metadata={"try": "first"}) as writer:
             writer.write(b"an earlier try")
         left = store.status("r")
@@ -76,7 +76,7 @@ class WritingRules(Rules):
         assert store.read(produce(fails=False)) == b"header;body"
 
     def test_starting_over_needs_the_ref(self, store: ContentStore, second: ContentStore) -> None:
-        """3.1: an ingest is not started over under the hands of the writer that holds it."""
+        """3.1: an ingest is not started over while a writer holds it."""
         with store.writer("r") as writer:
             writer.write(b"con")
             with pytest.raises(RefLockedError):
@@ -85,7 +85,7 @@ class WritingRules(Rules):
             assert store.read(writer.commit().digest) == b"content"
 
     def test_starting_over_for_stored_content(self, store: ContentStore) -> None:
-        """3.1, 3.4: where the expected content is stored, the earlier try stays as it was."""
+        """3.1, 3.4: if the expected content is stored, the earlier try is not changed."""
         stored = store.add(b"stored")
         with store.writer("r") as writer:
             writer.write(b"an earlier try")
@@ -96,7 +96,7 @@ class WritingRules(Rules):
 
     @pytest.mark.parametrize("algorithm", ALGORITHMS)
     def test_resume(self, store: ContentStore, second: ContentStore, algorithm: str) -> None:
-        """3.5: a resumed ingest stands where it was left, and new bytes go after the old."""
+        """3.5: a resumed ingest has its last offset, and new bytes go after the old."""
         expected = Digest.of(b"hello world", algorithm)
         with store.writer("r", total=11, expected=expected) as writer:
             begun = writer.status()
@@ -152,7 +152,7 @@ class WritingRules(Rules):
             assert writer.commit().size == 7
 
     def test_declared_late(self, store: ContentStore) -> None:
-        """3.5: what was unknown at the beginning may be declared on a resume, and counts."""
+        """3.5: a total or digest may be declared on a resume, and counts."""
         with store.writer("r") as writer:
             writer.write(b"con")
         expected = Digest.of(b"content", "sha512")
@@ -192,7 +192,7 @@ class WritingRules(Rules):
             assert store.status("r").offset == 0
 
     def test_truncate(self, store: ContentStore, second: ContentStore) -> None:
-        """3.7: truncate goes back to offset 0 without letting the ref go."""
+        """3.7: truncate goes back to offset 0 and keeps the ref."""
         with store.writer("r") as writer:
             writer.write(b"mistaken")
         with store.writer("r", resume=True) as writer:
@@ -205,7 +205,7 @@ class WritingRules(Rules):
             assert store.read(writer.commit().digest) == b"right"
 
     def test_truncate_is_remembered(self, store: ContentStore, second: ContentStore) -> None:
-        """3.7: after truncate and close the ingest resumes at 0, with what was declared."""
+        """3.7: after truncate and close the ingest resumes at 0, with its declarations."""
         with store.writer("r", total=5) as writer:
             writer.write(b"mistaken")
             started = writer.status().started_ns
@@ -227,7 +227,7 @@ class WritingRules(Rules):
             assert other.offset == 4
 
     def test_leaving_the_block_closes(self, store: ContentStore) -> None:
-        """3.8: leaving the `with` block closes, and an error inside goes through."""
+        """3.8: leaving the `with` block closes; an exception inside is raised."""
         with pytest.raises(KeyError, match="mine"), store.writer("r") as writer:  # noqa: PT012
             writer.write(b"kept")
             raise KeyError("mine")
@@ -245,7 +245,7 @@ class WritingRules(Rules):
         assert store.status("r").offset == 4
 
     def test_metadata(self, store: ContentStore, second: ContentStore) -> None:
-        """3.11: what the caller notes with an ingest comes back with its Status, until replaced."""
+        """3.11: metadata of an ingest is in its Status until it is replaced."""
         noted = {"etag": '"abc"', "ключ": "line\nbreak", "empty": ""}
         with store.writer("r", metadata=noted) as writer:
             assert dict(writer.status().metadata) == noted
@@ -264,7 +264,7 @@ class WritingRules(Rules):
     def test_metadata_is_text_of_16_kib(
         self, store: ContentStore, metadata: dict[str, str]
     ) -> None:
-        """3.11: what is no text, or more than 16 KiB of it, is refused before anything is made."""
+        """3.11: metadata that is not text, or over 16 KiB, is refused before an ingest is made."""
         for call in (
             lambda: store.writer("r", metadata=metadata),
             lambda: store.ingest("r", unread(), metadata=metadata),
@@ -275,7 +275,7 @@ class WritingRules(Rules):
         store.writer("r", metadata={"k": "v" * 16383}).close()
 
     def test_a_writer_is_a_binary_file(self, store: ContentStore) -> None:
-        """3.6: what writes to binary files can write to a writer, and closing keeps the ingest."""
+        """3.6: code that writes to binary files can use a writer; closing keeps the ingest."""
         with store.writer("r") as writer:
             assert writer.writable()
             assert not writer.readable()
