@@ -12,6 +12,8 @@ from tests.crash.mutants import MUTANTS, Mutant, patched
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _POWER = {"states", "cuts", "images"}
+_SEEN_BY_STATES_ALONE = {"deleted-name-not-synced"}
+"""No filesystem that the other engines use can lose what the model may lose."""
 
 
 @pytest.mark.parametrize("mutant", MUTANTS.values(), ids=MUTANTS)
@@ -28,7 +30,8 @@ def test_a_mutant_is_a_change_that_compiles(mutant: Mutant) -> None:
 def test_a_loss_of_power_is_looked_for_by_two_engines(mutant: Mutant) -> None:
     assert mutant.engines
     if _POWER & set(mutant.engines) and "kills" not in mutant.engines:
-        assert len(_POWER & set(mutant.engines)) >= 2
+        wanted = 1 if mutant.name in _SEEN_BY_STATES_ALONE else 2
+        assert len(_POWER & set(mutant.engines)) >= wanted
 
 
 def test_a_mutant_is_applied_to_what_is_imported() -> None:
