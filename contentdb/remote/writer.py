@@ -361,8 +361,12 @@ class RemoteWriter(io.RawIOBase):
     # -- the wire ------------------------------------------------------------------------------
 
     def _ask(self, request: wire.WriteContentRequest) -> wire.WriteContentResponse:
-        self._requests.put(request)
-        return self._answer()
+        try:
+            self._requests.put(request)
+            return self._answer()
+        except BaseException:  # or the next call would take this one's answer for its own
+            self.close()
+            raise
 
     def _answer(self) -> wire.WriteContentResponse:
         try:

@@ -132,7 +132,11 @@ class Readers:
         return connection
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
-        check_safe(self._path)  # a signal handler may have forked while this thread was reading
+        try:
+            check_safe(self._path)  # a signal handler may have forked while this thread was reading
+        except BaseException:
+            end(connection)
+            raise
         self._idle.append(connection)
         if self._closed:
             self._close_idle()
