@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files
-from contentdb.errors import ContentDBError, StorageError
+from contentdb.errors import ContentDBError, ReentrantCallError, StorageError
 from contentdb.local import locks
 
 if TYPE_CHECKING:
@@ -106,10 +106,24 @@ class Scratch:
         """Create a file, open for writing; return its name and descriptor."""
         self._has_files = True
         if self._lock is None:
-            self._lock = locks.create(self._parts.ingest, self._lock_name)
+            self._create_lock()
         self._count += 1
         name = self._latest = f"{self._lock_name}-{self._count:x}"
         return name, files.open_file(self._parts.ingest, name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+
+    def _create_lock(self) -> None:
+        """Create the lock, unless a signal handler that uses this group does so meanwhile.
+
+        Raises:
+            ReentrantCallError: This is the handler, and its thread is about to create it.
+        """
+        try:
+            self._lock = locks.create(self._parts.ingest, self._lock_name)
+        except StorageError as error:
+            if error.errno != errno.EEXIST:  # the name is random: no other call has it
+                raise
+            if self._lock is None:
+                raise ReentrantCallError(self._parts.ingest.path) from error
 
     def take(self) -> None:
         """Leave the newest file to an item, which removes or renames it."""
