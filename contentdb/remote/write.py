@@ -9,8 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from contentdb import files
-from contentdb.arguments import contradiction
-from contentdb.declared import Declared, Takeover, check_digest
+from contentdb.declared import Declared, Takeover, check_digest, contradiction
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
 from contentdb.errors import (
     AlreadyExistsError,

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import io
 from collections import deque
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from contentdb.arguments import begun_for
-from contentdb.declared import Declared, Takeover
+from contentdb.declared import Declared, Takeover, check_commit
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
     ContentDBError,
     DigestMismatchError,
     FailedPreconditionError,
-    SizeMismatchError,
     StoreError,
     WriterClosedError,
 )
@@ -27,11 +24,11 @@ from contentdb.metadata import NO_METADATA, unpack_metadata
 from contentdb.remote.believing import as_digest, as_status, nonsense
 from contentdb.remote.comparing import Comparison, Nothing
 from contentdb.remote.labelling import info_of_new, label_stored
+from contentdb.streams.append_only import AppendOnly
 from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from types import TracebackType
 
     from typing_extensions import Buffer
 
@@ -52,7 +49,7 @@ _TAKEOVERS: Final = {
 }
 
 
-class RemoteWriter(io.RawIOBase):
+class RemoteWriter(AppendOnly):
     """A `contentdb.content.Writer`. The server keeps the ingest if this process dies."""
 
     def __init__(self, channel: Channel, ref: str, declared: Declared, takeover: Takeover) -> None:
@@ -150,20 +147,6 @@ class RemoteWriter(io.RawIOBase):
         )
         return as_status(said)
 
-    # -- a binary file -------------------------------------------------------------------------
-
-    def writable(self) -> bool:
-        """Return True; a writer can neither be read nor sought in."""
-        return True
-
-    def tell(self) -> int:
-        """Return the offset: a writer only appends."""
-        return self.offset
-
-    def flush(self) -> None:
-        """Do nothing: written bytes have reached the server's file already."""
-        self._require_open()
-
     # -- bytes in ----------------------------------------------------------------------------
 
     def write(self, data: Buffer, /) -> int:
@@ -203,22 +186,13 @@ class RemoteWriter(io.RawIOBase):
     def settle(self, *, pending: int = 0) -> None:
         """Return at once: `feed` leaves no buffer in use."""
 
-    def truncate(self, size: int | None = 0, /) -> int:
-        """Drop all bytes and keep the ref; no size but 0 and the offset is supported.
-
-        None means the current offset, as for a file: nothing is dropped.
-        """
-        self._require_open()
-        if size == 0:
-            request = wire.WriteContentRequest(action=wire.WRITE, ref=self.ref, offset=0)
-            try:
-                self._accept(self._ask(request), 0)
-            except BaseException:  # as in `write`
-                self.close()
-                raise
-        elif size not in {None, self._offset}:
-            raise io.UnsupportedOperation("a writer goes back to offset 0 alone")
-        return self._offset
+    def _restart(self) -> None:
+        request = wire.WriteContentRequest(action=wire.WRITE, ref=self.ref, offset=0)
+        try:
+            self._accept(self._ask(request), 0)
+        except BaseException:  # as in `write`
+            self.close()
+            raise
 
     def redeclare(
         self, *, total: int | None, expected: Digest | None, metadata: str | None = None
@@ -269,9 +243,7 @@ class RemoteWriter(io.RawIOBase):
             self.close()
             raise
         try:
-            request = self._make_commit_request(
-                size, None if expected is None else Digest(expected)
-            )
+            request = self._make_commit_request(size, expected)
             request.labels.update(given.new)
             digest = self._commit(request)
         except AlreadyExistsError as error:
@@ -286,21 +258,17 @@ class RemoteWriter(io.RawIOBase):
         return info
 
     def _make_commit_request(
-        self, size: int | None, wanted: Digest | None
+        self, size: int | None, expected: str | None
     ) -> wire.WriteContentRequest:
         """Check size and digest; return the COMMIT request. On the wire 0 means unknown."""
-        total, declared, _ = self._declared
-        if None not in {wanted, declared} and wanted != declared:
-            raise begun_for(self.ref, declared, wanted)
-        for one in (size, total):
-            if one is not None and one != self._offset:
-                raise SizeMismatchError(expected=one, actual=self._offset, ref=self.ref)
+        total = self._declared.total
+        wanted = check_commit(self.ref, self._declared, self._offset, size=size, expected=expected)
         return wire.WriteContentRequest(
             action=wire.COMMIT,
             ref=self.ref,
             total=self._offset,
             total_known=size is not None or total is not None,
-            expected=wanted or declared or "",
+            expected=wanted or "",
             offset=self._offset,
         )
 
@@ -340,18 +308,6 @@ class RemoteWriter(io.RawIOBase):
         if not getattr(self, "_closed", True) and not self._channel.is_parents:
             self._closed = True
             self._requests.put(None)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-        /,
-    ) -> None:
-        self.close()
 
     def _require_open(self) -> None:
         self._channel.check()

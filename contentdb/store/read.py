@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from contentdb.digest import Digest
 from contentdb.engine import Capability
 from contentdb.errors import InvalidArgumentError, InvalidDigestError
-from contentdb.short_digest import beginnings, only_one
 from contentdb.store.front import Front
+from contentdb.store.short_digest import beginnings, only_one
 from contentdb.streams.export import target_path
 
 if TYPE_CHECKING:

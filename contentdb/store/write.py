@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
-from contentdb.arguments import check_progress, deadline_of
 from contentdb.declared import Takeover, declare
 from contentdb.digest import Digest
 from contentdb.engine import Capability
@@ -39,6 +39,24 @@ if TYPE_CHECKING:
 __all__ = ["Write", "check_link"]
 
 _LINKS: Final = ("reflink", "hardlink", "copy", "move")
+
+
+def _deadline_of(wait: object) -> float:
+    """Return the `time.monotonic` at which a wait of so many seconds ends; for True, infinity.
+
+    Raises:
+        InvalidArgumentError: ``wait`` is neither True nor a number of 0 or more.
+    """
+    if not isinstance(wait, int | float) or not wait >= 0:
+        raise InvalidArgumentError(f"a wait is 0 or more seconds, or True, not {wait!r:.40}")
+    return time.monotonic() + (math.inf if wait is True else wait)
+
+
+def _check_progress(progress: object) -> None:
+    """Raise `InvalidArgumentError` for a ``progress`` that is not None and cannot be called."""
+    if progress is not None and not callable(progress):
+        kind = type(progress).__name__
+        raise InvalidArgumentError(f"progress is a function of bytes done and total, not {kind}")
 
 
 def check_link(link: object) -> None:
@@ -92,7 +110,7 @@ class Write(Front):
     ) -> HeldIngest:
         """Do the work of `writer`, with declarations already checked; the server calls it too."""
         check_ref(ref)
-        wait_s = deadline_of(wait) - time.monotonic()
+        wait_s = _deadline_of(wait) - time.monotonic()
         return self._engine.hold(ref, declared, takeover, wait_s=max(0.0, wait_s))
 
     def ingest(  # noqa: PLR0913 - all but two have a default that fits most
@@ -136,7 +154,7 @@ class Write(Front):
             OSError: Raised by the source; the bytes before it are kept.
         """
         check_ref(ref)
-        check_progress(progress)
+        _check_progress(progress)
         declared = declare(total, expected, metadata)
         given = labelling(labels, keep_labels=keep_labels)
         with closing(origin_of(source)) as origin:

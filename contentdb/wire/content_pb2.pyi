@@ -65,7 +65,7 @@ class _TakeoverEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Takeover.Val
     ANEW: _Takeover.ValueType  # 3
 
 class Takeover(_Takeover, metaclass=_TakeoverEnumTypeWrapper):
-    """What becomes of what was declared of an ingest before; see `contentdb.index.Takeover`."""
+    """What becomes of what was declared of an ingest before; see `contentdb.declared.Takeover`."""
 
 REPLACE: Takeover.ValueType  # 0
 AGREE: Takeover.ValueType  # 1

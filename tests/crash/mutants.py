@@ -49,6 +49,7 @@ _HELD: Final = "contentdb.local.ingest.file"
 _BEGINNING: Final = "contentdb.local.ingest.begin"
 _INTAKE: Final = "contentdb.local.ingest.intake"
 _RESUMING: Final = "contentdb.streams.resume"
+_DECLARED: Final = "contentdb.declared"
 _WRITER: Final = "contentdb.local.ingest.writer"
 _OPENING: Final = "contentdb.local.open"
 _ADDING: Final = "contentdb.local.commit.add"
@@ -426,7 +427,7 @@ _ALL: Final = (
     ),
     _mutant(
         "size-not-checked",
-        Patch(_WRITER, "if declared is not None and declared != intake.offset:", "if False:"),
+        Patch(_DECLARED, "if one is not None and one != offset:", "if False:"),
         ("probes",),
         "wrong_content_is_not_committed",
     ),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentdb.arguments import contradiction
-from contentdb.declared import Takeover
+from contentdb.declared import Takeover, contradiction
 from contentdb.local.index import statements
 from contentdb.local.index.rows import find_ingest
 

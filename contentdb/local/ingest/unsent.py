@@ -10,12 +10,12 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from contentdb import files
+from contentdb.declared import check_commit
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
     DigestMismatchError,
     FailedPreconditionError,
-    SizeMismatchError,
 )
 from contentdb.labels import labelling
 from contentdb.local.commit.claim import claim_as, elsewhere
@@ -130,22 +130,14 @@ class UnsentWriter(LocalWriter):
         with self._gate:
             self._require_open()
             try:
-                wanted = None if expected is None else Digest(expected)
-                self._check(unsent, size, wanted)
+                digest, row = unsent
+                if expected is not None and (wanted := Digest(expected)) != digest:
+                    raise DigestMismatchError(expected=wanted, actual=digest, ref=self.ref)
+                check_commit(self.ref, self._declared, row.size, size=size, expected=expected)
                 labels_of_call = labelling(labels, keep_labels=keep_labels or not exist_ok)
                 return self._claim(self._make_claim(unsent, labels_of_call), exist_ok=exist_ok)
             finally:
                 self._end()
-
-    def _check(self, unsent: _Unsent, size: int | None, expected: Digest | None) -> None:
-        """Raise if the content contradicts what was declared now or before."""
-        digest, row = unsent
-        for declared in (size, self._intake.row.total):
-            if declared is not None and declared != row.size:
-                raise SizeMismatchError(expected=declared, actual=row.size, ref=self.ref)
-        for wanted in (expected, self._intake.expected):
-            if wanted is not None and wanted != digest:
-                raise DigestMismatchError(expected=wanted, actual=digest, ref=self.ref)
 
     def _make_claim(self, unsent: _Unsent, labels: Labelling) -> Candidate:
         digest, row = unsent

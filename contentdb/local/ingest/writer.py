@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Final, NoReturn, Self
+from typing import TYPE_CHECKING, Final, NoReturn
 
-from contentdb.arguments import begun_for
 from contentdb.content import Status
-from contentdb.declared import Takeover, check_total
-from contentdb.digest import Digest
+from contentdb.declared import Declared, Takeover, check_commit, check_total
 from contentdb.errors import (
     AlreadyExistsError,
     ContentDBError,
     DigestMismatchError,
     DurabilityError,
-    SizeMismatchError,
     WriterClosedError,
 )
 from contentdb.labels import check_labels
@@ -27,14 +23,15 @@ from contentdb.local.ingest.begin import ref_locked
 from contentdb.local.ingest.intake import Comparison, Intake
 from contentdb.logs import swallow
 from contentdb.metadata import unpack_metadata
+from contentdb.streams.append_only import AppendOnly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from types import TracebackType
 
     from typing_extensions import Buffer
 
     from contentdb.content import Info
+    from contentdb.digest import Digest
     from contentdb.files import Directory
     from contentdb.local.call_guard import Gate
     from contentdb.local.commit.batch import Batch
@@ -49,7 +46,7 @@ _UNSETTLED: Final = (
 )
 
 
-class LocalWriter(io.RawIOBase):
+class LocalWriter(AppendOnly):
     """A `contentdb.content.Writer` on files; for one thread at a time.
 
     It is a binary file too, for objects that only append to one: a `zipfile.ZipFile`, an
@@ -123,20 +120,6 @@ class LocalWriter(io.RawIOBase):
         if self.closed:
             raise WriterClosedError(self.ref)
 
-    # -- a binary file -------------------------------------------------------------------------
-
-    def writable(self) -> bool:
-        """Return True; it cannot read or seek."""
-        return True
-
-    def tell(self) -> int:
-        """Return the offset, where every write goes."""
-        return self.offset
-
-    def flush(self) -> None:
-        """Do nothing: all bytes have reached the file; `commit` makes them durable."""
-        self._require_open()
-
     # -- bytes in ----------------------------------------------------------------------------
 
     def write(self, data: Buffer, /) -> int:
@@ -165,12 +148,10 @@ class LocalWriter(io.RawIOBase):
         None means the present offset, as for any file: nothing is removed.
         """
         with self._gate:
-            self._require_open()
-            if size == 0:
-                self._intake.truncate()
-            elif size not in {None, self.offset}:
-                raise io.UnsupportedOperation("a writer goes back to offset 0 alone")
-            return self.offset
+            return super().truncate(size)
+
+    def _restart(self) -> None:
+        self._intake.truncate()
 
     def redeclare(
         self, *, total: int | None, expected: Digest | None, metadata: str | None = None
@@ -276,17 +257,16 @@ class LocalWriter(io.RawIOBase):
             raise AlreadyExistsError(candidate.digest)
         return known
 
+    @property
+    def _declared(self) -> Declared:
+        row = self._intake.row
+        return Declared(row.total, self._intake.expected, row.metadata)
+
     def _verify(self, size: int | None, expected: str | None) -> Sink:
         """Return the hashes of all bytes; raise if they contradict what was declared."""
         intake = self._intake
-        wanted = None if expected is None else Digest(expected)
-        if None not in {wanted, intake.expected} and wanted != intake.expected:
-            raise begun_for(self.ref, intake.expected, wanted)
         intake.take_note()
-        for declared in (size, intake.row.total):
-            if declared is not None and declared != intake.offset:
-                raise SizeMismatchError(expected=declared, actual=intake.offset, ref=self.ref)
-        wanted = wanted or intake.expected
+        wanted = check_commit(self.ref, self._declared, intake.offset, size=size, expected=expected)
         sink = intake.running(None if wanted is None else wanted.algorithm)
         if wanted is not None and sink.digest != wanted:
             raise DigestMismatchError(expected=wanted, actual=sink.digest, ref=self.ref)
@@ -391,19 +371,6 @@ class LocalWriter(io.RawIOBase):
             f"the writer of ref {self.ref!r:.80} cannot be pickled or copied; "
             "close it, and open the ref again from a store that was"
         )
-
-    def __enter__(self) -> Self:
-        """Return the writer; the end of the block closes it."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-        /,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         """Free the ref of a writer that was never closed; its bytes are in the file."""
