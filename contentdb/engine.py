@@ -11,13 +11,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from contentdb.content import Writer
+from contentdb.streams.resume import Taking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
-
-    from typing_extensions import Buffer
 
     from contentdb.asked import Asked
     from contentdb.content import ExportLink, Info, Link, Reader, SortOrder, Status, Usage
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from contentdb.errors import ContentDBError
     from contentdb.filters import Filter
     from contentdb.labels import Labelling
-    from contentdb.streams.resume import Comparing
     from contentdb.streams.source import Origin
 
 __all__ = ["Capability", "Engine", "HeldIngest", "Query"]
@@ -55,30 +53,12 @@ class Query(NamedTuple):
     limit: int | None
 
 
-class HeldIngest(Writer, Protocol):
-    """A writer that holds its ref, with the further methods that `Store.ingest` calls."""
+class HeldIngest(Taking, Writer, Protocol):
+    """One ingest whose ref this engine holds: a writer that can take a whole source in."""
 
     @property
     def is_unsent(self) -> bool:
-        """Whether another namespace has the content, so that no bytes are needed, only a commit."""
-        ...
-
-    def feed(self, data: Buffer) -> None:
-        """Append; the caller must not change the buffer until `settle`."""
-        ...
-
-    def settle(self, *, pending: int = 0) -> None:
-        """Wait until at most ``pending`` buffers of `feed` are still in use."""
-        ...
-
-    def comparison(self) -> Comparing:
-        """Begin to compare a source with the ingest's bytes, before anything is appended."""
-        ...
-
-    def redeclare(
-        self, *, total: int | None, expected: Digest | None, metadata: str | None = None
-    ) -> None:
-        """Replace the ingest's declarations; with ``metadata`` None its metadata stays."""
+        """Whether another namespace holds the content, so that only the commit is left to do."""
         ...
 
 

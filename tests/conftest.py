@@ -40,7 +40,7 @@ def pytest_configure() -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip, with the reason, what this machine or this user cannot run."""
     if item.get_closest_marker("root") and os.geteuid() != 0:
-        pytest.skip("needs to be root")
+        pytest.skip("needs root: run the tests as root")
     needed = [name for mark in item.iter_markers("real") for name in mark.args]
     # A plain user's PATH lacks the folders where mkfs and other such programs are.
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])

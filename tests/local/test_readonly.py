@@ -642,7 +642,7 @@ def test_commands_that_only_read_do_so_where_nothing_can_be_written(
 
 @pytest.mark.root
 def test_a_read_only_server_serves_where_nothing_can_be_written(root: Path, place: Path) -> None:
-    grpc = pytest.importorskip("contentdb.server.daemon")
+    grpc = pytest.importorskip("contentdb.server.daemon", reason="needs the extra `grpc`")
     hot(root)
     with seen_read_only(root, place) as mount:
         before = tree(mount)
