@@ -10,13 +10,14 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from contentdb.content import Writer
 from contentdb.streams.resume import Taking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from typing_extensions import Buffer
 
     from contentdb.asked import Asked
     from contentdb.content import ExportLink, Info, Link, Reader, SortOrder, Status, Usage
@@ -53,12 +54,47 @@ class Query(NamedTuple):
     limit: int | None
 
 
-class HeldIngest(Taking, Writer, Protocol):
-    """One ingest whose ref this engine holds: a writer that can take a whole source in."""
+class HeldIngest(Taking, Protocol):
+    """One ingest whose ref this engine holds, until it is committed or closed."""
+
+    @property
+    def declared(self) -> Declared:
+        """What its writers have declared so far."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed or committed, or belongs to the parent of a fork."""
+        ...
 
     @property
     def is_unsent(self) -> bool:
         """Whether another namespace holds the content, so that only the commit is left to do."""
+        ...
+
+    def check_open(self) -> None:
+        """Raise `WriterClosedError` if it is closed."""
+        ...
+
+    def write(self, data: Buffer) -> int:
+        """Append all of the buffer; the caller may change it afterwards."""
+        ...
+
+    def restart(self) -> None:
+        """Remove all bytes, the ref still held."""
+        ...
+
+    def commit(self, wanted: Digest | None, labels: Labelling, *, exist_ok: bool) -> Info:
+        """Publish the bytes if they have the digest, and free the ref. Durable when it returns.
+
+        Raises:
+            DigestMismatchError: They have another one; the ingest stays.
+            AlreadyExistsError: Not with ``exist_ok``; the ingest is removed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Keep the bytes and free the ref; nothing happens after a commit or another close."""
         ...
 
 

@@ -24,9 +24,9 @@ from contentdb.errors import (
 from contentdb.logs import swallow
 from contentdb.remote.believing import nonsense
 from contentdb.remote.comparing import begins_with
+from contentdb.remote.held import RemoteIngest
 from contentdb.remote.ingests import Ingests
 from contentdb.remote.labelling import label_stored
-from contentdb.remote.writer import RemoteWriter
 from contentdb.streams.pump import pump
 from contentdb.streams.source import bytes_of, open_source, reading, reading_file
 
@@ -53,14 +53,14 @@ class Write(Ingests):
 
     def hold(
         self, ref: str, declared: Declared, takeover: Takeover, *, wait_s: float
-    ) -> RemoteWriter:
+    ) -> RemoteIngest:
         """Begin or take over an ingest. At a held ref the server itself waits for half a second."""
         deadline = time.monotonic() + wait_s
         if takeover is Takeover.AGREE and not self._channel.is_ours:
             declared = self._merge_declared(ref, declared)
         while True:
             try:
-                return RemoteWriter(self._channel, ref, declared, takeover)
+                return RemoteIngest(self._channel, ref, declared, takeover)
             except RefLockedError:
                 if time.monotonic() >= deadline:
                     raise
@@ -111,7 +111,7 @@ class Write(Ingests):
             files.let_go(fd)
 
     def _send(
-        self, send: Callable[[RemoteWriter], object], wanted: Digest | None, given: Labelling
+        self, send: Callable[[RemoteIngest], object], wanted: Digest | None, given: Labelling
     ) -> Info:
         """Store content under a new ref, and remove the ingest on failure."""
         ref = f"add-{uuid.uuid4()}"
@@ -120,7 +120,7 @@ class Write(Ingests):
             writer = self.hold(ref, Declared(None, wanted, None), Takeover.PREFER, wait_s=0)
             if not writer.offset:  # else another namespace has the content
                 send(writer)
-            info = writer.commit(labels=given.new, keep_labels=not given.stored)
+            info = writer.commit(wanted, given, exist_ok=True)
             writer.close()
         except AlreadyExistsError as error:
             if writer is not None:
@@ -133,7 +133,7 @@ class Write(Ingests):
             raise
         return info
 
-    def _drop(self, ref: str, writer: RemoteWriter | None) -> None:
+    def _drop(self, ref: str, writer: RemoteIngest | None) -> None:
         if writer is not None:
             writer.close()
         with swallow("remote", _LEFT_AT_SERVER, ContentDBError, ref=ref):

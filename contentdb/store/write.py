@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
@@ -20,6 +19,7 @@ from contentdb.labels import labelling
 from contentdb.refs import check_ref
 from contentdb.store.add_many import AddIterator, each_asked
 from contentdb.store.front import Front
+from contentdb.store.writer import IngestWriter
 from contentdb.streams.resume import take_in
 from contentdb.streams.source import origin_of
 
@@ -41,15 +41,15 @@ __all__ = ["Write", "check_link"]
 _LINKS: Final = ("reflink", "hardlink", "copy", "move")
 
 
-def _deadline_of(wait: object) -> float:
-    """Return the `time.monotonic` at which a wait of so many seconds ends; for True, infinity.
+def _seconds_of(wait: object) -> float:
+    """Return how many seconds to wait for a ref; True means without end.
 
     Raises:
         InvalidArgumentError: ``wait`` is neither True nor a number of 0 or more.
     """
     if not isinstance(wait, int | float) or not wait >= 0:
         raise InvalidArgumentError(f"a wait is 0 or more seconds, or True, not {wait!r:.40}")
-    return time.monotonic() + (math.inf if wait is True else wait)
+    return math.inf if wait is True else wait
 
 
 def _check_progress(progress: object) -> None:
@@ -107,11 +107,15 @@ class Write(Front):
 
     def hold(
         self, ref: str, declared: Declared, takeover: Takeover, *, wait: float | bool
-    ) -> HeldIngest:
+    ) -> IngestWriter:
         """Do the work of `writer`, with declarations already checked; the server calls it too."""
+        return IngestWriter(self._hold(ref, declared, takeover, wait=wait))
+
+    def _hold(
+        self, ref: str, declared: Declared, takeover: Takeover, *, wait: float | bool
+    ) -> HeldIngest:
         check_ref(ref)
-        wait_s = _deadline_of(wait) - time.monotonic()
-        return self._engine.hold(ref, declared, takeover, wait_s=max(0.0, wait_s))
+        return self._engine.hold(ref, declared, takeover, wait_s=_seconds_of(wait))
 
     def ingest(  # noqa: PLR0913 - all but two have a default that fits most
         self,
@@ -160,18 +164,19 @@ class Write(Front):
         with closing(origin_of(source)) as origin:
             while True:
                 try:
-                    writer = self.hold(ref, declared, Takeover.PREFER, wait=wait)
+                    held = self._hold(ref, declared, Takeover.PREFER, wait=wait)
                 except AlreadyExistsError as error:
                     if info := self._finish_stored(ref, Digest(error.digest), given):
                         return info
                     continue  # another process has deleted the blob since
                 try:  # not `with`: an exception at the entry of __enter__ would leave it open
-                    if not writer.is_unsent:
+                    if not held.is_unsent:
                         compare = self._engine.begins_with
-                        take_in(writer, origin, declared, progress, begins_with=compare)
+                        take_in(held, origin, declared, progress, begins_with=compare)
+                    writer = IngestWriter(held)
                     return writer.commit(labels=given.new, keep_labels=keep_labels)
                 finally:
-                    writer.close()
+                    held.close()
 
     def _finish_stored(self, ref: str, digest: Digest, labels: Labelling) -> Info | None:
         """Drop the ref's ingest, which is not needed, and label the blob; None if it is gone."""

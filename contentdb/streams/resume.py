@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from contentdb.declared import Declared
 from contentdb.errors import SizeMismatchError
 from contentdb.metadata import NO_METADATA, pack_metadata
 from contentdb.streams.pump import pump
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from contentdb.content import Progress, Status
-    from contentdb.declared import Declared
     from contentdb.digest import Digest
     from contentdb.streams.source import Fill, Origin
 
@@ -55,7 +55,7 @@ class Comparing(Protocol):
 
 
 class Taking(Protocol):
-    """A writer that can store a whole source; see `contentdb.local.ingest.writer`."""
+    """An ingest that can take in a whole source; see `contentdb.engine.HeldIngest`."""
 
     @property
     def ref(self) -> str:
@@ -88,10 +88,8 @@ class Taking(Protocol):
         """Begin to compare a source with the ingest's bytes."""
         ...
 
-    def redeclare(
-        self, *, total: int | None, expected: Digest | None, metadata: str | None = None
-    ) -> None:
-        """Replace the ingest's declarations; with ``metadata`` None its metadata stays."""
+    def redeclare(self, declared: Declared) -> None:
+        """Replace the ingest's declarations; with None for metadata, its metadata stays."""
         ...
 
 
@@ -277,4 +275,4 @@ class _Taking:
         status = self._writer.status()
         now = (status.total, status.expected, pack_metadata(status.metadata))
         if now != (total, expected, metadata):
-            self._writer.redeclare(total=total, expected=expected, metadata=metadata)
+            self._writer.redeclare(Declared(total, expected, metadata))

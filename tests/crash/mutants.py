@@ -1,12 +1,14 @@
 """The store with one fsync, lock, check or ordering removed at a time, to try the engines on.
 
-A mutant replaces text in a module's source while it is imported, in the process that works on
-the store; the judge is never a mutant. Text that is not there exactly once is an error, so a
-change of the store cannot quietly retire a mutant.
+A mutant replaces text in a function's source while its module is imported, in the process that
+works on the store; the judge is never a mutant. If the function does not have the text exactly
+once, that is an error which shows its present source: a change of the store cannot quietly retire
+a mutant.
 """
 
 from __future__ import annotations
 
+import ast
 import importlib.abc
 import importlib.machinery
 import sys
@@ -20,9 +22,11 @@ __all__ = ["MUTANTS", "Mutant", "Patch", "apply", "patched"]
 
 
 class Patch(NamedTuple):
-    """A replacement in a module's source."""
+    """A replacement in the source of one function or class of a module."""
 
     module: str
+    symbol: str
+    """Its dotted name; empty for the module itself."""
     old: str
     new: str
 
@@ -45,12 +49,12 @@ _MIGRATE: Final = "contentdb.local.index.migrate"
 _SHARDS: Final = "contentdb.local.blobs"
 _PUBLISH: Final = "contentdb.local.commit.publish"
 _GROUP: Final = "contentdb.local.commit.group_commit"
-_HELD: Final = "contentdb.local.ingest.file"
+_FILE: Final = "contentdb.local.ingest.file"
 _BEGINNING: Final = "contentdb.local.ingest.begin"
 _INTAKE: Final = "contentdb.local.ingest.intake"
 _RESUMING: Final = "contentdb.streams.resume"
 _DECLARED: Final = "contentdb.declared"
-_WRITER: Final = "contentdb.local.ingest.writer"
+_INGEST: Final = "contentdb.local.ingest.held"
 _OPENING: Final = "contentdb.local.open"
 _ADDING: Final = "contentdb.local.commit.add"
 _DELETE: Final = "contentdb.local.delete"
@@ -75,76 +79,87 @@ def _mutant(
 
 _ALL: Final = (
     # -- durability: each must be caught by two engines at least
-    _mutant("no-file-sync", Patch(_FILES, "os.fsync(fd)", "pass"), _POWER, *_COMMITS),
+    _mutant("no-file-sync", Patch(_FILES, "sync", "os.fsync(fd)", "pass"), _POWER, *_COMMITS),
     _mutant(
-        "no-directory-sync", Patch(_FILES, "os.fsync(directory.fd)", "pass"), _POWER, *_COMMITS
+        "no-directory-sync",
+        Patch(_FILES, "sync_directory", "os.fsync(directory.fd)", "pass"),
+        _POWER,
+        *_COMMITS,
     ),
     _mutant(
-        "no-filesystem-sync", Patch(_FILES, "if call(directory.fd):", "if False:"), _POWER, *_GROUPS
+        "no-filesystem-sync",
+        Patch(_FILES, "sync_filesystem", "if call(directory.fd):", "if False:"),
+        _POWER,
+        *_GROUPS,
     ),
     _mutant(
         "commit-not-synced",
-        Patch(_DATABASE, '"FULL" if durable else "NORMAL"', '"NORMAL"'),
+        Patch(_DATABASE, "Database._begin", '"FULL" if durable else "NORMAL"', '"NORMAL"'),
         _POWER,
-        "commit", "delete", "checkpoint",
+        "commit",
+        "delete",
+        "checkpoint",
     ),
     _mutant(
         "index-never-synced",
-        Patch(_DATABASE, '"FULL" if durable else "NORMAL"', '"OFF"'),
+        Patch(_DATABASE, "Database._begin", '"FULL" if durable else "NORMAL"', '"OFF"'),
         _POWER,
-        "commit", "delete", "checkpoint",
+        "commit",
+        "delete",
+        "checkpoint",
     ),
     _mutant(
         "name-not-synced",
-        Patch(_PUBLISH, "            files.sync_directory(shard)\n", "            pass\n"),
+        Patch(_PUBLISH, "publish", "files.sync_directory(shard)  # C5", "pass"),
         _POWER,
         *_COMMITS,
     ),
     _mutant(
         "names-of-a-group-not-synced",
-        Patch(_GROUP, '"""Put the names of all items on disk."""', "return"),
+        Patch(_GROUP, "Group.sync_names", '"""Put the names of all items on disk."""', "return"),
         _POWER,
         *_GROUPS,
     ),
     _mutant(
         "files-of-a-group-not-synced",
-        Patch(_GROUP, '"""Put the bytes of all items on disk."""', "return"),
+        Patch(_GROUP, "Group.sync_files", '"""Put the bytes of all items on disk."""', "return"),
         _POWER,
         *_GROUPS,
     ),
     _mutant(
-        "commit-synced-after-its-row",
-        Patch(
-            _WRITER,
-            "self.sync()\n                outcome = self._publish(candidate)\n",
-            "outcome = self._publish(candidate)\n                self.sync()\n",
+        "synced-after-its-row",
+        (
+            Patch(_PUBLISH, "publish", "    file.sync()\n    key =", "    key ="),
+            Patch(
+                _PUBLISH,
+                "publish",
+                "    if outcome is not Outcome.FENCED:\n",
+                "    file.sync()\n    if outcome is not Outcome.FENCED:\n",
+            ),
         ),
         _POWER,
-        "commit", "ingest",
-    ),
-    _mutant(
-        "add-synced-after-its-row",
-        Patch(
-            _ADDING,
-            "    if parts.durable:\n        files.sync(file.fd, file.path)\n"
-            "    return _publish(parts, candidate, file.link)",
-            "    made = _publish(parts, candidate, file.link)\n"
-            "    files.sync(file.fd, file.path)\n    return made",
-        ),
-        _POWER,
-        "add", "checkpoint",
+        "commit",
+        "ingest",
+        "add",
+        "checkpoint",
     ),
     _mutant(
         "row-before-name",
         (
             Patch(
                 _PUBLISH,
-                "            give_name(parts, candidate, link)\n"
-                "            (outcome,) = parts.index.record([candidate])\n",
+                "publish",
+                "            shard = parts.shards.shard_to_name_in(digest)\n",
                 "            (outcome,) = parts.index.record([candidate])\n"
-                "            give_name(parts, candidate, link)\n",
+                "            shard = parts.shards.shard_to_name_in(digest)\n",
             ),
-            Patch(_RECORDING, "if not entry.present() or not _is", "if not _is"),
+            Patch(
+                _PUBLISH,
+                "publish",
+                "            (outcome,) = parts.index.record([candidate])  # C6",
+                "            # C6",
+            ),
+            Patch(_RECORDING, "_record", "if not entry.present() or not _is", "if not _is"),
         ),
         ("kills", "states", "cuts"),
         *_COMMITS,
@@ -153,6 +168,7 @@ _ALL: Final = (
         "labels-not-durable",
         Patch(
             _INDEX,
+            "SqliteIndex.merge_labels",
             "has_labels(db, key, labels), durable=True",
             "has_labels(db, key, labels), durable=False",
         ),
@@ -163,50 +179,63 @@ _ALL: Final = (
         "deletion-not-durable",
         Patch(
             _INDEX,
+            "SqliteIndex.entomb_all",
             "work, landed, durable=True, rows=len(digests)",
             "work, landed, durable=False, rows=len(digests)",
         ),
         _POWER,
-        "delete", "delete-many",
+        "delete",
+        "delete-many",
     ),
     _mutant(
         "truncation-not-noted",
-        Patch(_INTAKE, "self.row = forget_beyond(self._parts, self.row, 0)\n", "\n"),
+        Patch(
+            _INTAKE, "Intake.restart", "self.row = forget_beyond(self._parts, self.row, 0)\n", "\n"
+        ),
         ("states", "cuts"),
         "rewrite",
     ),
     _mutant(
         "cut-not-noted",
-        Patch(_INTAKE, "self.row = forget_beyond(self._parts, self.row, kept.size)\n", "\n"),
+        Patch(
+            _INTAKE,
+            "Intake.cut",
+            "self.row = forget_beyond(self._parts, self.row, kept.size)\n",
+            "\n",
+        ),
         ("states", "cuts"),
         "other",
     ),
     _mutant(
         "start-not-noted",
         (
-            Patch(_BEGINNING, "        forget_beyond(parts, row, 0)\n", "        pass\n"),
-            Patch(_BEGINNING, "return forget_beyond(parts, row, size), fd", "return row, fd"),
+            Patch(_BEGINNING, "_empty", "        forget_beyond(parts, row, 0)\n", "        pass\n"),
+            Patch(
+                _BEGINNING, "begin", "return forget_beyond(parts, row, size), fd", "return row, fd"
+            ),
         ),
         ("states", "cuts"),
         "start-over",
     ),
     _mutant(
         "neglect-not-announced",
-        Patch(_OPENING, "unsynced=not options.durable)", "unsynced=False)"),
+        Patch(_OPENING, "open_parts", "unsynced=not options.durable)", "unsynced=False)"),
         ("states", "cuts"),
         "neglect",
     ),
     _mutant(
         "deleted-name-not-synced",
-        Patch(_DELETE, "if parts.durable:", "if False:"),
+        Patch(_DELETE, "finish_delete", "if parts.durable:", "if False:"),
         ("states",),  # ext4 and xfs keep the rename and the stamp of D1 in one transaction
-        "delete", "delete-many",
+        "delete",
+        "delete-many",
     ),
     # -- what a kill leaves
     _mutant(
         "ingest-gone-before-its-row",
         Patch(
-            _HELD,
+            _FILE,
+            "HeldFile.link",
             "return files.link(self._parts.ingest, self._name, directory, name)",
             "return files.link(self._parts.ingest, self._name, directory, name) and (\n"
             "            files.unlink(self._parts.ingest, self._name))",
@@ -219,12 +248,14 @@ _ALL: Final = (
         (
             Patch(
                 _REINDEX,
+                "_rebuild",
                 "        with closing(open_tree(path, directory, _NEW,",
                 "        fold(path / _NEW)\n        _replace(directory)\n"
                 "        with closing(open_tree(path, directory, INDEX,",
             ),
             Patch(
                 _REINDEX,
+                "_rebuild",
                 "reindex_parts(parts)\n        fold(path / _NEW)\n        _replace(directory)\n",
                 "reindex_parts(parts)\n",
             ),
@@ -234,38 +265,45 @@ _ALL: Final = (
     ),
     _mutant(
         "tables-made-one-by-one",
-        (Patch(_CREATE, '    "BEGIN IMMEDIATE",\n', ""), Patch(_CREATE, '    "COMMIT",\n', "")),
+        (
+            Patch(_CREATE, "", '    "BEGIN IMMEDIATE",\n', ""),
+            Patch(_CREATE, "", '    "COMMIT",\n', ""),
+        ),
         ("kills", "states"),
         "create",
     ),
     _mutant(
         "tables-not-synced",
-        Patch(_CREATE, "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),
+        Patch(_CREATE, "create_tables", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),
         ("states", "images"),
         "create",
     ),
     _mutant(
         "migration-step-by-step",
-        Patch(_MIGRATE, 'connection.exec_driver_sql("BEGIN IMMEDIATE")', "pass"),
+        Patch(_MIGRATE, "_upgrade", 'connection.exec_driver_sql("BEGIN IMMEDIATE")', "pass"),
         ("kills", "states"),
         "migrate",
     ),
     _mutant(
         "migration-not-synced",
-        Patch(_MIGRATE, "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),
+        Patch(_MIGRATE, "upgrade", "PRAGMA synchronous = FULL", "PRAGMA synchronous = OFF"),
         _POWER,
         "migrate",
     ),
     _mutant(
         "short-write-is-whole",
-        Patch(_FILES, "return os.write(fd, data)", "return os.write(fd, data) and len(data)"),
+        Patch(
+            _FILES, "write", "return os.write(fd, data)", "return os.write(fd, data) and len(data)"
+        ),
         ("kills",),
-        "add", "commit", "ingest",
+        "add",
+        "commit",
+        "ingest",
     ),
     # -- what an error leaves
     _mutant(
         "sync-error-swallowed",
-        Patch(_FILES, 'raise DurabilityError("sync", path, error) from error', "pass"),
+        Patch(_FILES, "sync", 'raise DurabilityError("sync", path, error) from error', "pass"),
         ("eio",),
         "commit",
         "group",
@@ -273,7 +311,12 @@ _ALL: Final = (
     ),
     _mutant(
         "failed-commit-acknowledged",
-        Patch(_DATABASE, "if job.error is None and not job.landed(connection):", "if False:"),
+        Patch(
+            _DATABASE,
+            "Database._read_back",
+            "if job.error is None and not job.landed(connection):",
+            "if False:",
+        ),
         ("faults",),
         "commit",
     ),
@@ -281,45 +324,55 @@ _ALL: Final = (
     _mutant(
         "no-lock",
         (
-            Patch(_FILES, "fcntl.flock(fd, kind | fcntl.LOCK_NB)", "pass"),
-            Patch(_FILES, "            fcntl.flock(fd, fcntl.LOCK_EX)\n", ""),
+            Patch(_FILES, "_lock_until", "fcntl.flock(fd, kind | fcntl.LOCK_NB)", "pass"),
+            Patch(_FILES, "lock", "            fcntl.flock(fd, fcntl.LOCK_EX)\n", ""),
         ),
         ("probes",),
         "a_ref_has_one_writer",
     ),
     _mutant(
         "writable-blobs",
-        Patch(_FILES, "set_mode(fd, 0o444, path)", "set_mode(fd, 0o644, path)"),
+        Patch(_FILES, "make_read_only", "set_mode(fd, 0o444, path)", "set_mode(fd, 0o644, path)"),
         ("probes",),
         "a_blob_is_read_only",
     ),
     _mutant(
         "links-followed",
-        Patch(_FILES, "_FILE_FLAGS: Final = os.O_NOFOLLOW | ", "_FILE_FLAGS: Final = "),
+        Patch(_FILES, "", "_FILE_FLAGS: Final = os.O_NOFOLLOW | ", "_FILE_FLAGS: Final = "),
         ("probes",),
         "nothing_is_followed",
     ),
     _mutant(
         "row-without-a-look",
-        Patch(_RECORDING, "if not entry.present() or not _is", "if not _is"),
+        Patch(_RECORDING, "_record", "if not entry.present() or not _is", "if not _is"),
         ("probes",),
         "a_group_meets_a_delete",
     ),
     _mutant(
         "buried-without-a-look",
-        Patch(_INDEX, "if state_of(connection, key) != State.TOMBSTONE:", "if False:"),
+        Patch(
+            _INDEX,
+            "SqliteIndex._bury",
+            "if state_of(connection, key) != State.TOMBSTONE:",
+            "if False:",
+        ),
         ("probes",),
         "a_delete_meets_a_commit",
     ),
     _mutant(
         "no-fence",
-        Patch(_RECORDING, "if entry.token is not None and not _is_ours(", "if False and not ("),
+        Patch(
+            _RECORDING,
+            "_record",
+            "if entry.token is not None and not _is_ours(",
+            "if False and not (",
+        ),
         ("probes",),
         "a_token_of_another_ends_a_commit",
     ),
     _mutant(
         "another-s-file-is-linked",
-        Patch(_HELD, "        if not self._has_its_name():", "        if False:"),
+        Patch(_FILE, "HeldFile.link", "        if not self._has_its_name():", "        if False:"),
         ("probes",),
         "a_fenced_writer_cannot_commit",
     ),
@@ -327,6 +380,7 @@ _ALL: Final = (
         "blob-written-by-its-ingest",
         Patch(
             _LOCKS,
+            "is_ours_to_write",
             "return found.st_nlink == 1 and found.st_uid == os.geteuid()",
             "return True",
         ),
@@ -337,6 +391,7 @@ _ALL: Final = (
         "row-gone-before-its-file",
         Patch(
             _DELETE,
+            "finish_delete",
             "bury_all(\n            digests, lambda digest: "
             "parts.shards.move(digest, parts.trash, names[digest])\n        )\n",
             "bury_all(digests, bool)\n        for digest in digests:\n"
@@ -347,93 +402,124 @@ _ALL: Final = (
     ),
     _mutant(
         "loss-of-a-file-ignored",
-        Patch(_PUBLISH, "if outcome is not Outcome.GONE:", "if outcome:"),
+        Patch(_PUBLISH, "publish", "if outcome is not Outcome.GONE:", "if outcome:"),
         ("probes",),
         "a_commit_meets_a_delete",
     ),
     _mutant(
         "loss-of-a-file-of-a-group-ignored",
-        Patch(_GROUP, "if outcome is Outcome.GONE:", "if not outcome:"),
+        Patch(_GROUP, "Group._result", "if outcome is Outcome.GONE:", "if not outcome:"),
         ("probes",),
         "a_group_meets_a_delete",
     ),
     _mutant(
         "claims-ignored-by-prune",
         (
-            Patch(_PRUNE, " or parts.index.claims(digest):", ":"),
-            Patch(_INDEX, "not self._claims(connection, digest) and act()", "act()"),
+            Patch(_PRUNE, "_prune_orphans", " or parts.index.claims(digest):", ":"),
+            Patch(
+                _INDEX,
+                "SqliteIndex.unless_claimed",
+                "not self._claims(connection, digest) and act()",
+                "act()",
+            ),
         ),
         ("probes",),
         "an_orphan_that_is_expected_is_spared",
     ),
     _mutant(
         "claims-not-asked-under-the-lock",
-        Patch(_INDEX, "not self._claims(connection, digest) and act()", "act()"),
+        Patch(
+            _INDEX,
+            "SqliteIndex.unless_claimed",
+            "not self._claims(connection, digest) and act()",
+            "act()",
+        ),
         ("probes",),
         "a_prune_meets_a_commit",
     ),
     # -- upkeep beside writers
     _mutant(
         "adopted-like-any-other",
-        Patch(_RECORDING, "return entry.now_ns - 1 in {blob.created_ns, blob.updated_ns}",
-              "return not blob"),
+        Patch(
+            _RECORDING,
+            "_is_adopted",
+            "return entry.now_ns - 1 in {blob.created_ns, blob.updated_ns}",
+            "return not blob",
+        ),
         ("probes",),
         "upkeep_meets_a_commit",
     ),
     _mutant(
         "every-file-without-a-row-is-an-orphan",
-        Patch(_DOUBTS, "if age_s >= GRACE_S:", "if age_s:"),
+        Patch(_DOUBTS, "may_be_in_flight", "if age_s >= GRACE_S:", "if age_s:"),
         ("probes",),
         "verify_meets_a_commit",
     ),
     _mutant(
         "nobody-else-is-there",
-        Patch(_SHARING, "[0] == fcntl.F_UNLCK", "[0] >= 0"),
+        Patch(_SHARING, "Sharing.is_alone", "[0] == fcntl.F_UNLCK", "[0] >= 0"),
         ("probes",),
         "verify_meets_a_commit",
     ),
     _mutant(
         "size-alone-vouches",
-        Patch(_MOMENTS, "return found_ns == moment_ns or", "return bool(moment_ns) or"),
+        Patch(
+            _MOMENTS, "is_time_of", "return found_ns == moment_ns or", "return bool(moment_ns) or"
+        ),
         ("probes",),
         "rot_of_the_right_size_is_healed",
     ),
     _mutant(
         "moved-without-a-look",
-        Patch(_ADDING, "if is_source or why_damaged(parts.shards, digest) is None:", "if digest:"),
+        Patch(
+            _ADDING,
+            "_check_stored",
+            "if is_source or why_damaged(parts.shards, digest) is None:",
+            "if digest:",
+        ),
         ("probes",),
         "a_move_reads_what_is_stored",
     ),
     _mutant(
         "deleted-without-a-sign",
-        Patch(_INDEX, "time.set(BEING_DELETED_NS)", "time.find()"),
+        Patch(_INDEX, "SqliteIndex._take_back", "time.set(BEING_DELETED_NS)", "time.find()"),
         ("probes",),
         "a_deletion_that_was_begun_is_seen_by_all",
     ),
     _mutant(
         "age-ignored-by-prune",
-        Patch(_PRUNE, "if updated_ns > before_ns or", "if"),
+        Patch(_PRUNE, "_prune_ingests", "if updated_ns > before_ns or", "if"),
         ("probes",),
         "a_prune_spares_what_is_young",
     ),
     _mutant(
         "nobody-holds-anything",
         (
-            Patch(_LOCKS, "return not files.lock_shared(fd, within.child(name))", "return False"),
-            Patch(_LOCKS, "if not files.lock(fd, within.child(name)):", "if False:"),
+            Patch(
+                _LOCKS,
+                "is_held",
+                "return not files.lock_shared(fd, within.child(name))",
+                "return False",
+            ),
+            Patch(_LOCKS, "remove_dead", "if not files.lock(fd, within.child(name)):", "if False:"),
         ),
         ("probes",),
         "a_group_is_spared_by_who_opens",
     ),
     _mutant(
         "size-not-checked",
-        Patch(_DECLARED, "if one is not None and one != offset:", "if False:"),
+        Patch(_DECLARED, "check_commit", "if one is not None and one != offset:", "if False:"),
         ("probes",),
         "wrong_content_is_not_committed",
     ),
     _mutant(
         "digest-not-checked",
-        Patch(_WRITER, "if wanted is not None and sink.digest != wanted:", "if not sink:"),
+        Patch(
+            _INGEST,
+            "LocalIngest._make_candidate",
+            "if wanted is not None and digest != wanted:",
+            "if not sink:",
+        ),
         ("probes",),
         "wrong_content_is_not_committed",
     ),
@@ -441,6 +527,7 @@ _ALL: Final = (
         "resumed-bytes-not-hashed",
         Patch(
             _INTAKE,
+            "Intake.running",
             "sink.take_what_is_there(self._offset)",
             "sink.size = self._offset",
         ),
@@ -449,25 +536,27 @@ _ALL: Final = (
     ),
     _mutant(
         "earlier-try-goes-on",
-        Patch(_BEGINNING, "if takeover is Takeover.ANEW:", "if False:"),
+        Patch(_BEGINNING, "begin", "if takeover is Takeover.ANEW:", "if False:"),
         ("probes",),
         "a_new_try_is_no_resume",
     ),
     _mutant(
         "sources-not-compared",
-        Patch(_RESUMING, "return declared.expected is not None or", "return True or"),
+        Patch(_RESUMING, "_may_skip", "return declared.expected is not None or", "return True or"),
         ("probes",),
         "another_source_is_not_mixed_in",
     ),
     _mutant(
         "reads-not-verified",
-        Patch(_READER, "if not digest.matches(data):", "if not digest:"),
+        Patch(_READER, "read_whole", "if not digest.matches(data):", "if not digest:"),
         ("probes",),
         "damage_is_not_served",
     ),
     _mutant(
         "ingest-row-stays",
-        Patch(_RECORDING, "connection.execute(statements.END_INGEST, ingest)", "del ingest"),
+        Patch(
+            _RECORDING, "_record", "connection.execute(statements.END_INGEST, ingest)", "del ingest"
+        ),
         ("probes",),
         "a_commit_ends_its_ingest",
     ),
@@ -476,6 +565,7 @@ _ALL: Final = (
         "job-queued-before-the-try",
         Patch(
             _DATABASE,
+            "Database.write",
             "        try:\n"
             "            _thread.roots = (*outer, self._root)\n"
             "            self._queue.append(job)\n",
@@ -490,6 +580,7 @@ _ALL: Final = (
         "lock-of-the-root-kept",
         Patch(
             _DATABASE,
+            "Database._transact",
             "                self._leave()\n                raise\n",
             "                raise\n",
         ),
@@ -500,6 +591,7 @@ _ALL: Final = (
         "descriptor-without-an-owner",
         Patch(
             _FILES,
+            "_open",
             "return next(map(Descriptor, map(opening, (path,), (flags,), (mode,))))",
             "return Descriptor(opening(path, flags, mode))",
         ),
@@ -508,24 +600,51 @@ _ALL: Final = (
     ),
     _mutant(
         "handler-writes-within-a-write",
-        Patch(_DATABASE, "        if self._root in outer:\n", "        if not self._root:\n"),
+        Patch(
+            _DATABASE,
+            "Database.write",
+            "        if self._root in outer:\n",
+            "        if not self._root:\n",
+        ),
         ("raises",),
         "update",
     ),
-)  # fmt: skip
+)
 
 MUTANTS: Final = {mutant.name: mutant for mutant in _ALL}
 
 
 def patched(source: str, patch: Patch) -> str:
-    """The source with the patch in it.
+    """Return the module's source with the patch in it.
 
     Raises:
-        ValueError: The text to replace is not there exactly once.
+        ValueError: The symbol does not have the text to replace exactly once.
     """
-    if (count := source.count(patch.old)) != 1:
-        raise ValueError(f"{patch.module} has this text {count} times, not once:\n{patch.old}")
-    return source.replace(patch.old, patch.new)
+    first, behind = _lines_of(source, patch)
+    lines = source.splitlines(keepends=True)
+    text = "".join(lines[first:behind])
+    if (count := text.count(patch.old)) != 1:
+        raise ValueError(
+            f"{patch.module}:{patch.symbol} has this text {count} times, not once:\n{patch.old}\n"
+            f"It is now:\n{text}"
+        )
+    return "".join(lines[:first]) + text.replace(patch.old, patch.new) + "".join(lines[behind:])
+
+
+def _lines_of(source: str, patch: Patch) -> tuple[int, int]:
+    """Return the first line of the symbol, from 0, and the line behind it."""
+    found: ast.AST = ast.parse(source)
+    if not patch.symbol:
+        return 0, source.count("\n") + 1
+    for name in patch.symbol.split("."):
+        inside = (node for node in ast.walk(found) if getattr(node, "name", None) == name)
+        match = next(inside, None)
+        if match is None:
+            raise ValueError(f"{patch.module} has no {patch.symbol}; the mutant needs a new place")
+        found = match
+    if not isinstance(found, ast.FunctionDef | ast.ClassDef):
+        raise TypeError(f"{patch.module}:{patch.symbol} is no function or class")
+    return found.lineno - 1, found.end_lineno or found.lineno
 
 
 class _Loader(importlib.machinery.SourceFileLoader):

@@ -45,7 +45,13 @@ def test_a_mutant_is_applied_to_what_is_imported() -> None:
     assert "fsync" not in done.stdout
 
 
-def test_text_that_is_gone_is_an_error() -> None:
+def test_text_that_is_gone_is_an_error_that_shows_the_text_of_today() -> None:
     (patch,) = MUTANTS["no-file-sync"].patches
-    with pytest.raises(ValueError, match="0 times"):
-        patched("nothing of the kind", patch)
+    with pytest.raises(ValueError, match=r"0 times(?s:.*)def sync\(\): other\(\)"):
+        patched("import os\n\ndef sync(): other()\n", patch)
+
+
+def test_a_function_that_is_gone_is_an_error() -> None:
+    (patch,) = MUTANTS["no-file-sync"].patches
+    with pytest.raises(ValueError, match="has no sync; the mutant needs a new place"):
+        patched("nothing", patch)

@@ -251,7 +251,7 @@ def test_a_declared_total_that_does_not_fit_is_for_the_commit_to_refuse(shared: 
     ("declared", "error"),
     [
         ({"size": 3}, contentdb.SizeMismatchError),
-        ({"expected": Digest.of(b"else")}, contentdb.DigestMismatchError),
+        ({"expected": Digest.of(b"else")}, contentdb.FailedPreconditionError),
     ],
 )
 def test_a_commit_that_contradicts_is_refused_and_the_ingest_stays(

@@ -14,7 +14,7 @@ import pytest
 import contentdb
 from contentdb import Digest, DigestMismatchError, DurabilityError, files
 from contentdb.local import locks
-from contentdb.local.ingest.writer import LocalWriter
+from contentdb.local.ingest.held import LocalIngest
 from contentdb.testing.streams import breaking
 
 if TYPE_CHECKING:
@@ -22,10 +22,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def _lose(held: LocalIngest) -> None:
+    """Leave an ingest as a process does that is killed: nothing is synced, nothing noted."""
+    held.file.release()  # the kernel's part
+    held._closed = True
+
+
 def _killed(writer: contentdb.Writer) -> None:
-    """Leave a writer as its process does that is killed: nothing is synced, nothing noted."""
-    writer._file.release()  # type: ignore[attr-defined]  # the kernel's part
-    writer._closed = True  # type: ignore[attr-defined]
+    _lose(writer._held)  # type: ignore[attr-defined]
 
 
 def _resumed_after_a_power_cut(store: contentdb.Store, monkeypatch: pytest.MonkeyPatch) -> int:
@@ -52,7 +56,7 @@ def _starts_over(store: contentdb.Store, root: Path) -> None:
 
 def _ingests_something_else(store: contentdb.Store, root: Path) -> None:
     with pytest.raises(TimeoutError), pytest.MonkeyPatch.context() as killed:  # noqa: PT012
-        killed.setattr(LocalWriter, "close", _killed)
+        killed.setattr(LocalIngest, "close", _lose)
         store.ingest("ref", breaking(b"x", TimeoutError()))
     assert store.status("ref").offset == 1
     next((root / "ingest").iterdir()).write_bytes(b"")

@@ -9,7 +9,7 @@ import pytest
 
 import contentdb
 from contentdb.digest import Digest
-from contentdb.local.ingest.writer import LocalWriter
+from contentdb.local.ingest.held import LocalIngest
 from contentdb.remote.comparing import Comparison
 from contentdb.store.connect import connect
 from contentdb.testing.streams import piped
@@ -27,20 +27,20 @@ def test_a_source_that_can_be_read_twice_is_not_sent_to_be_compared(
 ) -> None:
     """The digest of its beginning tells; only the rest goes over the wire."""
     received: list[int] = []
-    write = LocalWriter.write
+    write = LocalIngest.write
 
-    def note(self: LocalWriter, data: Any, /) -> int:  # noqa: ANN401 - as its own
+    def note(self: LocalIngest, data: Any) -> int:  # noqa: ANN401 - as its own
         received.append(len(data))
         return write(self, data)
 
-    def refuse(_self: LocalWriter) -> None:
+    def refuse(_self: LocalIngest) -> None:
         pytest.fail("the source was sent to be compared")
 
     with connect(str(served)) as store:
         with store.writer("r") as writer:
             writer.write(CONTENT[:KEPT])
-        monkeypatch.setattr(LocalWriter, "write", note)
-        monkeypatch.setattr(LocalWriter, "comparison", refuse)
+        monkeypatch.setattr(LocalIngest, "write", note)
+        monkeypatch.setattr(LocalIngest, "comparison", refuse)
         info = store.ingest("r", io.BytesIO(CONTENT))
         assert sum(received) == len(CONTENT) - KEPT
         assert store.read(info.digest) == CONTENT

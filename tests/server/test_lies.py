@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentdb.remote.channel import Channel
-    from contentdb.remote.writer import RemoteWriter
+    from contentdb.remote.held import RemoteIngest
+    from contentdb.store.writer import IngestWriter
 
 HELLO = Digest.of(b"hello")
 OTHER = Digest.of(b"other")
@@ -224,7 +225,7 @@ def test_a_forgotten_writer_leaves_no_thread_and_no_ref(served: Path) -> None:
 def test_few_pieces_are_under_way_at_once(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A large buffer is not copied whole."""
     with connect(str(served)) as store, store.writer("r") as opened:
-        writer = cast("RemoteWriter", opened)
+        writer = cast("RemoteIngest", cast("IngestWriter", opened)._held)
         queue, answer = writer._requests, writer._answer
         under_way = [0]
 

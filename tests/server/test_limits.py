@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
@@ -13,7 +13,7 @@ import pytest
 import contentdb
 from contentdb.declared import Declared, Takeover
 from contentdb.remote.channel import Channel
-from contentdb.remote.writer import RemoteWriter
+from contentdb.remote.held import RemoteIngest
 from contentdb.server.daemon import Server
 from contentdb.server.limits import Limits, Place, Places
 from contentdb.store.connect import connect
@@ -23,6 +23,8 @@ from contentdb.wire.statuses import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from contentdb.content import Writer
 
 ADA, BOB = "ipv4:10.0.0.1:4001", "ipv6:[2001:db8::1]:4001"
 NEVER_S = 1e9
@@ -149,14 +151,14 @@ def test_silent_streams_of_one_client_lock_no_other_out(tmp_path: Path, socket_p
         for writer in writers:
             writer.write(b"some")
         served_at_last(lambda: other.add(b"hello"))
-        (gone,) = [writer for writer in writers if is_gone(cast("RemoteWriter", writer))]
+        (gone,) = [writer for writer in writers if is_gone(writer)]
         with other.writer(gone.ref, wait=60, resume=True) as resumed:
             assert resumed.offset == len(b"some")
         for writer in writers:
             writer.close()
 
 
-def is_gone(writer: RemoteWriter) -> bool:
+def is_gone(writer: Writer) -> bool:
     try:
         writer.status()
     except contentdb.StoreError:
@@ -225,7 +227,7 @@ def test_with_every_place_at_work_a_call_is_refused(tmp_path: Path, socket_path:
         server.listen_unix(socket_path)
         server.start()
         channel = Channel(str(socket_path), "default", None)
-        held = [RemoteWriter(channel, f"{n}", NOTHING, Takeover.ANEW) for n in range(2)]
+        held = [RemoteIngest(channel, f"{n}", NOTHING, Takeover.ANEW) for n in range(2)]
         with pytest.raises(grpc.RpcError, match="2 calls are open") as caught:
             channel.list_statuses(wire.ListStatusesRequest())
         error: Any = caught.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -10,7 +11,7 @@ import pytest
 import contentdb
 from contentdb.declared import Declared, Takeover, declare
 from contentdb.digest import Digest
-from contentdb.local.ingest.writer import LocalWriter
+from contentdb.local.ingest.held import LocalIngest
 from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
@@ -152,9 +153,9 @@ def test_a_new_declaration_lets_nobody_in_between(
     channel: Channel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever takes the ref as soon as it is free does not get his bytes into this commit."""
-    close = LocalWriter.close
+    close = LocalIngest.close
 
-    def close_and_lose(writer: LocalWriter) -> None:
+    def close_and_lose(writer: LocalIngest) -> None:
         close(writer)
         monkeypatch.undo()
         other = contentdb.open(tmp_path / "store")
@@ -162,7 +163,7 @@ def test_a_new_declaration_lets_nobody_in_between(
             thief.truncate()
             thief.write(b"their")
 
-    monkeypatch.setattr(LocalWriter, "close", close_and_lose)
+    monkeypatch.setattr(LocalIngest, "close", close_and_lose)
     answers = say(
         channel,
         ask(action=wire.WRITE, ref="r", total=9, expected=Digest.of(b"x"), data=b"hel"),
@@ -208,18 +209,18 @@ def test_labels_that_are_too_long_are_refused(channel: Channel) -> None:
 
 
 def test_a_held_ref_is_unavailable_until_it_is_let_go(channel: Channel) -> None:
-    from contentdb.remote.writer import RemoteWriter
+    from contentdb.remote.held import RemoteIngest
 
-    with RemoteWriter(channel, "r", Declared(None, None, None), Takeover.ANEW):
+    with closing(RemoteIngest(channel, "r", Declared(None, None, None), Takeover.ANEW)):
         code, text = refused(channel, ask(action=wire.STAT, ref="r"))
         assert (code, text) == (grpc.StatusCode.UNAVAILABLE, "ref r locked: unavailable")
     assert len(say(channel, ask(action=wire.STAT, ref="r"))) == 1
 
 
 def test_a_client_that_leaves_lets_the_ref_go(channel: Channel) -> None:
-    from contentdb.remote.writer import RemoteWriter
+    from contentdb.remote.held import RemoteIngest
 
-    writer = RemoteWriter(channel, "r", Declared(None, None, None), Takeover.ANEW)
+    writer = RemoteIngest(channel, "r", Declared(None, None, None), Takeover.ANEW)
     writer.write(b"hel")
     writer._stream.cancel()
     (answer,) = say(channel, ask(action=wire.STAT, ref="r"))

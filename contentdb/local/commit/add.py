@@ -21,7 +21,6 @@ from contentdb.local.commit.claim import claim
 from contentdb.local.commit.publish import Candidate, publish, settled, stored
 from contentdb.local.commit.temporary import Temporary
 from contentdb.local.damage import quarantine, why_damaged
-from contentdb.local.file_times import seal
 from contentdb.local.sink import Sink
 from contentdb.store_folder import is_store
 from contentdb.streams.pump import pump
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from contentdb.content import Info, Link
     from contentdb.files import Directory
+    from contentdb.local.commit.publish import Unpublished
     from contentdb.local.resources import Parts
 
 __all__ = [
@@ -51,9 +51,7 @@ def candidate_of(
     parts: Parts, digest: Digest, size: int, checksum: int, labels: Labelling
 ) -> Candidate:
     """Return the candidate of content that was hashed just now."""
-    made = Candidate(parts.shards, digest, size, checksum, labels.new, time.time_ns())
-    made.labelling = labels
-    return made
+    return Candidate(parts.shards, digest, size, checksum, labels, time.time_ns())
 
 
 def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
@@ -83,7 +81,7 @@ def add_bytes(
     with closing(Temporary(parts)) as file:
         files.write_all(file.fd, data, file.path)
         candidate = candidate_of(parts, digest, len(data), checksum_of(data), labels)
-        return _finish(parts, file, candidate)
+        return _finish(parts, candidate, file)
 
 
 def add_stream(
@@ -95,7 +93,7 @@ def add_stream(
     """Store the bytes of a stream, up to its end."""
     with closing(Temporary(parts)) as file:
         candidate = _write_hashed(parts, file, fill, expected, labels)
-        return stored_with(parts, candidate.digest, labels) or _finish(parts, file, candidate)
+        return stored_with(parts, candidate.digest, labels) or _finish(parts, candidate, file)
 
 
 def _write_hashed(
@@ -113,15 +111,8 @@ def _write_hashed(
         return candidate_of(parts, digest, sink.size, sink.checksum, labels)
 
 
-def _finish(parts: Parts, file: Temporary, candidate: Candidate) -> Info:
-    seal(file.fd, file.path, candidate.now_ns)
-    if parts.durable:
-        files.sync(file.fd, file.path)
-    return _publish(parts, candidate, file.link)
-
-
-def _publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> Info:
-    return settled(parts, candidate, publish(parts, candidate, link))
+def _finish(parts: Parts, candidate: Candidate, file: Unpublished) -> Info:
+    return settled(parts, candidate, publish(parts, candidate, file))
 
 
 # -- from a path ------------------------------------------------------------------------------
@@ -172,7 +163,7 @@ def _clone(parts: Parts, fd: int, expected: Digest | None, labels: Labelling) ->
         if not files.clone(fd, file.fd):
             return None
         candidate = _hash(parts, file.fd, file.path, expected, labels)
-        return stored_with(parts, candidate.digest, labels) or _finish(parts, file, candidate)
+        return stored_with(parts, candidate.digest, labels) or _finish(parts, candidate, file)
 
 
 def _hash(
@@ -183,6 +174,25 @@ def _hash(
         sink.take_what_is_there(files.stat_open(fd, path).st_size)
         check_digest(sink.digest, expected)
         return candidate_of(parts, sink.digest, sink.size, sink.checksum, labels)
+
+
+class _Taken:
+    """A source file that becomes the blob itself: sealed before it was hashed, and synced."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def seal(self, now_ns: int) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def link(self, directory: Directory, name: str) -> bool:
+        return files.link_unnamed(self._fd, directory, name)
+
+    def take_away(self) -> None:
+        """Leave the name of the source, which is the caller's."""
 
 
 def _take_over(
@@ -216,7 +226,7 @@ def _take_over(
         if parts.durable:
             files.sync(fd, path)
         check_unchanged(fd, stamped, path)
-        return _publish(parts, candidate, lambda to, name: files.link_unnamed(fd, to, name))
+        return _finish(parts, candidate, _Taken(fd))
     except StorageError as error:
         if error.errno not in files.LINK_REFUSED:
             raise

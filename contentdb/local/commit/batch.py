@@ -14,7 +14,7 @@ from contentdb.local.commit.publish import link_or_replace
 if TYPE_CHECKING:
     from contentdb.files import Directory
     from contentdb.labels import Labelling
-    from contentdb.local.commit.publish import Candidate
+    from contentdb.local.commit.publish import Candidate, Unpublished
     from contentdb.local.resources import Parts
 
 __all__ = ["Batch", "Committing"]
@@ -24,38 +24,38 @@ _GROUP_BYTES: Final = 64 << 20
 
 
 class Committing(Protocol):
-    """The steps that a writer still has to take when its commit has joined a group."""
+    """An ingest whose commit has joined a group, and the steps that it still has to take."""
 
-    def sync(self) -> None: ...
-    def link(self, directory: Directory, name: str) -> bool: ...
-    def publish(self, candidate: Candidate) -> Info: ...
+    @property
+    def file(self) -> Unpublished: ...
+    def publish_joined(self, candidate: Candidate) -> Info: ...
     def settle_joined(self, result: Info | ContentDBError | None) -> None: ...
 
 
 class _Commit:
-    """A writer's commit as an item of a group; its ref stays locked until the group is done."""
+    """An ingest's commit as an item of a group; its ref stays locked until the group is done."""
 
-    def __init__(self, writer: Committing, parts: Parts, candidate: Candidate) -> None:
-        self.writer = writer
+    def __init__(self, ingest: Committing, parts: Parts, candidate: Candidate) -> None:
+        self.ingest = ingest
         self._parts = parts
         self.candidate = candidate
         self.result: Info | ContentDBError | None = None
 
     def sync(self) -> None:
         """Put the bytes on disk."""
-        self.writer.sync()
+        self.ingest.file.sync()
 
     def name(self, shard: Directory) -> None:
         """Link the file into its shard; the ingest keeps its own name until the blob has a row."""
-        link_or_replace(self._parts, self.candidate, shard, self.writer.link)
+        link_or_replace(self._parts, self.candidate, shard, self.ingest.file.link)
 
     def again(self) -> Info:
         """Publish and record the item alone."""
-        return self.writer.publish(self.candidate)
+        return self.ingest.publish_joined(self.candidate)
 
     def done(self) -> None:
         """Free the ref; keep the ingest if it did not become a blob."""
-        self.writer.settle_joined(self.result)
+        self.ingest.settle_joined(self.result)
 
 
 class Batch:
@@ -85,15 +85,15 @@ class Batch:
         self._flush_when_full()
         return info
 
-    def join(self, writer: Committing, candidate: Candidate) -> Info:
-        """Add a writer's commit to the group; its content must not be `stored`."""
-        self._group.join(_Commit(writer, self._parts, candidate))
+    def join(self, ingest: Committing, candidate: Candidate) -> Info:
+        """Add an ingest's commit to the group; its content must not be `stored`."""
+        self._group.join(_Commit(ingest, self._parts, candidate))
         self._flush_when_full()
         return NewInfo.of(candidate.info())
 
-    def withdraw(self, writer: Committing) -> None:
-        """Remove a writer's commit from the waiting group, if it is there."""
-        self._group.withdraw(lambda item: isinstance(item, _Commit) and item.writer is writer)
+    def withdraw(self, ingest: Committing) -> None:
+        """Remove an ingest's commit from the waiting group, if it is there."""
+        self._group.withdraw(lambda item: isinstance(item, _Commit) and item.ingest is ingest)
 
     def holds(self, ref: str) -> bool:
         """Return whether the commit of a ref waits for the end of the block, the ref locked."""

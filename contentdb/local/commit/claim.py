@@ -46,8 +46,7 @@ def claim(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
     row = elsewhere(parts, digest)
     if row is None:
         return None
-    made = Candidate(parts.shards, digest, row.size, row.checksum, labels.new, time.time_ns())
-    made.labelling = labels
+    made = Candidate(parts.shards, digest, row.size, row.checksum, labels, time.time_ns())
     outcome = claim_as(parts, made)
     return None if outcome is Outcome.GONE else settled(parts, made, outcome)
 

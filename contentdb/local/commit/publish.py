@@ -2,33 +2,34 @@
 
 The file's bytes are on disk before its name, its name is on disk before its row, and no sync
 happens under the database's write lock. A crash after any step leaves at worst a whole file
-without a row.
+without a row. `publish` is steps C3 to C7 of docs/design.md; C0 and C1 are in
+`contentdb.local.ingest.begin`, C2 in `contentdb.local.ingest.held`.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb import files
 from contentdb.content import Info, NewInfo
 from contentdb.errors import CorruptBlobError
-from contentdb.labels import Labelling
 from contentdb.local.damage import read_again, sync_blob
 from contentdb.local.file_times import is_time_of
 from contentdb.local.index import Outcome, State
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from contentdb.digest import Digest
     from contentdb.files import Directory
+    from contentdb.labels import Labelling
     from contentdb.local.blobs import Shards
     from contentdb.local.resources import Parts
 
 __all__ = [
     "Candidate",
-    "give_name",
+    "Unpublished",
     "link_or_replace",
     "looked_up",
     "publish",
@@ -48,25 +49,22 @@ class Candidate:
     __slots__ = ("checksum", "digest", "labelling", "now_ns", "only_if", "ref",
                  "seen_ns", "shards", "size", "token", "whole_ns")  # fmt: skip
 
-    def __init__(  # noqa: PLR0913 - the columns of a row
+    def __init__(
         self,
         shards: Shards,
         digest: Digest,
         size: int,
         checksum: int,
-        labels: Mapping[str, str],
+        labels: Labelling,
         now_ns: int,
         ref: str | None = None,
         token: str | None = None,
-        *,
-        keep_labels: bool = False,
     ) -> None:
-        """With ``keep_labels``, leave the labels of a blob that is stored already as they are."""
         self.shards = shards
         self.digest = digest
         self.size = size
         self.checksum = checksum
-        self.labelling = Labelling(labels, {} if keep_labels else labels)
+        self.labelling = labels
         self.now_ns = now_ns & ~1  # see `contentdb.local.index.recording`
         self.ref = ref
         self.token = token
@@ -163,43 +161,66 @@ def settled(parts: Parts, candidate: Candidate, outcome: Outcome) -> Info:
     return NewInfo.of(info)
 
 
-def publish(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> Outcome:
-    """Name a file whose bytes are on disk, and record it; durable when it returns.
+class Unpublished(Protocol):
+    """A whole, verified file that is to become a blob."""
+
+    def seal(self, now_ns: int) -> None:
+        """Give the file the mode and the time of a blob."""
+        ...
+
+    def sync(self) -> None:
+        """Put the file's bytes on disk, if the store is durable."""
+        ...
+
+    def link(self, directory: Directory, name: str) -> bool:
+        """Give the file a name in a directory; return False if that name is taken."""
+        ...
+
+    def take_away(self) -> None:
+        """Remove the name that the file had before; the blob's name stays."""
+        ...
+
+
+def publish(parts: Parts, candidate: Candidate, file: Unpublished) -> Outcome:
+    """Make a file a blob: name it, and record it; durable when it returns.
 
     Args:
         parts: The store.
-        candidate: The facts of the file, which is whole and verified.
-        link: Gives the file a name in a directory; False if that name is taken.
+        candidate: The facts of the file.
+        file: The file, which is whole and verified.
 
     Returns:
         CREATED, HEALED, EXISTS, or FENCED if another writer took the ref: nothing was recorded.
 
     Raises:
         CorruptBlobError: The blob was deleted again and again meanwhile.
+        DurabilityError: A sync failed; nothing was recorded.
     """
+    digest = candidate.digest
+    file.seal(candidate.now_ns)  # C3
+    file.sync()
     key = id(candidate)
-    parts.in_flight[key] = candidate.digest
+    parts.in_flight[key] = digest
     try:
         for _ in range(_ATTEMPTS):
-            give_name(parts, candidate, link)
-            (outcome,) = parts.index.record([candidate])
+            shard = parts.shards.shard_to_name_in(digest)
+            try:
+                link_or_replace(parts, candidate, shard, file.link)  # C4
+                if parts.durable:
+                    files.sync_directory(shard)  # C5
+            finally:
+                shard.close()
+            (outcome,) = parts.index.record([candidate])  # C6: from here there is no way back
             if outcome is not Outcome.GONE:
-                return outcome
+                break
+        else:
+            path = parts.shards.path(digest)
+            raise CorruptBlobError(digest, path, "its file is removed again and again")
     finally:
         parts.in_flight.pop(key, None)  # a single call, so that no signal handler runs before it
-    path = parts.shards.path(candidate.digest)
-    raise CorruptBlobError(candidate.digest, path, "its file is removed again and again")
-
-
-def give_name(parts: Parts, candidate: Candidate, link: Callable[[Directory, str], bool]) -> None:
-    """Give the file its name in its shard, and put that name on disk."""
-    shard = parts.shards.shard_to_name_in(candidate.digest)
-    try:
-        link_or_replace(parts, candidate, shard, link)
-        if parts.durable:
-            files.sync_directory(shard)
-    finally:
-        shard.close()
+    if outcome is not Outcome.FENCED:
+        file.take_away()  # C7: any process can do that, at any time
+    return outcome
 
 
 def link_or_replace(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from contentdb import files
 from contentdb.errors import ContentDBError, ReentrantCallError, StorageError
 from contentdb.local import locks
+from contentdb.local.file_times import seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +27,10 @@ _TOKEN_CHARS: Final = 32
 
 
 class Temporary:
-    """A file that will become a blob; it has no name where the filesystem allows that."""
+    """A file that will become a blob; it has no name where the filesystem allows that.
+
+    A `contentdb.local.commit.publish.Unpublished`; `close` removes the name that it has elsewhere.
+    """
 
     __slots__ = ("_name", "_parts", "_pid", "fd", "path")
 
@@ -40,6 +44,18 @@ class Temporary:
             fd = locks.create(parts.ingest, self._name)
         self.fd = fd
         self.path = parts.ingest.child(self._name or "(unnamed)")
+
+    def seal(self, now_ns: int) -> None:
+        """Give the file the mode and the time of a blob."""
+        seal(self.fd, self.path, now_ns)
+
+    def sync(self) -> None:
+        """Put the bytes on disk, if the store is durable."""
+        if self._parts.durable:
+            files.sync(self.fd, self.path)
+
+    def take_away(self) -> None:
+        """Do nothing: the file has no name of its own, or `close` removes it."""
 
     def link(self, directory: Directory, name: str) -> bool:
         """Link the file under a name; return False if the name is taken."""

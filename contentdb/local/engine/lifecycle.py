@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.local.commit.batch import Batch
     from contentdb.local.index import Blob
-    from contentdb.local.ingest.writer import LocalWriter
+    from contentdb.local.ingest.held import LocalIngest
     from contentdb.local.resources import Parts
 
 __all__ = ["Lifecycle"]
@@ -43,7 +43,7 @@ class Lifecycle:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._gate = Gate(parts.root)
-        self._writers: weakref.WeakSet[LocalWriter] = weakref.WeakSet()
+        self._held: weakref.WeakSet[LocalIngest] = weakref.WeakSet()
         self._local = threading.local()
         if not parts.read_only:
             with swallow("local.recovery", _UNTIDIED, ContentDBError, root=parts.root):
@@ -154,8 +154,8 @@ class Lifecycle:
         self._gate.close()
         with ExitStack() as rest:  # close all, even if one fails; each may be closed again
             rest.callback(self._parts.close)
-            for writer in list(self._writers):
-                rest.callback(writer.close)
+            for ingest in list(self._held):
+                rest.callback(ingest.close)
 
     def __del__(self) -> None:
         """Close an engine that was forgotten."""

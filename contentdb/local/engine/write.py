@@ -14,8 +14,8 @@ from contentdb.local.commit.add_many import add_many
 from contentdb.local.commit.batch import Batch
 from contentdb.local.engine.lifecycle import Lifecycle
 from contentdb.local.ingest.begin import begin
-from contentdb.local.ingest.unsent import UnsentWriter
-from contentdb.local.ingest.writer import LocalWriter
+from contentdb.local.ingest.held import LocalIngest
+from contentdb.local.ingest.unsent import UnsentIngest
 from contentdb.logs import inform
 from contentdb.streams.source import bytes_of, reading
 
@@ -42,11 +42,11 @@ class Write(Lifecycle):
 
     def hold(
         self, ref: str, declared: Declared, takeover: Takeover, *, wait_s: float
-    ) -> LocalWriter:
+    ) -> LocalIngest:
         """Begin the ingest of a ref or take it over; a closing store ends the wait."""
         # A caller that starts over may write without a look at the offset.
         shares = self._parts.shares and takeover is not Takeover.ANEW
-        kind = UnsentWriter if shares else LocalWriter
+        kind = UnsentIngest if shares else LocalIngest
         batch = self._batch
         if batch is not None and batch.holds(ref):
             batch.flush()
@@ -58,7 +58,7 @@ class Write(Lifecycle):
                 with self._gate:  # not for long: closing this store may free the ref
                     row, fd, size = begin(self._parts, ref, declared, takeover, wait=slice_s)
                     made = kind(self._parts, self._gate, row, fd, size, lambda: self._batch)
-                    self._writers.add(made)
+                    self._held.add(made)
                     return made
             except RefLockedError as error:
                 if time.monotonic() >= deadline:

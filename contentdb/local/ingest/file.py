@@ -21,7 +21,7 @@ _KEPT: Final = "bytes that a failed sync made doubtful could not be removed; abo
 
 
 class HeldFile:
-    """An ingest's open file, locked until it is released."""
+    """An ingest's open file, locked until it is released; a `publish.Unpublished`."""
 
     def __init__(self, parts: Parts, row: IngestRow, fd: int) -> None:
         self.fd = fd

@@ -1,14 +1,17 @@
-"""Append bytes to the file of a held ingest, or compare them with those of an earlier try."""
+"""The bytes of a held ingest: append them to its file, or compare them with a source."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
+from contentdb.content import Status
+from contentdb.declared import Declared, Takeover
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
-from contentdb.local.ingest.begin import forget_beyond
+from contentdb.local.ingest.begin import forget_beyond, ref_locked
 from contentdb.local.ingest.file import HeldFile
 from contentdb.local.sink import Sink
+from contentdb.metadata import unpack_metadata
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -21,33 +24,96 @@ __all__ = ["Comparison", "Intake"]
 
 
 class Intake:
-    """The offset and the running hashes of an ingest; its owner frees the file's lock."""
+    """The offset and the running hashes of an ingest, and what its writers declared."""
 
-    def __init__(self, parts: Parts, row: IngestRow, fd: int, offset: int) -> None:
+    is_unsent = False
+    """Whether another namespace holds the content, so that only the commit is left to do."""
+
+    def __init__(self, parts: Parts, gate: Gate, row: IngestRow, fd: int, offset: int) -> None:
         self.file = HeldFile(parts, row, fd)
-        self.take_row(row)
+        self._take_row(row)
         self.updated_ns = row.updated_ns
         self._parts = parts
+        self._gate = gate
         self._offset = offset
         self._sink: Sink | None = None
+
+    def check_open(self) -> None:
+        """Raise if the ingest is closed, or its store; see `contentdb.local.ingest.held`."""
+        raise NotImplementedError
+
+    # -- what it is --------------------------------------------------------------------------
+
+    @property
+    def ref(self) -> str:
+        """The caller's name for the ingest."""
+        return self.row.ref
+
+    @property
+    def declared(self) -> Declared:
+        """What its writers have declared so far."""
+        return Declared(self.row.total, self._expected, self.row.metadata)
 
     @property
     def offset(self) -> int:
         """Bytes that have reached the file."""
         return self._offset if self._sink is None else self._sink.size
 
-    def take_row(self, row: IngestRow) -> None:
+    @property
+    def digest(self) -> Digest:
+        """Digest of all bytes so far, by the algorithm of the expected digest, else SHA-256."""
+        with self._gate:
+            self.check_open()
+            return self.running().digest
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed or committed; see `contentdb.local.ingest.held`."""
+        raise NotImplementedError
+
+    def status(self) -> Status:
+        """Describe the ingest as it is now."""
+        row = self.row
+        return Status(
+            row.ref,
+            self.offset,
+            row.total,
+            self._expected,
+            row.started_ns,
+            self.updated_ns,
+            held=not self.closed,
+            metadata=unpack_metadata(row.metadata),
+        )
+
+    def _take_row(self, row: IngestRow) -> None:
         """Use a row as it is in the index now, with our token."""
         self.row = row
-        self.expected = None if row.expected is None else Digest(row.expected)
-        """The digest that was declared."""
-        self._algorithm = self.expected.algorithm if self.expected else DEFAULT_ALGORITHM
+        self._expected = None if row.expected is None else Digest(row.expected)
+        self._algorithm = self._expected.algorithm if self._expected else DEFAULT_ALGORITHM
+
+    def redeclare(self, declared: Declared) -> None:
+        """Replace the declared size and digest; with None for metadata, the metadata stays.
+
+        Raises:
+            RefLockedError: Another writer has taken over the ingest.
+        """
+        with self._gate:
+            self.check_open()
+            row = self.row
+            found = self._parts.index.ingest(row.ref)
+            if found is None or found.token != row.token:
+                raise ref_locked(self._parts, row.ref)
+            total, expected, metadata = declared
+            row = row._replace(total=total, expected=expected, metadata=metadata)
+            self._take_row(self._parts.index.begin(row, Takeover.REPLACE))
+
+    # -- hashes ------------------------------------------------------------------------------
 
     def running(self, algorithm: str | None = None) -> Sink:
         """Return the running hashes; after a resume, read the file for them."""
         wanted = algorithm or self._algorithm
         if self._sink is not None and self._sink.algorithm != wanted:
-            self._forget_hashes(self._sink)
+            self._drop_hashes(self._sink)
         if self._sink is None:
             sink = self._new_sink(wanted)
             sink.take_what_is_there(self._offset)
@@ -57,7 +123,7 @@ class Intake:
     def _new_sink(self, algorithm: str) -> Sink:
         return Sink(self.file.fd, self.file.path, algorithm, durable=self._parts.durable)
 
-    def _forget_hashes(self, sink: Sink) -> None:
+    def _drop_hashes(self, sink: Sink) -> None:
         """Drop the hashes; the next use of them reads the file again."""
         sink.mend()
         sink.close()
@@ -75,42 +141,60 @@ class Intake:
             self.updated_ns = time.time_ns()
             self.file.changed = True
 
+    def end_hashing(self) -> None:
+        """End the hashing thread; the file stays open."""
+        if self._sink is not None:
+            self._sink.close()
+
+    def forget_hashes(self) -> None:
+        """Do as `end_hashing`, without waiting for the thread."""
+        if self._sink is not None:
+            self._sink.forget()
+
     # -- appending -----------------------------------------------------------------------------
 
     def write(self, data: Buffer) -> int:
-        """Append; the caller may change the buffer afterwards."""
-        sink = self.running()
-        try:
-            return sink.write(data)
-        finally:
-            self.take_note()
+        """Append; the caller may change the buffer afterwards. Not durable before `commit`."""
+        with self._gate:
+            self.check_open()
+            sink = self.running()
+            try:
+                return sink.write(data)
+            finally:
+                self._note(sink.size)
 
     def feed(self, data: Buffer) -> None:
         """Append like `write`, but the buffer must not change until `settle`."""
-        sink = self.running()
-        try:
-            sink.feed(data)
-        finally:
-            self.take_note()
+        with self._gate:
+            self.check_open()
+            sink = self.running()
+            try:
+                sink.feed(data)
+            finally:
+                self._note(sink.size)
 
     def settle(self, *, pending: int = 0) -> None:
         """Wait until at most ``pending`` buffers of `feed` are in use."""
         if self._sink is not None:
             self._sink.settle(pending=pending)
 
-    def truncate(self) -> None:
-        """Remove all bytes and go back to offset 0."""
-        self.row = forget_beyond(self._parts, self.row, 0)
-        sink = self._sink or self._new_sink(self._algorithm)
-        sink.truncate()
-        self._sink = sink
-        self._offset = 0
-        self.updated_ns = time.time_ns()
-        self.file.changed = True
+    def restart(self) -> None:
+        """Remove all bytes and go back to offset 0, the ref still held."""
+        with self._gate:
+            self.check_open()
+            self.row = forget_beyond(self._parts, self.row, 0)
+            sink = self._sink or self._new_sink(self._algorithm)
+            sink.truncate()
+            self._sink = sink
+            self._offset = 0
+            self.updated_ns = time.time_ns()
+            self.file.changed = True
 
-    def new_sink(self) -> Sink:
-        """Return new hashes, which begin at the start of the file."""
-        return self._new_sink(self._algorithm)
+    # -- comparing -----------------------------------------------------------------------------
+
+    def comparison(self) -> Comparison:
+        """Return a comparison of a source with the bytes received, to use before appending."""
+        return Comparison(self._gate, self, self._new_sink(self._algorithm))
 
     def cut(self, kept: Sink) -> None:
         """Remove the bytes behind those that ``kept`` has hashed, and append from there on."""
@@ -121,26 +205,14 @@ class Intake:
         if old is not None:
             old.close()
 
-    # -- the end -------------------------------------------------------------------------------
-
-    def close(self) -> None:
-        """End the hashing thread; the file stays open."""
-        if self._sink is not None:
-            self._sink.close()
-
-    def forget(self) -> None:
-        """Do as `close`, without waiting for the thread."""
-        if self._sink is not None:
-            self._sink.forget()
-
 
 class Comparison:
     """A comparison of a source with the bytes received already, from the start of both."""
 
-    def __init__(self, gate: Gate, intake: Intake) -> None:
+    def __init__(self, gate: Gate, intake: Intake, sink: Sink) -> None:
         self._gate = gate
         self._intake = intake
-        self._sink = intake.new_sink()
+        self._sink = sink
 
     @property
     def size(self) -> int:

@@ -1,4 +1,4 @@
-"""A writer of content that another namespace holds: it starts at the end, and only commits.
+"""An ingest of content that another namespace holds: it starts at the end, and only commits.
 
 containerd's clients expect that of a server with a shared content policy: they look at the offset,
 find nothing left to send, and commit.
@@ -10,46 +10,43 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from contentdb import files
-from contentdb.declared import check_commit
-from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
     DigestMismatchError,
     FailedPreconditionError,
 )
-from contentdb.labels import labelling
 from contentdb.local.commit.claim import claim_as, elsewhere
 from contentdb.local.commit.publish import Candidate, settled
 from contentdb.local.index import Outcome
 from contentdb.local.ingest.begin import ref_locked
-from contentdb.local.ingest.writer import LocalWriter
+from contentdb.local.ingest.held import LocalIngest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from typing_extensions import Buffer
 
     from contentdb.content import Info, Status
+    from contentdb.digest import Digest
     from contentdb.labels import Labelling
     from contentdb.local.index import Blob
 
     _Unsent = tuple[Digest, Blob]
 
-__all__ = ["UnsentWriter"]
+__all__ = ["UnsentIngest"]
 
 _PIECE_BYTES = 1 << 20
 
 
-class UnsentWriter(LocalWriter):
-    """A `LocalWriter` with nothing to send if another namespace holds the expected content."""
+class UnsentIngest(LocalIngest):
+    """A `LocalIngest` with nothing to send if another namespace holds the expected content."""
 
     def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 - those of its parent
         super().__init__(*arguments)
         self._unsent: _Unsent | None = None
-        if self._intake.expected is not None:
-            row = elsewhere(self._parts, self._intake.expected)
-            if row is not None and self._intake.row.total in {None, row.size}:
-                self._unsent = self._intake.expected, row
+        total, expected, _ = self.declared
+        if expected is not None:
+            row = elsewhere(self._parts, expected)
+            if row is not None and total in {None, row.size}:
+                self._unsent = expected, row
 
     @property
     def offset(self) -> int:
@@ -62,7 +59,7 @@ class UnsentWriter(LocalWriter):
         return super().digest if self._unsent is None else self._unsent[0]
 
     @property
-    def is_unsent(self) -> bool:
+    def is_unsent(self) -> bool:  # type: ignore[override]  # a constant of its parent
         """Whether the content need not be sent, and nothing was written yet."""
         return self._unsent is not None
 
@@ -71,7 +68,7 @@ class UnsentWriter(LocalWriter):
         status = super().status()
         return status if self._unsent is None else status._replace(total=self._unsent[1].size)
 
-    def write(self, data: Buffer, /) -> int:
+    def write(self, data: Buffer) -> int:
         """Append; content that need not be sent is copied into the file first."""
         self._unshare(data)
         return super().write(data)
@@ -81,12 +78,10 @@ class UnsentWriter(LocalWriter):
         self._unshare(data)
         super().feed(data)
 
-    def truncate(self, size: int | None = 0, /) -> int:
-        """Go back to offset 0, under the same lock: the content will be sent."""
-        super().truncate(size)
-        if size == 0:
-            self._unsent = None
-        return self.offset
+    def restart(self) -> None:
+        """Go back to offset 0, the ref still held: the content will be sent."""
+        super().restart()
+        self._unsent = None
 
     def _unshare(self, data: Buffer) -> None:
         if self._unsent is None or not memoryview(data).nbytes:
@@ -97,21 +92,13 @@ class UnsentWriter(LocalWriter):
             if fd is None:
                 raise self._gone_error(digest)
             try:
-                self.truncate()
+                self.restart()
                 while piece := files.read(fd, _PIECE_BYTES, digest):
                     super().write(piece)
             finally:
                 files.let_go(fd)
 
-    def commit(
-        self,
-        *,
-        size: int | None = None,
-        expected: str | None = None,
-        labels: Mapping[str, str] | None = None,
-        exist_ok: bool = True,
-        keep_labels: bool = False,
-    ) -> Info:
+    def commit(self, wanted: Digest | None, labels: Labelling, *, exist_ok: bool) -> Info:
         """Commit like the parent; content that need not be sent gets a row in this namespace.
 
         Raises:
@@ -120,39 +107,26 @@ class UnsentWriter(LocalWriter):
         """
         unsent = self._unsent
         if unsent is None:
-            return super().commit(
-                size=size,
-                expected=expected,
-                labels=labels,
-                exist_ok=exist_ok,
-                keep_labels=keep_labels,
-            )
+            return super().commit(wanted, labels, exist_ok=exist_ok)
         with self._gate:
-            self._require_open()
+            self.check_open()
             try:
                 digest, row = unsent
-                if expected is not None and (wanted := Digest(expected)) != digest:
-                    raise DigestMismatchError(expected=wanted, actual=digest, ref=self.ref)
-                check_commit(self.ref, self._declared, row.size, size=size, expected=expected)
-                labels_of_call = labelling(labels, keep_labels=keep_labels or not exist_ok)
-                return self._claim(self._make_claim(unsent, labels_of_call), exist_ok=exist_ok)
+                if wanted not in {None, digest}:
+                    raise DigestMismatchError(expected=wanted or "", actual=digest, ref=self.ref)
+                made = Candidate(
+                    self._parts.shards,
+                    digest,
+                    row.size,
+                    row.checksum,
+                    labels,
+                    time.time_ns(),
+                    self.row.ref,
+                    self.row.token,
+                )
+                return self._claim(made, exist_ok=exist_ok)
             finally:
                 self._end()
-
-    def _make_claim(self, unsent: _Unsent, labels: Labelling) -> Candidate:
-        digest, row = unsent
-        made = Candidate(
-            self._parts.shards,
-            digest,
-            row.size,
-            row.checksum,
-            labels.new,
-            time.time_ns(),
-            self._intake.row.ref,
-            self._intake.row.token,
-        )
-        made.labelling = labels
-        return made
 
     def _claim(self, made: Candidate, *, exist_ok: bool) -> Info:
         outcome = claim_as(self._parts, made)
@@ -160,7 +134,7 @@ class UnsentWriter(LocalWriter):
             raise self._gone_error(made.digest)
         if outcome is Outcome.FENCED:
             raise ref_locked(self._parts, self.ref)
-        self._file.take_away()
+        self.file.take_away()
         if outcome is Outcome.EXISTS and not exist_ok:
             raise AlreadyExistsError(made.digest)
         return settled(self._parts, made, outcome)

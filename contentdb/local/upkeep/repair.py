@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from contentdb import files
 from contentdb.digest import Hasher
+from contentdb.labels import labelling
 from contentdb.local.commit.publish import Candidate
 from contentdb.local.damage import quarantine, sync_shard, why_damaged
 from contentdb.local.file_times import BEING_DELETED_NS
@@ -128,7 +129,9 @@ def adopt(parts: Parts, digest: Digest) -> bool:
     finally:
         files.let_go(fd)
     sync_shard(parts, digest)
-    made = Candidate(parts.shards, digest, found.st_size, hasher.checksum, {}, _born_ns(found))
+    made = Candidate(
+        parts.shards, digest, found.st_size, hasher.checksum, labelling(None), _born_ns(found)
+    )
     made.whole_ns = found.st_mtime_ns
     return parts.index.adopt(made)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from contentdb.declared import Declared, Takeover, check_commit
+from contentdb.declared import Declared, Takeover
 from contentdb.digest import Digest
 from contentdb.errors import (
     AlreadyExistsError,
@@ -19,24 +19,21 @@ from contentdb.errors import (
     StoreError,
     WriterClosedError,
 )
-from contentdb.labels import labelling
 from contentdb.metadata import NO_METADATA, unpack_metadata
 from contentdb.remote.believing import as_digest, as_status, nonsense
 from contentdb.remote.comparing import Comparison, Nothing
 from contentdb.remote.labelling import info_of_new, label_stored
-from contentdb.streams.append_only import AppendOnly
 from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from typing_extensions import Buffer
 
     from contentdb.content import Info, Status
+    from contentdb.labels import Labelling
     from contentdb.remote.calling import Stream
     from contentdb.remote.channel import Channel
 
-__all__ = ["RemoteWriter"]
+__all__ = ["RemoteIngest"]
 
 _PIECE_BYTES: Final = 1024 * 1024
 _PIECES_AHEAD: Final = 8
@@ -49,14 +46,14 @@ _TAKEOVERS: Final = {
 }
 
 
-class RemoteWriter(AppendOnly):
-    """A `contentdb.content.Writer`. The server keeps the ingest if this process dies."""
+class RemoteIngest:
+    """A `contentdb.engine.HeldIngest`. The server keeps the ingest if this process dies."""
 
     def __init__(self, channel: Channel, ref: str, declared: Declared, takeover: Takeover) -> None:
         """Take the ref over; raise `RefLockedError` if another stream holds it."""
         self.ref = ref
         self._channel = channel
-        self._declared = declared
+        self.declared = declared
         self._requests: SimpleQueue[wire.WriteContentRequest | None] = SimpleQueue()
         self._stream: Stream[wire.WriteContentResponse]
         try:
@@ -83,7 +80,7 @@ class RemoteWriter(AppendOnly):
     def _make_declaration(
         self, action: wire.WriteAction.ValueType, takeover: Takeover | None = None
     ) -> wire.WriteContentRequest:
-        total, expected, metadata = self._declared
+        total, expected, metadata = self.declared
         return wire.WriteContentRequest(
             action=action,
             ref=self.ref,
@@ -97,17 +94,17 @@ class RemoteWriter(AppendOnly):
 
     def _note_declared(self, status: Status) -> None:
         """Note the total and digest that the server has for the ingest, declared now or before."""
-        self._declared = Declared(status.total, status.expected, None)
+        self.declared = Declared(status.total, status.expected, None)
 
     def _adapt_to_containerd(self, takeover: Takeover) -> None:
         """Do here what a containerd does not do for a takeover, or refuse it."""
-        if self._declared.metadata not in {None, NO_METADATA}:
+        if self.declared.metadata not in {None, NO_METADATA}:
             raise FailedPreconditionError(
                 f"ref {self.ref!r:.80} is on a server that is no contentdb: it keeps no metadata "
                 "with an ingest; leave the metadata out"
             )
         if takeover is Takeover.ANEW and self._offset:
-            self.truncate()
+            self.restart()
 
     # -- what it is --------------------------------------------------------------------------
 
@@ -119,7 +116,7 @@ class RemoteWriter(AppendOnly):
     @property
     def digest(self) -> Digest:
         """The running digest, as of the server's last answer."""
-        self._require_open()
+        self.check_open()
         return self._digest
 
     @property
@@ -129,12 +126,12 @@ class RemoteWriter(AppendOnly):
 
     def status(self) -> Status:
         """Return the ingest's Status, as the server reports it now."""
-        self._require_open()
+        self.check_open()
         answer = self._ask(wire.WriteContentRequest(action=wire.STAT, ref=self.ref))
         self._accept(answer, self._offset)
         if self._channel.is_ours:
             return as_status(answer.status, asked=self.ref)
-        total, expected, _ = self._declared
+        total, expected, _ = self.declared
         said = wire.Status(
             ref=self.ref,
             offset=answer.offset,
@@ -149,13 +146,13 @@ class RemoteWriter(AppendOnly):
 
     # -- bytes in ----------------------------------------------------------------------------
 
-    def write(self, data: Buffer, /) -> int:
+    def write(self, data: Buffer) -> int:
         """Send bytes and wait until the server has written them all.
 
         Any exception in it, a signal handler's too, closes the writer. Open the ref again to
         learn how many bytes the server has.
         """
-        self._require_open()
+        self.check_open()
         try:
             return self._send(memoryview(data).cast("B"))
         except BaseException:
@@ -186,7 +183,9 @@ class RemoteWriter(AppendOnly):
     def settle(self, *, pending: int = 0) -> None:
         """Return at once: `feed` leaves no buffer in use."""
 
-    def _restart(self) -> None:
+    def restart(self) -> None:
+        """Let the server remove all bytes, the ref still held."""
+        self.check_open()
         request = wire.WriteContentRequest(action=wire.WRITE, ref=self.ref, offset=0)
         try:
             self._accept(self._ask(request), 0)
@@ -194,12 +193,10 @@ class RemoteWriter(AppendOnly):
             self.close()
             raise
 
-    def redeclare(
-        self, *, total: int | None, expected: Digest | None, metadata: str | None = None
-    ) -> None:
+    def redeclare(self, declared: Declared) -> None:
         """Replace the declared size and digest, and the metadata if it is given."""
-        self._require_open()
-        self._declared = Declared(total, expected, metadata)
+        self.check_open()
+        self.declared = declared
         if self._channel.is_ours:
             answer = self._ask(self._make_declaration(wire.DECLARE))
             self._accept(answer, self._offset)
@@ -208,7 +205,7 @@ class RemoteWriter(AppendOnly):
         """Begin to compare a source with the bytes that the ingest has."""
         if self._channel.is_ours:
             return Comparison(self._ask, self.ref, self._offset, self._keep_same)
-        return Nothing(self._offset, self.truncate)
+        return Nothing(self._offset, self.restart)
 
     def _keep_same(self, size: int) -> None:
         answer = self._ask(wire.WriteContentRequest(action=wire.KEEP_SAME, ref=self.ref))
@@ -216,61 +213,30 @@ class RemoteWriter(AppendOnly):
 
     # -- the end -----------------------------------------------------------------------------
 
-    def commit(
-        self,
-        *,
-        size: int | None = None,
-        expected: str | None = None,
-        labels: Mapping[str, str] | None = None,
-        exist_ok: bool = True,
-        keep_labels: bool = False,
-    ) -> Info:
-        """Make the ingest a blob, durable on return. The ref is free whatever happens.
-
-        If the content is stored already, remove the ingest and return the blob's Info.
-
-        Args:
-            size: Size in bytes that the ingest must have.
-            expected: Digest that the ingest must have.
-            labels: Set on the blob; added to the labels of a blob that is stored already.
-            exist_ok: If False, raise `AlreadyExistsError` when the content is stored already.
-            keep_labels: Do not change the labels of a blob that is stored already.
-        """
-        self._require_open()
+    def commit(self, wanted: Digest | None, labels: Labelling, *, exist_ok: bool) -> Info:
+        """Let the server publish the bytes, durable on return. The ref is free whatever happens."""
+        self.check_open()
+        request = wire.WriteContentRequest(
+            action=wire.COMMIT,
+            ref=self.ref,
+            total=self._offset,
+            total_known=True,
+            expected=wanted or "",
+            offset=self._offset,
+            labels=labels.new,
+        )
         try:
-            given = labelling(labels, keep_labels=keep_labels)
-        except BaseException:
-            self.close()
-            raise
-        try:
-            request = self._make_commit_request(size, expected)
-            request.labels.update(given.new)
             digest = self._commit(request)
         except AlreadyExistsError as error:
             if not exist_ok:
                 raise
-            return label_stored(self._channel, Digest(error.digest), given.stored)
+            return label_stored(self._channel, Digest(error.digest), labels.stored)
         finally:
             self.close()
         info = info_of_new(self._channel, digest)
         if info.size != self._offset:
             raise nonsense(f"{info.size} bytes of {digest} where {self._offset} were committed")
         return info
-
-    def _make_commit_request(
-        self, size: int | None, expected: str | None
-    ) -> wire.WriteContentRequest:
-        """Check size and digest; return the COMMIT request. On the wire 0 means unknown."""
-        total = self._declared.total
-        wanted = check_commit(self.ref, self._declared, self._offset, size=size, expected=expected)
-        return wire.WriteContentRequest(
-            action=wire.COMMIT,
-            ref=self.ref,
-            total=self._offset,
-            total_known=size is not None or total is not None,
-            expected=wanted or "",
-            offset=self._offset,
-        )
 
     def _commit(self, request: wire.WriteContentRequest) -> Digest:
         running = self._digest
@@ -309,7 +275,8 @@ class RemoteWriter(AppendOnly):
             self._closed = True
             self._requests.put(None)
 
-    def _require_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise `WriterClosedError` if it is closed."""
         self._channel.check()
         if self._closed:
             raise WriterClosedError(self.ref)
@@ -326,7 +293,7 @@ class RemoteWriter(AppendOnly):
 
     def _answer(self) -> wire.WriteContentResponse:
         try:
-            with self._channel.translate_errors(digest=self._declared.expected or "", ref=self.ref):
+            with self._channel.translate_errors(digest=self.declared.expected or "", ref=self.ref):
                 answer = next(self._stream, None)
         except ContentDBError:
             self.close()
