@@ -8,6 +8,8 @@ gRPC does not work in the child of a process that has used it. Both calls are re
 from __future__ import annotations
 
 import ctypes
+from threading import Condition, RLock
+from traceback import walk_tb
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import grpc
@@ -19,9 +21,11 @@ from contentdb.wire.grpc_use import is_forked_from_user
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Entrance", "Stream", "keep", "let_go", "unkeep"]
+__all__ = ["Entrance", "Stream", "free_locks", "keep", "let_go", "unkeep"]
 
 T_co = TypeVar("T_co", covariant=True)
+
+_RLock: Final = type(RLock())
 
 _inside: Final = Presence()
 """Shared by all connections: gRPC holds some of its locks once per process."""
@@ -99,9 +103,10 @@ class Stream(Generic[T_co]):
                 return next(self._answers)
             except (grpc.RpcError, StopIteration):
                 raise
-            except BaseException:
+            except BaseException as error:
                 self._over = True
                 self._on_interrupt()
+                free_locks(error)
                 self._answers.cancel()
                 raise
 
@@ -116,6 +121,26 @@ class Stream(Generic[T_co]):
 
     def __del__(self) -> None:
         let_go(vars(self), "_answers")
+
+
+def free_locks(error: BaseException) -> None:
+    """Free the locks of gRPC that a handler's exception left locked in this thread.
+
+    The methods of `threading.Condition` are Python code: a handler may raise in ``__enter__`` after
+    the lock was taken, or in ``__exit__`` before it is freed. gRPC's own threads then wait for it
+    for ever, even one of another connection, if the garbage collector finalizes the call there.
+    """
+    for frame, _ in walk_tb(error.__traceback__):
+        for local in list(frame.f_locals.values()):
+            of_call = getattr(getattr(local, "_state", local), "condition", None)
+            for condition in (local, of_call):
+                if isinstance(condition, Condition):
+                    _free(vars(condition).get("_lock"))
+
+
+def _free(lock: object) -> None:
+    while isinstance(lock, _RLock) and lock._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - as `Condition` asks
+        lock.release()
 
 
 def let_go(held: dict[str, Any], name: str) -> None:

@@ -13,7 +13,7 @@ import grpc
 
 from contentdb.errors import InvalidArgumentError, StorageError, StoreClosedError
 from contentdb.remote.answers import error_of
-from contentdb.remote.calling import Entrance, Stream, keep, let_go, unkeep
+from contentdb.remote.calling import Entrance, Stream, free_locks, keep, let_go, unkeep
 from contentdb.remote.handshake import tls_failure
 from contentdb.wire import content_pb2 as wire
 from contentdb.wire import headers
@@ -183,8 +183,9 @@ class Channel:
                     raise StoreClosedError(self._address) from error
                 self._abandon(connection)
                 raise
-            except BaseException:
+            except BaseException as error:
                 self._abandon(connection)
+                free_locks(error)
                 raise
 
     def _abandon(self, connection: _Connection) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -122,3 +123,38 @@ def test_an_exception_inside_grpc_harms_no_later_call(served: Path, act: str, st
     except subprocess.TimeoutExpired:
         pytest.fail(f"{act} hangs")
     assert done.stdout == "unharmed True\n", done.stderr
+
+
+def test_a_lock_of_grpc_that_a_handler_left_locked_is_freed() -> None:
+    """Else gRPC's own threads wait for it for ever, and with them calls of other connections."""
+    from contentdb.remote.calling import free_locks
+
+    class Call:
+        def __init__(self) -> None:
+            self.condition = threading.Condition()
+
+        def entered(self) -> None:
+            self.condition.acquire()
+            self.condition.acquire()
+            raise KeyboardInterrupt
+
+    def left(condition: threading.Condition) -> None:
+        condition.acquire()
+        condition.wait(0.001)
+        raise KeyboardInterrupt
+
+    def half_made(condition: threading.Condition) -> None:
+        del condition._lock  # type: ignore[attr-defined]
+        raise KeyboardInterrupt
+
+    call, alone = Call(), threading.Condition()
+    for act in (call.entered, lambda: left(alone), lambda: half_made(threading.Condition())):
+        with pytest.raises(KeyboardInterrupt) as raised:
+            act()
+        free_locks(raised.value)
+    taken: list[bool] = []
+    for lock in (call.condition, alone):
+        other = threading.Thread(target=lambda lock=lock: taken.append(lock.acquire(timeout=5)))
+        other.start()
+        other.join()
+    assert taken == [True, True]
