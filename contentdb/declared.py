@@ -10,7 +10,6 @@ from contentdb.errors import (
     DigestMismatchError,
     FailedPreconditionError,
     InvalidArgumentError,
-    SizeMismatchError,
 )
 from contentdb.metadata import pack_metadata
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = [
     "Declared",
     "Takeover",
-    "check_commit",
     "check_digest",
     "check_total",
     "contradiction",
@@ -78,37 +76,6 @@ def check_digest(actual: Digest, expected: Digest | None) -> None:
     """Raise `DigestMismatchError` if a digest is expected and the content has another one."""
     if expected is not None and actual != expected:
         raise DigestMismatchError(expected=expected, actual=actual)
-
-
-def check_commit(
-    ref: str, declared: Declared, offset: int, *, size: int | None, expected: str | None
-) -> Digest | None:
-    """Compare what a commit expects with what its ingest declared, and both with what came in.
-
-    Args:
-        ref: The ingest's.
-        declared: When it was begun or resumed.
-        offset: Bytes that came in.
-        size: Size in bytes that the commit expects, if any.
-        expected: Digest that the commit expects, if any.
-
-    Returns:
-        The digest that the content must have, if any.
-
-    Raises:
-        FailedPreconditionError: The commit expects another digest than was declared.
-        SizeMismatchError: More or fewer bytes came in than was declared or is expected.
-    """
-    wanted = None if expected is None else Digest(expected)
-    if None not in {wanted, declared.expected} and wanted != declared.expected:
-        raise FailedPreconditionError(
-            f"ref {ref!r:.80} was begun for content {declared.expected}, not {wanted}; "
-            "commit it as it was begun, or resume=False starts over and abort() drops it"
-        )
-    for one in (size, declared.total):
-        if one is not None and one != offset:
-            raise SizeMismatchError(expected=one, actual=offset, ref=ref)
-    return wanted or declared.expected
 
 
 def contradiction(ref: str, declared: str) -> FailedPreconditionError:

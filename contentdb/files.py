@@ -57,6 +57,7 @@ __all__ = [
     "read_at",
     "read_into",
     "rename",
+    "seal",
     "set_mode",
     "stamp",
     "start_write_back",
@@ -439,6 +440,12 @@ def has_writer(fd: int) -> bool:
 def make_read_only(fd: int, path: str) -> None:
     """Give the file the mode of a blob: 0444."""
     set_mode(fd, 0o444, path)
+
+
+def seal(fd: int, path: str, moment_ns: int) -> None:
+    """Give a whole file the mode of a blob, and the time that its row will have."""
+    make_read_only(fd, path)
+    stamp(fd, moment_ns, path)
 
 
 def stamp(fd: int, moment_ns: int, path: str) -> None:

@@ -32,10 +32,11 @@ _hooks: list[_Hooks] = []
 _held: list[RLock] = []
 _acquire = type(threading.RLock()).acquire
 _release = type(threading.RLock()).release
-_pid = os.getpid()
+pid = os.getpid()
+"""The process that has run the hooks; if it is not this one, `check` has to run them."""
 _arriving = threading.Lock()
-_forking: int | None = None
-"""The thread that is running the hooks before its fork."""
+forking: int | None = None
+"""The thread that runs the hooks before its fork, or did until an exception cut them off."""
 _ready = False
 """Whether that thread has run all of them."""
 
@@ -65,28 +66,28 @@ def free() -> None:
 
 def check() -> None:
     """Run the hooks that a fork in C skipped, or that an exception cut off, in this process."""
-    if os.getpid() != _pid:
+    if os.getpid() != pid:
         with _arriving:
-            if os.getpid() != _pid:
+            if os.getpid() != pid:
                 _arrive(seen=False)
-    elif _forking is not None and _forking == threading.get_ident():
+    elif forking is not None and forking == threading.get_ident():
         _in_parent()  # a signal handler's exception cut the fork's hooks off
 
 
 def _arrive(*, seen: bool) -> None:
-    global _forking, _pid  # noqa: PLW0603 - one process, one number
-    _forking = None
+    global forking, pid  # noqa: PLW0603 - one process, one number
+    forking = None
     for hooks in _hooks:
         hooks.in_child(seen)
     _held.clear()
-    _pid = os.getpid()
+    pid = os.getpid()
 
 
 def _before() -> None:
-    global _forking, _ready  # noqa: PLW0603 - as above
+    global forking, _ready  # noqa: PLW0603 - as above
     check()
     _ready = False
-    _forking = threading.get_ident()
+    forking = threading.get_ident()
     raised = None
     for hooks in reversed(_hooks):
         try:
@@ -100,13 +101,13 @@ def _before() -> None:
 
 
 def _in_parent() -> None:
-    global _forking  # noqa: PLW0603 - as above
+    global forking  # noqa: PLW0603 - as above
     free()
-    _forking = None
+    forking = None
 
 
 def _in_child() -> None:
-    _arrive(seen=_ready and _forking == threading.get_ident())
+    _arrive(seen=_ready and forking == threading.get_ident())
 
 
 os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from contentdb.errors import InvalidArgumentError, InvalidFieldError, InvalidLabelError
 
 __all__ = [
+    "NO_LABELS",
     "Labelling",
     "check_label",
     "check_labels",
@@ -42,13 +43,13 @@ class Labelling(NamedTuple):
         return Labelling(new, {**self.stored, **later.stored})
 
 
-_NONE: Final = Labelling({}, {})
+NO_LABELS: Final = Labelling({}, {})
 
 
 def labelling(labels: Mapping[str, str] | None, *, keep_labels: bool = False) -> Labelling:
     """Check the labels of a call; with ``keep_labels`` content already stored keeps its own."""
     if labels is None:
-        return _NONE
+        return NO_LABELS
     kept = check_labels(labels)
     return Labelling(kept, {} if keep_labels else kept)
 

@@ -27,26 +27,27 @@ class Presence:
     """One lock for each thread; a thread is inside while it holds its lock."""
 
     def __init__(self) -> None:
-        self._locks: dict[int, RLock] = {}
+        self.locks: dict[int, RLock] = {}
+        """The locks by the id of their thread; callers in a hurry look here before `mine`."""
         self._joining = threading.RLock()
 
     def mine(self) -> RLock:
         """Return the lock of this thread, for a ``with`` block; blocks may be nested."""
-        lock = self._locks.get(threading.get_ident())
+        lock = self.locks.get(threading.get_ident())
         return self._join() if lock is None else lock
 
     def _join(self) -> RLock:
         with self._joining:
-            return self._locks.setdefault(threading.get_ident(), threading.RLock())
+            return self.locks.setdefault(threading.get_ident(), threading.RLock())
 
     def _others(self) -> list[RLock]:
         me = threading.get_ident()
-        return [lock for thread, lock in list(self._locks.items()) if thread != me]
+        return [lock for thread, lock in list(self.locks.items()) if thread != me]
 
     @property
     def is_inside(self) -> bool:
         """Whether this thread is inside."""
-        lock = self._locks.get(threading.get_ident())
+        lock = self.locks.get(threading.get_ident())
         return lock is not None and bool(lock._is_owned())  # type: ignore[attr-defined]  # noqa: SLF001 - as `threading.Condition` asks
 
     @property
@@ -72,6 +73,6 @@ class Presence:
 
     def forget_others(self) -> None:
         """Drop the locks of the parent's other threads, which do not exist in a fork's child."""
-        mine = self._locks.get(threading.get_ident())
-        self._locks = {} if mine is None else {threading.get_ident(): mine}
+        mine = self.locks.get(threading.get_ident())
+        self.locks = {} if mine is None else {threading.get_ident(): mine}
         reset_after_fork(self._joining)

@@ -5,10 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from contentdb import Store
+    from pathlib import Path
+
+    from contentdb import Digest, Store
     from contentdb.local.resources import Parts
 
 
 def parts_of(store: Store) -> Parts:
     with store.parts() as parts:
         return parts
+
+
+def blob_path(root: Path, digest: Digest) -> Path:
+    return root / "blobs" / digest.algorithm / digest.encoded[:2] / digest.encoded

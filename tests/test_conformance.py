@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 import contentdb
-from contentdb.local.layout import blob_path
 from contentdb.testing import ContentSuite
+from tests.inside import blob_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

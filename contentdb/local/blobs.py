@@ -15,7 +15,7 @@ import xxhash
 from contentdb import files
 from contentdb.digest import ALGORITHMS, signed
 from contentdb.errors import CorruptBlobError, StorageError
-from contentdb.local.layout import SHARDS, shard_name
+from contentdb.local.layout import ALGORITHM, ALGORITHM_AND_SHARD, ENCODED, SHARD, SHARDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -106,11 +106,11 @@ class Shards:
 
     def path(self, digest: Digest) -> str:
         """Return the path of a blob's file, whether or not it exists."""
-        return f"{self._blobs.path}/{digest.algorithm}/{shard_name(digest)}/{digest.encoded}"
+        return f"{self._blobs.path}/{digest[ALGORITHM]}/{digest[SHARD]}/{digest[ENCODED]}"
 
     def shard(self, digest: Digest) -> Directory:
         """Open the directory of a blob's file; the caller closes it."""
-        return files.open_directory(shard_name(digest), within=self._algorithm(digest.algorithm))
+        return files.open_directory(digest[SHARD], within=self._algorithm(digest[ALGORITHM]))
 
     def shard_to_name_in(self, digest: Digest) -> Directory:
         """Open the directory in which a blob's file gets its name; make it if it is missing."""
@@ -174,15 +174,15 @@ class Shards:
 
         The first use opens the shard itself, which refuses a link; later ones pass through it.
         """
-        name = f"{digest[7:9]}/{digest[7:]}"
-        if digest[:9] not in self._real:
+        name = f"{digest[SHARD]}/{digest[ENCODED]}"
+        if digest[ALGORITHM_AND_SHARD] not in self._real:
             try:
                 self.shard(digest).close()
             except StorageError as error:
                 self._check_absent(digest, error)
                 return None, name
-            self._real.add(digest[:9])
-        return self._algorithms[digest[:6]], name
+            self._real.add(digest[ALGORITHM_AND_SHARD])
+        return self._algorithms[digest[ALGORITHM]], name
 
     def _check_absent(self, digest: Digest, error: StorageError) -> None:
         """Raise, unless the blob cannot exist because its algorithm was never used."""
@@ -208,25 +208,25 @@ class Shards:
 
         If another process has removed and remade the directories, those open here are empty.
         """
-        within = self._algorithms.get(digest[:6])
+        within = self._algorithms.get(digest[ALGORITHM])
         return within is not None and within.renew(within.fd, make=False)
 
     def stat(self, digest: Digest) -> os.stat_result | None:
         """Return the stat of a blob's file; None if there is no regular file of ours."""
         try:
-            within = self._algorithms.get(digest[:6]) or self._algorithm(digest[:6])
+            within = self._algorithms.get(digest[ALGORITHM]) or self._algorithm(digest[ALGORITHM])
         except StorageError as error:
             if error.errno not in {errno.ENOENT, *_PLANTED}:
                 raise
             return None
-        found = files.stat_name(within, f"{digest[7:9]}/{digest[7:]}")
+        found = files.stat_name(within, f"{digest[SHARD]}/{digest[ENCODED]}")
         return found if found is not None and files.is_private_file(found, within) else None
 
     def stamp(self, digest: Digest, moment_ns: int) -> None:
         """Set the modification time of a blob's file, if it is there; see `local/info_cache.py`."""
-        name = f"{digest[7:9]}/{digest[7:]}"
+        name = f"{digest[SHARD]}/{digest[ENCODED]}"
         try:
-            within = self._algorithm(digest[:6])
+            within = self._algorithm(digest[ALGORITHM])
         except StorageError as error:
             if error.errno == errno.ENOENT:  # its algorithm was never used
                 return
@@ -280,7 +280,7 @@ class Shards:
 
     def sync_names(self, digests: Iterable[Digest]) -> None:
         """Put the names in the shards of these blobs on disk."""
-        touched = {digest[:9]: digest for digest in digests}
+        touched = {digest[ALGORITHM_AND_SHARD]: digest for digest in digests}
         if len(touched) >= _SYNC_ALL and files.sync_filesystem(self._blobs):
             return
         for digest in touched.values():

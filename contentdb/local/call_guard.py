@@ -8,6 +8,8 @@ for itself.
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import TYPE_CHECKING
 
 from contentdb import forks
@@ -35,13 +37,15 @@ class Gate:
     @property
     def __enter__(self) -> Callable[[], object]:
         """Finish a fork that Python did not see, then return the method that begins the call."""
-        forks.check()
-        return self._inside.mine().__enter__
+        if os.getpid() != forks.pid or forks.forking is not None:
+            forks.check()
+        lock = self._inside.locks.get(threading.get_ident())
+        return (lock or self._inside.mine()).__enter__
 
     @property
     def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 - it gives the method
         """Raise if the store is closed; this is the last check before the block begins."""
-        leave = self._inside.mine().__exit__
+        leave = self._inside.locks[threading.get_ident()].__exit__
         if self._closed:
             raise StoreClosedError(str(self._root))
         if self._refusal is not None:

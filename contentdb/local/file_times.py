@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from contentdb import files
-
-__all__ = ["BEING_DELETED_NS", "is_time_of", "seal"]
+__all__ = ["BEING_DELETED_NS", "is_time_of"]
 
 _SECOND_NS: Final = 1_000_000_000
 
@@ -26,9 +24,3 @@ def is_time_of(found_ns: int, moment_ns: int) -> bool:
     ext4 with inodes of 128 bytes keeps whole seconds.
     """
     return found_ns == moment_ns or found_ns == moment_ns - moment_ns % _SECOND_NS
-
-
-def seal(fd: int, path: str, moment_ns: int) -> None:
-    """Give a whole file the mode of a blob, and the time that its row will have."""
-    files.make_read_only(fd, path)
-    files.stamp(fd, moment_ns, path)

@@ -51,12 +51,14 @@ class Known:
         if labels and _weigh(labels) > _LABELS_WEIGHT:
             self._infos.pop(info[0], None)
             return
-        _make_room(self._infos)
+        if len(self._infos) >= _MOST:
+            _drop_oldest(self._infos)
         self._infos[info[0]] = info
 
     def secured(self, info: Info) -> None:
         """Note that a blob and its labels are on disk."""
-        _make_room(self._secured)
+        if len(self._secured) >= _MOST:
+            _drop_oldest(self._secured)
         self._secured[info.digest] = info.updated_ns
 
     def is_secured(self, info: Info) -> bool:
@@ -82,7 +84,5 @@ def _weigh(labels: Mapping[str, str]) -> int:
     return _LABEL_WEIGHT * len(labels) + letters
 
 
-def _make_room(items: dict[str, Any]) -> None:
-    """Make room for one more."""
-    if len(items) >= _MOST:
-        items.pop(next(iter(items), ""), None)
+def _drop_oldest(items: dict[str, Any]) -> None:
+    items.pop(next(iter(items), ""), None)

@@ -32,27 +32,35 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
 
 __all__ = [
+    "ALGORITHM",
+    "ALGORITHM_AND_SHARD",
     "BLOBS",
     "DIRECTORIES",
+    "ENCODED",
     "INDEX",
     "INDEX_REBUILT",
     "INGEST",
     "QUARANTINE",
     "RESERVE",
+    "SHARD",
     "SHARDS",
     "SHARED",
     "TRASH",
-    "blob_path",
     "check_root",
     "ingest_name",
     "quarantine_name",
     "root_path",
-    "shard_name",
 ]
 
 INDEX_REBUILT: Final = f"{INDEX}.new"
 SHARED: Final = "index.sqlite-shared"
 RESERVE: Final = "index.sqlite-reserve"
+
+# The parts of a digest that make its path; each algorithm's name has six letters.
+ALGORITHM: Final = slice(6)
+SHARD: Final = slice(7, 9)
+ENCODED: Final = slice(7, None)
+ALGORITHM_AND_SHARD: Final = slice(9)
 
 SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 
@@ -83,16 +91,6 @@ def check_root(root: Path, index: str = INDEX) -> None:
         raise StoreError(
             str(root), f"its path has {length} bytes, and SQLite takes {most}; use a shorter one"
         )
-
-
-def blob_path(root: Path, digest: Digest) -> Path:
-    """Return the path of a blob's file, whether or not it exists."""
-    return root / BLOBS / digest.algorithm / shard_name(digest) / digest.encoded
-
-
-def shard_name(digest: Digest) -> str:
-    """Return the directory of a blob's file, within that of the algorithm."""
-    return digest[7:9]
 
 
 def quarantine_name(digest: Digest) -> str:

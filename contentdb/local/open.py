@@ -22,8 +22,8 @@ from contentdb.local import disk_reserve
 from contentdb.local.blobs import Shards
 from contentdb.local.create import MAKING_S, MISSING, has_index_file, make, open_root
 from contentdb.local.index import revision
-from contentdb.local.index.opening import not_forking
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.connect import not_forking
+from contentdb.local.index.index import Index
 from contentdb.local.layout import BLOBS, DIRECTORIES, INDEX, INGEST, QUARANTINE, TRASH, root_path
 from contentdb.local.resources import Options, Parts
 from contentdb.local.root_identity import Place
@@ -213,8 +213,8 @@ def open_tree(path: Path, root: Directory, index_name: str, options: Options) ->
     return _assemble(path, root, _open_index(path, index_name, options, place), place, options)
 
 
-def _open_index(path: Path, name: str, options: Options, place: Place) -> SqliteIndex:
-    return SqliteIndex(
+def _open_index(path: Path, name: str, options: Options, place: Place) -> Index:
+    return Index(
         str(path / name),
         str(path),
         namespace=options.namespace,
@@ -232,9 +232,7 @@ def _place_of(path: Path, root: Directory, index_name: str) -> Place:
     return place
 
 
-def _assemble(
-    path: Path, root: Directory, index: SqliteIndex, place: Place, options: Options
-) -> Parts:
+def _assemble(path: Path, root: Directory, index: Index, place: Place, options: Options) -> Parts:
     read_only = options.read_only
     with ExitStack() as undo:
         top = files.open_again(root)
@@ -272,7 +270,7 @@ def _assemble(
     )
 
 
-def _make_again(path: Path, root: Directory, index: SqliteIndex) -> None:
+def _make_again(path: Path, root: Directory, index: Index) -> None:
     """Make the directories that are missing, durably: a tool that copies may leave empty ones out.
 
     Raise if ``blobs/`` is missing but the index has blobs: it was not empty, perhaps a mount.

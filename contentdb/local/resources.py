@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.files import Directory
     from contentdb.local.blobs import Shards
-    from contentdb.local.index import Index
+    from contentdb.local.index.index import Index
     from contentdb.local.root_identity import Place
     from contentdb.local.shared_flags import Sharing
 

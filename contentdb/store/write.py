@@ -15,7 +15,7 @@ from contentdb.errors import (
     NotFoundError,
     RefLockedError,
 )
-from contentdb.labels import labelling
+from contentdb.labels import NO_LABELS, labelling
 from contentdb.refs import check_ref
 from contentdb.store.add_many import AddIterator, each_asked
 from contentdb.store.front import Front
@@ -211,7 +211,7 @@ class Write(Front):
             DigestMismatchError: The content is not what was expected; nothing is stored.
             StorageError: The source or the disk failed; nothing is stored.
         """
-        given = labelling(labels, keep_labels=keep_labels)
+        given = NO_LABELS if labels is None else labelling(labels, keep_labels=keep_labels)
         wanted = None if expected is None else Digest(expected)
         check_link(link)
         return self._engine.add(source, wanted, given, link)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from contentdb.declared import Declared, check_commit, check_total
-from contentdb.labels import labelling
+from contentdb.declared import Declared, check_total
+from contentdb.digest import Digest
+from contentdb.errors import FailedPreconditionError, SizeMismatchError
+from contentdb.labels import NO_LABELS, labelling
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,11 +17,41 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from contentdb.content import Info, Status
-    from contentdb.digest import Digest
     from contentdb.engine import HeldIngest
     from contentdb.streams.resume import Comparing
 
 __all__ = ["IngestWriter"]
+
+
+def _check_commit(
+    ref: str, declared: Declared, offset: int, *, size: int | None, expected: str | None
+) -> Digest | None:
+    """Compare what a commit expects with what its ingest declared, and both with what came in.
+
+    Args:
+        ref: The ingest's.
+        declared: When it was begun or resumed.
+        offset: Bytes that came in.
+        size: Size in bytes that the commit expects, if any.
+        expected: Digest that the commit expects, if any.
+
+    Returns:
+        The digest that the content must have, if any.
+
+    Raises:
+        FailedPreconditionError: The commit expects another digest than was declared.
+        SizeMismatchError: More or fewer bytes came in than was declared or is expected.
+    """
+    wanted = None if expected is None else Digest(expected)
+    if None not in {wanted, declared.expected} and wanted != declared.expected:
+        raise FailedPreconditionError(
+            f"ref {ref!r:.80} was begun for content {declared.expected}, not {wanted}; "
+            "commit it as it was begun, or resume=False starts over and abort() drops it"
+        )
+    for one in (size, declared.total):
+        if one is not None and one != offset:
+            raise SizeMismatchError(expected=one, actual=offset, ref=ref)
+    return wanted or declared.expected
 
 
 class IngestWriter(io.RawIOBase):
@@ -146,8 +178,10 @@ class IngestWriter(io.RawIOBase):
         held = self._held
         held.check_open()
         try:
-            given = labelling(labels, keep_labels=keep_labels or not exist_ok)
-            wanted = check_commit(
+            given = NO_LABELS
+            if labels is not None:
+                given = labelling(labels, keep_labels=keep_labels or not exist_ok)
+            wanted = _check_commit(
                 held.ref, held.declared, held.offset, size=size, expected=expected
             )
             return held.commit(wanted, given, exist_ok=exist_ok)

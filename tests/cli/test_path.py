@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
-from contentdb.local.layout import blob_path
 from tests.cli.shell import call, digest_of, only_line, records, stored
+from tests.inside import blob_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 import contentdb
-from contentdb.local.index import State
+from contentdb.local.index import State, live
 from tests.crash.acts import ACTS, OTHER, Act, Scene, data_of, name_of
 from tests.crash.ledger import content, digest_of
 from tests.crash.looking import look
@@ -49,6 +49,17 @@ def descriptors(scene: Scene) -> dict[str, int]:
             path = _NUMBERED.sub("#", path.replace(str(scene.outside), "OUTSIDE"))
             found[path] = found.get(path, 0) + 1
     return found
+
+
+def _is_kept_by_sqlite(count: int, allowed: int) -> bool:
+    """Whether one of the index's descriptors is of no connection any more.
+
+    Closing it would free the locks of the other connections (howtocorrupt.html, 2.2), so SQLite
+    keeps it, and gives it to the next connection that is opened.
+    """
+    gc.collect()  # a lost connection and its cache of statements refer to each other
+    connections = len(live._open)
+    return 0 < connections <= allowed and count == connections + 1
 
 
 def _more(now: dict[str, int], before: dict[str, int]) -> list[str]:
@@ -164,8 +175,11 @@ class Aftermath:
     def _check_descriptors(self, kind: str, before: dict[str, int]) -> None:
         if self.act.remote:
             return  # gRPC keeps some of its own, and closes others when it likes to
-        for path in _more(descriptors(self.scene), before):
+        now = descriptors(self.scene)
+        for path in _more(now, before):
             shown = path.removesuffix(" (deleted)")
+            if path == "ROOT/index.sqlite" and _is_kept_by_sqlite(now[path], before.get(path, 0)):
+                continue
             if shown not in self._left:
                 self._left.add(shown)
                 self.found(kind, shown)

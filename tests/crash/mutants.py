@@ -41,9 +41,11 @@ class Mutant(NamedTuple):
 
 
 _FILES: Final = "contentdb.files"
-_DATABASE: Final = "contentdb.local.index.connection"
-_INDEX: Final = "contentdb.local.index.sqlite"
-_RECORDING: Final = "contentdb.local.index.recording"
+_DATABASE: Final = "contentdb.local.index.database"
+_INDEX: Final = "contentdb.local.index.index"
+_LABELS: Final = "contentdb.local.index.labels"
+_DELETES: Final = "contentdb.local.index.deletes"
+_RECORDING: Final = "contentdb.local.index.record"
 _CREATE: Final = "contentdb.local.index.create"
 _MIGRATE: Final = "contentdb.local.index.migrate"
 _SHARDS: Final = "contentdb.local.blobs"
@@ -53,7 +55,7 @@ _FILE: Final = "contentdb.local.ingest.file"
 _BEGINNING: Final = "contentdb.local.ingest.begin"
 _INTAKE: Final = "contentdb.local.ingest.intake"
 _RESUMING: Final = "contentdb.streams.resume"
-_DECLARED: Final = "contentdb.declared"
+_WRITER: Final = "contentdb.store.writer"
 _INGEST: Final = "contentdb.local.ingest.held"
 _OPENING: Final = "contentdb.local.open"
 _ADDING: Final = "contentdb.local.commit.add"
@@ -159,7 +161,7 @@ _ALL: Final = (
                 "            (outcome,) = parts.index.record([candidate])  # C6",
                 "            # C6",
             ),
-            Patch(_RECORDING, "_record", "if not entry.present() or not _is", "if not _is"),
+            Patch(_RECORDING, "_record", "if not entry.present():", "if False:"),
         ),
         ("kills", "states", "cuts"),
         *_COMMITS,
@@ -167,8 +169,8 @@ _ALL: Final = (
     _mutant(
         "labels-not-durable",
         Patch(
-            _INDEX,
-            "SqliteIndex.merge_labels",
+            _LABELS,
+            "Labels.merge_labels",
             "has_labels(db, key, labels), durable=True",
             "has_labels(db, key, labels), durable=False",
         ),
@@ -178,8 +180,8 @@ _ALL: Final = (
     _mutant(
         "deletion-not-durable",
         Patch(
-            _INDEX,
-            "SqliteIndex.entomb_all",
+            _DELETES,
+            "Deletes.entomb_all",
             "work, landed, durable=True, rows=len(digests)",
             "work, landed, durable=False, rows=len(digests)",
         ),
@@ -344,15 +346,15 @@ _ALL: Final = (
     ),
     _mutant(
         "row-without-a-look",
-        Patch(_RECORDING, "_record", "if not entry.present() or not _is", "if not _is"),
+        Patch(_RECORDING, "_record", "if not entry.present():", "if False:"),
         ("probes",),
         "a_group_meets_a_delete",
     ),
     _mutant(
         "buried-without-a-look",
         Patch(
-            _INDEX,
-            "SqliteIndex._bury",
+            _DELETES,
+            "Deletes._bury",
             "if state_of(connection, key) != State.TOMBSTONE:",
             "if False:",
         ),
@@ -364,8 +366,8 @@ _ALL: Final = (
         Patch(
             _RECORDING,
             "_record",
-            "if entry.token is not None and not _is_ours(",
-            "if False and not (",
+            "if token is not None and",
+            "if False and",
         ),
         ("probes",),
         "a_token_of_another_ends_a_commit",
@@ -418,7 +420,7 @@ _ALL: Final = (
             Patch(_PRUNE, "_prune_orphans", " or parts.index.claims(digest):", ":"),
             Patch(
                 _INDEX,
-                "SqliteIndex.unless_claimed",
+                "Index.unless_claimed",
                 "not self._claims(connection, digest) and act()",
                 "act()",
             ),
@@ -430,7 +432,7 @@ _ALL: Final = (
         "claims-not-asked-under-the-lock",
         Patch(
             _INDEX,
-            "SqliteIndex.unless_claimed",
+            "Index.unless_claimed",
             "not self._claims(connection, digest) and act()",
             "act()",
         ),
@@ -482,7 +484,7 @@ _ALL: Final = (
     ),
     _mutant(
         "deleted-without-a-sign",
-        Patch(_INDEX, "SqliteIndex._take_back", "time.set(BEING_DELETED_NS)", "time.find()"),
+        Patch(_DELETES, "Deletes._take_back", "time.set(BEING_DELETED_NS)", "time.find()"),
         ("probes",),
         "a_deletion_that_was_begun_is_seen_by_all",
     ),
@@ -508,7 +510,7 @@ _ALL: Final = (
     ),
     _mutant(
         "size-not-checked",
-        Patch(_DECLARED, "check_commit", "if one is not None and one != offset:", "if False:"),
+        Patch(_WRITER, "_check_commit", "if one is not None and one != offset:", "if False:"),
         ("probes",),
         "wrong_content_is_not_committed",
     ),
@@ -554,9 +556,7 @@ _ALL: Final = (
     ),
     _mutant(
         "ingest-row-stays",
-        Patch(
-            _RECORDING, "_record", "connection.execute(statements.END_INGEST, ingest)", "del ingest"
-        ),
+        Patch(_RECORDING, "_record", "connection.execute(statements.END_INGEST, values)", "pass"),
         ("probes",),
         "a_commit_ends_its_ingest",
     ),

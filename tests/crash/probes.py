@@ -190,23 +190,23 @@ def damaged_files_are_replaced(root: Path) -> None:
 
 def a_commit_meets_a_delete(root: Path) -> None:
     """The file goes away between its name and its row: it is named again."""
-    from contentdb.local.index.sqlite import SqliteIndex
+    from contentdb.local.index.index import Index
 
     with contentdb.open(root) as store:
         store.add(content(0))
-        record = SqliteIndex.record
+        record = Index.record
         met: list[bool] = []
 
-        def delete_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed through
+        def delete_first(self: Index, entries: Any) -> Any:  # noqa: ANN401 - passed through
             if not met:
                 met.append(_elsewhere(lambda: contentdb.open(root).delete(digest_of(0))))
             return record(self, entries)
 
-        SqliteIndex.record = delete_first  # type: ignore[method-assign]
+        Index.record = delete_first  # type: ignore[method-assign]
         try:
             store.ingest("meets", io.BytesIO(content(0)))
         finally:
-            SqliteIndex.record = record  # type: ignore[method-assign]
+            Index.record = record  # type: ignore[method-assign]
         _must(store.exists(digest_of(0)), "a commit is lost to a delete before it")
         _must(store.read(digest_of(0)) == content(0), "a row without its file")
 
@@ -218,12 +218,12 @@ def _before(method: str, act: Callable[[], object]) -> contextlib.AbstractContex
 
 @contextlib.contextmanager
 def _beside(method: str, act: Callable[[], object], *, after: bool) -> Iterator[None]:
-    from contentdb.local.index.sqlite import SqliteIndex
+    from contentdb.local.index.index import Index
 
-    original = getattr(SqliteIndex, method)
+    original = getattr(Index, method)
     met: list[bool] = []
 
-    def meeting(self: SqliteIndex, *arguments: Any) -> Any:  # noqa: ANN401 - passed through
+    def meeting(self: Index, *arguments: Any) -> Any:  # noqa: ANN401 - passed through
         if met:
             return original(self, *arguments)
         met.append(True)
@@ -234,11 +234,11 @@ def _beside(method: str, act: Callable[[], object], *, after: bool) -> Iterator[
             met.append(_elsewhere(act))
         return result
 
-    setattr(SqliteIndex, method, meeting)
+    setattr(Index, method, meeting)
     try:
         yield
     finally:
-        setattr(SqliteIndex, method, original)
+        setattr(Index, method, original)
     _must(met == [True, True], f"what should happen beside {method} fails")
 
 
@@ -321,11 +321,11 @@ def a_move_reads_what_is_stored(root: Path) -> None:
 
 def a_deletion_that_was_begun_is_seen_by_all(root: Path) -> None:
     """Its process died between the halves: what is not listed is not served either."""
-    from contentdb.local.index.sqlite import SqliteIndex
+    from contentdb.local.index.index import Index
 
     def die_half_way() -> None:
         with contentdb.open(root) as other:
-            SqliteIndex.bury_all = lambda *_: os._exit(0)  # type: ignore[method-assign]
+            Index.bury_all = lambda *_: os._exit(0)  # type: ignore[method-assign]
             other.delete(digest_of(900))
 
     with contentdb.open(root) as store:
@@ -400,22 +400,22 @@ def a_blob_is_not_written_by_its_ingest(root: Path) -> None:
 
 def a_delete_meets_a_commit(root: Path) -> None:
     """The blob is stored again between the halves of its deletion: it stays."""
-    from contentdb.local.index.sqlite import SqliteIndex
+    from contentdb.local.index.index import Index
 
     with contentdb.open(root) as store:
-        bury = SqliteIndex.bury_all
+        bury = Index.bury_all
         met: list[bool] = []
 
-        def add_first(self: SqliteIndex, digests: Any, take_away: Any) -> Any:  # noqa: ANN401
+        def add_first(self: Index, digests: Any, take_away: Any) -> Any:  # noqa: ANN401
             if not met:
                 met.append(_elsewhere(lambda: contentdb.open(root).add(content(900))))
             return bury(self, digests, take_away)
 
-        SqliteIndex.bury_all = add_first  # type: ignore[method-assign]
+        Index.bury_all = add_first  # type: ignore[method-assign,assignment]
         try:
             store.delete(digest_of(900))
         finally:
-            SqliteIndex.bury_all = bury  # type: ignore[method-assign]
+            Index.bury_all = bury  # type: ignore[method-assign]
         _must(met == [True], "a commit fails beside a delete")
         _must(store.exists(digest_of(900)), "an acknowledged commit is lost to an older delete")
         _must(store.read(digest_of(900)) == content(900), "a row without its file")

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from contentdb import files
-from contentdb.local.index import opening
+from contentdb.local.index import connect
 from contentdb.local.layout import DIRECTORIES, INDEX, SHARDS
 
 CHECKOUT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ def test_the_picture_is_that_of_the_tree(drawing: ModuleType) -> None:
     assert drawing.draw() == (CHECKOUT / "docs/house.svg").read_text()
 
 
-@pytest.mark.parametrize("pragma", opening._PRAGMAS)
+@pytest.mark.parametrize("pragma", connect._PRAGMAS)
 def test_every_setting_of_the_database_has_its_reason(pragma: str) -> None:
     name, _, value = pragma.removeprefix("PRAGMA ").partition(" = ")
     assert f"`{name}={value}`" in DESIGN or f"`{name}` of" in DESIGN

@@ -11,7 +11,7 @@ import pytest
 
 import contentdb
 from contentdb import files
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.index import Index
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,19 +24,19 @@ def test_an_add_whose_new_name_is_taken_away_by_a_delete_names_it_again(
     store: contentdb.Store, second: contentdb.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file made without a name gets one once in its life; then it has to be copied."""
-    record = SqliteIndex.record
+    record = Index.record
     met: list[str] = []
 
-    def delete_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed through
+    def delete_first(self: Index, entries: Any) -> Any:  # noqa: ANN401 - passed through
         if len(met) < 3:
             met.append("delete")
-            monkeypatch.setattr(SqliteIndex, "record", record)
+            monkeypatch.setattr(Index, "record", record)
             second.add(b"content")  # has a name already, so its row is recorded at once
             second.delete(entries[0].digest)
-            monkeypatch.setattr(SqliteIndex, "record", delete_first)
+            monkeypatch.setattr(Index, "record", delete_first)
         return record(self, entries)
 
-    monkeypatch.setattr(SqliteIndex, "record", delete_first)
+    monkeypatch.setattr(Index, "record", delete_first)
     info = store.add(b"content")
     assert len(met) == 3
     assert store.read(info.digest) == b"content"
@@ -51,15 +51,15 @@ def test_a_commit_does_not_rely_on_a_row_that_is_being_deleted(
     path = store.path(store.add(b"content").digest)
     path.chmod(0o600)
     path.write_bytes(b"damaged")
-    record = SqliteIndex.record
+    record = Index.record
 
-    def begin_to_delete_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed through
-        monkeypatch.setattr(SqliteIndex, "record", record)
+    def begin_to_delete_first(self: Index, entries: Any) -> Any:  # noqa: ANN401 - passed through
+        monkeypatch.setattr(Index, "record", record)
         with second.parts() as parts:
             assert parts.index.entomb(entries[0].digest)
         return record(self, entries)
 
-    monkeypatch.setattr(SqliteIndex, "record", begin_to_delete_first)
+    monkeypatch.setattr(Index, "record", begin_to_delete_first)
     with store.writer("r") as writer:
         writer.write(b"content")
         info = writer.commit()
@@ -71,14 +71,14 @@ def test_an_orphan_that_became_a_blob_and_is_being_deleted_is_not_adopted(
 ) -> None:
     info = store.add(b"content")
     stale = contentdb.Finding("orphan", info.digest, str(store.path(info.digest)), "it was one")
-    adopt = SqliteIndex.adopt
+    adopt = Index.adopt
 
-    def begin_to_delete_first(self: SqliteIndex, entry: Any) -> bool:  # noqa: ANN401 - passed through
+    def begin_to_delete_first(self: Index, entry: Any) -> bool:  # noqa: ANN401 - passed through
         with second.parts() as parts:
             assert parts.index.entomb(info.digest)
         return adopt(self, entry)
 
-    monkeypatch.setattr(SqliteIndex, "adopt", begin_to_delete_first)
+    monkeypatch.setattr(Index, "adopt", begin_to_delete_first)
     (done,) = contentdb.repair(store, [stale])
     assert done.action == "left alone"
     with contentdb.open(store.root) as third:  # finishes the deletion
@@ -90,7 +90,7 @@ def test_a_file_that_is_in_the_trash_already_can_be_deleted_again(
     store: contentdb.Store, second: contentdb.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rename onto a link of the same file does nothing: the name would stay, and be read."""
-    record, unlink = SqliteIndex.record, files.unlink
+    record, unlink = Index.record, files.unlink
     kept: list[str] = []
 
     def keep(within: Directory, name: str) -> bool:
@@ -99,14 +99,14 @@ def test_a_file_that_is_in_the_trash_already_can_be_deleted_again(
         kept.append(name)
         return True
 
-    def delete_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed through
-        monkeypatch.setattr(SqliteIndex, "record", record)
+    def delete_first(self: Index, entries: Any) -> Any:  # noqa: ANN401 - passed through
+        monkeypatch.setattr(Index, "record", record)
         second.add(b"content")
         monkeypatch.setattr(files, "unlink", keep)  # whoever deletes is slow to empty the trash
         second.delete(entries[0].digest)
         return record(self, entries)
 
-    monkeypatch.setattr(SqliteIndex, "record", delete_first)
+    monkeypatch.setattr(Index, "record", delete_first)
     digest = store.add(b"content").digest
     assert kept
     store.delete(digest)
@@ -401,14 +401,14 @@ def test_labels_of_a_blob_that_is_deleted_meanwhile_are_not_lost(
     """The blob goes between the look-up and the labels: it is stored again, and labelled."""
     digest = store.add(b"content", labels={"old": "1"}).digest
     (tmp_path / "source").write_bytes(b"content")
-    merge_labels = SqliteIndex.merge_labels
+    merge_labels = Index.merge_labels
 
-    def delete_first(self: SqliteIndex, *args: Any) -> bool:  # noqa: ANN401 - passed on
-        monkeypatch.setattr(SqliteIndex, "merge_labels", merge_labels)
+    def delete_first(self: Index, *args: Any) -> bool:  # noqa: ANN401 - passed on
+        monkeypatch.setattr(Index, "merge_labels", merge_labels)
         second.delete(digest)
         return merge_labels(self, *args)
 
-    monkeypatch.setattr(SqliteIndex, "merge_labels", delete_first)
+    monkeypatch.setattr(Index, "merge_labels", delete_first)
     labels = {"new": "1"}
     if way == "many":
         (info,) = store.add_many([b"content"], labels=labels)
@@ -438,14 +438,14 @@ def test_labels_of_content_that_comes_in_meanwhile(
     keep_labels: bool,
 ) -> None:
     """It is stored by another between the look-up and the row: the row is merged with."""
-    record = SqliteIndex.record
+    record = Index.record
 
-    def add_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed on
-        monkeypatch.setattr(SqliteIndex, "record", record)
+    def add_first(self: Index, entries: Any) -> Any:  # noqa: ANN401 - passed on
+        monkeypatch.setattr(Index, "record", record)
         assert second.add(b"content", labels={"a": "1", "b": "1"}).new
         return record(self, entries)
 
-    monkeypatch.setattr(SqliteIndex, "record", add_first)
+    monkeypatch.setattr(Index, "record", add_first)
     info = store.add(b"content", labels={"b": "2", "c": "2"}, keep_labels=keep_labels)
     assert not info.new
     expected = {"a": "1", "b": "1"} if keep_labels else {"a": "1", "b": "2", "c": "2"}
@@ -504,13 +504,13 @@ def test_a_durable_store_puts_labels_on_disk_that_another_did_not(
 ) -> None:
     """What is there already is not asked of whom: it was set without a sync, and counts now."""
     hardened: list[str] = []
-    harden = SqliteIndex.harden
+    harden = Index.harden
 
-    def note(self: SqliteIndex, digest: contentdb.Digest) -> None:
+    def note(self: Index, digest: contentdb.Digest) -> None:
         hardened.append(digest)
         harden(self, digest)
 
-    monkeypatch.setattr(SqliteIndex, "harden", note)
+    monkeypatch.setattr(Index, "harden", note)
     with contentdb.open(root) as store, contentdb.open(root, durability="process") as careless:
         digest = careless.add(b"content").digest
         store.add(b"content")

@@ -11,8 +11,8 @@ import pytest
 
 import contentdb
 from contentdb import Digest, Finding, Info
-from contentdb.local.index.sqlite import SqliteIndex
-from contentdb.local.layout import blob_path
+from contentdb.local.index.index import Index
+from tests.inside import blob_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,16 +59,16 @@ WAYS: dict[str, Callable[[Store, Path], Info]] = {
 
 def meet(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> list[str]:
     """Act once while a file has its name and its row is about to be recorded."""
-    record = SqliteIndex.record
+    record = Index.record
     met: list[str] = []
 
-    def act_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed through
+    def act_first(self: Index, entries: Any) -> Any:  # noqa: ANN401 - passed through
         if not met and DIGEST in {entry.digest for entry in entries}:
             met.append("met")
             act()
         return record(self, entries)
 
-    monkeypatch.setattr(SqliteIndex, "record", act_first)
+    monkeypatch.setattr(Index, "record", act_first)
     return met
 
 

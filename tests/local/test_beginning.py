@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from contentdb import Digest, files
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.index import Index
 from contentdb.local.layout import ingest_name
 from contentdb.testing.streams import Opening, breaking, piped
 from tests.inside import parts_of
@@ -51,15 +51,15 @@ def steps(store: Store, begun: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         offset = None if row is None else row.offset
         found.append(f"{step}: {begun.stat().st_size} bytes, {offset} vouched for")
 
-    pause, begin, cut = SqliteIndex.pause, SqliteIndex.begin, files.truncate
+    pause, begin, cut = Index.pause, Index.begin, files.truncate
 
     def paused(
-        self: SqliteIndex, ref: str, token: str, offset: int, now_ns: int, *, durable: bool = False
+        self: Index, ref: str, token: str, offset: int, now_ns: int, *, durable: bool = False
     ) -> None:
         pause(self, ref, token, offset, now_ns, durable=durable)
         note(f"paused{' durably' if durable else ''}")
 
-    def began(self: SqliteIndex, row: IngestRow, takeover: Takeover) -> IngestRow:
+    def began(self: Index, row: IngestRow, takeover: Takeover) -> IngestRow:
         note(f"declares {row.total}")
         return begin(self, row, takeover)
 
@@ -68,8 +68,8 @@ def steps(store: Store, begun: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         note("cut")
 
     with monkeypatch.context() as traced:
-        traced.setattr(SqliteIndex, "pause", paused)
-        traced.setattr(SqliteIndex, "begin", began)
+        traced.setattr(Index, "pause", paused)
+        traced.setattr(Index, "begin", began)
         traced.setattr(files, "truncate", truncated)
         yield found
 
@@ -115,7 +115,7 @@ def test_starting_over_that_is_cut_off(
         raise _KilledError
 
     with monkeypatch.context() as patched:
-        patched.setattr(files if at == "truncate" else SqliteIndex, at, killed)
+        patched.setattr(files if at == "truncate" else Index, at, killed)
         patched.setattr(files, "unlink", killed)  # a killed process tidies nothing up
         with pytest.raises(_KilledError):
             store.writer("r", total=5, metadata={"etag": "new"})

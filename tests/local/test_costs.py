@@ -13,7 +13,7 @@ import pytest
 
 import contentdb
 from contentdb import files, forks
-from contentdb.local.index import connection
+from contentdb.local.index import database
 from tests.inside import parts_of
 
 if TYPE_CHECKING:
@@ -51,14 +51,14 @@ def count(store: Store, monkeypatch: pytest.MonkeyPatch) -> Count:
             return original(*args)  # type: ignore[operator]
 
         monkeypatch.setattr(files, name, counting)
-    connect = connection.connect
+    connect = database.connect
 
     def traced(*args: object, **options: object) -> Connection:
         made = connect(*args, **options)  # type: ignore[arg-type]
         made.set_trace_callback(trace)
         return made
 
-    monkeypatch.setattr(connection, "connect", traced)
+    monkeypatch.setattr(database, "connect", traced)
     monkeypatch.setattr("contentdb.local.index.readers.connect", traced)
     parts_of(store).index.before_fork()  # connections are made anew, traced
     forks.free()

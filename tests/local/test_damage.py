@@ -15,7 +15,7 @@ import contentdb
 from contentdb import CorruptBlobError, Digest, Info, NotFoundError, files
 from contentdb.local import damage
 from contentdb.local.file_times import BEING_DELETED_NS
-from contentdb.local.layout import blob_path
+from tests.inside import blob_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import pytest
 
 import contentdb
 from contentdb import Digest, NoSpaceError, NotFoundError
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.index import Index
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,13 +30,13 @@ def test_what_is_stored_again_between_the_halves_stays(
     store: Store, second: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its tombstone is no more: the second half finds a blob, and takes the others away."""
-    bury_all = SqliteIndex.bury_all
+    bury_all = Index.bury_all
 
-    def add_first(self: SqliteIndex, *args: Any) -> Any:  # noqa: ANN401 - passed on
+    def add_first(self: Index, *args: Any) -> Any:  # noqa: ANN401 - passed on
         second.add(CONTENTS[2], labels={"new": "1"})
         return bury_all(self, *args)
 
-    monkeypatch.setattr(SqliteIndex, "bury_all", add_first)
+    monkeypatch.setattr(Index, "bury_all", add_first)
     assert store.delete_many(DIGESTS) == 5
     assert [dict(info.labels) for info in store.walk()] == [{"new": "1"}]
     assert store.read(DIGESTS[2]) == second.read(DIGESTS[2]) == CONTENTS[2]
@@ -60,11 +60,11 @@ def test_a_disk_without_room_for_many_takes_them_one_by_one(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each gives some room: a full disk is the place where blobs are deleted."""
-    entomb_all, full = SqliteIndex.entomb_all, OSError(errno.ENOSPC, "No space left on device")
+    entomb_all, full = Index.entomb_all, OSError(errno.ENOSPC, "No space left on device")
     asked: list[int] = []
 
     def refuse_many(
-        self: SqliteIndex,
+        self: Index,
         digests: list[Digest],
         *args: Any,  # noqa: ANN401 - passed on
         **options: Any,  # noqa: ANN401 - passed on
@@ -74,7 +74,7 @@ def test_a_disk_without_room_for_many_takes_them_one_by_one(
             raise NoSpaceError("write", "index.sqlite-wal", full)
         return entomb_all(self, digests, *args, **options)
 
-    monkeypatch.setattr(SqliteIndex, "entomb_all", refuse_many)
+    monkeypatch.setattr(Index, "entomb_all", refuse_many)
     absent = Digest.of(b"absent")
     with pytest.raises(NotFoundError) as caught:
         store.delete_many([*DIGESTS[:3], absent, *DIGESTS[3:]])

@@ -13,8 +13,9 @@ import pytest
 
 import contentdb
 from contentdb import CorruptBlobError, Digest, NotFoundError, files
-from contentdb.local.layout import DIRECTORIES, SHARDS, blob_path
+from contentdb.local.layout import DIRECTORIES, SHARDS
 from contentdb.local.upkeep.doctor import examine
+from tests.inside import blob_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,7 +15,7 @@ import pytest
 
 import contentdb
 from contentdb import DurabilityError, StorageError, files
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.index import Index
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def test_a_ref_is_free_after_its_beginning_and_its_cleaning_up_failed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as broken:
-        broken.setattr(SqliteIndex, "begin", _fail)
+        broken.setattr(Index, "begin", _fail)
         broken.setattr(files, "unlink", _fail)
         with pytest.raises(StorageError):
             store.writer("ref")
@@ -68,7 +68,7 @@ def test_bytes_whose_sync_failed_are_dropped_even_if_their_row_stays(
     writer.write(b"content")
     with monkeypatch.context() as broken:
         broken.setattr(files, "sync", _fail_to_sync)
-        broken.setattr(SqliteIndex, "end", _fail)
+        broken.setattr(Index, "end", _fail)
         with pytest.raises(DurabilityError):
             getattr(writer, step)()
     with store.writer("ref", resume=True) as again:
@@ -97,7 +97,7 @@ def test_closing_frees_all_though_a_writer_cannot_be_closed(
     for writer in writers:
         writer.write(b"content")
     with monkeypatch.context() as broken:
-        broken.setattr(SqliteIndex, "pause", _fail)
+        broken.setattr(Index, "pause", _fail)
         with pytest.raises(StorageError):
             store.close()
     assert _open_files() < before

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentdb import Store
-    from contentdb.local.index.sqlite import SqliteIndex
 
 T = TypeVar("T")
 
@@ -366,7 +365,7 @@ def test_an_unseen_fork_in_the_midst_of_a_write_is_refused(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SQLite's mutexes and half a transaction have come along: nothing can be done with them."""
-    database = cast("SqliteIndex", parts_of(store).index)._database
+    database = parts_of(store).index._database
     inside, go_on = threading.Event(), threading.Event()
 
     def slow(_connection: object) -> None:
@@ -391,7 +390,7 @@ def test_an_unseen_fork_in_the_midst_of_a_write_is_refused(
 
 
 def test_a_handler_that_forks_within_a_write_harms_nothing(store: Store) -> None:
-    database = cast("SqliteIndex", parts_of(store).index)._database
+    database = parts_of(store).index._database
     store.add(b"before")
 
     def fork(_connection: object) -> bytes:

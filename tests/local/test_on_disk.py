@@ -9,8 +9,9 @@ import pytest
 
 import contentdb
 from contentdb import Digest, FailedPreconditionError
-from contentdb.local.layout import DIRECTORIES, blob_path, ingest_name
+from contentdb.local.layout import DIRECTORIES, ingest_name
 from tests.fixtures import blob_files, tree
+from tests.inside import blob_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ import pytest
 
 import contentdb
 from contentdb import Digest, files, forks
-from contentdb.local.index import live, opening, walks
+from contentdb.local.index import connect, live, walks
 from contentdb.local.mounts import is_read_only
 from contentdb.local.open import may_only_read
 from tests.cli.shell import call, run
@@ -341,7 +341,7 @@ def test_this_process_opens_no_index_that_it_has_locked_without_locks(root: Path
     path = str(root / "index.sqlite")
     with live.alone(path) as alone:
         assert alone
-    connection = opening.connect(path)
+    connection = connect.connect(path)
     with live.alone(path) as alone:
         assert not alone
     connection.close()

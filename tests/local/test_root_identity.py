@@ -140,7 +140,8 @@ def test_a_root_that_came_back_is_written_to_again(store: Store, root: Path) -> 
     root.rename(root.with_name("new"))
     root.with_name("old").rename(root)
     store.add(b"second")
-    lock = parts_of(store).index._database._lock  # type: ignore[attr-defined]
+    lock = parts_of(store).index._database._lock
+    assert lock is not None
     assert os.path.samestat(os.fstat(lock.fd), root.stat())
 
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 import contentdb
 from contentdb import Digest, files
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.index import Index
 from contentdb.local.upkeep import doubts, verify
 from tests.fixtures import blob_files
 
@@ -501,11 +501,11 @@ def _met(root: Path, act: str) -> Iterator[list[str]]:
     Gives what it did: nothing, where no row is recorded since the content is there.
     """
     met: list[str] = []
-    record = SqliteIndex.record
+    record = Index.record
     grace_s = doubts.GRACE_S
 
-    def look_after_it_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed on
-        SqliteIndex.record = record  # type: ignore[method-assign]
+    def look_after_it_first(self: Index, entries: Any) -> Any:  # noqa: ANN401 - passed on
+        Index.record = record  # type: ignore[method-assign]
         met.append(act)
         with contentdb.open(root, create=False, durability="process") as other:
             if act == "look":  # as upkeep does that allows a commit its time
@@ -517,11 +517,11 @@ def _met(root: Path, act: str) -> Iterator[list[str]]:
                 _look_after(other, act)
         return record(self, entries)
 
-    SqliteIndex.record = look_after_it_first  # type: ignore[method-assign]
+    Index.record = look_after_it_first  # type: ignore[method-assign]
     try:
         yield met
     finally:
-        SqliteIndex.record = record  # type: ignore[method-assign]
+        Index.record = record  # type: ignore[method-assign]
         doubts.GRACE_S = grace_s  # type: ignore[misc]
 
 

@@ -21,8 +21,9 @@ from contentdb import (
     NotAStoreError,
     files,
 )
-from contentdb.local.layout import blob_path, ingest_name
+from contentdb.local.layout import ingest_name
 from tests.fixtures import Child, tree
+from tests.inside import blob_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

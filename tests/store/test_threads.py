@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import contentdb
 from contentdb import ContentDBError, Digest, NotFoundError, StoreClosedError, Usage
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.index import Index
 from contentdb.testing.threads import together
 
 if TYPE_CHECKING:
@@ -115,15 +115,15 @@ def test_a_drop_that_is_overtaken_has_dropped(
     """The next writer begins between the bytes and the row: its ingest stays, from 0 on."""
     with store.writer("ref") as first:
         first.write(b"old")
-    end = SqliteIndex.end
+    end = Index.end
     begun: list[contentdb.Writer] = []
 
-    def overtaken(self: SqliteIndex, ref: str, token: str) -> bool:
+    def overtaken(self: Index, ref: str, token: str) -> bool:
         begun.append(store.writer("ref", resume=True))
         return end(self, ref, token)
 
     with monkeypatch.context() as slow:
-        slow.setattr(SqliteIndex, "end", overtaken)
+        slow.setattr(Index, "end", overtaken)
         store.abort("ref")
     (writer,) = begun
     assert (writer.offset, store.status("ref").held) == (0, True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from contentdb import files
 from contentdb.local import locks
 from contentdb.local.blobs import Shards
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.index import Index
 from contentdb.local.info_cache import Known
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ def seam() -> Iterator[None]:
     places: list[tuple[Any, str, Callable[..., Any]]] = [
         (files, name, _queueing if name == "lock" else _stopping) for name in _FILES
     ]
-    places += [(SqliteIndex, name, _stopping) for name in _INDEX]
+    places += [(Index, name, _stopping) for name in _INDEX]
     places += [(Shards, "stamp", _stopping), (Known, "put", _stopping)]
     places.append((locks, "_open", _in_one_step))  # under a lock of the process
     kept = [(holder, name, getattr(holder, name)) for holder, name, _ in places]

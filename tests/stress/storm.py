@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from sqlite3 import Connection
 
-    from contentdb.local.index.sqlite import SqliteIndex
+    from contentdb.local.index.index import Index
 
 __all__ = ["main", "storm"]
 
@@ -75,10 +75,10 @@ def _digest(who: str, number: int) -> Any:  # noqa: ANN401 - a Digest, which is 
     return Digest("sha256:" + sha256(f"{who} {number}".encode()).hexdigest())
 
 
-def _opened(root: Path) -> SqliteIndex:
-    from contentdb.local.index.sqlite import SqliteIndex
+def _opened(root: Path) -> Index:
+    from contentdb.local.index.index import Index
 
-    return SqliteIndex(str(root / "index.sqlite"), str(root), namespace="default", durable=False)
+    return Index(str(root / "index.sqlite"), str(root), namespace="default", durable=False)
 
 
 class _Tally:
@@ -91,7 +91,7 @@ class _Tally:
         self.commits = 0
 
 
-def _write(index: SqliteIndex, tally: _Tally, count: int, until: float) -> None:
+def _write(index: Index, tally: _Tally, count: int, until: float) -> None:
     while tally.commits < count and time.monotonic() < until:
         index.record([_Entry(_digest(tally.who, tally.recorded))])
         tally.recorded += 1

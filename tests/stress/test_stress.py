@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.index import Index
 from tests.crash.suite import Plan
 from tests.stress.model import explore
 from tests.stress.order import ABSENT, LIVE, Call, Now, ends, outcomes
@@ -80,7 +80,7 @@ def test_the_stepping_sees_a_wrong_protocol(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_seam_is_put_back() -> None:
     """A suite leaves the store as it was for the tests after it."""
-    blob = SqliteIndex.blob
+    blob = Index.blob
     races(Plan(limit=1, scenarios=("commit-delete",), jobs=1))
-    assert SqliteIndex.blob is blob
-    assert blob.__qualname__ == "SqliteIndex.blob"
+    assert Index.blob is blob
+    assert blob.__qualname__ == "Index.blob"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from contentdb.local.index.opening import connect
+from contentdb.local.index.connect import connect
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,9 +14,9 @@ import pytest
 from contentdb.digest import Digest
 from contentdb.errors import NewerStoreError
 from contentdb.local.index.create import create_tables
+from contentdb.local.index.index import Index
 from contentdb.local.index.migrate import upgrade
 from contentdb.local.index.revision import HEAD, REVISIONS, check, revision_of
-from contentdb.local.index.sqlite import SqliteIndex
 
 DUMPS = Path(__file__).parent
 DIGEST = Digest.of(b"content")
@@ -40,7 +40,7 @@ def test_it_migrates_and_keeps_what_it_holds(tmp_path: Path, revision: str) -> N
     assert revision_of(path, str(tmp_path)) == revision
     upgrade(path)
     assert revision_of(path, str(tmp_path)) == HEAD
-    index = SqliteIndex(path, str(tmp_path), namespace="default", durable=True)
+    index = Index(path, str(tmp_path), namespace="default", durable=True)
     with contextlib.closing(index):
         blob = index.blob(DIGEST)
         assert blob == (7, -5, 1700000000000000000, 1700000000000000001, 0)
@@ -65,7 +65,7 @@ def test_a_process_of_the_first_release_goes_on_beside_a_migration(tmp_path: Pat
             " VALUES ('default', 'r', 'name', 'token', NULL, NULL, 0, 1, 1, 'me', 1)"
             " ON CONFLICT (namespace, ref) DO UPDATE SET token = excluded.token"
         )
-    index = SqliteIndex(path, str(tmp_path), namespace="default", durable=True)
+    index = Index(path, str(tmp_path), namespace="default", durable=True)
     with contextlib.closing(index):
         assert index.ingest("r") == ("r", "name", "token", None, None, 0, 1, 1, "me", 1, None)
 

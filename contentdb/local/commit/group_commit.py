@@ -20,7 +20,7 @@ from contentdb.errors import (
 from contentdb.local.commit.publish import link_or_replace, settled
 from contentdb.local.commit.temporary import Scratch
 from contentdb.local.index import Outcome
-from contentdb.local.layout import shard_name
+from contentdb.local.layout import ALGORITHM_AND_SHARD
 from contentdb.logs import swallow
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ class Group:
         for item in self.items:
             digest = item.candidate.digest
             self._parts.in_flight[id(item.candidate)] = digest
-            shards.setdefault(digest.algorithm + shard_name(digest), []).append(item)
+            shards.setdefault(digest[ALGORITHM_AND_SHARD], []).append(item)
         for items in shards.values():
             self._name_in_shard(items)
             self._touched.append(items[0].candidate.digest)

@@ -12,7 +12,6 @@ from contentdb.declared import check_digest
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
 from contentdb.local.commit.add import add_bytes, add_path, candidate_of, stored_with
 from contentdb.local.commit.group_commit import Temp
-from contentdb.local.file_times import seal
 from contentdb.local.sink import Sink
 from contentdb.streams.pump import pump
 from contentdb.streams.source import bytes_of, open_source, reading, reading_file
@@ -115,7 +114,7 @@ def _write_bytes(
     candidate = candidate_of(parts, digest, len(data), checksum_of(data), labels)
     try:
         files.write_all(fd, data, path)
-        seal(fd, path, candidate.now_ns)
+        files.seal(fd, path, candidate.now_ns)
     except BaseException:
         files.unlink(parts.ingest, name)
         raise
@@ -157,7 +156,7 @@ def _write_stream(
             candidate = _write_hashed(parts, fd, path, fill, expected, labels)
             known = _reuse(group, parts, candidate.digest, labels)
             if known is None:
-                seal(fd, path, candidate.now_ns)
+                files.seal(fd, path, candidate.now_ns)
         finally:
             files.close(fd, path)
         kept = known is None

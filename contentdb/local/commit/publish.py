@@ -17,6 +17,7 @@ from contentdb.errors import CorruptBlobError
 from contentdb.local.damage import read_again, sync_blob
 from contentdb.local.file_times import is_time_of
 from contentdb.local.index import Outcome, State
+from contentdb.local.layout import ENCODED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,7 @@ class Candidate:
         self.size = size
         self.checksum = checksum
         self.labelling = labels
-        self.now_ns = now_ns & ~1  # see `contentdb.local.index.recording`
+        self.now_ns = now_ns & ~1  # see `contentdb.local.index.record`
         self.ref = ref
         self.token = token
         self.only_if: frozenset[int | None] | None = None
@@ -82,7 +83,7 @@ class Candidate:
     def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:
         """Set the time that vouches for the file, unless another file has the name by now."""
         seen_ns = self.seen_ns
-        if seen_ns is None or is_time_of(seen_ns, moment_ns):
+        if seen_ns is None or seen_ns == moment_ns or is_time_of(seen_ns, moment_ns):
             return
         if seen_ns in {self.whole_ns, instead_of_ns}:
             self.shards.stamp(self.digest, moment_ns)
@@ -232,8 +233,9 @@ def link_or_replace(
     """Link the file into its open shard; replace a damaged file that has its name."""
     candidate.only_if = None
     candidate.whole_ns = candidate.now_ns
-    if not link(shard, candidate.digest.encoded) and not _is_whole(parts, candidate):
-        _replace(parts, shard, candidate.digest.encoded, link)
+    name = candidate.digest[ENCODED]
+    if not link(shard, name) and not _is_whole(parts, candidate):
+        _replace(parts, shard, name, link)
 
 
 def _is_whole(parts: Parts, candidate: Candidate) -> bool:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from contentdb import files
 from contentdb.errors import ContentDBError, ReentrantCallError, StorageError
 from contentdb.local import locks
-from contentdb.local.file_times import seal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +46,7 @@ class Temporary:
 
     def seal(self, now_ns: int) -> None:
         """Give the file the mode and the time of a blob."""
-        seal(self.fd, self.path, now_ns)
+        files.seal(self.fd, self.path, now_ns)
 
     def sync(self) -> None:
         """Put the bytes on disk, if the store is durable."""

@@ -13,7 +13,7 @@ from contentdb.local.engine.manage import Manage
 from contentdb.local.engine.read import Read
 from contentdb.local.engine.write import Write
 from contentdb.local.file_times import BEING_DELETED_NS
-from contentdb.local.index.opening import not_forking
+from contentdb.local.index.connect import not_forking
 from contentdb.local.open import open_parts
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from contentdb import files, forks
 from contentdb.errors import ContentDBError, CorruptBlobError, NotFoundError
 from contentdb.local.call_guard import Gate
 from contentdb.local.index import State
+from contentdb.local.index.connect import not_forking
 from contentdb.local.index.live import close_inherited
-from contentdb.local.index.opening import not_forking
 from contentdb.local.layout import quarantine_name
 from contentdb.local.upkeep.recovery import recover
 from contentdb.logs import swallow, warn
@@ -37,6 +37,11 @@ _UNTIDIED = "what earlier processes left was not all removed; the next opening t
 _LEFT_THERE = "a blob was found damaged, and could not be put away; reads still refuse it"
 
 
+class _Current(threading.local):
+    batch: Batch | None = None
+    """The batch that this thread is in."""
+
+
 class Lifecycle:
     """The life of an open engine: its resources, the calls inside it, its end, and forks."""
 
@@ -44,7 +49,7 @@ class Lifecycle:
         self._parts = parts
         self._gate = Gate(parts.root)
         self._held: weakref.WeakSet[LocalIngest] = weakref.WeakSet()
-        self._local = threading.local()
+        self._current = _Current()
         if not parts.read_only:
             with swallow("local.recovery", _UNTIDIED, ContentDBError, root=parts.root):
                 recover(parts)
@@ -89,7 +94,7 @@ class Lifecycle:
     @property
     def _batch(self) -> Batch | None:
         """The batch that this thread is in, if this process began it."""
-        batch: Batch | None = getattr(self._local, "batch", None)
+        batch = self._current.batch
         return batch if batch is not None and batch.is_ours else None
 
     # -- shared by several roles --------------------------------------------------------------

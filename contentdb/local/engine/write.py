@@ -57,7 +57,7 @@ class Write(Lifecycle):
             try:
                 with self._gate:  # not for long: closing this store may free the ref
                     row, fd, size = begin(self._parts, ref, declared, takeover, wait=slice_s)
-                    made = kind(self._parts, self._gate, row, fd, size, lambda: self._batch)
+                    made = kind(self._parts, self._gate, row, fd, size, self._current)
                     self._held.add(made)
                     return made
             except RefLockedError as error:
@@ -75,8 +75,8 @@ class Write(Lifecycle):
                 known = add.stored_with(self._parts, expected, labels)
                 if known is not None:
                     return known
-            batch = self._batch
-            if batch is not None and link == "copy":
+            batch = self._current.batch
+            if batch is not None and batch.is_ours and link == "copy":
                 return batch.add(source, expected, labels)
             view = bytes_of(source)
             if view is not None:
@@ -100,12 +100,12 @@ class Write(Lifecycle):
         if self._batch is not None:
             yield
             return
-        batch = self._local.batch = Batch(self._parts)
+        batch = self._current.batch = Batch(self._parts)
         try:
             try:
                 yield
             finally:
-                self._local.batch = None
+                self._current.batch = None
                 if batch.is_ours:
                     with self._gate:
                         batch.flush()

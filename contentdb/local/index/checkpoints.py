@@ -7,7 +7,7 @@ import os
 import sqlite3
 from typing import Final
 
-from contentdb.local.index.opening import BUSY_S, WAL_BYTES
+from contentdb.local.index.connect import BUSY_S, WAL_BYTES
 
 __all__ = ["CHECKPOINT_ROWS", "Checkpoints"]
 
@@ -25,27 +25,26 @@ class Checkpoints:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._rows = 0
-        self._look_at_rows = 0
+        self.rows = 0
+        """Rows that this process has written since its last checkpoint."""
+        self.look_at_rows = 0
+        """Call `look` from this many rows on, or from `CHECKPOINT_ROWS`."""
         self._large_bytes = WAL_BYTES
         """A WAL longer than that is due for a checkpoint."""
 
-    def wrote(self, writer: sqlite3.Connection, rows: int) -> None:
-        """Count rows that were written, and checkpoint if it is due.
+    def look(self, writer: sqlite3.Connection) -> None:
+        """Checkpoint if it is due.
 
         It is due by the rows of this process, or by the size of the WAL, where each process ends
         before it has written that many.
         """
-        self._rows += rows
-        if self._rows < self._look_at_rows and self._rows < CHECKPOINT_ROWS:
-            return
         size = self._wal_bytes()
-        self._look_at_rows = self._rows + _LOOK_ROWS
-        if self._rows < CHECKPOINT_ROWS and size <= self._large_bytes:
+        self.look_at_rows = self.rows + _LOOK_ROWS
+        if self.rows < CHECKPOINT_ROWS and size <= self._large_bytes:
             return
         self.checkpoint(writer, "RESTART")
-        self._rows = 0
-        self._look_at_rows = _LOOK_ROWS
+        self.rows = 0
+        self.look_at_rows = _LOOK_ROWS
         # If a reader blocked the checkpoint the WAL goes on growing: not every commit tries again.
         self._large_bytes = max(WAL_BYTES, size + _WAL_STEP_BYTES)
 

@@ -52,7 +52,7 @@ _PRAGMAS: Final = (
     *_PRAGMAS_OF_ALL,
     # Labels are removed with their blob.
     "PRAGMA foreign_keys = ON",
-    # Checkpoints are deliberate, see `contentdb.local.index.connection`.
+    # Checkpoints are deliberate, see `contentdb.local.index.database`.
     "PRAGMA wal_autocheckpoint = 0",
     # The WAL keeps its blocks: overwriting them syncs faster than growing a file, and a
     # delete still finds room on a full disk.

@@ -10,7 +10,7 @@ import contextlib
 import sqlite3
 from typing import Final
 
-from contentdb.local.index.opening import connect, refusal
+from contentdb.local.index.connect import connect, refusal
 from contentdb.local.index.revision import APPLICATION_ID, FORMAT_VERSION, HEAD
 
 __all__ = ["create_tables"]

@@ -28,9 +28,10 @@ from contentdb.errors import (
     ReentrantCallError,
     UnsafeForkError,
 )
+from contentdb.local.index import checkpoints
 from contentdb.local.index.checkpoints import Checkpoints
-from contentdb.local.index.live import check_safe, end, is_safe, set_unsafe
-from contentdb.local.index.opening import BUSY_S, connect, held_by, refusal
+from contentdb.local.index.connect import BUSY_S, connect, held_by, refusal
+from contentdb.local.index.live import check_safe, end, is_safe, set_unsafe, unsafe
 from contentdb.local.index.readers import Readers
 from contentdb.local.root_identity import Place
 from contentdb.logs import swallow
@@ -162,7 +163,8 @@ class Database:
             CommitUnknownError: The COMMIT failed, and so did reading back.
             IndexFailedError: The database refused; nothing changed.
         """
-        check_safe(self._path)
+        if unsafe:
+            check_safe(self._path)
         outer = _thread.roots
         if self._root in outer:
             raise ReentrantCallError(self._path)
@@ -209,7 +211,10 @@ class Database:
             self._enter()
             self._check_place()
             self._attempt(jobs)
-            self._fold(sum(job.rows for job in jobs))
+            log = self._checkpoints
+            log.rows += sum([job.rows for job in jobs])
+            if log.rows >= log.look_at_rows or log.rows >= checkpoints.CHECKPOINT_ROWS:
+                self._fold()
         except sqlite3.Error as error:
             raise refusal(self._path, error) from error
         finally:
@@ -219,12 +224,12 @@ class Database:
                 self._leave()
                 raise
 
-    def _fold(self, rows: int) -> None:
+    def _fold(self) -> None:
         """Checkpoint if it is due; if that fails the log stays, and nothing is lost."""
         if self._writer is None:
             return
         try:
-            self._checkpoints.wrote(self._writer, rows)
+            self._checkpoints.look(self._writer)
         except BaseException as error:
             self._drop_writer()  # it may still have a checkpoint's settings
             if not isinstance(error, sqlite3.Error):
@@ -238,7 +243,8 @@ class Database:
             for job in jobs:
                 self._run(job, connection, shared=len(jobs) > 1)
             if connection.in_transaction:
-                check_safe(self._path)  # a signal handler may have forked here
+                if unsafe:
+                    check_safe(self._path)  # a signal handler may have forked here
                 committing = True
                 connection.execute("COMMIT")
             for job in jobs:

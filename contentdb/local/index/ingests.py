@@ -1,22 +1,90 @@
-"""Begin an ingest, or take one over, within a transaction."""
+"""Ingests in the index: begin one or take it over, note its offset, end it, and list them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from contentdb.declared import Takeover, contradiction
-from contentdb.local.index import statements
+from contentdb.local.index import IngestRow, statements
+from contentdb.local.index.bound import Bound
 from contentdb.local.index.rows import find_ingest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from sqlite3 import Connection
 
-    from contentdb.local.index import IngestRow
-
-__all__ = ["begin"]
+__all__ = ["Ingests"]
 
 
-def begin(connection: Connection, namespace: str, row: IngestRow, takeover: Takeover) -> IngestRow:
+class Ingests(Bound):
+    """The transactions on ingests."""
+
+    def begin(self, row: IngestRow, takeover: Takeover) -> IngestRow:
+        """Begin an ingest, or take it over, under the row's token. Not durable.
+
+        Raise `FailedPreconditionError` if ``AGREE`` meets a contradiction; nothing changes then.
+        """
+        return self._database.write(
+            lambda connection: _begin(connection, self._namespace, row, takeover),
+            lambda connection: self._is_held(connection, row.ref, row.token),
+            durable=False,
+        )
+
+    def _is_held(self, connection: Connection, ref: str, token: str) -> bool:
+        values = {"namespace": self._namespace, "ref": ref, "token": token}
+        return connection.execute(statements.HOLDS, values).fetchone() is not None
+
+    def pause(
+        self, ref: str, token: str, offset: int, now_ns: int, *, durable: bool = False
+    ) -> None:
+        """Note a writer's offset: that many bytes are on disk, if its store is durable."""
+        values: dict[str, Any] = {"namespace": self._namespace, "ref": ref, "token": token}
+        values |= {"offset": offset, "now": now_ns}
+        self._database.write(
+            lambda connection: connection.execute(statements.PAUSE_INGEST, values).rowcount,
+            lambda connection: not durable or self._has_offset(connection, ref, offset),
+            durable=durable,
+        )
+
+    def _has_offset(self, connection: Connection, ref: str, offset: int) -> bool:
+        found = find_ingest(connection, self._namespace, ref)
+        return found is None or found.offset == offset
+
+    def end(self, ref: str, token: str) -> bool:
+        """Remove the row of an ingest, if it still has the token."""
+        values = {"namespace": self._namespace, "ref": ref, "token": token}
+        return self._database.write(
+            lambda connection: connection.execute(statements.END_INGEST, values).rowcount == 1,
+            lambda connection: not self._is_held(connection, ref, token),
+            durable=False,
+        )
+
+    def ingest(self, ref: str) -> IngestRow | None:
+        """Return the row of an ingest."""
+        values = {"namespace": self._namespace, "ref": ref}
+        row = self._database.one(statements.FIND_INGEST, values)
+        return None if row is None else IngestRow._make(row)
+
+    def ingests(self) -> Iterator[IngestRow]:
+        """Yield all rows, by ref, read in pages; the caller may end ingests meanwhile.
+
+        An ingest that begins or ends meanwhile may be yielded or not.
+        """
+        return map(IngestRow._make, self._read_paged(statements.INGESTS))
+
+    def ingest_of(self, name: str) -> tuple[str, str] | None:
+        """Return namespace and ref of the ingest whose file has that name."""
+        row: tuple[str, str] | None = self._database.one(statements.INGEST_OF_NAME, {"name": name})
+        return row
+
+    def ingests_named(self, names: Sequence[str]) -> set[str]:
+        """Return those of some hundred names that are an ingest's file, in any namespace."""
+        with self._database.snapshot() as connection:
+            rows = connection.execute(statements.ingests_named(len(names)), names).fetchall()
+        return {name for (name,) in rows}
+
+
+def _begin(connection: Connection, namespace: str, row: IngestRow, takeover: Takeover) -> IngestRow:
     """Begin an ingest or take it over, under the row's token; return its row as it is then.
 
     Raises:

@@ -29,6 +29,7 @@ __all__ = [
     "is_safe",
     "remember",
     "set_unsafe",
+    "unsafe",
 ]
 
 
@@ -49,7 +50,7 @@ class Connection(sqlite3.Connection):
 
 _open: weakref.WeakSet[Connection] = weakref.WeakSet()
 _apart = threading.RLock()
-_unsafe: set[str] = set()
+unsafe: Final[set[str]] = set()
 """Databases whose connections crossed a fork while in use, which cannot be undone."""
 
 _SHARED_FIRST: Final = 0x4000_0002
@@ -91,23 +92,23 @@ def _identify(path: str) -> tuple[int, int] | None:
 
 def is_safe(path: str) -> bool:
     """Return whether this process may use the database: no connection crossed a fork in use."""
-    return path not in _unsafe
+    return path not in unsafe
 
 
 def check_safe(path: str) -> None:
     """Raise `UnsafeForkError` unless this process may use the database."""
-    if _unsafe and path in _unsafe:
+    if path in unsafe:
         raise UnsafeForkError(path)
 
 
 def set_unsafe(path: str) -> None:
     """Forbid this process the use of the database."""
-    _unsafe.add(path)
+    unsafe.add(path)
 
 
 def end(connection: sqlite3.Connection) -> None:
     """Close a connection; if this process must not touch it, keep it for ever instead."""
-    if _unsafe and isinstance(connection, Connection) and connection.path in _unsafe:
+    if unsafe and isinstance(connection, Connection) and connection.path in unsafe:
         import ctypes
 
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))  # not even closed at exit
@@ -128,12 +129,12 @@ def close_inherited(*, opening: bool) -> None:
     """
     inherited = list(_open)
     if opening:
-        _unsafe.update(connection.path for connection in inherited)
-    for path in {connection.path for connection in inherited} - _unsafe:
+        unsafe.update(connection.path for connection in inherited)
+    for path in {connection.path for connection in inherited} - unsafe:
         if not _close_all(path, [each for each in inherited if each.path == path]):
             set_unsafe(path)
     for connection in inherited:
-        if connection.path in _unsafe:
+        if connection.path in unsafe:
             end(connection)
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 import contentdb.migrations
-from contentdb.local.index.connection import connect, refusal
+from contentdb.local.index.database import connect, refusal
 from contentdb.local.index.revision import APPLICATION_ID, FORMAT_VERSION, HEAD
 
 __all__ = ["config", "upgrade"]

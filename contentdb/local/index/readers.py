@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from contentdb import forks
 from contentdb.errors import UnsafeForkError
+from contentdb.local.index.connect import connect, refusal
 from contentdb.local.index.live import Connection, check_safe, end
-from contentdb.local.index.opening import connect, refusal
 from contentdb.local.index.remaining import remaining
 from contentdb.presence import Presence
 

@@ -27,9 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
 
 from contentdb import files
 from contentdb.errors import IndexBusyError, IndexFailedError, StorageError, StoreReadOnlyError
-from contentdb.local.index.connection import Database, holding
-from contentdb.local.index.live import alone, end
-from contentdb.local.index.opening import (
+from contentdb.local.index.connect import (
     BUSY_S,
     connect,
     connect_immutable,
@@ -37,6 +35,8 @@ from contentdb.local.index.opening import (
     held_by,
     refusal,
 )
+from contentdb.local.index.database import Database, holding
+from contentdb.local.index.live import alone, end
 from contentdb.local.index.readers import Readers
 from contentdb.local.mounts import is_read_only
 

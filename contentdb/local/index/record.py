@@ -13,7 +13,6 @@ from contentdb.local.index import Outcome, State, statements
 from contentdb.local.index.rows import (
     find_blob,
     has_labels,
-    has_token,
     key_of,
     may_lack,
     merge_labels,
@@ -30,88 +29,65 @@ if TYPE_CHECKING:
 __all__ = ["adopt", "is_recorded", "record"]
 
 
-def record(connection: Connection, namespace: str, entries: Sequence[Entry]) -> list[Outcome]:
+def record(namespace: str, entries: Sequence[Entry], connection: Connection) -> list[Outcome]:
     """Insert blobs and end their ingests; return the outcomes, in the order of the entries."""
-    return _insert_all(connection, namespace, entries) or [
-        _record(connection, namespace, entry) for entry in entries
-    ]
+    if len(entries) > 1 and (outcomes := _insert_all(connection, namespace, entries)):
+        return outcomes
+    return [_record(connection, namespace, entry) for entry in entries]
 
 
-def is_recorded(connection: Connection, namespace: str, entry: Entry) -> bool:
-    """Return whether the entry's row is live, its own and labelled, and its ingest has ended."""
+def is_recorded(namespace: str, entries: Sequence[Entry], connection: Connection) -> bool:
+    """Return whether each row is live, its entry's own and labelled, and its ingest has ended."""
+    return all(_is_recorded(connection, namespace, entry) for entry in entries)
+
+
+def _is_recorded(connection: Connection, namespace: str, entry: Entry) -> bool:
     key = key_of(namespace, entry.digest)
     blob = find_blob(connection, key)
     if blob is None or blob.state != State.LIVE or _is_adopted(blob, entry):
         return False
     if not has_labels(connection, key, entry.labelling.stored):
         return False
-    return entry.token is None or not _is_ours(connection, namespace, entry)
+    values = {"namespace": namespace, "ref": entry.ref, "token": entry.token}
+    return entry.token is None or connection.execute(statements.HOLDS, values).fetchone() is None
 
 
 def _record(connection: Connection, namespace: str, entry: Entry) -> Outcome:
-    if entry.token is not None and not _is_ours(connection, namespace, entry):
+    labels, token = entry.labelling, entry.token
+    values = {
+        "namespace": namespace,
+        "digest": str(entry.digest),
+        "size": entry.size,
+        "checksum": entry.checksum,
+        "now": entry.now_ns,
+        "ref": entry.ref,
+        "token": token,
+    }
+    if token is not None and connection.execute(statements.HOLDS, values).fetchone() is None:
         return Outcome.FENCED
-    if not entry.present() or not _is_as_relied_on(connection, namespace, entry):
+    if not entry.present():
         return Outcome.GONE
-    outcome = _insert(connection, namespace, entry)
-    key = key_of(namespace, entry.digest)
-    labels = entry.labelling
+    if entry.only_if is not None and state_of(connection, values) not in entry.only_if:
+        return Outcome.GONE
+    if connection.execute(statements.INSERT_BLOB, values).rowcount == 1:
+        entry.stamp(entry.now_ns)
+        outcome = Outcome.CREATED
+    else:
+        outcome = _revive(connection, entry, values)
     if outcome is Outcome.CREATED:
-        set_labels(connection, key, labels.new)
+        if labels.new:
+            set_labels(connection, values, labels.new)
     elif outcome is Outcome.EXISTS:
-        merge_labels(connection, key, labels.stored, entry.now_ns, _make_stamp(entry))
-    elif may_lack(connection, key, labels.stored):  # its row has a new update time already
-        set_labels(connection, key, labels.stored)
-    if entry.token is not None:
-        ingest = {"namespace": namespace, "ref": entry.ref, "token": entry.token}
-        connection.execute(statements.END_INGEST, ingest)
+        merge_labels(connection, values, labels.stored, entry.now_ns, _make_stamp(entry))
+    elif may_lack(connection, values, labels.stored):  # its row has a new update time already
+        set_labels(connection, values, labels.stored)
+    if token is not None:
+        connection.execute(statements.END_INGEST, values)
     return outcome
 
 
-def _make_stamp(entry: Entry) -> Callable[[Blob, int], object]:
-    """Return a function that gives the entry's file a new time, if it has its row's old one."""
-    return lambda blob, moved_ns: entry.stamp(moved_ns, instead_of_ns=blob.updated_ns)
-
-
-def _is_ours(connection: Connection, namespace: str, entry: Entry) -> bool:
-    return has_token(connection, namespace, entry.ref or "", entry.token or "")
-
-
-def _is_as_relied_on(connection: Connection, namespace: str, entry: Entry) -> bool:
-    if entry.only_if is None:
-        return True
-    return state_of(connection, key_of(namespace, entry.digest)) in entry.only_if
-
-
-def _insert_all(
-    connection: Connection, namespace: str, entries: Sequence[Entry]
-) -> list[Outcome] | None:
-    """Insert a group in one statement; return None if not all of it is new, which is rare."""
-    if len(entries) == 1 or any(entry.token or entry.only_if for entry in entries):
-        return None
-    if not all(entry.present() for entry in entries):
-        return None
-    connection.execute("SAVEPOINT together")
-    rows = [_values(namespace, entry, entry.now_ns) for entry in entries]
-    all_new = connection.executemany(statements.INSERT_BLOB, rows).rowcount == len(rows)
-    if not all_new:
-        connection.execute("ROLLBACK TO together")
-    connection.execute("RELEASE together")
-    if not all_new:
-        return None
-    for entry in entries:
-        entry.stamp(entry.now_ns)
-        if labels := entry.labelling.new:
-            set_labels(connection, key_of(namespace, entry.digest), labels)
-    return [Outcome.CREATED] * len(rows)
-
-
-def _insert(connection: Connection, namespace: str, entry: Entry) -> Outcome:
-    """Make the row live, and give the file its time."""
-    values = _values(namespace, entry, entry.now_ns)
-    if connection.execute(statements.INSERT_BLOB, values).rowcount == 1:
-        entry.stamp(entry.now_ns)
-        return Outcome.CREATED
+def _revive(connection: Connection, entry: Entry, values: dict[str, Any]) -> Outcome:
+    """Make a row live that exists already, and give the file its time."""
     blob = find_blob(connection, values)
     if blob is None or blob.state != State.LIVE:
         entry.stamp(entry.now_ns)
@@ -124,6 +100,34 @@ def _insert(connection: Connection, namespace: str, entry: Entry) -> Outcome:
     (updated_ns,) = connection.execute(statements.OWN_BLOB, values).fetchone()
     entry.stamp(updated_ns, instead_of_ns=blob.updated_ns)
     return Outcome.CREATED if blob.created_ns == entry.now_ns - 1 else Outcome.HEALED
+
+
+def _make_stamp(entry: Entry) -> Callable[[Blob, int], object]:
+    """Return a function that gives the entry's file a new time, if it has its row's old one."""
+    return lambda blob, moved_ns: entry.stamp(moved_ns, instead_of_ns=blob.updated_ns)
+
+
+def _insert_all(
+    connection: Connection, namespace: str, entries: Sequence[Entry]
+) -> list[Outcome] | None:
+    """Insert a group in one statement; return None if not all of it is new, which is rare."""
+    if any(entry.token or entry.only_if for entry in entries):
+        return None
+    if not all(entry.present() for entry in entries):
+        return None
+    connection.execute("SAVEPOINT together")
+    rows = [_values(namespace, entry, entry.now_ns) for entry in entries]
+    all_new = connection.executemany(statements.INSERT_BLOB, rows).rowcount == len(rows)
+    if not all_new:
+        connection.execute("ROLLBACK TO together")
+    connection.execute("RELEASE together")
+    if not all_new:
+        return None
+    for entry, values in zip(entries, rows, strict=True):
+        entry.stamp(entry.now_ns)
+        if labels := entry.labelling.new:
+            set_labels(connection, values, labels)
+    return [Outcome.CREATED] * len(rows)
 
 
 def _is_adopted(blob: Blob, entry: Entry) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 
 from contentdb.errors import MigrationNeededError, NewerStoreError, NotAStoreError
 from contentdb.local.index import statements
-from contentdb.local.index.connection import connect, refusal
+from contentdb.local.index.database import connect, refusal
 
 __all__ = [
     "APPLICATION_ID",

@@ -16,7 +16,6 @@ __all__ = [
     "find_ingest",
     "find_labels",
     "has_labels",
-    "has_token",
     "key_of",
     "may_lack",
     "merge_labels",
@@ -102,9 +101,3 @@ def find_ingest(connection: Connection, namespace: str, ref: str) -> IngestRow |
     values = {"namespace": namespace, "ref": ref}
     row = connection.execute(statements.FIND_INGEST, values).fetchone()
     return None if row is None else IngestRow._make(row)
-
-
-def has_token(connection: Connection, namespace: str, ref: str, token: str) -> bool:
-    """Return whether an ingest still has its writer's token."""
-    found = find_ingest(connection, namespace, ref)
-    return found is not None and found.token == token

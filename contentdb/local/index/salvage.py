@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from contentdb.errors import IndexDamagedError, IndexFailedError
-from contentdb.local.index.connection import connect, refusal
+from contentdb.local.index.database import connect, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -197,6 +197,10 @@ INGEST_OF_NAME: Final = """
 SELECT namespace, ref FROM ingests WHERE name = :name
 """
 
+HOLDS: Final = """
+SELECT 1 FROM ingests WHERE namespace = :namespace AND ref = :ref AND token = :token
+"""
+
 PAUSE_INGEST: Final = """
 UPDATE ingests SET "offset" = :offset, updated_at = :now
 WHERE namespace = :namespace AND ref = :ref AND token = :token

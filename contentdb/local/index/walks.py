@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from contentdb.content import Info
 from contentdb.local.index import statements
-from contentdb.local.index.opening import corrupt
+from contentdb.local.index.connect import corrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from sqlite3 import Connection
 
     from contentdb.filters import Filter
-    from contentdb.local.index.connection import Database
+    from contentdb.local.index.database import Database
 
 __all__ = ["walk"]
 

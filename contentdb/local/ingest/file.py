@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from contentdb import files
 from contentdb.errors import ContentDBError, DurabilityError, FailedPreconditionError
 from contentdb.local import locks
-from contentdb.local.file_times import seal
 from contentdb.logs import swallow
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class HeldFile:
 
     def seal(self, now_ns: int) -> None:
         """Give the file the mode and the time of a blob."""
-        seal(self.fd, self.path, now_ns)
+        files.seal(self.fd, self.path, now_ns)
 
     def unseal(self) -> None:
         """Make the file writable again after a failed commit, unless it is a blob.

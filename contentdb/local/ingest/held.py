@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb.errors import (
     AlreadyExistsError,
@@ -21,8 +21,6 @@ from contentdb.local.ingest.intake import Intake
 from contentdb.logs import swallow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from contentdb.content import Info
     from contentdb.digest import Digest
     from contentdb.labels import Labelling
@@ -38,6 +36,11 @@ _UNSETTLED: Final = (
 )
 
 
+class _Current(Protocol):
+    batch: Batch | None
+    """The batch that this thread is in."""
+
+
 class LocalIngest(Intake):
     """A `contentdb.engine.HeldIngest` on files; for one thread at a time."""
 
@@ -48,10 +51,10 @@ class LocalIngest(Intake):
         row: IngestRow,
         fd: int,
         offset: int,
-        batch: Callable[[], Batch | None],
+        current: _Current,
     ) -> None:
         super().__init__(parts, gate, row, fd, offset)
-        self._batch = batch
+        self._current = current
         self._joined = False
         self._pid = os.getpid()
         self._closed = False
@@ -65,8 +68,11 @@ class LocalIngest(Intake):
     def check_open(self) -> None:
         """Raise `WriterClosedError` if it is closed, `StoreClosedError` if its store is."""
         with self._gate:
-            if self._closed or self._pid != os.getpid():
-                raise WriterClosedError(self.row.ref)
+            self._require_open()
+
+    def _require_open(self) -> None:
+        if self._closed or self._pid != os.getpid():
+            raise WriterClosedError(self.row.ref)
 
     # -- the commit --------------------------------------------------------------------------
 
@@ -82,11 +88,12 @@ class LocalIngest(Intake):
             DurabilityError: A sync failed; nothing is published, the bytes are dropped.
         """
         with self._gate:
-            self.check_open()
+            self._require_open()
             try:
                 self.take_note()
                 candidate = self._make_candidate(wanted, labels)
-                if (batch := self._batch()) is not None:
+                batch = self._current.batch
+                if batch is not None and batch.is_ours:
                     return self._join(batch, candidate, exist_ok=exist_ok)
                 outcome = self._publish(candidate)
                 if outcome is Outcome.EXISTS and not exist_ok:

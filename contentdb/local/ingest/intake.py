@@ -38,8 +38,8 @@ class Intake:
         self._offset = offset
         self._sink: Sink | None = None
 
-    def check_open(self) -> None:
-        """Raise if the ingest is closed, or its store; see `contentdb.local.ingest.held`."""
+    def _require_open(self) -> None:
+        """Raise if the ingest is closed; see `contentdb.local.ingest.held`."""
         raise NotImplementedError
 
     # -- what it is --------------------------------------------------------------------------
@@ -63,7 +63,7 @@ class Intake:
     def digest(self) -> Digest:
         """Digest of all bytes so far, by the algorithm of the expected digest, else SHA-256."""
         with self._gate:
-            self.check_open()
+            self._require_open()
             return self.running().digest
 
     @property
@@ -98,7 +98,7 @@ class Intake:
             RefLockedError: Another writer has taken over the ingest.
         """
         with self._gate:
-            self.check_open()
+            self._require_open()
             row = self.row
             found = self._parts.index.ingest(row.ref)
             if found is None or found.token != row.token:
@@ -156,7 +156,7 @@ class Intake:
     def write(self, data: Buffer) -> int:
         """Append; the caller may change the buffer afterwards. Not durable before `commit`."""
         with self._gate:
-            self.check_open()
+            self._require_open()
             sink = self.running()
             try:
                 return sink.write(data)
@@ -166,7 +166,7 @@ class Intake:
     def feed(self, data: Buffer) -> None:
         """Append like `write`, but the buffer must not change until `settle`."""
         with self._gate:
-            self.check_open()
+            self._require_open()
             sink = self.running()
             try:
                 sink.feed(data)
@@ -181,7 +181,7 @@ class Intake:
     def restart(self) -> None:
         """Remove all bytes and go back to offset 0, the ref still held."""
         with self._gate:
-            self.check_open()
+            self._require_open()
             self.row = forget_beyond(self._parts, self.row, 0)
             sink = self._sink or self._new_sink(self._algorithm)
             sink.truncate()

@@ -109,7 +109,7 @@ class UnsentIngest(LocalIngest):
         if unsent is None:
             return super().commit(wanted, labels, exist_ok=exist_ok)
         with self._gate:
-            self.check_open()
+            self._require_open()
             try:
                 digest, row = unsent
                 if wanted not in {None, digest}:

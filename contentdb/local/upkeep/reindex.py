@@ -18,7 +18,7 @@ from contentdb.local.blobs import Shards
 from contentdb.local.create import check_no_other, make_directories, make_index, open_root
 from contentdb.local.damage import quarantine, why_damaged
 from contentdb.local.index import State
-from contentdb.local.index.opening import not_forking
+from contentdb.local.index.connect import not_forking
 from contentdb.local.index.salvage import check_integrity, fold, salvage
 from contentdb.local.layout import (
     BLOBS,

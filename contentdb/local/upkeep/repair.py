@@ -112,7 +112,7 @@ def adopt(parts: Parts, digest: Digest) -> bool:
     """Give a file without a row its row, if its bytes match its name; durable.
 
     The row gets the file's time, by which a commit that is about to record this very file knows
-    the row: see `contentdb.local.index.recording`. Return False if the file does not match.
+    the row: see `contentdb.local.index.record`. Return False if the file does not match.
     """
     fd = parts.shards.open(digest)
     if fd is None:

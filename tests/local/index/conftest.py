@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from contentdb.local.index.connection import connect
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.database import connect
+from contentdb.local.index.index import Index
 from tests.local.index.databases import make_index
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def db(path: str) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-def index(path: str, tmp_path: Path) -> Iterator[SqliteIndex]:
-    made = SqliteIndex(path, str(tmp_path), namespace="default", durable=True)
+def index(path: str, tmp_path: Path) -> Iterator[Index]:
+    made = Index(path, str(tmp_path), namespace="default", durable=True)
     with contextlib.closing(made):
         yield made

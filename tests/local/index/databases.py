@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentdb.digest import Digest
-    from contentdb.local.index.connection import Database
+    from contentdb.local.index.database import Database
 
 __all__ = ["Record", "Recorder", "Waiting", "always", "insert", "make_index", "numbers"]
 

@@ -13,7 +13,7 @@ import pytest
 from contentdb.declared import Takeover
 from contentdb.digest import Digest
 from contentdb.local.index import IngestRow
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.index import Index
 from tests.local.index.databases import Record, make_index
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ ONE, TWO = Digest.of(b"one"), Digest.of(b"two")
 TOKEN, OTHER = "token", "t"
 INGEST: Final = IngestRow("r", "name", TOKEN, 7, str(ONE), 0, 10, 10, "me", 10)
 
-WRITES: Final[dict[str, Callable[[SqliteIndex], object]]] = {
+WRITES: Final[dict[str, Callable[[Index], object]]] = {
     "begin": lambda index: index.begin(INGEST, Takeover.AGREE),
     "pause": lambda index: index.pause("r", TOKEN, 7, 20),
     "commit": lambda index: index.record([Record(ONE, labels={"k": "v"}, ref="r", token=TOKEN)]),
@@ -45,7 +45,7 @@ WRITES: Final[dict[str, Callable[[SqliteIndex], object]]] = {
 
 
 @contextlib.contextmanager
-def filled(folder: Path, count: int) -> Iterator[SqliteIndex]:
+def filled(folder: Path, count: int) -> Iterator[Index]:
     """An index with so many blobs, labels and ingests, in three namespaces."""
     folder.mkdir()
     path = make_index(folder)
@@ -61,12 +61,12 @@ def filled(folder: Path, count: int) -> Iterator[SqliteIndex]:
                 (namespace, f"ref {number:06d}", f"name {number}", expected),
             )
         db.commit()
-    index = SqliteIndex(path, str(folder), namespace="default", durable=False)
+    index = Index(path, str(folder), namespace="default", durable=False)
     with contextlib.closing(index):
         yield index
 
 
-def steps(index: SqliteIndex) -> dict[str, int]:
+def steps(index: Index) -> dict[str, int]:
     """How many instructions SQLite runs for each write."""
     index.begin(INGEST._replace(ref="first", name="first"), Takeover.AGREE)
     writer = index._database._writer
@@ -118,7 +118,7 @@ def test_tombstones_come_in_pages_while_they_are_buried(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("listed", ["ingests", "tombstones"])
-def test_a_listing_takes_no_memory_for_what_it_has_passed(index: SqliteIndex, listed: str) -> None:
+def test_a_listing_takes_no_memory_for_what_it_has_passed(index: Index, listed: str) -> None:
     """7.4: listings drop what they have listed."""
     with index._database.snapshot():
         pass

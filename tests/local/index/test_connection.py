@@ -25,8 +25,8 @@ from contentdb.errors import (
     SizeMismatchError,
 )
 from contentdb.local.index import checkpoints
-from contentdb.local.index import connection as module
-from contentdb.local.index.connection import Database, connect, refusal
+from contentdb.local.index import database as module
+from contentdb.local.index.database import Database, connect, refusal
 from tests.local.index.databases import Recorder, Waiting, always, insert, numbers
 
 if TYPE_CHECKING:
@@ -179,12 +179,12 @@ def test_work_of_a_stopped_thread_is_not_run_later(database: Database) -> None:
 def test_what_fails_after_the_commit_is_no_failure(database: Database) -> None:
     recorder = Recorder.put_into(database)
     recorder.fail("PRAGMA busy_timeout = 30000")
-    database._checkpoints._rows = 1000
+    database._checkpoints.rows = 1000
     assert database.write(insert(1), always, durable=True) == 1
     runs = []
     recorder = Recorder.put_into(database)
     recorder.fail("PRAGMA busy_timeout = 0", KeyboardInterrupt())
-    database._checkpoints._rows = 1000
+    database._checkpoints.rows = 1000
     with pytest.raises(KeyboardInterrupt):
         database.write(lambda db: runs.append(insert(2)(db)), always, durable=True)
     database.write(insert(3), always, durable=True)
@@ -439,7 +439,7 @@ def test_what_a_handler_raises_reaches_its_own_thread_alone(
 ) -> None:
     """Also an ordinary exception, such as a timeout's, and also behind the commit."""
     Recorder.put_into(database).fail(statement, TimeoutError("the handler's"))
-    database._checkpoints._rows = 1000
+    database._checkpoints.rows = 1000
     waiting = Waiting(database)
     waiting.run([insert(1), insert(2), insert(3)], lambda _db: False)
     raised = [result for result in waiting.results.values() if isinstance(result, TimeoutError)]

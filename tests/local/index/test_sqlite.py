@@ -12,7 +12,7 @@ from contentdb.declared import Takeover
 from contentdb.digest import Digest
 from contentdb.errors import FailedPreconditionError, IndexFailedError, StorageError
 from contentdb.local.index import IngestRow, Outcome, State
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.index import Index
 from tests.local.index.databases import Record, Recorder
 
 if TYPE_CHECKING:
@@ -27,20 +27,20 @@ ROW = IngestRow("r", "name", TOKEN, None, None, 0, 10, 10, "me", 10)
 
 
 @pytest.fixture
-def other(path: str, tmp_path: Path) -> Iterator[SqliteIndex]:
+def other(path: str, tmp_path: Path) -> Iterator[Index]:
     """Another namespace of the same database."""
-    made = SqliteIndex(path, str(tmp_path), namespace="other", durable=True)
+    made = Index(path, str(tmp_path), namespace="other", durable=True)
     with contextlib.closing(made):
         yield made
 
 
-def labels(index: SqliteIndex, digest: Digest) -> dict[str, str]:
+def labels(index: Index, digest: Digest) -> dict[str, str]:
     blob = index.blob(digest)
     assert blob is not None
     return dict(index.info(digest, blob).labels)
 
 
-def state(index: SqliteIndex, digest: Digest) -> int | None:
+def state(index: Index, digest: Digest) -> int | None:
     blob = index.blob(digest)
     return None if blob is None else blob.state
 
@@ -48,7 +48,7 @@ def state(index: SqliteIndex, digest: Digest) -> int | None:
 # -- recording -------------------------------------------------------------------------------------
 
 
-def test_a_blob_is_recorded_once(index: SqliteIndex) -> None:
+def test_a_blob_is_recorded_once(index: Index) -> None:
     assert index.record([Record(ONE, labels={"k": "v"})]) == [Outcome.CREATED]
     later = Record(ONE, size=8, labels={"k": "v"}, now_ns=2000)
     assert index.record([later, Record(TWO)]) == [Outcome.EXISTS, Outcome.CREATED]
@@ -56,7 +56,7 @@ def test_a_blob_is_recorded_once(index: SqliteIndex) -> None:
     assert labels(index, ONE) == {"k": "v"}
 
 
-def test_labels_of_a_recorded_blob_are_merged(index: SqliteIndex) -> None:
+def test_labels_of_a_recorded_blob_are_merged(index: Index) -> None:
     """The file gets the row's new time of update first, and only where a label changes."""
     stamps: list[int] = []
     index.record([Record(ONE, labels={"a": "1", "b": "1"}, now_ns=5000)])
@@ -67,7 +67,7 @@ def test_labels_of_a_recorded_blob_are_merged(index: SqliteIndex) -> None:
     assert stamps == [5000, 5001, 5001]
 
 
-def test_a_file_that_cannot_be_stamped_keeps_its_labels(index: SqliteIndex) -> None:
+def test_a_file_that_cannot_be_stamped_keeps_its_labels(index: Index) -> None:
     class OfFile:
         def find(self) -> int:
             return 1000
@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_stamped_keeps_its_labels(index: SqliteIndex) -> N
     assert index.blob(ONE) == (7, 1, 1000, 1000, State.LIVE)
 
 
-def test_labels_that_a_failed_commit_has_not_set_are_no_success(index: SqliteIndex) -> None:
+def test_labels_that_a_failed_commit_has_not_set_are_no_success(index: Index) -> None:
     """The blob was there before: that it is there says nothing of what the commit did."""
     index.record([Record(ONE, labels={"a": "1"})])
     for write in (
@@ -105,7 +105,7 @@ def test_labels_that_a_failed_commit_has_not_set_are_no_success(index: SqliteInd
         index.update_labels(ONE, {"a": "1"}, None, 9000)
 
 
-def test_labels_are_merged_onto_a_live_blob_alone(index: SqliteIndex) -> None:
+def test_labels_are_merged_onto_a_live_blob_alone(index: Index) -> None:
     assert not index.merge_labels(ONE, {"a": "1"}, 2000)
     index.record([Record(ONE)])
     assert index.merge_labels(ONE, {"a": "1"}, 2000)
@@ -117,12 +117,12 @@ def test_labels_are_merged_onto_a_live_blob_alone(index: SqliteIndex) -> None:
     assert not index.merge_labels(ONE, {"b": "1"}, 4000)
 
 
-def test_a_blob_without_its_file_is_not_recorded(index: SqliteIndex) -> None:
+def test_a_blob_without_its_file_is_not_recorded(index: Index) -> None:
     assert index.record([Record(ONE, present=lambda: False)]) == [Outcome.GONE]
     assert index.blob(ONE) is None
 
 
-def test_a_group_is_recorded_whole_or_not_at_all(index: SqliteIndex) -> None:
+def test_a_group_is_recorded_whole_or_not_at_all(index: Index) -> None:
     def refuse() -> bool:
         raise StorageError("stat", "/file", OSError(5, "reason"))
 
@@ -131,7 +131,7 @@ def test_a_group_is_recorded_whole_or_not_at_all(index: SqliteIndex) -> None:
     assert index.blob(ONE) is None
 
 
-def test_a_revived_blob_is_new_and_a_healed_one_is_not(index: SqliteIndex) -> None:
+def test_a_revived_blob_is_new_and_a_healed_one_is_not(index: Index) -> None:
     index.record([Record(ONE, labels={"k": "v"}), Record(TWO, labels={"k": "v"})])
     assert index.entomb(ONE)
     assert index.mark_damaged(TWO)
@@ -143,7 +143,7 @@ def test_a_revived_blob_is_new_and_a_healed_one_is_not(index: SqliteIndex) -> No
     assert labels(index, TWO) == {"k": "v", "new": "1"}
 
 
-def test_recording_ends_the_ingest_unless_it_is_anothers(index: SqliteIndex) -> None:
+def test_recording_ends_the_ingest_unless_it_is_anothers(index: Index) -> None:
     index.begin(ROW, Takeover.AGREE)
     stale = Record(ONE, ref="r", token=STALE)
     assert index.record([stale]) == [Outcome.FENCED]
@@ -153,7 +153,7 @@ def test_recording_ends_the_ingest_unless_it_is_anothers(index: SqliteIndex) -> 
     assert index.record([Record(ONE, ref="r", token=TOKEN)]) == [Outcome.FENCED]
 
 
-def test_a_commit_that_fails_late_is_still_the_outcome(index: SqliteIndex) -> None:
+def test_a_commit_that_fails_late_is_still_the_outcome(index: Index) -> None:
     index.begin(ROW, Takeover.AGREE)
     Recorder.put_into(index._database).fail("COMMIT", after=True)
     assert index.record([Record(ONE, ref="r", token=TOKEN)]) == [Outcome.CREATED]
@@ -162,7 +162,7 @@ def test_a_commit_that_fails_late_is_still_the_outcome(index: SqliteIndex) -> No
 # -- deleting --------------------------------------------------------------------------------------
 
 
-def test_deleting_takes_the_labels_then_the_file_and_the_row(index: SqliteIndex) -> None:
+def test_deleting_takes_the_labels_then_the_file_and_the_row(index: Index) -> None:
     taken: list[int] = []
     index.record([Record(ONE, labels={"k": "v"})])
     assert not index.bury(ONE, lambda: taken.append(1))
@@ -174,7 +174,7 @@ def test_deleting_takes_the_labels_then_the_file_and_the_row(index: SqliteIndex)
     assert (taken, index.blob(ONE), list(index.tombstones())) == ([2], None, [])
 
 
-def test_a_file_that_another_namespace_has_stays(index: SqliteIndex, other: SqliteIndex) -> None:
+def test_a_file_that_another_namespace_has_stays(index: Index, other: Index) -> None:
     taken: list[int] = []
     for one in (index, other):
         one.record([Record(ONE)])
@@ -187,7 +187,7 @@ def test_a_file_that_another_namespace_has_stays(index: SqliteIndex, other: Sqli
     assert taken == [2]
 
 
-def test_a_tombstone_elsewhere_keeps_no_file(index: SqliteIndex, other: SqliteIndex) -> None:
+def test_a_tombstone_elsewhere_keeps_no_file(index: Index, other: Index) -> None:
     taken: list[int] = []
     for one in (index, other):
         one.record([Record(ONE)])
@@ -196,7 +196,7 @@ def test_a_tombstone_elsewhere_keeps_no_file(index: SqliteIndex, other: SqliteIn
     assert taken == [1]
 
 
-def test_a_row_goes_with_its_labels(index: SqliteIndex, db: sqlite3.Connection) -> None:
+def test_a_row_goes_with_its_labels(index: Index, db: sqlite3.Connection) -> None:
     index.record([Record(ONE, labels={"k": "v"}), Record(TWO)])
     assert index.drop([ONE, TWO], lambda digest: digest == ONE) == 1
     assert index.blob(TWO) is not None
@@ -204,7 +204,7 @@ def test_a_row_goes_with_its_labels(index: SqliteIndex, db: sqlite3.Connection) 
     assert db.execute("SELECT * FROM labels").fetchall() == []
 
 
-def test_what_is_claimed_is_left_alone(index: SqliteIndex, other: SqliteIndex) -> None:
+def test_what_is_claimed_is_left_alone(index: Index, other: Index) -> None:
     assert index.unless_claimed(ONE, lambda: True)
     assert not index.unless_claimed(ONE, lambda: False)
     other.begin(ROW._replace(expected=str(ONE)), Takeover.AGREE)
@@ -217,7 +217,7 @@ def test_what_is_claimed_is_left_alone(index: SqliteIndex, other: SqliteIndex) -
 # -- labels and looks ------------------------------------------------------------------------------
 
 
-def test_labels_are_replaced_or_set_one_by_one(index: SqliteIndex) -> None:
+def test_labels_are_replaced_or_set_one_by_one(index: Index) -> None:
     index.record([Record(ONE, labels={"a": "1", "b": "2"})])
     assert index.update_labels(ONE, {"b": "3", "c": "4"}, frozenset({"a", "b"}), 2000)
     assert labels(index, ONE) == {"b": "3"}
@@ -227,7 +227,7 @@ def test_labels_are_replaced_or_set_one_by_one(index: SqliteIndex) -> None:
     assert not index.update_labels(TWO, {"c": "4"}, None, 3000)
 
 
-def test_shortened_digests(index: SqliteIndex) -> None:
+def test_shortened_digests(index: Index) -> None:
     digests = sorted(Digest.of(b"%d" % number) for number in range(40))
     index.record([Record(digest) for digest in digests])
     assert index.shortened("sha256:") == digests[:2]
@@ -236,7 +236,7 @@ def test_shortened_digests(index: SqliteIndex) -> None:
     assert index.shortened("sha512:") == []
 
 
-def test_usage(index: SqliteIndex) -> None:
+def test_usage(index: Index) -> None:
     assert index.usage() == Usage(0, 0, 0, 0)
     index.record([Record(ONE), Record(TWO, size=0)])
     index.begin(ROW, Takeover.AGREE)
@@ -248,7 +248,7 @@ def test_usage(index: SqliteIndex) -> None:
 # -- ingests ---------------------------------------------------------------------------------------
 
 
-def test_an_ingest_is_taken_over_where_it_stood(index: SqliteIndex) -> None:
+def test_an_ingest_is_taken_over_where_it_stood(index: Index) -> None:
     index.begin(ROW, Takeover.AGREE)
     index.pause("r", "token", 5, 20)
     newer = ROW._replace(token=NEW, total=9, started_ns=30, held_since_ns=30)
@@ -259,7 +259,7 @@ def test_an_ingest_is_taken_over_where_it_stood(index: SqliteIndex) -> None:
     assert index.begin(ROW, Takeover.AGREE).total == 9
 
 
-def test_a_contradiction_changes_nothing(index: SqliteIndex) -> None:
+def test_a_contradiction_changes_nothing(index: Index) -> None:
     declared = ROW._replace(total=0, expected=str(ONE))
     index.begin(declared, Takeover.AGREE)
     stored = index.ingest("r")
@@ -272,7 +272,7 @@ def test_a_contradiction_changes_nothing(index: SqliteIndex) -> None:
     assert index.begin(other, Takeover.REPLACE).total == 1
 
 
-def test_an_ingest_is_ended_by_its_own_token(index: SqliteIndex) -> None:
+def test_an_ingest_is_ended_by_its_own_token(index: Index) -> None:
     index.begin(ROW, Takeover.AGREE)
     assert not index.end("r", "stale")
     assert index.end("r", "token")

@@ -93,11 +93,11 @@ def test_no_fixed_statement_needs_sqlalchemy(path: str, tmp_path: Path) -> None:
 import sys
 from contentdb.digest import Digest
 from contentdb.local.index.revision import check, revision_of
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.index import Index
 from tests.local.index.databases import Record
 path, root = sys.argv[1:]
 check(revision_of(path, root), root)
-index = SqliteIndex(path, root, namespace="default", durable=True)
+index = Index(path, root, namespace="default", durable=True)
 digest = Digest.of(b"content")
 index.record([Record(digest, labels={"k": "v"})])
 [info] = index.walk(None, "digest", None, None)

@@ -8,8 +8,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from contentdb.local.index.connection import Database
-from contentdb.local.index.opening import WAL_BYTES
+from contentdb.local.index.connect import WAL_BYTES
+from contentdb.local.index.database import Database
 from tests.local.index.databases import make_index
 
 SLACK_BYTES = 2 << 20

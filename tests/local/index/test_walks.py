@@ -18,8 +18,8 @@ from contentdb.digest import Digest
 from contentdb.errors import InvalidFieldError, NoSpaceError, UnsafeForkError
 from contentdb.filters import parse
 from contentdb.local.index import queries, readers, remaining
-from contentdb.local.index.opening import connect
-from contentdb.local.index.sqlite import SqliteIndex
+from contentdb.local.index.connect import connect
+from contentdb.local.index.index import Index
 from tests.local.index.databases import Record
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MANY = 2500  # more than two pages
 
 
-def fill(index: SqliteIndex, count: int) -> list[Info]:
+def fill(index: Index, count: int) -> list[Info]:
     """Store blobs; each third has labels, sizes go against the digests."""
     digests = sorted(Digest.of(b"%d" % number) for number in range(count))
     index.record(
@@ -51,7 +51,7 @@ def fill(index: SqliteIndex, count: int) -> list[Info]:
 
 
 def walk(
-    index: SqliteIndex,
+    index: Index,
     *filters: str,
     sort: str = "digest",
     after: str | None = None,
@@ -61,7 +61,7 @@ def walk(
     return list(index.walk(chosen, sort, after, limit))
 
 
-def test_every_blob_comes_once_in_digest_order_with_its_labels(index: SqliteIndex) -> None:
+def test_every_blob_comes_once_in_digest_order_with_its_labels(index: Index) -> None:
     infos = fill(index, MANY)
     assert [info.digest for info in infos] == sorted(Digest.of(b"%d" % n) for n in range(MANY))
     for number, info in enumerate(infos):
@@ -69,7 +69,7 @@ def test_every_blob_comes_once_in_digest_order_with_its_labels(index: SqliteInde
         assert (info.size, info.created_ns) == (MANY - number, number)
 
 
-def test_other_orders_and_filters_give_the_same_blobs(index: SqliteIndex) -> None:
+def test_other_orders_and_filters_give_the_same_blobs(index: Index) -> None:
     infos = fill(index, MANY)
     assert walk(index, sort="size") == infos[::-1]
     assert walk(index, sort="-created_at") == infos[::-1]
@@ -83,7 +83,7 @@ def test_other_orders_and_filters_give_the_same_blobs(index: SqliteIndex) -> Non
 
 
 @pytest.mark.parametrize("filters", [(), ("size>=0",)])
-def test_bounds(index: SqliteIndex, filters: tuple[str, ...]) -> None:
+def test_bounds(index: Index, filters: tuple[str, ...]) -> None:
     infos = fill(index, 10)
     after = infos[3].digest
     assert walk(index, *filters, after=after) == infos[4:]
@@ -91,18 +91,18 @@ def test_bounds(index: SqliteIndex, filters: tuple[str, ...]) -> None:
     assert walk(index, *filters, limit=0) == []
 
 
-def test_only_live_blobs_of_the_namespace(index: SqliteIndex, path: str, tmp_path: Path) -> None:
+def test_only_live_blobs_of_the_namespace(index: Index, path: str, tmp_path: Path) -> None:
     infos = fill(index, 10)
     index.entomb(infos[0].digest)
     index.mark_damaged(infos[1].digest)
     assert walk(index) == walk(index, "size>=0") == infos[2:]
-    other = SqliteIndex(path, str(tmp_path), namespace="other", durable=True)
+    other = Index(path, str(tmp_path), namespace="other", durable=True)
     with contextlib.closing(other):
         assert walk(other) == walk(other, "labels.k") == []
 
 
 @pytest.mark.parametrize("filters", [(), ("size>=0",)])
-def test_a_walk_is_as_of_its_start(index: SqliteIndex, filters: tuple[str, ...]) -> None:
+def test_a_walk_is_as_of_its_start(index: Index, filters: tuple[str, ...]) -> None:
     infos = fill(index, MANY)
     going = index.walk(parse(*filters) if filters else None, "digest", None, None)
     first = next(going)
@@ -111,7 +111,7 @@ def test_a_walk_is_as_of_its_start(index: SqliteIndex, filters: tuple[str, ...])
     assert [first, *going] == infos
 
 
-def test_a_walk_goes_on_across_a_fork(index: SqliteIndex) -> None:
+def test_a_walk_goes_on_across_a_fork(index: Index) -> None:
     infos = fill(index, MANY)
     going = index.walk(None, "digest", None, None)
     first = next(going)
@@ -122,7 +122,7 @@ def test_a_walk_goes_on_across_a_fork(index: SqliteIndex) -> None:
 
 
 def test_a_long_walk_goes_on_across_a_fork_in_a_file(
-    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+    index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else the fork would take the memory of all that is still to come."""
     monkeypatch.setattr(remaining, "_IN_MEMORY", 1)
@@ -150,7 +150,7 @@ def test_a_long_walk_goes_on_across_a_fork_in_a_file(
 
 
 def test_a_walk_whose_rest_finds_no_room_ends_with_an_error(
-    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+    index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(remaining, "_IN_MEMORY", 1)
     infos = fill(index, 5000)
@@ -167,7 +167,7 @@ def test_a_walk_whose_rest_finds_no_room_ends_with_an_error(
 
 
 def test_a_walk_that_was_cut_off_at_a_fork_does_not_end_as_if_it_were_whole(
-    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch
+    index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A signal's handler raises while the rest is read; the hook is run again."""
     monkeypatch.setattr(remaining, "_IN_MEMORY", 1)
@@ -199,7 +199,7 @@ def failing(error: BaseException) -> Callable[..., int]:
 @pytest.mark.parametrize("filters", [(), ("size>=0",)])
 @pytest.mark.parametrize("sort", ["digest", "-size"])
 def test_a_page_is_bounded_by_the_weight_of_its_labels(
-    index: SqliteIndex, filters: tuple[str, ...], sort: str
+    index: Index, filters: tuple[str, ...], sort: str
 ) -> None:
     """200 blobs with 100 KB of labels each, and some with none, never are in memory together."""
     heavy = {f"k{number:02d}": "v" * 4000 for number in range(25)}
@@ -221,7 +221,7 @@ def test_a_page_is_bounded_by_the_weight_of_its_labels(
     assert peak < 6 << 20
 
 
-def test_one_blob_may_weigh_more_than_a_page(index: SqliteIndex) -> None:
+def test_one_blob_may_weigh_more_than_a_page(index: Index) -> None:
     """An older release took labels without end; such a blob has a page of its own."""
     labels = {f"k{number:04d}": "v" * 4000 for number in range(1000)}
     for number in range(3):
@@ -234,7 +234,7 @@ def test_one_blob_may_weigh_more_than_a_page(index: SqliteIndex) -> None:
     ("filters", "sort"), [((), "digest"), ((), "-size"), (("labels.k",), "digest")]
 )
 def test_labels_are_asked_for_once_a_page(
-    index: SqliteIndex, monkeypatch: pytest.MonkeyPatch, filters: tuple[str, ...], sort: str
+    index: Index, monkeypatch: pytest.MonkeyPatch, filters: tuple[str, ...], sort: str
 ) -> None:
     """And not once a blob: an order or a filter of a million asked a million times."""
     count = len(fill(index, MANY)[:: 3 if filters else 1])
@@ -253,7 +253,7 @@ def test_labels_are_asked_for_once_a_page(
     assert len(of_labels) == -(-count // 1000)
 
 
-def test_an_unknown_order_is_refused(index: SqliteIndex) -> None:
+def test_an_unknown_order_is_refused(index: Index) -> None:
     with pytest.raises(InvalidFieldError, match="created_at"):
         walk(index, sort="colour")
 

@@ -11,10 +11,10 @@ import pytest
 import contentdb
 from contentdb import Digest
 from contentdb.local import damage
-from contentdb.local.index.sqlite import SqliteIndex
-from contentdb.local.layout import blob_path
+from contentdb.local.index.index import Index
 from contentdb.local.upkeep import verify
 from tests.fixtures import Child
+from tests.inside import blob_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,15 +26,15 @@ DATA = b"content"
 DIGEST = Digest.of(DATA)
 
 COMMIT = """
-from contentdb.local.index.sqlite import SqliteIndex
-record = SqliteIndex.record
+from contentdb.local.index.index import Index
+record = Index.record
 
 def wait_first(self, entries):
     print("named", flush=True)
     sys.stdin.readline()
     return record(self, entries)
 
-SqliteIndex.record = wait_first
+Index.record = wait_first
 with contentdb.open(root, namespace=args[0]) as store:
     info = store.add(b"content", labels={"gc": "keep"})
     print(info.new, dict(info.labels), flush=True)
@@ -126,16 +126,16 @@ def test_a_commit_of_the_same_store_is_known(
     store: Store, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """Of another thread, or of a generator of this one: no lock tells of it."""
-    record = SqliteIndex.record
+    record = Index.record
     seen: list[Finding | None] = []
 
-    def verify_first(self: SqliteIndex, entries: Any) -> Any:  # noqa: ANN401 - passed through
+    def verify_first(self: Index, entries: Any) -> Any:  # noqa: ANN401 - passed through
         if entries:  # `add_many` ends with a group of none
             seen.append(next(steps(store)))
             assert store.prune(older_than=0) == []
         return record(self, entries)
 
-    monkeypatch.setattr(SqliteIndex, "record", verify_first)
+    monkeypatch.setattr(Index, "record", verify_first)
     _store_by(store, way)
     assert seen == [None]
     with store.parts() as parts:
@@ -165,7 +165,7 @@ def test_a_commit_that_failed_is_not_in_flight(
         raise contentdb.IndexBusyError("index.sqlite", "busy")
 
     with monkeypatch.context() as patched:
-        patched.setattr(SqliteIndex, "record", refuse)
+        patched.setattr(Index, "record", refuse)
         with pytest.raises(contentdb.IndexBusyError):
             _raise_what_came(store, way)
     assert [found and found.kind for found in steps(store)] == ["orphan"]
@@ -213,14 +213,14 @@ def test_a_file_that_came_in_an_orphans_place_is_not_pruned(
     """Nobody asked whether it is of a commit in flight."""
     path = blob_path(root, DIGEST)
     path.write_bytes(DATA)
-    unless_claimed = SqliteIndex.unless_claimed
+    unless_claimed = Index.unless_claimed
 
-    def replace_first(self: SqliteIndex, digest: Digest, act: Callable[[], bool]) -> bool:
+    def replace_first(self: Index, digest: Digest, act: Callable[[], bool]) -> bool:
         path.rename(root / "kept")
         path.write_bytes(DATA)
         return unless_claimed(self, digest, act)
 
-    monkeypatch.setattr(SqliteIndex, "unless_claimed", replace_first)
+    monkeypatch.setattr(Index, "unless_claimed", replace_first)
     assert store.prune(older_than=0) == []
     assert path.exists()
 
@@ -320,12 +320,12 @@ def test_a_blob_stored_again_around_the_look_is_not_missing(
 ) -> None:
     """Its first row was seen, and the moment without a file, and then another row."""
     store.add(DATA)
-    blob = SqliteIndex.blob
+    blob = Index.blob
     path = store.path(DIGEST)
     path.unlink()
     met: list[str] = []
 
-    def store_again(self: SqliteIndex, digest: Digest) -> Any:  # noqa: ANN401 - passed through
+    def store_again(self: Index, digest: Digest) -> Any:  # noqa: ANN401 - passed through
         row = blob(self, digest)
         if not met:
             met.append("met")
@@ -337,7 +337,7 @@ def test_a_blob_stored_again_around_the_look_is_not_missing(
             path.with_suffix(".kept").rename(path)
         return row
 
-    monkeypatch.setattr(SqliteIndex, "blob", store_again)
+    monkeypatch.setattr(Index, "blob", store_again)
     assert [found for found in store.verify() if found.kind == "missing"] == []
 
 
@@ -350,9 +350,9 @@ def test_a_blob_that_is_healed_while_it_is_read_is_not_corrupt(
     path.chmod(0o644)
     path.write_bytes(b"CONTENT")
     path.chmod(0o444)
-    claims = SqliteIndex.claims
+    claims = Index.claims
 
-    def heal_first(self: SqliteIndex, digest: Digest) -> bool:
+    def heal_first(self: Index, digest: Digest) -> bool:
         second.add(DATA)
         return claims(self, digest)
 
@@ -364,7 +364,7 @@ def test_a_blob_that_is_healed_while_it_is_read_is_not_corrupt(
         second.add(DATA)
         return reason
 
-    monkeypatch.setattr(SqliteIndex, "claims", heal_first)
+    monkeypatch.setattr(Index, "claims", heal_first)
     monkeypatch.setattr(verify, name, heal_behind)
     assert list(store.verify(quick=quick)) == []
 

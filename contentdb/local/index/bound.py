@@ -1,0 +1,53 @@
+"""The base of all rooms of the index: one database, and the namespace that they are bound to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from contentdb.local.file_times import is_time_of
+from contentdb.local.index import statements
+from contentdb.local.index.rows import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from sqlite3 import Connection
+
+    from contentdb.local.index import Blob
+    from contentdb.local.index.database import Database
+
+__all__ = ["Bound"]
+
+_PAGE_ROWS: Final = 250
+"""Rows of tombstones or ingests in a page: an ingest may weigh some kilobytes."""
+
+
+class Bound:
+    """A database, and the namespace whose rows the methods see."""
+
+    _database: Database
+    _namespace: str
+
+    def _key(self, digest: str) -> dict[str, Any]:
+        return key_of(self._namespace, digest)
+
+    def _read_paged(self, statement: str) -> Iterator[Any]:
+        """Yield all rows of a statement, in pages by the text in its first column.
+
+        No snapshot is held: rows may come and go while the caller works, and checkpoints go on.
+        """
+        values = {"namespace": self._namespace, "after": "", "limit": _PAGE_ROWS}
+        while rows := self._database.all(statement, values):
+            yield from rows
+            values["after"] = rows[-1][0]
+
+    def _vouches(
+        self, connection: Connection, key: dict[str, Any], blob: Blob, found_ns: int | None
+    ) -> bool:
+        """Return whether the file's time is that of its row, or of another namespace's."""
+        if found_ns is None:
+            return False
+        if is_time_of(found_ns, blob.updated_ns):
+            return True
+        return (
+            connection.execute(statements.VOUCHES, key | {"found": found_ns}).fetchone() is not None
+        )

@@ -1,0 +1,154 @@
+"""Deletes in the index, in two halves: a tombstone, then no row; and damage, which ends in neither.
+
+Between the halves the file is moved away, under the write lock; see D1 to D3 in docs/design.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from contentdb.digest import Digest
+from contentdb.local.file_times import BEING_DELETED_NS
+from contentdb.local.index import State, statements
+from contentdb.local.index.bound import Bound
+from contentdb.local.index.rows import find_blob, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from sqlite3 import Connection
+
+    from contentdb.local.index import Blob, FileTime
+
+__all__ = ["Deletes"]
+
+
+class Deletes(Bound):
+    """The transactions that take blobs away."""
+
+    def entomb(self, digest: Digest, time: FileTime | None = None) -> bool:
+        """Do the first half of a delete; durable. Return False if there is no blob.
+
+        Under the write lock, before the row changes, the file gets a time that says so, or that
+        of another namespace's row.
+        """
+        return bool(self.entomb_all([digest], lambda _digest: time))
+
+    def entomb_all(
+        self,
+        digests: Sequence[Digest],
+        time_of: Callable[[Digest], FileTime | None],
+        *,
+        missing_ok: bool = False,
+    ) -> list[Digest]:
+        """Call `entomb` for each, in one transaction; durable. Return those that there were.
+
+        Without ``missing_ok``, stop at the first that is missing.
+        """
+        begun: list[Digest] = []
+
+        def work(connection: Connection) -> list[Digest]:
+            begun.clear()  # it may be run again
+            for digest in digests:
+                if self._entomb(connection, digest, time_of(digest)):
+                    begun.append(digest)
+                elif not missing_ok:
+                    break
+            return begun
+
+        def landed(connection: Connection) -> bool:
+            states = (state_of(connection, self._key(digest)) for digest in begun)
+            return all(state == State.TOMBSTONE for state in states)
+
+        return self._database.write(work, landed, durable=True, rows=len(digests))
+
+    def _entomb(self, connection: Connection, digest: Digest, time: FileTime | None) -> bool:
+        key = self._key(digest)
+        blob = find_blob(connection, key)
+        if blob is None or blob.state == State.TOMBSTONE:
+            return False
+        if time is not None:
+            self._take_back(connection, key, blob, time)
+        connection.execute(statements.ENTOMB, key)
+        connection.execute(statements.DROP_LABELS, key)
+        return True
+
+    def _take_back(
+        self, connection: Connection, key: dict[str, Any], blob: Blob, time: FileTime
+    ) -> None:
+        """Change the file's time, so that it vouches for no row, or for another namespace's."""
+        others = connection.execute(statements.OTHER_NAMESPACE_LIVE, key).fetchone()
+        if others is None or others[0] == blob.updated_ns:
+            time.set(BEING_DELETED_NS)
+        elif self._vouches(connection, key, blob, time.find()):
+            time.set(others[0])
+
+    def bury(self, digest: Digest, take_away: Callable[[], object]) -> bool:
+        """Remove a row that is still a tombstone. Not durable: the tombstone may come back.
+
+        ``take_away`` is called under the write lock, to rename the file away, unless another
+        namespace has the blob too. Return False if the row was revived meanwhile.
+        """
+        return bool(self.bury_all([digest], lambda _digest: take_away()))
+
+    def bury_all(
+        self, digests: Sequence[Digest], take_away: Callable[[Digest], object]
+    ) -> list[Digest]:
+        """Call `bury` for each, in one transaction; return which. Not durable, as `bury`."""
+        buried: list[Digest] = []
+
+        def work(connection: Connection) -> list[Digest]:
+            buried[:] = [digest for digest in digests if self._bury(connection, digest, take_away)]
+            return buried
+
+        def landed(connection: Connection) -> bool:
+            return all(find_blob(connection, self._key(digest)) is None for digest in buried)
+
+        return self._database.write(work, landed, durable=False, rows=len(digests))
+
+    def _bury(
+        self, connection: Connection, digest: Digest, take_away: Callable[[Digest], object]
+    ) -> bool:
+        key = self._key(digest)
+        if state_of(connection, key) != State.TOMBSTONE:
+            return False
+        if connection.execute(statements.OTHER_NAMESPACE_HAS, key).fetchone() is None:
+            take_away(digest)
+        connection.execute(statements.BURY, key)
+        return True
+
+    def tombstones(self) -> Iterator[Digest]:
+        """Yield deletes that were begun and not ended; the caller may end them meanwhile."""
+        for (digest,) in self._read_paged(statements.TOMBSTONES):
+            yield Digest(digest)
+
+    def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
+        """Mark the row, which is not served until its content is stored again; durable.
+
+        ``take_away`` is called under the write lock, to rename the file away, and may refuse:
+        then return False. There need not be a row.
+        """
+        key = self._key(digest)
+
+        def work(connection: Connection) -> bool:
+            if not take_away():
+                return False
+            connection.execute(statements.MARK_DAMAGED, key)
+            return True
+
+        return self._database.write(work, lambda db: state_of(db, key) != State.LIVE, durable=True)
+
+    def drop(self, digests: Sequence[Digest], is_gone: Callable[[Digest], bool]) -> int:
+        """Remove rows whose files are gone, asked under the lock; durable. Return how many."""
+
+        def work(connection: Connection) -> int:
+            keys = [self._key(digest) for digest in digests if is_gone(digest)]
+            return connection.executemany(statements.DROP_BLOB, keys).rowcount if keys else 0
+
+        return self._database.write(
+            work,
+            lambda db: all(
+                find_blob(db, self._key(digest)) is None for digest in digests if is_gone(digest)
+            ),
+            durable=True,
+            rows=len(digests),
+        )
