@@ -81,7 +81,7 @@ if TYPE_CHECKING:
         UnsupportedFilesystemError,
         WriterClosedError,
     )
-    from contentdb.local.open import migrate
+    from contentdb.local.upkeep.migrate import migrate
     from contentdb.local.upkeep.prune import Pruned
     from contentdb.local.upkeep.reindex import Reindexed, reindex
     from contentdb.local.upkeep.repair import Repaired, repair
@@ -191,7 +191,7 @@ _MODULES = {
     "Usage": "content",
     "Writer": "content",
     "connect": "store.connect",
-    "migrate": "local.open",
+    "migrate": "local.upkeep.migrate",
     "open": "store.open",
     "reindex": "local.upkeep.reindex",
     "repair": "local.upkeep.repair",

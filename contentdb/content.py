@@ -10,6 +10,8 @@ The roles are small on purpose: a function that only reads asks for a `Provider`
 store. `contentdb.Store` plays all of them.
 """
 
+# Long: the contract is read as a whole.
+
 from __future__ import annotations
 
 import io

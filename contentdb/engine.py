@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentdb.errors import ContentDBError
     from contentdb.filters import Filter
     from contentdb.labels import Labelling
-    from contentdb.streams.source import Origin
+    from contentdb.streams.origin import Origin
 
 __all__ = ["Capability", "Engine", "HeldIngest", "Query"]
 

@@ -46,6 +46,8 @@ Each error carries its facts as attributes, and its message is one sentence. Err
 argument are also ``ValueError``, errors about absence also ``LookupError``.
 """
 
+# Long: all errors are one tree.
+
 from __future__ import annotations
 
 import errno

@@ -8,6 +8,8 @@ Symbolic links are never followed: a directory is opened once, with ``O_NOFOLLOW
 children by its descriptor and their names.
 """
 
+# Long: the one seam to the operating system, which tests replace as a whole.
+
 from __future__ import annotations
 
 import errno

@@ -116,9 +116,7 @@ def serve(  # noqa: PLR0917 - click passes every option by name
     from contentdb.server.guard import SocketError
     from contentdb.server.limits import Limits
 
-    tls = None if listen is None else daemon.Tls(*_tls_files(tls_key, tls_cert, tls_client_ca))
-    if listen is not None:
-        _address("--listen", listen)
+    tls = None if listen is None else _tls(listen, tls_key, tls_cert, tls_client_ca)
     log_to_stderr(level=log_level, as_json=log_json)
     server = daemon.Server(
         root_of(context),
@@ -135,9 +133,21 @@ def serve(  # noqa: PLR0917 - click passes every option by name
     except (daemon.ListenError, SocketError) as error:
         raise click.ClickException(str(error)) from error
     finally:
-        if not server.stop(grace_s=grace):
-            _log.error("a call could not be ended in time: the process ends without it")
-            os._exit(1)  # a normal exit would wait for that call's thread
+        _stop(server, grace)
+
+
+def _stop(server: Server, grace_s: float) -> None:
+    if not server.stop(grace_s=grace_s):
+        _log.error("a call could not be ended in time: the process ends without it")
+        os._exit(1)  # a normal exit would wait for that call's thread
+
+
+def _tls(listen: str, *files: Path | None) -> Tls:
+    from contentdb.server.daemon import Tls
+
+    made = Tls(*_tls_files(*files))
+    _address("--listen", listen)
+    return made
 
 
 def _tls_files(*files: Path | None) -> Iterator[Path]:

@@ -134,7 +134,7 @@ def store_of(
         needs: A capability that the command needs; only a store on files has it.
     """
     import contentdb
-    from contentdb.local.open import may_only_read
+    from contentdb.local.owner import may_only_read
 
     options = context.find_root().params
     namespace = options["namespace"]

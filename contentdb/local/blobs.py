@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 import xxhash
 
 from contentdb import files
-from contentdb.digest import ALGORITHMS, signed
+from contentdb.digest import signed
 from contentdb.errors import CorruptBlobError, StorageError
-from contentdb.local.layout import ALGORITHM, ALGORITHM_AND_SHARD, ENCODED, SHARD, SHARDS
+from contentdb.local.layout import ALGORITHM, ALGORITHM_AND_SHARD, ENCODED, SHARD
+from contentdb.local.shards import PLANTED, ShardDirectories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from contentdb.digest import Digest
     from contentdb.files import Directory
@@ -26,83 +27,17 @@ if TYPE_CHECKING:
 __all__ = ["Shards"]
 
 _PIECE_BYTES: Final = 1 << 20
-_LINKS_OF_WHOLE: Final = len(SHARDS) + 2
 _SYNC_ALL: Final = 16
 """From this many directories on, one sync of the filesystem costs less than a sync of each."""
-_PLANTED: Final = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}
-"""Errors that say that something else has the name; others, such as too many open files, do not."""
 
 
-class Shards:
-    """The directories below ``blobs/``, opened as they are needed."""
+class Shards(ShardDirectories):
+    """The blobs' files, each found by its digest."""
 
     def __init__(self, blobs: Directory) -> None:
-        self._blobs = blobs
-        self._algorithms: dict[str, Directory] = {}
+        super().__init__(blobs)
         self._real: set[str] = set()
         """Shards that were opened once, and therefore are no links."""
-
-    def close(self) -> None:
-        """Free all descriptors."""
-        while self._algorithms:
-            self._algorithms.popitem()[1].close()
-        self._blobs.close()
-
-    # -- directories -------------------------------------------------------------------------
-
-    def prepare(self, algorithm: str) -> None:
-        """Make all shards of an algorithm, durably, or none: they appear by one rename."""
-        hidden = f".{algorithm}"
-        files.make_directory(self._blobs, hidden)
-        made = files.open_directory(hidden, within=self._blobs)
-        try:
-            for name in SHARDS:
-                files.make_directory(made, name)
-            files.sync_directory(made)
-        finally:
-            made.close()
-        files.rename(self._blobs, hidden, self._blobs, algorithm)
-        files.sync_directory(self._blobs)
-
-    def make(self, algorithm: str) -> None:
-        """Make the shards of an algorithm unless they exist, durably; concurrent calls are safe."""
-        if not self.has(algorithm):
-            self.complete(algorithm)
-
-    def complete(self, algorithm: str) -> None:
-        """Make the missing shards of an algorithm, durably; concurrent calls are safe."""
-        self._blobs.renew(self._blobs.fd, make=True)
-        alone = files.open_directory(".", within=self._blobs)  # a descriptor with its own lock
-        try:
-            files.lock(alone.fd, alone.path, wait=True)
-            if not self.has(algorithm):
-                self.prepare(algorithm)
-            elif missing := self._find_missing(algorithm):
-                within = self._algorithm(algorithm)
-                for name in missing:
-                    files.make_directory(within, name)
-                files.sync_directory(within)
-        finally:
-            files.unlock(alone.fd)  # the child of a fork may have the descriptor
-            alone.close()
-
-    def _find_missing(self, algorithm: str) -> list[str]:
-        names = {entry.name for entry in files.entries(self._algorithm(algorithm))}
-        return [name for name in SHARDS if name not in names]
-
-    def complete_all(self) -> None:
-        """Make the missing shards of each algorithm that was used, as in a copy of a store."""
-        for algorithm in ALGORITHMS:
-            found = files.stat_name(self._blobs, algorithm)
-            # Most filesystems count subdirectories as links; on others this number says nothing.
-            if found is None or found.st_nlink == _LINKS_OF_WHOLE:
-                continue
-            if self._find_missing(algorithm):
-                self.complete(algorithm)
-
-    def has(self, algorithm: str) -> bool:
-        """Return whether the algorithm's shards have been made."""
-        return files.stat_name(self._blobs, algorithm) is not None
 
     def path(self, digest: Digest) -> str:
         """Return the path of a blob's file, whether or not it exists."""
@@ -121,15 +56,6 @@ class Shards:
                 raise
         self.complete(digest.algorithm)
         return self.shard(digest)
-
-    def _algorithm(self, algorithm: str) -> Directory:
-        found = self._algorithms.get(algorithm)
-        if found is None:
-            opened = files.open_directory(algorithm, within=self._blobs)
-            found = self._algorithms.setdefault(algorithm, opened)
-            if found is not opened:  # another thread was faster
-                opened.close()
-        return found
 
     # -- one blob ----------------------------------------------------------------------------
 
@@ -154,7 +80,7 @@ class Shards:
         except PermissionError as error:
             raise StorageError.of("open", within.child(name), error) from error
         except StorageError as error:
-            if error.errno not in _PLANTED:
+            if error.errno not in PLANTED:
                 raise
             raise CorruptBlobError(digest, within.child(name), str(error)) from error
         try:
@@ -188,7 +114,7 @@ class Shards:
         """Raise, unless the blob cannot exist because its algorithm was never used."""
         if error.errno == errno.ENOENT:
             return
-        if error.errno not in _PLANTED:
+        if error.errno not in PLANTED:
             raise error
         raise CorruptBlobError(digest, error.path, "not a directory of the store") from error
 
@@ -216,7 +142,7 @@ class Shards:
         try:
             within = self._algorithms.get(digest[ALGORITHM]) or self._algorithm(digest[ALGORITHM])
         except StorageError as error:
-            if error.errno not in {errno.ENOENT, *_PLANTED}:
+            if error.errno not in {errno.ENOENT, *PLANTED}:
                 raise
             return None
         found = files.stat_name(within, f"{digest[SHARD]}/{digest[ENCODED]}")
@@ -237,7 +163,7 @@ class Shards:
             found = files.stat_name(within, name) if error.errno == errno.EPERM else None
             if found is not None and found.st_uid != os.geteuid():  # another member's file
                 return
-            if error.errno not in {errno.ENOENT, *_PLANTED}:
+            if error.errno not in {errno.ENOENT, *PLANTED}:
                 raise StorageError.of("set the time of", within.child(name), error) from error
 
     def time(self, digest: Digest) -> _FileTime:
@@ -295,37 +221,6 @@ class Shards:
             finally:
                 shard.close()
 
-    # -- all of them --------------------------------------------------------------------------
-
-    def listing(self) -> Iterator[tuple[str, Directory, list[tuple[str, os.stat_result]]]]:
-        """Yield all shards in digest order: algorithm, open shard, sorted children.
-
-        One shard's names are held in memory at a time.
-        """
-        for algorithm in sorted(ALGORITHMS):
-            if not self.has(algorithm):
-                continue
-            for name in SHARDS:
-                try:
-                    shard = files.open_directory(name, within=self._algorithm(algorithm))
-                except StorageError as error:
-                    if error.errno not in {errno.ENOENT, *_PLANTED}:
-                        raise
-                    continue
-                try:
-                    yield algorithm, shard, sorted(_list_children(shard))
-                finally:
-                    shard.close()
-
-    def strays(self) -> Iterator[str]:
-        """Yield the paths below ``blobs/`` that are no directories of the layout."""
-        for entry in files.entries(self._blobs):
-            known = entry.name in ALGORITHMS or entry.name.removeprefix(".") in ALGORITHMS
-            if not known or not entry.is_dir(follow_symlinks=False):
-                yield self._blobs.child(entry.name)
-            elif entry.name in ALGORITHMS:
-                yield from _find_stray_shards(self._algorithm(entry.name))
-
 
 class _FileTime:
     """A `contentdb.local.index.FileTime`."""
@@ -342,16 +237,3 @@ class _FileTime:
 
     def set(self, moment_ns: int) -> None:
         self._shards.stamp(self._digest, moment_ns)
-
-
-def _list_children(shard: Directory) -> Iterator[tuple[str, os.stat_result]]:
-    for entry in files.entries(shard):
-        found = files.stat_name(shard, entry.name)
-        if found is not None:
-            yield entry.name, found
-
-
-def _find_stray_shards(algorithm: Directory) -> Iterator[str]:
-    for entry in files.entries(algorithm):
-        if entry.name not in SHARDS or not entry.is_dir(follow_symlinks=False):
-            yield algorithm.child(entry.name)

@@ -1,36 +1,31 @@
-"""Open a store, make it first if allowed, and migrate the index of an older one."""
+"""Open a store, and make it first if allowed."""
 
 from __future__ import annotations
 
-import errno
-import os
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Final
 
-from contentdb import files, forks
+from contentdb import files
 from contentdb.errors import (
-    ContentDBError,
-    IndexBusyError,
-    NotAStoreError,
     StorageError,
     StoreError,
     StoreNotFoundError,
-    StoreReadOnlyError,
     UnsupportedFilesystemError,
 )
 from contentdb.local import disk_reserve
 from contentdb.local.blobs import Shards
-from contentdb.local.create import MAKING_S, MISSING, has_index_file, make, open_root
+from contentdb.local.create import MISSING, has_index_file, make, open_root
 from contentdb.local.index import revision
-from contentdb.local.index.connect import not_forking
 from contentdb.local.index.index import Index
 from contentdb.local.layout import BLOBS, DIRECTORIES, INDEX, INGEST, QUARANTINE, TRASH, root_path
+from contentdb.local.owner import check_no_other_writes, check_owner
 from contentdb.local.resources import Options, Parts
 from contentdb.local.root_identity import Place
 from contentdb.local.shared_flags import Sharing
 from contentdb.refs import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
+    import os
     from pathlib import Path
 
     from contentdb.files import Directory
@@ -39,7 +34,7 @@ _FOR_ONE: Final = (
     "it was made for its owner alone; how to give it to a group stands in docs/operations.md"
 )
 
-__all__ = ["may_only_read", "migrate", "open_parts", "open_tree"]
+__all__ = ["open_parts", "open_tree"]
 
 
 def open_parts(
@@ -61,7 +56,7 @@ def open_parts(
         return _open_to_read(path, options)
     directory = open_root(path, create=create)
     try:
-        _check_owner(directory, path)
+        check_owner(directory, path)
         disk_reserve.make_room(str(path))
         if for_group and directory.group is None and has_index_file(directory, path):
             raise StoreError(str(path), _FOR_ONE)
@@ -85,7 +80,7 @@ def _open_to_read(path: Path, options: Options) -> Parts:
     directory = open_root(path, create=False)
     try:
         directory.owner = files.stat_open(directory.fd, directory.path).st_uid
-        _check_no_other_writes(directory, path)
+        check_no_other_writes(directory, path)
         parts = _open_whole(directory, path, options)
     finally:
         directory.close()
@@ -100,59 +95,6 @@ def _asks_always(root: Directory, options: Options) -> bool:
     In a group's store, a member that deletes a blob may not mark the file of another member.
     """
     return options.namespace != DEFAULT_NAMESPACE or root.group is not None
-
-
-def may_only_read(root: str | os.PathLike[str]) -> bool:
-    """Return whether there is a store that this process may perhaps read, but not write to."""
-    path = root_path(root)
-    try:
-        directory = open_root(path, create=False)
-    except ContentDBError:
-        return False
-    try:
-        return _find_other_owner(directory) is not None or not _is_writable(path)
-    finally:
-        directory.close()
-
-
-def _is_writable(path: Path) -> bool:
-    return os.access(path, os.W_OK, effective_ids=True)
-
-
-def _find_other_owner(root: Directory) -> str | None:
-    """Return whose store it is, if this process may not write to it; else None."""
-    found = files.stat_open(root.fd, root.path)
-    if root.group is None:
-        return None if found.st_uid == os.geteuid() else f"user {found.st_uid}; only its owner"
-    # The owner must be a member too: else chmod(2) drops the set-group-ID bit of new directories.
-    mine = os.geteuid() == found.st_uid == 0 or root.group in {os.getegid(), *os.getgroups()}
-    return None if mine else f"group {root.group}; only its members"
-
-
-def _check_owner(directory: Directory, path: Path) -> None:
-    if (whose := _find_other_owner(directory)) is not None:
-        raise NotAStoreError(
-            str(path), f"it belongs to {whose} may write to it; others may open it with mode='r'"
-        )
-    if not _is_writable(path):
-        read_only = os.statvfs(path).f_flag & os.ST_RDONLY
-        raise StoreReadOnlyError(
-            str(path),
-            f"{os.strerror(errno.EROFS if read_only else errno.EACCES)}; "
-            "what is there can be read with mode='r'",
-        )
-    _check_no_other_writes(directory, path)
-
-
-def _check_no_other_writes(directory: Directory, path: Path) -> None:
-    found = files.stat_open(directory.fd, directory.path)
-    bits = 0o022 if directory.group is None else 0o002
-    if found.st_mode & bits and any(True for _ in files.entries(directory)):
-        raise StoreError(
-            str(path),
-            f"others may write into it; run chmod go-w on it (mode {found.st_mode & 0o777:o}), "
-            "or make it for a group: contentdb init --shared=group",
-        )
 
 
 def _open_whole(directory: Directory, path: Path, options: Options) -> Parts | None:
@@ -171,40 +113,6 @@ def _open_whole(directory: Directory, path: Path, options: Options) -> Parts | N
     except BaseException:
         index.close()
         raise
-
-
-def migrate(root: str | os.PathLike[str]) -> str:
-    """Bring an older store's index up to this library's revision, and return that revision.
-
-    Durable when it returns; may be repeated. No other process can use the index meanwhile.
-
-    Raises:
-        StoreNotFoundError, NotAStoreError, NewerStoreError: There is nothing to migrate.
-    """
-    forks.check()
-    with not_forking:
-        return _migrate(root_path(root))
-
-
-def _migrate(path: Path) -> str:
-    directory = open_root(path, create=False)
-    try:
-        _check_owner(directory, path)
-        if files.stat_name(directory, INDEX) is None:
-            raise StoreNotFoundError(str(path), MISSING)
-        if not files.lock(directory.fd, str(path), wait=MAKING_S):
-            raise IndexBusyError(str(path / INDEX), "it is in use; try again")
-        name = revision.revision_of(str(path / INDEX), str(path))
-        if name is None:
-            raise StoreNotFoundError(str(path), MISSING)
-        if name != revision.HEAD and name in revision.REVISIONS:
-            from contentdb.local.index.migrate import upgrade  # alembic: 0.3 s
-
-            upgrade(directory.child(INDEX), revision.HEAD)
-        revision.check(revision.revision_of(str(path / INDEX), str(path)) or name, str(path))
-    finally:
-        directory.close()
-    return revision.HEAD
 
 
 def open_tree(path: Path, root: Directory, index_name: str, options: Options) -> Parts:

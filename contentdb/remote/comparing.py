@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from contentdb.streams.source import Origin
+    from contentdb.streams.origin import Origin
 
 __all__ = ["Comparison", "Nothing", "begins_with"]
 

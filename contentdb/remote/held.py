@@ -1,5 +1,7 @@
 """Writes one ingest on a server; the rpc's stream holds the ref."""
 
+# Long: one class has the requests and answers of one stream, whose order matters.
+
 from __future__ import annotations
 
 from collections import deque

@@ -12,7 +12,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 
 import contentdb
-from contentdb.local.open import may_only_read
+from contentdb.local.owner import may_only_read
 from contentdb.server.guard import SocketGuard
 from contentdb.server.health import Health
 from contentdb.server.limits import Limits, Places

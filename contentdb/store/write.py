@@ -20,8 +20,8 @@ from contentdb.refs import check_ref
 from contentdb.store.add_many import AddIterator, each_asked
 from contentdb.store.front import Front
 from contentdb.store.writer import IngestWriter
+from contentdb.streams.origin import origin_of
 from contentdb.streams.resume import take_in
-from contentdb.streams.source import origin_of
 
 if TYPE_CHECKING:
     import os

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from contentdb.content import Progress, Status
     from contentdb.digest import Digest
-    from contentdb.streams.source import Fill, Origin
+    from contentdb.streams.origin import Origin
+    from contentdb.streams.source import Fill
 
 __all__ = ["Comparing", "Taking", "take_in"]
 

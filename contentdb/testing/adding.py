@@ -1,5 +1,7 @@
 """Section 3, rule 12: content without a ref, one or many."""
 
+# Long: a list of rules, each on its own.
+
 from __future__ import annotations
 
 import gc

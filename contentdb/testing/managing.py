@@ -1,5 +1,7 @@
 """Section 4, rules 2 to 4: listing, labels, removal."""
 
+# Long: a list of rules, each on its own.
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args

@@ -1,5 +1,7 @@
 """Section 3, rule 11: an ingest that has bytes already, of the same content or of another."""
 
+# Long: a list of rules, each on its own.
+
 from __future__ import annotations
 
 import io

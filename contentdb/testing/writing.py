@@ -1,5 +1,7 @@
 """Section 3, rules 1, 5 to 8: writing to an ingest; starting over, resuming, closing."""
 
+# Long: a list of rules, each on its own.
+
 from __future__ import annotations
 
 import io

@@ -15,7 +15,7 @@ import contentdb
 from contentdb import Digest, files, forks
 from contentdb.local.index import connect, live, walks
 from contentdb.local.mounts import is_read_only
-from contentdb.local.open import may_only_read
+from contentdb.local.owner import may_only_read
 from tests.cli.shell import call, run
 from tests.fixtures import Child
 from tests.inside import parts_of

@@ -12,6 +12,8 @@ A signal handler may raise an exception anywhere. No write may stay half done af
 that raises has happened, or never will.
 """
 
+# Long: a write is queued, run, committed or read back in one order, which is read in one place.
+
 from __future__ import annotations
 
 import contextlib

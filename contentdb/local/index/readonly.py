@@ -16,6 +16,8 @@ A walk takes longer than writers may be kept out: in the second case it reads a 
 the filesystem itself is read-only.
 """
 
+# Long: three ways to read a file that must not be written to, each the exception to the other two.
+
 from __future__ import annotations
 
 import contextlib

@@ -5,6 +5,8 @@ answers: it bounds bodies, compares lengths and ranges with the request, and ver
 digest. `contentdb.oci.registry.session` guards the exchange itself.
 """
 
+# Long: one class has the calls of one protocol.
+
 from __future__ import annotations
 
 import re
