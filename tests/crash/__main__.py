@@ -58,12 +58,10 @@ def main() -> int:
     known = suites()
     chosen = [known[name] for name in asked.suite] if asked.suite else list(known.values())
     rows: list[Row] = []
-    try:
-        for suite in chosen:
-            rows.append(_run(suite, _plan(suite, asked)))  # noqa: PERF401 - kept if one is cut off
-    finally:
-        if rows and (asked.report or not asked.suite):
-            write(rows, share=asked.share)
+    for suite in chosen:
+        rows.append(_run(suite, _plan(suite, asked)))
+        if asked.report or not asked.suite:  # each at once: a run that is cut off keeps its rows
+            write(rows[-1:], share=asked.share)
     return int(any(row.outcome.violations for row in rows))
 
 

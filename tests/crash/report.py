@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Row", "write"]
 
-_RESULTS: Final = Path(__file__).with_name("results.json")
-_REPORT: Final = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+_CHECKOUT: Final = Path(__file__).resolve().parents[2]
+_RESULTS: Final = _CHECKOUT / "tests" / "crash" / "results.json"
+_REPORT: Final = _CHECKOUT / "docs" / "reliability.md"
 
 _HEAD: Final = """\
 # What was done to the store, and what it kept
@@ -126,9 +127,17 @@ def _table(known: dict[str, Any]) -> list[str]:
 
 
 def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_RESULTS.parent)
-    return done.stdout.strip() or "unknown"
+    """The commit, and whether anything else than this report differs from it."""
+    commit = _git("describe", "--always")
+    others = [f":(exclude,top){path.relative_to(_CHECKOUT)}" for path in (_RESULTS, _REPORT)]
+    changed = _git("status", "--porcelain", "--untracked-files=no", "--", ":/", *others)
+    return (commit or "unknown") + ("-dirty" if changed else "")
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=_CHECKOUT)
+    return done.stdout.strip()
 
 
 def _machine() -> str:

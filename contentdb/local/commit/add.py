@@ -40,6 +40,7 @@ __all__ = [
     "add_stream",
     "candidate_of",
     "stored_with",
+    "write_hashed",
 ]
 
 
@@ -92,19 +93,25 @@ def add_stream(
 ) -> Info:
     """Store the bytes of a stream, up to its end."""
     with closing(Temporary(parts)) as file:
-        candidate = _write_hashed(parts, file, fill, expected, labels)
+        candidate = write_hashed(parts, file.fd, file.path, fill, expected, labels)
         return stored_with(parts, candidate.digest, labels) or _finish(parts, candidate, file)
 
 
-def _write_hashed(
+def write_hashed(
     parts: Parts,
-    file: Temporary,
+    fd: int,
+    path: str,
     fill: Callable[[memoryview], int],
     expected: Digest | None,
     labels: Labelling,
 ) -> Candidate:
+    """Write a stream to an open file, up to its end; return the facts of its bytes.
+
+    Raises:
+        DigestMismatchError: The bytes are not what is expected.
+    """
     algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
-    with closing(Sink(file.fd, file.path, algorithm, durable=parts.durable)) as sink:
+    with closing(Sink(fd, path, algorithm, durable=parts.durable)) as sink:
         pump(fill, sink)
         digest = sink.digest
         check_digest(digest, expected)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from contentdb import files
 from contentdb.content import Info, NewInfo
 from contentdb.declared import check_digest
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
-from contentdb.local.commit.add import add_bytes, add_path, candidate_of, stored_with
+from contentdb.local.commit.add import add_bytes, add_path, candidate_of, stored_with, write_hashed
 from contentdb.local.commit.group_commit import Temp
-from contentdb.local.sink import Sink
-from contentdb.streams.pump import pump
 from contentdb.streams.source import bytes_of, open_source, reading, reading_file
 
 if TYPE_CHECKING:
@@ -153,7 +150,7 @@ def _write_stream(
     kept = False
     try:
         try:
-            candidate = _write_hashed(parts, fd, path, fill, expected, labels)
+            candidate = write_hashed(parts, fd, path, fill, expected, labels)
             known = _reuse(group, parts, candidate.digest, labels)
             if known is None:
                 files.seal(fd, path, candidate.now_ns)
@@ -174,19 +171,3 @@ def _item(parts: Parts, name: str, candidate: Candidate, source: os.PathLike[str
     item = _FromPath(parts, name, candidate)
     item.path = source
     return item
-
-
-def _write_hashed(
-    parts: Parts,
-    fd: int,
-    path: str,
-    fill: Callable[[memoryview], int],
-    expected: Digest | None,
-    labels: Labelling,
-) -> Candidate:
-    algorithm = expected.algorithm if expected else DEFAULT_ALGORITHM
-    with closing(Sink(fd, path, algorithm, durable=parts.durable)) as sink:
-        pump(fill, sink)
-        digest = sink.digest
-        check_digest(digest, expected)
-        return candidate_of(parts, digest, sink.size, sink.checksum, labels)
