@@ -72,7 +72,7 @@ def active(  # noqa: PLR0917 - click passes every option by name
     quiet: bool,
 ) -> None:
     """List the ingests: offset, age, and whether a writer holds them. -q prints only the refs."""
-    store = open_store(context)
+    store = open_store(context, reads=True)
 
     def now() -> Iterator[Status]:
         return _list(store, filters, sort, limit)

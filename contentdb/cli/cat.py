@@ -33,7 +33,7 @@ _PIECE_BYTES = 1 << 20
 @click.pass_context
 def cat(context: click.Context, digest: str, offset: int, length: int | None) -> None:
     """Write a blob to standard output. A whole blob is verified, a part is not."""
-    store = open_store(context)
+    store = open_store(context, reads=True)
     _write_out(store, store.resolve(digest), offset, length)
 
 
@@ -78,7 +78,7 @@ def export(
     """
     if path == "-" and as_json:
         raise click.UsageError("--json and standard output exclude each other", context)
-    store = open_store(context)
+    store = open_store(context, reads=True)
     full = store.resolve(digest)
     if path == "-":
         _write_out(store, full)

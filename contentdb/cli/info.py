@@ -18,7 +18,7 @@ __all__ = ["info", "label"]
 @click.pass_context
 def info(context: click.Context, digests: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     """Print size, times and labels of each blob. -q prints only its whole digest."""
-    store = open_store(context)
+    store = open_store(context, reads=True)
 
     def show(prefix: str) -> None:
         found = store.info(store.resolve(prefix))

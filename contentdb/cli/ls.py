@@ -42,7 +42,9 @@ def ls(
     quiet: bool,
 ) -> None:
     """List the blobs: digest, size, age and labels. -q prints only the digests."""
-    found = open_store(context).walk(*filters, sort=cast("SortOrder", sort), limit=limit)
+    found = open_store(context, reads=True).walk(
+        *filters, sort=cast("SortOrder", sort), limit=limit
+    )
     if as_json:
         for info in found:
             json_line(info_record(info))
@@ -68,7 +70,7 @@ def _row(info: Info) -> tuple[str, str, str, str]:
 @click.pass_context
 def du(context: click.Context, as_json: bool, quiet: bool) -> None:
     """Count blobs, ingests and their bytes. -q prints only the bytes of the blobs."""
-    usage = open_store(context).usage()
+    usage = open_store(context, reads=True).usage()
     if as_json:
         json_line(usage._asdict())
     elif quiet:

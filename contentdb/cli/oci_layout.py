@@ -60,7 +60,7 @@ def export_oci(
         raise click.UsageError("name a directory, or a file that ends in .tar", context)
     if len(tags) > len(digests):
         raise click.UsageError("there are more tags than digests", context)
-    store = open_store(context)
+    store = open_store(context, reads=True)
     resolved = [store.resolve(digest) for digest in digests]
     names = dict(zip(resolved, tags, strict=False))
     with nullcontext() if quiet else bar(None, what="exporting"):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LIMIT",
     "Seconds",
+    "complete_digest",
     "complete_ref",
     "digest_argument",
     "digests_argument",
@@ -57,13 +58,13 @@ _MOST_SHOWN = 100
 """Limit of completions; a longer list is of no use."""
 
 
-def _complete_digest(
+def complete_digest(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str]:
     """Complete a digest; without an algorithm if the user wrote none."""
     del parameter
     try:
-        with store_of(context) as store:
+        with store_of(context, reads=True) as store:
             return list(_find_by_prefix(store, incomplete))[:_MOST_SHOWN]
     except (ContentDBError, click.ClickException):
         return []
@@ -86,7 +87,7 @@ def complete_ref(context: click.Context, parameter: click.Parameter, incomplete:
     """Complete a ref, from refs that a shell can show."""
     del parameter
     try:
-        with store_of(context) as store:
+        with store_of(context, reads=True) as store:
             refs = (status.ref for status in store.statuses())
             shown = (ref for ref in refs if ref.startswith(incomplete) and ref.isprintable())
             return list(islice(shown, _MOST_SHOWN))
@@ -94,9 +95,9 @@ def complete_ref(context: click.Context, parameter: click.Parameter, incomplete:
         return []
 
 
-digest_argument = click.argument("digest", shell_complete=_complete_digest)
+digest_argument = click.argument("digest", shell_complete=complete_digest)
 digests_argument = click.argument(
-    "digests", metavar="DIGEST…", nargs=-1, required=True, shell_complete=_complete_digest
+    "digests", metavar="DIGEST…", nargs=-1, required=True, shell_complete=complete_digest
 )
 refs_argument = click.argument(
     "refs", metavar="REF…", nargs=-1, required=True, shell_complete=complete_ref

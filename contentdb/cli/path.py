@@ -20,7 +20,7 @@ __all__ = ["path"]
 @click.pass_context
 def path(context: click.Context, digests: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     """Print the digest and the read-only file of each blob. -q prints only the file."""
-    store = open_store(context)
+    store = open_store(context, reads=True)
 
     def show(prefix: str) -> None:
         digest = store.resolve(prefix)

@@ -47,7 +47,7 @@ def push(
     from contentdb import oci
 
     place = oci.parse_reference(reference)
-    store = open_store(context)
+    store = open_store(context, reads=True)
     with (
         connect(place.registry, **options) as registry,
         transfer(quiet=quiet or as_json) as listen,

@@ -2,34 +2,96 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
 import click
 
-from contentdb.cli.options import digests_argument
-from contentdb.cli.session import dry_run_option, each, json_option, open_store, quiet_option
+from contentdb.cli.failures import exit_code_of, tell
+from contentdb.cli.names import null_option, read_names, require_names
+from contentdb.cli.options import complete_digest
+from contentdb.cli.session import (
+    dry_run_option,
+    json_option,
+    open_store,
+    quiet_option,
+    set_exit_code,
+)
 from contentdb.cli.show import json_line, line
+from contentdb.digest import Digest
+from contentdb.errors import ContentDBError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb import Store
 
 __all__ = ["rm"]
 
+_GROUP_COUNT: Final = 500
+"""As many as `delete_many` removes in one transaction: then all of a group, or none."""
+
 
 @click.command(short_help="Remove blobs.")
-@digests_argument
+@click.argument("digests", metavar="DIGEST…", nargs=-1, shell_complete=complete_digest)
+@click.option("--stdin", "from_stdin", is_flag=True, help="Read the digests, one a line.")
+@null_option
 @dry_run_option
 @json_option
 @quiet_option
 @click.pass_context
 def rm(
-    context: click.Context, digests: tuple[str, ...], dry_run: bool, as_json: bool, quiet: bool
+    context: click.Context,
+    digests: tuple[str, ...],
+    from_stdin: bool,
+    null: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
-    """Remove each blob, durably, and print its digest."""
+    """Remove each blob, durably, and print its digest. Many share the cost of durability."""
+    require_names(context, digests, "DIGEST…", option="--stdin", from_stdin=from_stdin, null=null)
     store = open_store(context)
+    names = iter(read_names(context, null=null) if from_stdin else digests)
+    while prefixes := list(islice(names, _GROUP_COUNT)):
+        found = list(_resolve(context, store, prefixes))
+        for digest in found if dry_run else _delete(context, store, found):
+            if as_json:
+                json_line({"digest": digest, "removed": not dry_run})
+            elif not quiet:
+                line(f"would remove {digest}" if dry_run else digest)
 
-    def remove(prefix: str) -> None:
-        digest = store.resolve(prefix)
-        if not dry_run:
-            store.delete(digest)
-        if as_json:
-            json_line({"digest": digest, "removed": not dry_run})
-        elif not quiet:
-            line(f"would remove {digest}" if dry_run else digest)
 
-    each(context, digests, remove)
+def _resolve(context: click.Context, store: Store, prefixes: list[str]) -> Iterator[Digest]:
+    """Yield the digest of each blob once; tell which there are not."""
+    seen: set[Digest] = set()
+    for prefix in prefixes:
+        try:
+            digest = store.resolve(prefix)
+            if digest in seen:
+                raise NotFoundError(digest=digest)
+        except ContentDBError as error:
+            _tell(context, error)
+        else:
+            seen.add(digest)
+            yield digest
+
+
+def _delete(context: click.Context, store: Store, digests: list[Digest]) -> Iterator[Digest]:
+    """Remove blobs together; yield those that were removed, and tell of the others."""
+    while digests:
+        try:
+            store.delete_many(digests)
+        except NotFoundError as error:  # another process removed it meanwhile
+            place = digests.index(Digest(error.digest or ""))
+            yield from digests[:place]
+            _tell(context, error)
+            digests = digests[place + 1 :]
+        else:
+            yield from digests
+            return
+
+
+def _tell(context: click.Context, error: ContentDBError) -> None:
+    tell(error)
+    set_exit_code(context, exit_code_of(error))

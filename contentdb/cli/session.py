@@ -61,11 +61,6 @@ _REMOTE = (
     click.option("--server-ca", type=_FILE, help="The CA of the server's certificate, PEM."),
 )
 
-_READING = frozenset({
-    "active", "cat", "du", "export", "export-oci", "info", "ls", "path", "push", "verify",
-})  # fmt: skip
-"""Commands that need no permission to write to the store."""
-
 
 def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options for a served store to the group."""
@@ -122,6 +117,7 @@ def store_of(
     context: click.Context,
     *,
     create: bool = False,
+    reads: bool = False,
     shared: Literal["group"] | None = None,
     needs: Capability | None = None,
 ) -> Store:
@@ -130,6 +126,7 @@ def store_of(
     Args:
         context: The command's context.
         create: Make a store on files if there is none.
+        reads: The command changes nothing: it needs no permission to write to the store.
         shared: With ``"group"``, a new store is for all members of its directory's group.
         needs: A capability that the command needs; only a store on files has it.
     """
@@ -141,10 +138,8 @@ def store_of(
     address = _address_of(context)
     if address is None or needs is not None:
         root = root_of(context)
-        reads = context.info_name in _READING and may_only_read(root)
-        return contentdb.open(
-            root, create=create, namespace=namespace, mode="r" if reads else "rw", shared=shared
-        )
+        mode: Literal["rw", "r"] = "r" if reads and may_only_read(root) else "rw"
+        return contentdb.open(root, create=create, namespace=namespace, mode=mode, shared=shared)
     files = [options[name] for name in ("client_key", "client_cert", "server_ca")]
     if None in files and any(files):
         raise click.UsageError("--client-key, --client-cert and --server-ca go together", context)
@@ -161,11 +156,12 @@ def open_store(
     context: click.Context,
     *,
     create: bool = False,
+    reads: bool = False,
     shared: Literal["group"] | None = None,
     needs: Capability | None = None,
 ) -> Store:
     """Open the store that the command line names, and close it when the command ends."""
-    store = store_of(context, create=create, shared=shared, needs=needs)
+    store = store_of(context, create=create, reads=reads, shared=shared, needs=needs)
     if leave_open:
         context.meta["contentdb.store"] = store  # stays open until the process ends
         return store

@@ -64,7 +64,7 @@ def verify(context: click.Context, quick: bool, as_json: bool, quiet: bool) -> N
 
     Prints a line for each finding (-q: only its digest or path), and at last what was compared.
     """
-    store = open_store(context, needs=Capability.UPKEEP)
+    store = open_store(context, reads=True, needs=Capability.UPKEEP)
     usage = store.usage()
     count = 0
     with _bar(usage, quiet=quiet):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -70,3 +71,40 @@ def test_a_variable_that_is_not_set_removes_nothing(root: Path, text: str) -> No
     stored(root, b"hello")
     assert call(root, "rm", text).exit_code == 2
     assert call(root, "ls", "-q").stdout
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace counts the syncs")
+def test_many_are_removed_with_few_syncs(root: Path) -> None:
+    digests = stored(root, *(b"%d" % number for number in range(200)))
+    command = ["strace", "-f", "-c", "-e", "trace=fsync,fdatasync,syncfs", *PROGRAM]
+    done = subprocess.run(
+        [*command, "--root", root, "rm", "--stdin"],
+        input="\n".join([*digests, "ffff", digests[0]]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == digests
+    assert done.returncode == 4
+    assert blob_files(root) == {}
+    (total,) = (line for line in done.stderr.splitlines() if line.endswith(" total"))
+    assert int(total.split()[3]) < 40
+
+
+def test_one_that_another_process_removes_meanwhile_is_told(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, three = stored(root, b"1", b"2", b"3")
+    resolve = contentdb.Store.resolve
+
+    def remove_it_then(store: contentdb.Store, prefix: str) -> contentdb.Digest:
+        digest = resolve(store, prefix)
+        if digest == three:
+            store.delete(two)
+        return digest
+
+    monkeypatch.setattr(contentdb.Store, "resolve", remove_it_then)
+    result = call(root, "rm", one, two, three)
+    assert (result.exit_code, result.stdout.split()) == (4, [one, three])
+    assert two in only_line(result.stderr)
+    assert blob_files(root) == {}
