@@ -34,6 +34,22 @@ class Declared(NamedTuple):
     metadata: str | None
     """As `pack_metadata` writes it."""
 
+    def merged(self, ref: str, new: Declared) -> Declared:
+        """Return what holds after a resume that declares ``new``; it may only add to this.
+
+        Raises:
+            FailedPreconditionError: It declares another total or another digest.
+        """
+        if None not in {self.total, new.total} and self.total != new.total:
+            raise contradiction(ref, f"a total of {self.total} bytes, not {new.total}")
+        if None not in {self.expected, new.expected} and self.expected != new.expected:
+            raise contradiction(ref, f"content {self.expected}, not {new.expected}")
+        return Declared(
+            self.total if new.total is None else new.total,
+            new.expected or self.expected,
+            new.metadata or self.metadata,
+        )
+
 
 def declare(
     total: int | None, expected: str | None, metadata: Mapping[str, str] | None

@@ -185,7 +185,9 @@ class Engine(Protocol):
     def hold(
         self, ref: str, declared: Declared, takeover: Takeover, *, wait_s: float
     ) -> HeldIngest:
-        """Begin an ingest or take it over, waiting for its ref for at most ``wait_s`` seconds.
+        """Begin an ingest or take it over, waiting for its ref for about ``wait_s`` seconds.
+
+        The front calls it again and again, with half a second at most.
 
         Raises:
             RefLockedError: Another writer held the ref for all of that time.

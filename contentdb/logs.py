@@ -36,7 +36,9 @@ def _log(level: int, room: str, message: str, facts: dict[str, object]) -> None:
         top.addHandler(logging.NullHandler())
     logger = logging.getLogger(f"contentdb.{room}")
     if logger.isEnabledFor(level):
-        logger.log(level, message, extra={"facts": {key: str(facts[key]) for key in facts}})
+        texts = {key: str(facts[key]) for key in facts}
+        shown = "".join(f" {key}={text!r}" for key, text in texts.items())
+        logger.log(level, "%s%s", message, shown, extra={"facts": texts})
 
 
 class swallow:  # noqa: N801 - used like `contextlib.suppress`

@@ -14,6 +14,7 @@ import contentdb
 from contentdb import files
 from contentdb.errors import StorageError
 from contentdb.local.engine import lifecycle
+from contentdb.local.index import database
 from contentdb.logs import swallow
 
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ def test_damage_is_told_with_its_digest(store: Store, caplog: pytest.LogCaptureF
     with pytest.raises(contentdb.CorruptBlobError):
         store.read(digest)
     (line,) = lines(caplog)
-    assert line == "WARNING contentdb.local.damage: a blob was found damaged"
+    assert line.startswith(
+        f"WARNING contentdb.local.damage: a blob was found damaged digest='{digest}' reason="
+    )
     assert caplog.records[0].facts["digest"] == digest  # type: ignore[attr-defined]
 
 
@@ -61,8 +64,48 @@ def test_waiting_for_a_ref_is_told_once(
     threading.Timer(1.2, writer.close).start()
     with second.writer("r", wait=True):
         pass
-    assert lines(caplog) == ["INFO contentdb.local.ingest: waiting for a ref"]
+    (line,) = lines(caplog)
+    assert line.startswith("INFO contentdb.store: waiting for a ref ref='r' holder=")
     assert str(os.getpid()) in caplog.records[0].facts["holder"]  # type: ignore[attr-defined]
+
+
+def test_a_blob_put_into_quarantine_is_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    digest = store.add(b"content").digest
+    path = store.path(digest)
+    path.chmod(0o600)
+    path.write_bytes(b"CONTENT")
+    contentdb.repair(store, store.verify())
+    (line,) = lines(caplog)
+    assert "a damaged blob was put into quarantine" in line
+    assert digest in line
+
+
+def test_a_blob_whose_file_is_gone_is_told(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    digest = store.add(b"content").digest
+    store.path(digest).unlink()
+    with pytest.raises(contentdb.CorruptBlobError):
+        store.read(digest)
+    assert lines(caplog) == [
+        f"WARNING contentdb.local.damage: the file of a blob is gone digest='{digest}'"
+    ]
+
+
+def test_waiting_for_the_lock_of_the_root_is_told_with_its_holder(
+    store: Store, root: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", "contentdb")
+    monkeypatch.setattr(database, "_LONG_S", 0.05)
+    store.add(b"first")
+    held = os.open(root, os.O_RDONLY)
+    try:
+        assert files.lock(held, str(root), wait=0)
+        threading.Timer(0.3, lambda: files.unlock(held)).start()
+        store.add(b"second")
+    finally:
+        os.close(held)
+    (line,) = lines(caplog)
+    assert line.startswith("INFO contentdb.local.index: waiting for the lock of the root")
+    assert f"holder='{os.getpid()}'" in line
 
 
 def test_other_errors_are_not_swallowed() -> None:

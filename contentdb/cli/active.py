@@ -16,7 +16,7 @@ from contentdb.cli.options import LIMIT, Seconds, filters_option, refs_argument
 from contentdb.cli.session import dry_run_option, each, json_option, open_store, quiet_option
 from contentdb.cli.show import (
     age,
-    escaped,
+    escape,
     flush,
     json_line,
     line,
@@ -110,7 +110,7 @@ def _show(found: Iterator[Status], *, null: bool, as_json: bool, quiet: bool) ->
             if null:
                 write_bytes(status.ref.encode() + b"\0")  # exact, whatever the locale
             else:
-                line(escaped(status.ref))
+                line(escape(status.ref))
     else:
         page = list(islice(found, _PAGE_ROWS))
         for text in table(_HEADS, map(_row, page)):
@@ -123,7 +123,7 @@ def _show(found: Iterator[Status], *, null: bool, as_json: bool, quiet: bool) ->
 def _row(status: Status) -> tuple[str, ...]:
     done = f"{100 * status.offset // status.total}%" if status.total else "?"
     held = "yes" if status.held else "no"
-    ref = escaped(status.ref)
+    ref = escape(status.ref)
     return ref, size(status.offset), size(status.total), done, age(status.started_ns), held
 
 
@@ -158,6 +158,6 @@ def abort(
         if as_json:
             json_line({"ref": ref, "aborted": not dry_run})
         elif not quiet:
-            line(f"would abort {escaped(ref)}" if dry_run else escaped(ref))
+            line(f"would abort {escape(ref)}" if dry_run else escape(ref))
 
     each(context, refs, drop)

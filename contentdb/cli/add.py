@@ -17,7 +17,7 @@ from contentdb.cli.names import files_below, null_option, read_names, require_na
 from contentdb.cli.options import labels_option
 from contentdb.cli.progress import bar
 from contentdb.cli.session import json_option, open_store, quiet_option, set_exit_code
-from contentdb.cli.show import escaped, info_record, json_line, line, size
+from contentdb.cli.show import escape, info_record, json_line, line, size
 from contentdb.errors import ContentDBError
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class _Done:
         if self._as_json:
             json_line(info_record(answer) | {"file": name})
         else:
-            line(answer.digest if self._quiet else f"{answer.digest} {escaped(name)}")
+            line(answer.digest if self._quiet else f"{answer.digest} {escape(name)}")
 
     def failed(self, error: Exception) -> None:
         """Print an error; it decides the exit code if it is the first."""

@@ -12,8 +12,9 @@ import click
 from contentdb.cli.options import digest_argument
 from contentdb.cli.progress import bar
 from contentdb.cli.session import json_option, open_store, quiet_option
-from contentdb.cli.show import escaped, json_line, line, shortened, write_bytes
+from contentdb.cli.show import escape, json_line, line, shorten, write_bytes
 from contentdb.errors import OffsetOutOfRangeError
+from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from contentdb.content import ExportLink
 
 __all__ = ["cat", "export"]
-
-_PIECE_BYTES = 1 << 20
 
 
 @click.command(short_help="Write a blob to standard output.")
@@ -46,13 +45,13 @@ def _write_out(store: Store, digest: str, offset: int = 0, length: int | None = 
         reader.seek(offset)
         with _bar(left, digest, quiet=sys.stdout.isatty()):
             # The read that reaches the end verifies, so a whole blob is read until b"" comes.
-            while piece := reader.read(_PIECE_BYTES if whole else min(_PIECE_BYTES, left)):
+            while piece := reader.read(PIECE_BYTES if whole else min(PIECE_BYTES, left)):
                 write_bytes(piece)
                 left -= len(piece)
 
 
 def _bar(size: int, digest: str, *, quiet: bool) -> AbstractContextManager[None]:
-    return nullcontext() if quiet else bar(size, what=shortened(digest))
+    return nullcontext() if quiet else bar(size, what=shorten(digest))
 
 
 @click.command(short_help="Write a blob to a file, or to standard output.")
@@ -90,4 +89,4 @@ def export(
     if as_json:
         json_line({"digest": full, "path": made})
     elif not quiet:
-        line(escaped(made))
+        line(escape(made))

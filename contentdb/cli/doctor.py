@@ -10,7 +10,7 @@ import click
 
 import contentdb
 from contentdb.cli.session import json_option, quiet_option, root_of, set_exit_code
-from contentdb.cli.show import escaped, json_line, line
+from contentdb.cli.show import escape, json_line, line
 from contentdb.errors import ContentDBError
 from contentdb.local.layout import BLOBS, INDEX
 
@@ -40,7 +40,7 @@ def doctor(context: click.Context, as_json: bool, quiet: bool) -> None:
         if as_json:
             json_line(check._asdict())
         elif not quiet or check.verdict == "fail":
-            line(f"{check.verdict:<4}  {check.name:<14}  {escaped(check.detail)}")
+            line(f"{check.verdict:<4}  {check.name:<14}  {escape(check.detail)}")
 
 
 def _check_opening(root: Path) -> Iterator[Check]:

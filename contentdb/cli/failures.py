@@ -9,7 +9,7 @@ from typing import Final
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from contentdb.cli.show import escaped
+from contentdb.cli.show import escape
 from contentdb.cli.stopping import Terminated
 from contentdb.errors import (
     ContentDBError,
@@ -64,23 +64,23 @@ def _sentence(error: BaseException) -> str:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, InvalidFilterError):  # three lines, the last with a caret
-        return "\n".join(escaped(line) for line in str(error).split("\n"))
+        return "\n".join(escape(line) for line in str(error).split("\n"))
     if isinstance(error, click.UsageError):
         return _usage(error)
     if isinstance(error, click.ClickException):
-        return escaped(error.format_message())
+        return escape(error.format_message())
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        return escaped(str(error) or "interrupted")
+        return escape(str(error) or "interrupted")
     if isinstance(error, OSError) and error.filename is not None:
-        return escaped(f"{error.filename}: {error.strerror}")
-    return escaped(str(error)) + _hint(error)
+        return escape(f"{error.filename}: {error.strerror}")
+    return escape(str(error)) + _hint(error)
 
 
 def _usage(error: click.UsageError) -> str:
     if isinstance(error, click.NoSuchOption) and (advice := _misplaced(error)):
         return advice
     where = "" if error.ctx is None else f" (see {error.ctx.command_path} --help)"
-    return escaped(" ".join(error.format_message().split())).removesuffix(".") + where
+    return escape(" ".join(error.format_message().split())).removesuffix(".") + where
 
 
 def _misplaced(error: click.NoSuchOption) -> str:

@@ -6,7 +6,7 @@ import click
 
 from contentdb.cli.options import digest_argument, digests_argument, read_labels
 from contentdb.cli.session import each, json_option, open_store, quiet_option
-from contentdb.cli.show import age, escaped, info_record, json_line, line, size
+from contentdb.cli.show import age, escape, info_record, json_line, line, size
 
 __all__ = ["info", "label"]
 
@@ -32,7 +32,7 @@ def info(context: click.Context, digests: tuple[str, ...], as_json: bool, quiet:
         line(f"  created  {found.created_at:%Y-%m-%d %H:%M:%S}Z, {age(found.created_ns)}")
         line(f"  updated  {found.updated_at:%Y-%m-%d %H:%M:%S}Z, {age(found.updated_ns)}")
         for key, value in sorted(found.labels.items()):
-            line(f"  label    {escaped(key)}={escaped(value)}")
+            line(f"  label    {escape(key)}={escape(value)}")
 
     each(context, digests, show)
 
@@ -55,4 +55,4 @@ def label(
         json_line(info_record(changed))
     elif not quiet:
         for key, value in sorted(changed.labels.items()):
-            line(f"{escaped(key)}={escaped(value)}")
+            line(f"{escape(key)}={escape(value)}")

@@ -11,7 +11,7 @@ import click
 from contentdb.cli.options import Seconds, complete_ref, labels_option
 from contentdb.cli.progress import bar
 from contentdb.cli.session import invocation, json_option, open_store, quiet_option
-from contentdb.cli.show import escaped, info_record, json_line, line, shortened, size
+from contentdb.cli.show import escape, info_record, json_line, line, shorten, size
 from contentdb.digest import Digest
 from contentdb.errors import (
     ContentDBError,
@@ -67,7 +67,7 @@ def ingest(  # noqa: PLR0917 - click passes every option by name
     source = standard_input(context)
     store = open_store(context, create=True)
     try:
-        shown = bar(expected_size, lambda: _kept_bytes(store, ref), what=shortened(ref))
+        shown = bar(expected_size, lambda: _kept_bytes(store, ref), what=shorten(ref))
         with nullcontext() if quiet else shown:
             info = store.ingest(
                 ref,
@@ -112,7 +112,7 @@ def _abort_command(ref: str) -> str:
     from shlex import quote
 
     dashes = "-- " if ref.startswith("-") else ""
-    return escaped(f"`{invocation()} abort {dashes}{quote(ref)}`")
+    return escape(f"`{invocation()} abort {dashes}{quote(ref)}`")
 
 
 def _explain_interrupt(store: Store, ref: str) -> str:
@@ -129,16 +129,14 @@ def _explain_mismatch(
     store: Store, ref: str, error: SizeMismatchError | DigestMismatchError
 ) -> str:
     if isinstance(error, SizeMismatchError):
-        sentence = f"ref {escaped(repr(ref))}: expected {error.expected} bytes, got {error.actual}"
+        sentence = f"ref {escape(repr(ref))}: expected {error.expected} bytes, got {error.actual}"
         if error.actual < error.expected:
             return (
                 f"{sentence}; {size(_kept_bytes(store, ref))} kept: give the whole content to "
                 f"resume, or {_abort_command(ref)} to drop it"
             )
     else:
-        sentence = (
-            f"ref {escaped(repr(ref))}: expected content {error.expected}, got {error.actual}"
-        )
+        sentence = f"ref {escape(repr(ref))}: expected content {error.expected}, got {error.actual}"
     return (
         f"{sentence}; nothing is stored, and what came is kept: give the right content, "
         f"or {_abort_command(ref)} to drop it"

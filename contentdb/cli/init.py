@@ -15,7 +15,7 @@ from contentdb.cli.session import (
     quiet_option,
     root_of,
 )
-from contentdb.cli.show import escaped, json_line, line
+from contentdb.cli.show import escape, json_line, line
 from contentdb.engine import Capability
 
 __all__ = ["init", "migrate"]
@@ -38,7 +38,7 @@ def init(
     if as_json:
         json_line({"root": str(store.root)})
     elif not quiet:
-        line(f"store at {escaped(str(store.root))}")
+        line(f"store at {escape(str(store.root))}")
 
 
 @click.command(short_help="Bring an older store's index up to date.")

@@ -21,7 +21,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message_of(record),
             **getattr(record, "facts", {}),
         }
         if record.exc_info:
@@ -29,10 +29,18 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)  # ASCII: a client's ref must not control a terminal
 
 
+def _message_of(record: logging.LogRecord) -> str:
+    """Return the message without the facts that `contentdb.logs` writes behind it."""
+    if hasattr(record, "facts") and isinstance(record.args, tuple) and record.args:
+        return str(record.args[0])
+    return record.getMessage()
+
+
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        facts = getattr(record, "facts", {})
-        text = " ".join([super().format(record), *(f"{key}={facts[key]!r}" for key in facts)])
+        text = super().format(record)
+        facts = {} if record.args else getattr(record, "facts", {})  # else the message has them
+        text = " ".join([text, *(f"{key}={facts[key]!r}" for key in facts)])
         return "\n".join(_printable(line) for line in text.split("\n"))  # of a traceback, too
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from contentdb.cli.show import escaped
+from contentdb.cli.show import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -91,7 +91,7 @@ def _below(
         elif entry.is_file(follow_symlinks=False):
             yield entry.path
         else:
-            skip(escaped(entry.path))
+            skip(escape(entry.path))
 
 
 def _name_of(entry: os.DirEntry[Any]) -> str:

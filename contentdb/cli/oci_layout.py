@@ -11,7 +11,7 @@ import click
 from contentdb.cli.options import digests_argument
 from contentdb.cli.progress import bar
 from contentdb.cli.session import json_option, open_store, quiet_option
-from contentdb.cli.show import escaped, json_line, line
+from contentdb.cli.show import escape, json_line, line
 
 if TYPE_CHECKING:
     from contentdb.content import ExportLink
@@ -102,4 +102,4 @@ def import_oci(
             if as_json:
                 json_line(image._asdict())
             else:
-                line(image.digest if quiet else f"{image.digest} {escaped(image.name or '-')}")
+                line(image.digest if quiet else f"{image.digest} {escape(image.name or '-')}")

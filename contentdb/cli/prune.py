@@ -9,7 +9,7 @@ import click
 
 from contentdb.cli.progress import bar
 from contentdb.cli.session import dry_run_option, json_option, open_store, quiet_option
-from contentdb.cli.show import escaped, json_line, line, size
+from contentdb.cli.show import escape, json_line, line, size
 from contentdb.engine import Capability
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def prune(
             record = {"kind": pruned.kind, "name": pruned.name, "path": str(pruned.path)}
             json_line(record | {"size": pruned.size, "removed": not dry_run})
         elif quiet:
-            line(escaped(pruned.name))
+            line(escape(pruned.name))
         else:
             verb = "would remove" if dry_run else "removed"
-            line(f"{verb} {pruned.kind} {escaped(pruned.name)} ({size(pruned.size)})")
+            line(f"{verb} {pruned.kind} {escape(pruned.name)} ({size(pruned.size)})")
 
     store = open_store(context, needs=Capability.UPKEEP)
     with nullcontext() if quiet else bar(None, what="pruning"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import click
 
 from contentdb.cli.session import root_of
-from contentdb.cli.show import escaped
+from contentdb.cli.show import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,10 +166,10 @@ def _listening(
     """Listen on each address, and yield it with the port that the system chose."""
     if socket is not None:
         server.listen_unix(socket)
-        yield escaped(str(socket))
+        yield escape(str(socket))
     if listen is not None and tls is not None:
         port = server.listen_tls(listen, tls)
-        yield escaped(f"{listen.rpartition(':')[0]}:{port}")
+        yield escape(f"{listen.rpartition(':')[0]}:{port}")
 
 
 def _address(option: str, text: str) -> Address:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from contentdb import Store
     from contentdb.engine import Capability
+    from contentdb.remote.channel import Credentials
 
 __all__ = [
     "dry_run_option",
@@ -84,10 +85,7 @@ def invocation() -> str:
 def root_of(context: click.Context) -> str:
     """Return the store's directory as the user gave it; fail for a served store."""
     if _address_of(context) is not None:
-        raise click.UsageError(
-            f"{context.info_name} works on a store's own files: run it where they are, with --root",
-            context,
-        )
+        raise _needs_files(context)
     root: str = context.find_root().params["root"]
     if not root:
         raise click.UsageError("--root is empty; name the store's directory", context)
@@ -136,20 +134,33 @@ def store_of(
     options = context.find_root().params
     namespace = options["namespace"]
     address = _address_of(context)
-    if address is None or needs is not None:
+    if address is None:
         root = root_of(context)
         mode: Literal["rw", "r"] = "r" if reads and may_only_read(root) else "rw"
-        return contentdb.open(root, create=create, namespace=namespace, mode=mode, shared=shared)
+        store = contentdb.open(root, create=create, namespace=namespace, mode=mode, shared=shared)
+    else:
+        store = contentdb.connect(address, namespace=namespace, credentials=_credentials(context))
+    if needs is not None and needs not in store.capabilities:
+        store.close()
+        raise _needs_files(context)
+    return store
+
+
+def _needs_files(context: click.Context) -> click.UsageError:
+    return click.UsageError(
+        f"{context.info_name} works on a store's own files: run it where they are, with --root",
+        context,
+    )
+
+
+def _credentials(context: click.Context) -> Credentials | None:
+    options = context.find_root().params
     files = [options[name] for name in ("client_key", "client_cert", "server_ca")]
     if None in files and any(files):
         raise click.UsageError("--client-key, --client-cert and --server-ca go together", context)
     from contentdb.remote.channel import Credentials
 
-    return contentdb.connect(
-        address,
-        namespace=namespace,
-        credentials=Credentials(*files) if None not in files else None,
-    )
+    return Credentials(*files) if None not in files else None
 
 
 def open_store(

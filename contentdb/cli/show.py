@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "age",
-    "escaped",
+    "escape",
     "flush",
     "info_record",
     "json_line",
     "labels_text",
     "line",
-    "shortened",
+    "shorten",
     "size",
     "status_record",
     "table",
@@ -32,16 +32,16 @@ _SHORT_CHARS: Final = 20
 _AGES: Final = (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
-def escaped(text: str) -> str:
+def escape(text: str) -> str:
     """Escape unprintable characters, such as for control or text direction, as `ascii` does."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """Shorten a ref or digest as image tools do: ``sha256:`` and 12 characters."""
-    return escaped(text if len(text) <= _SHORT_CHARS else text[: _SHORT_CHARS - 1] + "…")
+    return escape(text if len(text) <= _SHORT_CHARS else text[: _SHORT_CHARS - 1] + "…")
 
 
 def size(bytes_: int | None) -> str:
@@ -109,7 +109,7 @@ def json_line(record: dict[str, Any]) -> None:
 
 def labels_text(info: Info) -> str:
     """Format labels as ``k=v,k=v``, escaped."""
-    return escaped(",".join(f"{key}={value}" for key, value in sorted(info.labels.items())))
+    return escape(",".join(f"{key}={value}" for key, value in sorted(info.labels.items())))
 
 
 def info_record(info: Info) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from contentdb.cli.session import (
     root_of,
     set_exit_code,
 )
-from contentdb.cli.show import escaped, json_line, line, size
+from contentdb.cli.show import escape, json_line, line, size
 from contentdb.engine import Capability
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _record(finding: Finding) -> dict[str, Any]:
 
 
 def _text(finding: Finding) -> str:
-    return escaped(f"{finding.kind} {finding.digest or finding.path}: {finding.detail}")
+    return escape(f"{finding.kind} {finding.digest or finding.path}: {finding.detail}")
 
 
 def _bar(usage: Usage, *, quiet: bool) -> AbstractContextManager[None]:
@@ -74,7 +74,7 @@ def verify(context: click.Context, quick: bool, as_json: bool, quiet: bool) -> N
             if as_json:
                 json_line(_record(finding))
             else:
-                line(escaped(str(finding.digest or finding.path)) if quiet else _text(finding))
+                line(escape(str(finding.digest or finding.path)) if quiet else _text(finding))
     if not (as_json or quiet):
         line(f"{usage.blobs} blobs, {size(usage.blob_bytes)}: {count or 'nothing'} found")
 

@@ -17,6 +17,7 @@ from contentdb.digest import signed
 from contentdb.errors import CorruptBlobError, StorageError
 from contentdb.local.layout import ALGORITHM, ALGORITHM_AND_SHARD, ENCODED, SHARD
 from contentdb.local.shards import PLANTED, ShardDirectories
+from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Shards"]
 
-_PIECE_BYTES: Final = 1 << 20
 _SYNC_ALL: Final = 16
 """From this many directories on, one sync of the filesystem costs less than a sync of each."""
 
@@ -182,7 +182,7 @@ class Shards(ShardDirectories):
             if files.stat_open(fd, digest).st_size != size:
                 return False
             running = xxhash.xxh3_64()
-            while piece := files.read(fd, _PIECE_BYTES, digest):
+            while piece := files.read(fd, PIECE_BYTES, digest):
                 running.update(piece)
         finally:
             files.let_go(fd)

@@ -45,7 +45,8 @@ class Gate:
     @property
     def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 - it gives the method
         """Raise if the store is closed; this is the last check before the block begins."""
-        leave = self._inside.locks[threading.get_ident()].__exit__
+        lock = self._inside.locks.get(threading.get_ident())
+        leave = (lock or self._inside.mine()).__exit__
         if self._closed:
             raise StoreClosedError(str(self._root))
         if self._refusal is not None:

@@ -10,7 +10,8 @@ from contentdb import files
 from contentdb.digest import new_hash
 from contentdb.errors import ContentDBError, StorageError
 from contentdb.local.layout import quarantine_name
-from contentdb.logs import swallow
+from contentdb.logs import swallow, warn
+from contentdb.streams.pump import PIECE_BYTES
 from contentdb.streams.reader import MISMATCH
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ _READ_AGAIN: Final = (
     "the time of a blob's file could not be set; it is read once more, the next time"
 )
 
-_PIECE_BYTES: Final = 1 << 20
 _OF_THIS_PROCESS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
@@ -46,7 +46,7 @@ def why_damaged(shards: Shards, digest: Digest) -> str | None:
         return "it is gone"
     try:
         running = new_hash(digest.algorithm)
-        while piece := files.read(fd, _PIECE_BYTES, digest):
+        while piece := files.read(fd, PIECE_BYTES, digest):
             running.update(piece)
     except ContentDBError as error:
         return damage_of(error)
@@ -96,6 +96,7 @@ def quarantine(parts: Parts, digest: Digest) -> bool:
     if moved:
         sync_shard(parts, digest)
         files.sync_directory(parts.quarantine)
+        warn("local.damage", "a damaged blob was put into quarantine", digest=digest, file=name)
     return moved
 
 

@@ -15,7 +15,6 @@ and a process can test it without taking it: F_OFD_GETLK of fcntl(2).
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import mmap
 import os
@@ -25,6 +24,7 @@ from typing import TYPE_CHECKING, Final
 from contentdb import files
 from contentdb.errors import StorageError
 from contentdb.local.layout import SHARED
+from contentdb.logs import swallow
 
 if TYPE_CHECKING:
     from contentdb.files import Directory
@@ -37,6 +37,7 @@ _UNSYNCED: Final = 1
 _SIZE: Final = 2
 _BOTH: Final = b"\1\1"
 
+_UNSEEN: Final = "a fork shares the lock of its parent, so upkeep there may not see that it writes"
 _FLOCK: Final = "hhqqi0q"
 """struct flock of fcntl(2): type, whence, start, length (0 is all), process (0 for these locks)."""
 
@@ -89,7 +90,7 @@ class Sharing:
         """
         if self._fd < 0:
             return
-        with contextlib.suppress(OSError, StorageError):
+        with swallow("local.engine", _UNSEEN, OSError, StorageError, path=self._path):
             fd = files.open_path(f"/proc/self/fd/{int(self._fd)}", os.O_RDWR)
             self._fd, shared = fd, self._fd
             files.let_go(shared)

@@ -68,7 +68,7 @@ def _choose_error(
     if code is grpc.StatusCode.UNAVAILABLE:
         return _make_unreachable_error(text, why())
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return errors.StoreError("remote store", "nobody answers: it took too long")
+        return errors.StoreError("remote store", "the server does not answer: it took too long")
     return errors.StoreError("remote store", f"{code.name}: {text}")
 
 
@@ -76,4 +76,4 @@ def _make_unreachable_error(text: str, reason: str | None) -> errors.StoreError:
     if reason is not None:
         return errors.StoreError("remote store", f"no connection: {reason}")
     said = text.rpartition("rror: ")[2]  # gRPC names every step, then the reason
-    return errors.StoreError("remote store", f"nobody answers: {said}")
+    return errors.StoreError("remote store", f"the server does not answer: {said}")

@@ -106,8 +106,10 @@ class Stream(Generic[T_co]):
             except BaseException as error:
                 self._over = True
                 self._on_interrupt()
-                free_locks(error)
-                self._answers.cancel()
+                try:
+                    free_locks(error)
+                finally:
+                    self._answers.cancel()
                 raise
 
     def cancel(self) -> None:
@@ -117,7 +119,11 @@ class Stream(Generic[T_co]):
         """
         if not is_forked_from_user():
             with _inside.mine():
-                self._answers.cancel()
+                try:
+                    self._answers.cancel()
+                except BaseException as error:
+                    free_locks(error)
+                    raise
 
     def __del__(self) -> None:
         let_go(vars(self), "_answers")
@@ -131,11 +137,25 @@ def free_locks(error: BaseException) -> None:
     for ever, even one of another connection, if the garbage collector finalizes the call there.
     """
     for frame, _ in walk_tb(error.__traceback__):
-        for local in list(frame.f_locals.values()):
-            of_call = getattr(getattr(local, "_state", local), "condition", None)
-            for condition in (local, of_call):
+        room = frame.f_globals.get("__name__", "").partition(".")[0]
+        if room not in {"contentdb", "grpc", "threading"}:
+            return  # the handler's own frames, and locks that are not gRPC's
+        for local in frame.f_locals.values() if room != "contentdb" else ():
+            for condition in (local, _find(local, "condition"), _find_of_call(local)):
                 if isinstance(condition, Condition):
-                    _free(vars(condition).get("_lock"))
+                    _free(_find(condition, "_lock"))
+
+
+def _find_of_call(local: object) -> object:
+    return _find(_find(local, "_state"), "condition")
+
+
+def _find(thing: object, name: str) -> object:
+    """Return an attribute as it is stored, without running any code of the object's class."""
+    try:
+        return vars(thing).get(name)
+    except TypeError:  # it has none
+        return None
 
 
 def _free(lock: object) -> None:

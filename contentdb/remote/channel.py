@@ -157,8 +157,9 @@ class Channel:
             if (connection := self._connection) is not None:
                 try:
                     connection.close()
-                except BaseException:
+                except BaseException as error:
                     self._abandon(connection)
+                    free_locks(error)
                     raise
 
     def _ask(self, name: str, request: object) -> Any:  # noqa: ANN401 - each rpc has its own type

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from contentdb.digest import Digest, Hasher
 from contentdb.remote.believing import as_digest, nonsense
+from contentdb.streams.pump import PIECE_BYTES
 from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
@@ -17,14 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "Nothing", "begins_with"]
 
-_PIECE_BYTES: Final = 1024 * 1024
-
 
 def begins_with(origin: Origin, size: int, digest: Digest) -> bool:
     """Return whether a source's first ``size`` bytes have a digest, without sending them."""
     fill = origin.start()
     hasher = Hasher(digest.algorithm)
-    buffer = memoryview(bytearray(min(size, _PIECE_BYTES)))
+    buffer = memoryview(bytearray(min(size, PIECE_BYTES)))
     left = size
     while left:
         count = fill(buffer[:left])
@@ -61,8 +60,8 @@ class Comparison:
     def compare(self, data: Buffer) -> int:
         """Compare the next bytes of the source; return how many are the same as the ingest's."""
         before, view = self.size, memoryview(data).cast("B")[: self.left]
-        for at in range(0, len(view), _PIECE_BYTES):
-            piece = bytes(view[at : at + _PIECE_BYTES])
+        for at in range(0, len(view), PIECE_BYTES):
+            piece = bytes(view[at : at + PIECE_BYTES])
             self.digest = self._send(piece)
             if self.size != before + at + len(piece):
                 break

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from contentdb.streams.export import cat_advice, draft
+from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
     from contentdb.content import Reader
 
 __all__ = ["save"]
-
-_PIECE_BYTES: Final = 1024 * 1024
 
 
 def save(reader: Reader, target: Path) -> Path:
@@ -23,5 +22,5 @@ def save(reader: Reader, target: Path) -> Path:
         StorageError: The target cannot be written, or `draft` refuses to replace it.
     """
     with draft(target, advice=cat_advice(reader.digest)) as new, Path(new.path).open("xb") as file:
-        shutil.copyfileobj(reader, file, _PIECE_BYTES)
+        shutil.copyfileobj(reader, file, PIECE_BYTES)
     return target

@@ -25,6 +25,7 @@ from contentdb.metadata import NO_METADATA, unpack_metadata
 from contentdb.remote.believing import as_digest, as_status, nonsense
 from contentdb.remote.comparing import Comparison, Nothing
 from contentdb.remote.labelling import info_of_new, label_stored
+from contentdb.streams.pump import PIECE_BYTES
 from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RemoteIngest"]
 
-_PIECE_BYTES: Final = 1024 * 1024
 _PIECES_AHEAD: Final = 8
 """How many pieces may be sent and not answered yet; each is a copy in memory."""
 _TAKEOVERS: Final = {
@@ -164,8 +164,8 @@ class RemoteIngest:
     def _send(self, view: memoryview) -> int:
         begun = self._offset
         ends: deque[int] = deque()
-        for at in range(0, len(view), _PIECE_BYTES):
-            piece = bytes(view[at : at + _PIECE_BYTES])
+        for at in range(0, len(view), PIECE_BYTES):
+            piece = bytes(view[at : at + PIECE_BYTES])
             self._requests.put(
                 wire.WriteContentRequest(
                     action=wire.WRITE, ref=self.ref, offset=begun + at, data=piece
@@ -267,7 +267,7 @@ class RemoteIngest:
         self._channel.check()
         self._requests.put(None)  # first: an exception after it must not leave the stream open
         self._closed = True
-        with suppress(grpc.RpcError, StoreError):
+        with suppress(grpc.RpcError, StoreError):  # the caller has had this error already
             for _ in self._stream:
                 pass
 

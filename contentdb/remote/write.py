@@ -9,7 +9,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from contentdb import files
-from contentdb.declared import Declared, Takeover, check_digest, contradiction
+from contentdb.declared import Declared, Takeover, check_digest
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
 from contentdb.errors import (
     AlreadyExistsError,
@@ -55,22 +55,17 @@ class Write(Ingests):
         self, ref: str, declared: Declared, takeover: Takeover, *, wait_s: float
     ) -> RemoteIngest:
         """Begin or take over an ingest. At a held ref the server itself waits for half a second."""
-        deadline = time.monotonic() + wait_s
         if takeover is Takeover.AGREE and not self._channel.is_ours:
             declared = self._merge_declared(ref, declared)
-        while True:
-            try:
-                return RemoteIngest(self._channel, ref, declared, takeover)
-            except RefLockedError:
-                if time.monotonic() >= deadline:
-                    raise
-            except AlreadyExistsError as error:
-                if declared.expected not in {None, error.digest}:
-                    raise nonsense(
-                        f"{error.digest} where {declared.expected} was expected"
-                    ) from error
-                raise
-            time.sleep(_RETRY_S)
+        try:
+            return RemoteIngest(self._channel, ref, declared, takeover)
+        except RefLockedError:
+            time.sleep(min(_RETRY_S, wait_s))  # the server itself has waited
+            raise
+        except AlreadyExistsError as error:
+            if declared.expected not in {None, error.digest}:
+                raise nonsense(f"{error.digest} where {declared.expected} was expected") from error
+            raise
 
     def _merge_declared(self, ref: str, declared: Declared) -> Declared:
         """Merge with what was declared before; refuse contradictions: a containerd accepts them."""
@@ -78,13 +73,7 @@ class Write(Ingests):
             before = self.status(ref)
         except NotFoundError:
             return declared
-        total, expected, _ = declared
-        if None not in {before.total, total} and before.total != total:
-            raise contradiction(ref, f"a total of {before.total} bytes, not {total}")
-        if None not in {before.expected, expected} and before.expected != expected:
-            raise contradiction(ref, f"content {before.expected}, not {expected}")
-        total = before.total if total is None else total
-        return declared._replace(total=total, expected=expected or before.expected)
+        return Declared(before.total, before.expected, None).merged(ref, declared)
 
     # -- in one go ---------------------------------------------------------------------------
 

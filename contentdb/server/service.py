@@ -26,7 +26,7 @@ from contentdb.server.parsing import parse_request
 from contentdb.wire import content_pb2 as wire
 from contentdb.wire.framing import take_apart
 from contentdb.wire.messages import OWN_SERVICE
-from contentdb.wire.statuses import ERROR_TRAILER, Refusal, code_of, describe, shortened, text_of
+from contentdb.wire.statuses import ERROR_TRAILER, Refusal, code_of, describe, shorten, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -218,7 +218,7 @@ class _Call:
         self._service.metrics.ended(self._rpc.name, code.name, seconds)
         _report(self._rpc.name, code, text, seconds)
         if isinstance(error, Exception) and code is not grpc.StatusCode.CANCELLED:
-            self._context.abort(code, shortened(text))
+            self._context.abort(code, shorten(text))
         return isinstance(error, Exception)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
@@ -16,6 +17,7 @@ from contentdb.errors import (
     RefLockedError,
 )
 from contentdb.labels import NO_LABELS, labelling
+from contentdb.logs import inform
 from contentdb.refs import check_ref
 from contentdb.store.add_many import AddIterator, each_asked
 from contentdb.store.front import Front
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
     from contentdb.labels import Labelling
 
 __all__ = ["Write", "check_link"]
+
+_WAIT_S: Final = 0.5
+"""Longest time in which an engine waits for a held ref; then it may be closed, or the wait end."""
 
 _LINKS: Final = ("reflink", "hardlink", "copy", "move")
 
@@ -115,7 +120,18 @@ class Write(Front):
         self, ref: str, declared: Declared, takeover: Takeover, *, wait: float | bool
     ) -> HeldIngest:
         check_ref(ref)
-        return self._engine.hold(ref, declared, takeover, wait_s=_seconds_of(wait))
+        deadline = time.monotonic() + _seconds_of(wait)
+        told = False
+        while True:
+            left_s = min(_WAIT_S, max(0.0, deadline - time.monotonic()))
+            try:
+                return self._engine.hold(ref, declared, takeover, wait_s=left_s)
+            except RefLockedError as error:
+                if time.monotonic() >= deadline:
+                    raise
+                if not told:
+                    inform("store", "waiting for a ref", ref=ref, holder=error.holder)
+                    told = True
 
     def ingest(  # noqa: PLR0913 - all but two have a default that fits most
         self,

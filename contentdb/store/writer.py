@@ -186,7 +186,11 @@ class IngestWriter(io.RawIOBase):
             )
             return held.commit(wanted, given, exist_ok=exist_ok)
         finally:
-            held.close()
+            try:
+                held.close()
+            except BaseException:  # from a signal handler; the ref must be freed
+                held.close()
+                raise
 
     def close(self) -> None:
         """Keep the bytes for a later resume, and free the ref; may be repeated."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb import files
 from contentdb.errors import InvalidArgumentError, StorageError
+from contentdb.logs import swallow
 from contentdb.store_folder import is_store
+from contentdb.streams.pump import PIECE_BYTES
 from contentdb.streams.reader import BlobReader
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Draft", "cat_advice", "draft", "export", "refuse_stores", "target_path"]
 
-_PIECE_BYTES: Final = 1 << 20
+_LEFT: Final = "a hidden file beside the target could not be removed"
 _HIDDEN: Final = ".contentdb-"
 """Prefix of a draft's name, by which a draft that a kill has left can be recognized."""
 _KINDS: Final = {
@@ -82,7 +84,7 @@ def draft(target: Path, *, advice: str = "name another file") -> Iterator[Draft]
                 _check_replaceable(directory, target, advice)  # it may have changed meanwhile
                 files.rename(directory, name, directory, target.name)
             finally:  # after a rename too: rename(2) keeps both names if they are links to one file
-                with suppress(StorageError):
+                with swallow("export", _LEFT, StorageError, file=directory.child(name)):
                     files.unlink(directory, name)
         finally:
             directory.close()
@@ -157,7 +159,7 @@ def export(
 
 
 def _link(reader: BlobReader, new: Draft) -> bool:
-    while reader.read(_PIECE_BYTES):
+    while reader.read(PIECE_BYTES):
         pass
     try:
         return files.link_unnamed(reader.fileno(), new.directory, new.name)
@@ -171,6 +173,6 @@ def _link(reader: BlobReader, new: Draft) -> bool:
 def _write(reader: BlobReader, new: Draft, *, clone: bool) -> None:
     with open(new.path, "xb", buffering=0) as out:  # noqa: PTH123 - Path costs more and says no more
         cloned = clone and files.clone(reader.fileno(), out.fileno())
-        while piece := reader.read(_PIECE_BYTES):
+        while piece := reader.read(PIECE_BYTES):
             if not cloned:
                 files.write_all(out.fileno(), piece, new.path)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 from contentdb import files
 from contentdb.content import Reader
 from contentdb.digest import new_hash
+from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
     import hashlib
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["MISMATCH", "BlobReader", "read_whole"]
 
-_PIECE_BYTES: Final = 1 << 20
 
 _LINE_BYTES: Final = 8192
 """How many bytes `readline` reads at once to find a newline."""
@@ -142,7 +142,7 @@ class BlobReader(Reader):
         running = new_hash(self._digest.algorithm)
         at = 0
         while at < self._hashed and (
-            piece := files.read_at(self._fd, min(_PIECE_BYTES, self._hashed - at), at, self._digest)
+            piece := files.read_at(self._fd, min(PIECE_BYTES, self._hashed - at), at, self._digest)
         ):
             running.update(piece)
             at += len(piece)
@@ -182,7 +182,7 @@ def read_whole(fd: int, digest: Digest, damaged: Damaged) -> bytes:
     data = files.read(fd, size + 1, digest)
     if len(data) != size:
         pieces = [data]
-        while piece := files.read(fd, _PIECE_BYTES, digest):
+        while piece := files.read(fd, PIECE_BYTES, digest):
             pieces.append(piece)
         data = b"".join(pieces)
     if not digest.matches(data):

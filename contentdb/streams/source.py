@@ -18,6 +18,7 @@ from contentdb.errors import (
     InvalidArgumentError,
     StorageError,
 )
+from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +36,6 @@ __all__ = [
     "reading_file",
 ]
 
-_PIECE_BYTES: Final = 1 << 20
 _TICK_NS: Final = 20_000_000
 """Longer than a tick of the kernel's clock for file times, which is 10 ms at most."""
 
@@ -203,7 +203,7 @@ def reading_file(fd: int, path: str) -> Fill:
 def _checksum(fd: int, path: str) -> int:
     running = xxhash.xxh3_64()
     at = 0
-    while piece := files.read_at(fd, _PIECE_BYTES, at, path):
+    while piece := files.read_at(fd, PIECE_BYTES, at, path):
         running.update(piece)
         at += len(piece)
     return running.intdigest()

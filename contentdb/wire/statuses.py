@@ -25,7 +25,7 @@ __all__ = [
     "code_of",
     "describe",
     "pack",
-    "shortened",
+    "shorten",
     "text_of",
     "unpack",
 ]
@@ -108,7 +108,7 @@ def text_of(error: errors.ContentDBError) -> str:
 
 def describe(error: errors.ContentDBError) -> bytes:
     """Pack an error's class, sentence and facts for the trailer."""
-    name, text = type(error).__name__, shortened(str(error))
+    name, text = type(error).__name__, shorten(str(error))
     facts = {
         name: value
         for name, value in vars(error).items()
@@ -121,7 +121,7 @@ def describe(error: errors.ContentDBError) -> bytes:
     return packed if len(packed) <= _TRAILER_BYTES else pack(name, text[:_FACT_CHARS], {})
 
 
-def shortened(text: str) -> str:
+def shorten(text: str) -> str:
     """Shorten a status's text to what gRPC carries, and escape what UTF-8 cannot encode."""
     while len(quote(text, errors="backslashreplace")) > _TEXT_BYTES:
         text = f"{text[: len(text) * 3 // 4]}…"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from contentdb.cli.show import age, escaped, size, table
+from contentdb.cli.show import age, escape, size, table
 from contentdb.local.upkeep.doctor import has_wal_reset_bug
 
 
@@ -22,8 +22,8 @@ def test_ages_are_in_their_largest_unit(seconds: int, text: str) -> None:
 
 
 def test_nothing_printed_can_paint_the_terminal() -> None:
-    assert escaped("a\x1b[2J\n\u202e\udcff") == r"a\x1b[2J\n\u202e\udcff"
-    assert escaped("größe 大") == "größe 大"
+    assert escape("a\x1b[2J\n\u202e\udcff") == r"a\x1b[2J\n\u202e\udcff"
+    assert escape("größe 大") == "größe 大"
 
 
 def test_columns_are_aligned() -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+
+from contentdb.remote.calling import free_locks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,36 +128,75 @@ def test_an_exception_inside_grpc_harms_no_later_call(served: Path, act: str, st
     assert done.stdout == "unharmed True\n", done.stderr
 
 
+_LIKE_GRPC: Final = """
+import threading
+
+class Call:
+    def __init__(self):
+        self.condition = threading.Condition()
+
+    def entered(self):
+        self.condition.acquire()
+        self.condition.acquire()
+        raise KeyboardInterrupt
+
+def left(condition):
+    condition.acquire()
+    condition.wait(0.001)
+    raise KeyboardInterrupt
+
+def half_made(condition):
+    del condition._lock
+    raise KeyboardInterrupt
+
+def interrupted(handler):
+    handler()
+"""
+
+
+def like_grpc() -> dict[str, Any]:
+    names: dict[str, Any] = {"__name__": "grpc._like"}
+    exec(_LIKE_GRPC, names)  # noqa: S102 - our own text
+    return names
+
+
 def test_a_lock_of_grpc_that_a_handler_left_locked_is_freed() -> None:
     """Else gRPC's own threads wait for it for ever, and with them calls of other connections."""
-    from contentdb.remote.calling import free_locks
-
-    class Call:
-        def __init__(self) -> None:
-            self.condition = threading.Condition()
-
-        def entered(self) -> None:
-            self.condition.acquire()
-            self.condition.acquire()
-            raise KeyboardInterrupt
-
-    def left(condition: threading.Condition) -> None:
-        condition.acquire()
-        condition.wait(0.001)
-        raise KeyboardInterrupt
-
-    def half_made(condition: threading.Condition) -> None:
-        del condition._lock  # type: ignore[attr-defined]
-        raise KeyboardInterrupt
-
-    call, alone = Call(), threading.Condition()
-    for act in (call.entered, lambda: left(alone), lambda: half_made(threading.Condition())):
+    grpc = like_grpc()
+    call, alone = grpc["Call"](), threading.Condition()
+    for act in (
+        call.entered,
+        partial(grpc["left"], alone),
+        partial(grpc["half_made"], threading.Condition()),
+    ):
         with pytest.raises(KeyboardInterrupt) as raised:
             act()
-        free_locks(raised.value)
+        free_locks(raised.value.with_traceback(raised.tb.tb_next))
+        raised.value.__traceback__ = None
     taken: list[bool] = []
     for lock in (call.condition, alone):
         other = threading.Thread(target=lambda lock=lock: taken.append(lock.acquire(timeout=5)))
         other.start()
         other.join()
     assert taken == [True, True]
+
+
+def test_a_lock_of_the_handler_stays_locked() -> None:
+    """And none of its objects is asked for anything."""
+
+    class Handler:
+        def __init__(self) -> None:
+            self.condition = threading.Condition()
+
+        def __getattr__(self, name: str) -> object:
+            pytest.fail(f"asked for {name}")
+
+        def run(self) -> None:
+            raise KeyboardInterrupt
+
+    handler = Handler()
+    with handler.condition:
+        with pytest.raises(KeyboardInterrupt) as raised:
+            like_grpc()["interrupted"](handler.run)
+        free_locks(raised.value.with_traceback(raised.tb.tb_next))
+        assert handler.condition._is_owned()  # type: ignore[attr-defined]

@@ -104,7 +104,7 @@ def test_a_call_that_is_not_answered_ends(
     monkeypatch.setattr(channel, "_PATIENCE_S", 0.1)
     over = threading.Event()
     with lying(socket_path, Info=lambda _request, _context: over.wait()) as store:
-        with pytest.raises(contentdb.StoreError, match="nobody answers"):
+        with pytest.raises(contentdb.StoreError, match="the server does not answer"):
             store.info(HELLO)
         over.set()
 
@@ -119,9 +119,9 @@ def test_a_stream_of_a_server_that_stands_still_ends(
         writer = store.writer("r")
         server.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, server.pid, os.WSTOPPED | os.WNOWAIT)
-        with pytest.raises(contentdb.StoreError, match="nobody answers"):
+        with pytest.raises(contentdb.StoreError, match="the server does not answer"):
             store.walk()
-        with pytest.raises(contentdb.StoreError, match="nobody answers"):
+        with pytest.raises(contentdb.StoreError, match="the server does not answer"):
             writer.write(b"hello")
     server.kill()
     server.communicate()

@@ -152,7 +152,7 @@ def _speak_plain(server: socket.socket) -> None:
 def test_no_server_is_no_matter_of_tls(free_port: int, ours: Path) -> None:
     with (
         connect(f"localhost:{free_port}", credentials=credentials(ours, ours)) as store,
-        pytest.raises(contentdb.StoreError, match=r"nobody answers: .*refused"),
+        pytest.raises(contentdb.StoreError, match=r"the server does not answer: .*refused"),
     ):
         store.status("r")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import contentdb
 from contentdb import Digest
 from contentdb.local import blobs
-from contentdb.local.commit.publish import looked_up
+from contentdb.local.commit.publish import look_up
 from contentdb.local.index import State
 from contentdb.local.layout import SHARDS
 from contentdb.local.upkeep import doubts, verify
@@ -420,7 +420,7 @@ class Theatre:
                 row = parts.index.blob(stage.digest)
                 if row is None or row.state != State.LIVE:
                     continue
-                told, known = looked_up(parts, stage.digest), parts.index.info(stage.digest, row)
+                told, known = look_up(parts, stage.digest), parts.index.info(stage.digest, row)
             if told is not None and told != known:
                 yield f"store {number} remembers {told!r}, the row says {known!r}"
 

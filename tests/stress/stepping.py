@@ -33,7 +33,7 @@ _FILES: Final = (
 """What of the seam sees or changes what others see: names, and locks."""
 
 _INDEX: Final = (
-    "blob", "claims", "ingest", "ingest_of", "ingests", "ingests_named", "rows_between",
+    "blob", "claims", "ingest", "ingest_of", "ingests", "find_ingests_named", "rows_between",
     "tombstones",
 )  # fmt: skip
 """Looks into the index. What writes to it stops at the lock."""

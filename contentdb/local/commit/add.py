@@ -18,7 +18,7 @@ from contentdb.errors import (
 )
 from contentdb.labels import Labelling, labelling
 from contentdb.local.commit.claim import claim
-from contentdb.local.commit.publish import Candidate, publish, settled, stored
+from contentdb.local.commit.publish import Candidate, conclude, find_stored, publish
 from contentdb.local.commit.temporary import Temporary
 from contentdb.local.damage import quarantine, why_damaged
 from contentdb.local.sink import Sink
@@ -39,7 +39,7 @@ __all__ = [
     "add_path",
     "add_stream",
     "candidate_of",
-    "stored_with",
+    "label_stored",
     "write_hashed",
 ]
 
@@ -55,12 +55,12 @@ def candidate_of(
     return Candidate(parts.shards, digest, size, checksum, labels, time.time_ns())
 
 
-def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
+def label_stored(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
     """Add to stored content the labels that it lacks, and return its Info; durable.
 
     Return None if it is not stored or is deleted meanwhile: the caller then stores it, with labels.
     """
-    info = stored(parts, digest)
+    info = find_stored(parts, digest)
     if info is None:
         return claim(parts, digest, labels) if parts.shares else None
     if not labels.stored or labels.stored.items() <= info.labels.items():
@@ -68,7 +68,7 @@ def stored_with(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
     of_file = parts.shards.time(digest)
     if not parts.index.merge_labels(digest, labels.stored, time.time_ns(), of_file):
         return None
-    return stored(parts, digest)
+    return find_stored(parts, digest)
 
 
 def add_bytes(
@@ -77,7 +77,7 @@ def add_bytes(
     """Store bytes; they are hashed first, so that stored content costs no write."""
     digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)
     check_digest(digest, expected)
-    if (known := stored_with(parts, digest, labels)) is not None:
+    if (known := label_stored(parts, digest, labels)) is not None:
         return known
     with closing(Temporary(parts)) as file:
         files.write_all(file.fd, data, file.path)
@@ -94,7 +94,7 @@ def add_stream(
     """Store the bytes of a stream, up to its end."""
     with closing(Temporary(parts)) as file:
         candidate = write_hashed(parts, file.fd, file.path, fill, expected, labels)
-        return stored_with(parts, candidate.digest, labels) or _finish(parts, candidate, file)
+        return label_stored(parts, candidate.digest, labels) or _finish(parts, candidate, file)
 
 
 def write_hashed(
@@ -119,7 +119,7 @@ def write_hashed(
 
 
 def _finish(parts: Parts, candidate: Candidate, file: Unpublished) -> Info:
-    return settled(parts, candidate, publish(parts, candidate, file))
+    return conclude(parts, candidate, publish(parts, candidate, file))
 
 
 # -- from a path ------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def _clone(parts: Parts, fd: int, expected: Digest | None, labels: Labelling) ->
         if not files.clone(fd, file.fd):
             return None
         candidate = _hash(parts, file.fd, file.path, expected, labels)
-        return stored_with(parts, candidate.digest, labels) or _finish(parts, candidate, file)
+        return label_stored(parts, candidate.digest, labels) or _finish(parts, candidate, file)
 
 
 def _hash(
@@ -228,7 +228,7 @@ def _take_over(
     try:
         candidate = _hash(parts, fd, path, expected, labels)
         candidate.now_ns = candidate.whole_ns = now_ns
-        if (known := stored_with(parts, candidate.digest, labels)) is not None:
+        if (known := label_stored(parts, candidate.digest, labels)) is not None:
             return known
         if parts.durable:
             files.sync(fd, path)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb.content import Info, NewInfo
 from contentdb.errors import ContentDBError
-from contentdb.local.commit.add import stored_with
+from contentdb.local.commit.add import label_stored
 from contentdb.local.commit.group_commit import Group
 from contentdb.local.commit.joining import write_into
 from contentdb.local.commit.publish import link_or_replace
@@ -70,11 +70,11 @@ class Batch:
         """Whether this process began it; the child of a fork must not use it."""
         return self._group.is_ours
 
-    def stored(self, candidate: Candidate) -> Info | None:
+    def find_stored(self, candidate: Candidate) -> Info | None:
         """Set the candidate's labels if its content is stored or in this batch; None if not."""
         item = self._group.known(candidate.digest)
         if item is None:
-            return stored_with(self._parts, candidate.digest, candidate.labelling)
+            return label_stored(self._parts, candidate.digest, candidate.labelling)
         item.candidate.label(candidate.labelling)
         return item.candidate.info()
 

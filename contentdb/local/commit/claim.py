@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from contentdb.local.commit.publish import Candidate, settled
+from contentdb.local.commit.publish import Candidate, conclude
 from contentdb.local.damage import sync_blob
 from contentdb.local.index import Outcome
 
@@ -48,7 +48,7 @@ def claim(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
         return None
     made = Candidate(parts.shards, digest, row.size, row.checksum, labels, time.time_ns())
     outcome = claim_as(parts, made)
-    return None if outcome is Outcome.GONE else settled(parts, made, outcome)
+    return None if outcome is Outcome.GONE else conclude(parts, made, outcome)
 
 
 def claim_as(parts: Parts, made: Candidate) -> Outcome:

@@ -17,7 +17,7 @@ from contentdb.errors import (
     RefLockedError,
     StorageError,
 )
-from contentdb.local.commit.publish import link_or_replace, settled
+from contentdb.local.commit.publish import conclude, link_or_replace
 from contentdb.local.commit.temporary import Scratch
 from contentdb.local.index import Outcome
 from contentdb.local.layout import ALGORITHM_AND_SHARD
@@ -110,7 +110,7 @@ class Temp:
     def done(self) -> None:
         """Remove the file unless it has become a blob."""
         if self._name is not None:
-            with swallow("local.commit", _LEFT, ContentDBError):
+            with swallow("local.commit", _LEFT, ContentDBError, file=self._name):
                 files.unlink(self.parts.ingest, self._name)
             self._name = None
 
@@ -275,7 +275,7 @@ class Group:
             return item.again()
         if outcome is Outcome.FENCED:
             raise RefLockedError(item.candidate.ref or "")
-        return settled(self._parts, item.candidate, outcome)
+        return conclude(self._parts, item.candidate, outcome)
 
 
 def _removed_error(item: Item, shard: Directory) -> ContentDBError:

@@ -9,7 +9,7 @@ from contentdb import files
 from contentdb.content import Info, NewInfo
 from contentdb.declared import check_digest
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
-from contentdb.local.commit.add import add_bytes, add_path, candidate_of, stored_with, write_hashed
+from contentdb.local.commit.add import add_bytes, add_path, candidate_of, label_stored, write_hashed
 from contentdb.local.commit.group_commit import Temp
 from contentdb.streams.source import bytes_of, open_source, reading, reading_file
 
@@ -68,7 +68,7 @@ def write_into(
 def _reuse(group: Group, parts: Parts, digest: Digest, labels: Labelling) -> Info | Joined | None:
     item = group.known(digest)
     if item is None:
-        return stored_with(parts, digest, labels)
+        return label_stored(parts, digest, labels)
     item.candidate.label(labels)
     return Joined(item, is_first=False)
 

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Candidate",
     "Unpublished",
+    "conclude",
+    "find_stored",
     "link_or_replace",
-    "looked_up",
+    "look_up",
     "publish",
-    "settled",
-    "stored",
 ]
 
 _ATTEMPTS: Final = 100
@@ -99,7 +99,7 @@ class Candidate:
         return Info(self.digest, self.size, self.now_ns, self.now_ns, labels)
 
 
-def stored(parts: Parts, digest: Digest) -> Info | None:
+def find_stored(parts: Parts, digest: Digest) -> Info | None:
     """Return the Info of a blob that is whole and as durable as the store; else None.
 
     The file's time shows that it is whole. Where it does not, as after a copy or a change of the
@@ -131,7 +131,7 @@ def _secure(parts: Parts, digest: Digest, info: Info) -> None:
     parts.known.secured(info)
 
 
-def looked_up(parts: Parts, digest: Digest) -> Info | None:
+def look_up(parts: Parts, digest: Digest) -> Info | None:
     """Return the Info of a blob; None unless its row is live and its file has the row's size."""
     found = parts.shards.stat(digest)
     if found is None and parts.shards.renew(digest):
@@ -150,14 +150,14 @@ def _look_up(parts: Parts, digest: Digest, found: os.stat_result) -> Info | None
     return info
 
 
-def settled(parts: Parts, candidate: Candidate, outcome: Outcome) -> Info:
+def conclude(parts: Parts, candidate: Candidate, outcome: Outcome) -> Info:
     """Return the Info of a blob after it was recorded; a new one needs no query.
 
     A healed blob is not new: it keeps its labels and its time of creation.
     """
     info = candidate.info()
     if outcome is not Outcome.CREATED:
-        return stored(parts, candidate.digest) or info
+        return find_stored(parts, candidate.digest) or info
     parts.known.put(info)
     return NewInfo.of(info)
 

@@ -13,7 +13,7 @@ from contentdb.errors import NotFoundError
 from contentdb.local import locks
 from contentdb.local.disk_reserve import make_room
 from contentdb.local.engine.lifecycle import Lifecycle
-from contentdb.local.ingest.begin import ref_locked
+from contentdb.local.ingest.begin import ref_locked_error
 from contentdb.local.layout import ingest_name
 from contentdb.local.upkeep.prune import drop_ingest
 from contentdb.metadata import unpack_metadata
@@ -92,7 +92,7 @@ class Ingests(Lifecycle):
             make_room(str(self.root))
             dropped = drop_ingest(self._parts, name, ref)
             if dropped is None:
-                raise ref_locked(self._parts, ref)
+                raise ref_locked_error(self._parts, ref)
             if not dropped:
                 raise NotFoundError(ref=ref)
 

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 import weakref
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal, NoReturn
 
 from contentdb import files, forks
@@ -34,6 +34,7 @@ __all__ = ["Lifecycle"]
 
 
 _UNTIDIED = "what earlier processes left was not all removed; the next opening tries again"
+_UNCLOSED = "a store that was forgotten could not be closed"
 _LEFT_THERE = "a blob was found damaged, and could not be put away; reads still refuse it"
 
 
@@ -119,7 +120,8 @@ class Lifecycle:
         self._find_row(digest)
         shards = self._parts.shards
         try:
-            self._parts.index.mark_damaged(digest, lambda: shards.is_gone(digest))
+            if self._parts.index.mark_damaged(digest, lambda: shards.is_gone(digest)):
+                warn("local.damage", "the file of a blob is gone", digest=digest)
         except ContentDBError as error:
             raise CorruptBlobError(digest, shards.path(digest), "its file is gone") from error
 
@@ -165,7 +167,7 @@ class Lifecycle:
     def __del__(self) -> None:
         """Close an engine that was forgotten."""
         if hasattr(self, "_gate") and not self._gate.closed:
-            with suppress(ContentDBError):
+            with swallow("local.engine", _UNCLOSED, ContentDBError, root=self._parts.root):
                 self.close()
 
 

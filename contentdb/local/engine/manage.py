@@ -7,8 +7,8 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from contentdb.errors import NoSpaceError, NotFoundError
-from contentdb.local.commit.add import stored_with
-from contentdb.local.commit.publish import looked_up
+from contentdb.local.commit.add import label_stored
+from contentdb.local.commit.publish import look_up
 from contentdb.local.delete import finish_delete
 from contentdb.local.disk_reserve import make_room
 from contentdb.local.engine.lifecycle import Lifecycle
@@ -31,18 +31,18 @@ class Manage(Lifecycle):
     def info(self, digest: Digest) -> Info:
         """Return the Info of a blob; its file is not checked."""
         with self._gate:
-            found = looked_up(self._parts, digest)
+            found = look_up(self._parts, digest)
             return found or self._parts.index.info(digest, self._find_row(digest))
 
     def exists(self, digest: Digest) -> bool:
         """Return whether a blob is stored, with its file in full, and not known to be damaged."""
         with self._gate:
-            return looked_up(self._parts, digest) is not None
+            return look_up(self._parts, digest) is not None
 
     def abbreviated(self, beginnings: list[str]) -> list[Digest]:
         """Return at most two digests of blobs that start with one of these beginnings."""
         with self._gate:
-            found = map(self._parts.index.shortened, beginnings)
+            found = map(self._parts.index.find_by_prefix, beginnings)
             return list(islice(chain.from_iterable(found), 2))
 
     def listed(self, digest: Digest) -> Digest:
@@ -68,7 +68,7 @@ class Manage(Lifecycle):
     def label_stored(self, digest: Digest, labels: Labelling) -> Info | None:
         """Set labels on stored content; return None if it was deleted meanwhile."""
         with self._gate:
-            return stored_with(self._parts, digest, labels)
+            return label_stored(self._parts, digest, labels)
 
     def walk(self, query: Query) -> Iterator[Info]:
         """Yield blobs from one snapshot, read in pages."""

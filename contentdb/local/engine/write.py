@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from contentdb.declared import Takeover
-from contentdb.errors import RefLockedError
 from contentdb.local.commit import add
 from contentdb.local.commit.add_many import add_many
 from contentdb.local.commit.batch import Batch
@@ -16,7 +14,6 @@ from contentdb.local.engine.lifecycle import Lifecycle
 from contentdb.local.ingest.begin import begin
 from contentdb.local.ingest.held import LocalIngest
 from contentdb.local.ingest.unsent import UnsentIngest
-from contentdb.logs import inform
 from contentdb.streams.source import bytes_of, reading
 
 if TYPE_CHECKING:
@@ -31,9 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Write"]
 
-_WAIT_S = 0.5
-"""Longest time to wait for a held ref before the gate is left for a moment."""
-
 
 class Write(Lifecycle):
     """The engine's part in `contentdb.content.Ingester`."""
@@ -43,36 +37,25 @@ class Write(Lifecycle):
     def hold(
         self, ref: str, declared: Declared, takeover: Takeover, *, wait_s: float
     ) -> LocalIngest:
-        """Begin the ingest of a ref or take it over; a closing store ends the wait."""
+        """Begin the ingest of a ref or take it over."""
         # A caller that starts over may write without a look at the offset.
         shares = self._parts.shares and takeover is not Takeover.ANEW
         kind = UnsentIngest if shares else LocalIngest
         batch = self._batch
         if batch is not None and batch.holds(ref):
             batch.flush()
-        deadline = time.monotonic() + wait_s
-        told = False
-        while True:
-            slice_s = min(_WAIT_S, max(0.0, deadline - time.monotonic()))
-            try:
-                with self._gate:  # not for long: closing this store may free the ref
-                    row, fd, size = begin(self._parts, ref, declared, takeover, wait=slice_s)
-                    made = kind(self._parts, self._gate, row, fd, size, self._current)
-                    self._held.add(made)
-                    return made
-            except RefLockedError as error:
-                if time.monotonic() >= deadline:
-                    raise
-                if not told:
-                    inform("local.ingest", "waiting for a ref", ref=ref, holder=error.holder)
-                    told = True
+        with self._gate:  # not for long: closing this store may free the ref
+            row, fd, size = begin(self._parts, ref, declared, takeover, wait=wait_s)
+            made = kind(self._parts, self._gate, row, fd, size, self._current)
+            self._held.add(made)
+            return made
 
     def add(self, source: object, expected: Digest | None, labels: Labelling, link: Link) -> Info:
         """Store one source; stored content costs no write, and with ``expected`` no read."""
         with self._gate:
             moving = link == "move" and isinstance(source, os.PathLike)
             if expected is not None and not moving:
-                known = add.stored_with(self._parts, expected, labels)
+                known = add.label_stored(self._parts, expected, labels)
                 if known is not None:
                     return known
             batch = self._current.batch

@@ -26,7 +26,7 @@ __all__ = [
     "connect_immutable",
     "connect_read_only",
     "corrupt",
-    "held_by",
+    "describe_holder",
     "not_forking",
     "refusal",
 ]
@@ -152,8 +152,8 @@ def corrupt(what: str) -> sqlite3.DatabaseError:
     return error
 
 
-def held_by(fd: int) -> str:
-    """Say who held a lock for longer than a caller waits, as far as the system tells."""
+def describe_holder(fd: int) -> str:
+    """Describe the process that held a lock for longer than a caller waits, if that is known."""
     holder = files.lock_holder(fd)
     who = "another process" if holder is None else f"process {holder}"
     return f"held for over {BUSY_S:.0f} s by {who}"

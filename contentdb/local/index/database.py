@@ -32,11 +32,11 @@ from contentdb.errors import (
 )
 from contentdb.local.index import checkpoints
 from contentdb.local.index.checkpoints import Checkpoints
-from contentdb.local.index.connect import BUSY_S, connect, held_by, refusal
+from contentdb.local.index.connect import BUSY_S, connect, describe_holder, refusal
 from contentdb.local.index.live import check_safe, end, is_safe, set_unsafe, unsafe
 from contentdb.local.index.readers import Readers
 from contentdb.local.root_identity import Place
-from contentdb.logs import swallow
+from contentdb.logs import inform, swallow, warn
 from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from contentdb.files import Directory
 
 __all__ = ["Database", "connect", "holding", "refusal"]
+
+_LONG_S: Final = 1.0
+"""Seconds of waiting for the root's lock before the log says who holds it."""
 
 _UNFOLDED: Final = "the index's log was not folded in; the next checkpoint tries again"
 
@@ -236,6 +239,7 @@ class Database:
             self._drop_writer()  # it may still have a checkpoint's settings
             if not isinstance(error, sqlite3.Error):
                 raise
+            warn("local.index", _UNFOLDED, path=self._path, error=error)
 
     def _attempt(self, jobs: list[_Job]) -> None:
         """Run jobs in one transaction; each is done, or an error is raised for all."""
@@ -323,8 +327,12 @@ class Database:
         if self._lock is None:
             self._place.check()
             self._lock = files.open_directory(self._root)
-        if not files.lock(self._lock.fd, self._root, wait=BUSY_S):
-            raise IndexBusyError(self._path, held_by(self._lock.fd))
+        if files.lock(self._lock.fd, self._root, wait=_LONG_S):
+            return
+        holder = files.lock_holder(self._lock.fd)
+        inform("local.index", "waiting for the lock of the root", root=self._root, holder=holder)
+        if not files.lock(self._lock.fd, self._root, wait=BUSY_S - _LONG_S):
+            raise IndexBusyError(self._path, describe_holder(self._lock.fd))
 
     def _check_place(self) -> None:
         try:
@@ -393,7 +401,9 @@ class Database:
         with self._turn:
             self._closed = True
             if self._writer is not None and self._checkpoints.is_overdue():
-                with swallow("local.index", _UNFOLDED, ContentDBError, sqlite3.Error):
+                with swallow(
+                    "local.index", _UNFOLDED, ContentDBError, sqlite3.Error, path=self._path
+                ):
                     self._enter()
                     try:
                         self._checkpoints.checkpoint(self._writer, "TRUNCATE")

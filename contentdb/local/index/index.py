@@ -74,7 +74,7 @@ class Index(Labels, Deletes, Ingests):
         labels = dict(self._database.all(statements.FIND_LABELS, self._key(digest)))
         return Info(str(digest), blob.size, blob.created_ns, blob.updated_ns, labels)
 
-    def shortened(self, prefix: str) -> list[Digest]:
+    def find_by_prefix(self, prefix: str) -> list[Digest]:
         """Return at most two digests that begin with the prefix."""
         rows = self._database.all(
             statements.SHORTENED,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from contentdb.declared import Takeover, contradiction
+from contentdb.declared import Declared, Takeover
+from contentdb.digest import Digest
 from contentdb.local.index import IngestRow, statements
 from contentdb.local.index.bound import Bound
 from contentdb.local.index.rows import find_ingest
@@ -77,7 +78,7 @@ class Ingests(Bound):
         row: tuple[str, str] | None = self._database.one(statements.INGEST_OF_NAME, {"name": name})
         return row
 
-    def ingests_named(self, names: Sequence[str]) -> set[str]:
+    def find_ingests_named(self, names: Sequence[str]) -> set[str]:
         """Return those of some hundred names that are an ingest's file, in any namespace."""
         with self._database.snapshot() as connection:
             rows = connection.execute(statements.ingests_named(len(names)), names).fetchall()
@@ -116,7 +117,7 @@ def _take_over(found: IngestRow, new: IngestRow, takeover: Takeover) -> IngestRo
     if takeover is Takeover.ANEW:
         return new._replace(offset=found.offset)
     if takeover is Takeover.AGREE:
-        _check_agrees(found, new)
+        _declared_by(found).merged(found.ref, _declared_by(new))
     if takeover is Takeover.AGREE or (takeover is Takeover.PREFER and not _voids(found, new)):
         total = found.total if new.total is None else new.total
         new = new._replace(total=total, expected=new.expected or found.expected)
@@ -134,9 +135,6 @@ def _voids(found: IngestRow, new: IngestRow) -> bool:
     )
 
 
-def _check_agrees(found: IngestRow, new: IngestRow) -> None:
-    """Raise if a new declaration contradicts the earlier one; it may add to it."""
-    if None not in {found.total, new.total} and found.total != new.total:
-        raise contradiction(found.ref, f"a total of {found.total} bytes, not {new.total}")
-    if None not in {found.expected, new.expected} and found.expected != new.expected:
-        raise contradiction(found.ref, f"content {found.expected}, not {new.expected}")
+def _declared_by(row: IngestRow) -> Declared:
+    expected = None if row.expected is None else Digest(row.expected)
+    return Declared(row.total, expected, row.metadata)

@@ -34,7 +34,7 @@ from contentdb.local.index.connect import (
     connect,
     connect_immutable,
     connect_read_only,
-    held_by,
+    describe_holder,
     refusal,
 )
 from contentdb.local.index.database import Database, holding
@@ -166,7 +166,7 @@ class _Readers(Readers):
             root = files.open_directory(self._root)
             try:
                 if not files.lock_shared(root.fd, self._root, wait=BUSY_S):
-                    raise IndexBusyError(self._path, held_by(root.fd))
+                    raise IndexBusyError(self._path, describe_holder(root.fd))
                 yield
             finally:
                 files.unlock(root.fd)  # a forked child may have the descriptor

@@ -1,7 +1,7 @@
-"""The fixed statements: portable SQL with named parameters, written once.
+"""The fixed statements: SQL of SQLite from 3.35 with named parameters, written once.
 
-SQLite from 3.35 and PostgreSQL both take them. A test prepares each against a new
-index. `state` is 0 for a live blob, 1 for a tombstone, 2 for a damaged one.
+A test prepares each against a new index. `state` is 0 for a live blob, 1 for a tombstone, 2 for a
+damaged one.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from contentdb.errors import (
     RefLockedError,
 )
 from contentdb.local import locks
-from contentdb.local.commit.publish import stored
+from contentdb.local.commit.publish import find_stored
 from contentdb.local.index import IngestRow
 from contentdb.local.layout import ingest_name
 from contentdb.refs import check_ref
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.local.resources import Parts
 
-__all__ = ["begin", "forget_beyond", "ref_locked"]
+__all__ = ["begin", "forget_beyond", "ref_locked_error"]
 
 
-def ref_locked(parts: Parts, ref: str) -> RefLockedError:
+def ref_locked_error(parts: Parts, ref: str) -> RefLockedError:
     """Return the error for a held ref: its holder and for how long, as far as the index knows."""
     row = parts.index.ingest(ref)
     if row is None:
@@ -86,7 +86,7 @@ def _lock(parts: Parts, name: str, ref: str, *, wait: float | bool) -> int:
         locks.remove_dead(parts.ingest, name, lambda: parts.index.ingest_of(name) is not None)
         raise
     if fd is None:
-        raise ref_locked(parts, ref)
+        raise ref_locked_error(parts, ref)
     return fd
 
 
@@ -124,7 +124,7 @@ def forget_beyond(parts: Parts, row: IngestRow, size: int) -> IngestRow:
 
 
 def _refuse_stored(parts: Parts, wanted: Digest | None) -> None:
-    if wanted is not None and stored(parts, wanted) is not None:
+    if wanted is not None and find_stored(parts, wanted) is not None:
         raise AlreadyExistsError(wanted)
 
 

@@ -14,9 +14,9 @@ from contentdb.errors import (
     DurabilityError,
     WriterClosedError,
 )
-from contentdb.local.commit.publish import Candidate, publish, settled
+from contentdb.local.commit.publish import Candidate, conclude, publish
 from contentdb.local.index import Outcome
-from contentdb.local.ingest.begin import ref_locked
+from contentdb.local.ingest.begin import ref_locked_error
 from contentdb.local.ingest.intake import Intake
 from contentdb.logs import swallow
 
@@ -98,7 +98,7 @@ class LocalIngest(Intake):
                 outcome = self._publish(candidate)
                 if outcome is Outcome.EXISTS and not exist_ok:
                     raise AlreadyExistsError(candidate.digest)
-                return settled(self._parts, candidate, outcome)
+                return conclude(self._parts, candidate, outcome)
             finally:
                 if not self._joined:
                     try:
@@ -127,7 +127,7 @@ class LocalIngest(Intake):
     def _publish(self, candidate: Candidate) -> Outcome:
         outcome = publish(self._parts, candidate, self.file)
         if outcome is Outcome.FENCED:
-            raise ref_locked(self._parts, self.row.ref)
+            raise ref_locked_error(self._parts, self.row.ref)
         return outcome
 
     def _settle(self) -> None:
@@ -142,7 +142,7 @@ class LocalIngest(Intake):
 
     def _join(self, batch: Batch, candidate: Candidate, *, exist_ok: bool) -> Info:
         self.file.seal(candidate.now_ns)
-        known = batch.stored(candidate)
+        known = batch.find_stored(candidate)
         if known is None:
             try:
                 info = batch.join(self, candidate)
@@ -158,7 +158,7 @@ class LocalIngest(Intake):
 
     def publish_joined(self, candidate: Candidate) -> Info:
         """Publish alone what could not be published with its group."""
-        return settled(self._parts, candidate, self._publish(candidate))
+        return conclude(self._parts, candidate, self._publish(candidate))
 
     def settle_joined(self, result: Info | ContentDBError | None) -> None:
         """End a commit that was part of a group; errors here do not change its result."""
@@ -167,7 +167,7 @@ class LocalIngest(Intake):
                 self._settle_file(result)
             except ContentDBError:
                 raise
-            except BaseException:  # from a signal handler; a closed file cannot be settled
+            except BaseException:  # from a signal handler; a closed file cannot be conclude
                 self._settle_file(result)
                 raise
             finally:
@@ -215,7 +215,7 @@ class LocalIngest(Intake):
             self.end_hashing()
             if self.file.changed:
                 row = self.row
-                self._parts.index.pause(row.ref, row.token, self.offset, self.updated_ns)
+                self._parts.index.pause(row.ref, row.token, self.received, self.updated_ns)
         finally:
             self.file.release()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from contentdb.content import Status
 from contentdb.declared import Declared, Takeover
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
-from contentdb.local.ingest.begin import forget_beyond, ref_locked
+from contentdb.local.ingest.begin import forget_beyond, ref_locked_error
 from contentdb.local.ingest.file import HeldFile
 from contentdb.local.sink import Sink
 from contentdb.metadata import unpack_metadata
@@ -55,8 +55,13 @@ class Intake:
         return Declared(self.row.total, self._expected, self.row.metadata)
 
     @property
-    def offset(self) -> int:
+    def received(self) -> int:
         """Bytes that have reached the file."""
+        return self._offset if self._sink is None else self._sink.size
+
+    @property
+    def offset(self) -> int:
+        """Bytes that need not be sent any more: those that have reached the file."""
         return self._offset if self._sink is None else self._sink.size
 
     @property
@@ -102,7 +107,7 @@ class Intake:
             row = self.row
             found = self._parts.index.ingest(row.ref)
             if found is None or found.token != row.token:
-                raise ref_locked(self._parts, row.ref)
+                raise ref_locked_error(self._parts, row.ref)
             total, expected, metadata = declared
             row = row._replace(total=total, expected=expected, metadata=metadata)
             self._take_row(self._parts.index.begin(row, Takeover.REPLACE))
@@ -227,7 +232,7 @@ class Comparison:
     @property
     def left(self) -> int:
         """Received bytes that were not compared yet."""
-        return self._intake.offset - self._sink.size
+        return self._intake.received - self._sink.size
 
     def compare(self, data: Buffer) -> int:
         """Compare the next bytes of the source; return how many of them are equal."""

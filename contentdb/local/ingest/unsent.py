@@ -16,10 +16,11 @@ from contentdb.errors import (
     FailedPreconditionError,
 )
 from contentdb.local.commit.claim import claim_as, elsewhere
-from contentdb.local.commit.publish import Candidate, settled
+from contentdb.local.commit.publish import Candidate, conclude
 from contentdb.local.index import Outcome
-from contentdb.local.ingest.begin import ref_locked
+from contentdb.local.ingest.begin import ref_locked_error
 from contentdb.local.ingest.held import LocalIngest
+from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     _Unsent = tuple[Digest, Blob]
 
 __all__ = ["UnsentIngest"]
-
-_PIECE_BYTES = 1 << 20
 
 
 class UnsentIngest(LocalIngest):
@@ -93,7 +92,7 @@ class UnsentIngest(LocalIngest):
                 raise self._gone_error(digest)
             try:
                 self.restart()
-                while piece := files.read(fd, _PIECE_BYTES, digest):
+                while piece := files.read(fd, PIECE_BYTES, digest):
                     super().write(piece)
             finally:
                 files.let_go(fd)
@@ -133,11 +132,11 @@ class UnsentIngest(LocalIngest):
         if outcome is Outcome.GONE:
             raise self._gone_error(made.digest)
         if outcome is Outcome.FENCED:
-            raise ref_locked(self._parts, self.ref)
+            raise ref_locked_error(self._parts, self.ref)
         self.file.take_away()
         if outcome is Outcome.EXISTS and not exist_ok:
             raise AlreadyExistsError(made.digest)
-        return settled(self._parts, made, outcome)
+        return conclude(self._parts, made, outcome)
 
     def _gone_error(self, digest: Digest) -> FailedPreconditionError:
         return FailedPreconditionError(

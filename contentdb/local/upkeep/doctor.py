@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
+from contentdb import files
 from contentdb.digest import ALGORITHMS
 from contentdb.errors import ContentDBError
 from contentdb.local.layout import BLOBS, DIRECTORIES, INDEX, SHARDS
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Check", "examine", "has_wal_reset_bug"]
 
-_FICLONE: Final = 0x40049409  # linux/fs.h
 _LOW_BYTES: Final = 1 << 30
 
 
@@ -122,7 +122,8 @@ def _make_unnamed(place: Path) -> str:
 def _reflink(place: Path) -> str:
     (place / "from").write_bytes(b"x" * 4096)
     with (place / "from").open("rb") as source, (place / "to").open("wb") as target:
-        fcntl.ioctl(target, _FICLONE, source.fileno())
+        if not files.clone(source.fileno(), target.fileno()):
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
     return "copies share their blocks"
 
 

@@ -114,7 +114,7 @@ def _find_strange(parts: Parts) -> Iterator[str]:
     entries = files.entries(parts.ingest)
     names = (entry.name for entry in entries if not entry.name.startswith(TEMPORARY))
     while some := list(islice(names, _NAMES_AT_ONCE)):
-        known = parts.index.ingests_named([name for name in some if name.isascii()])
+        known = parts.index.find_ingests_named([name for name in some if name.isascii()])
         yield from (name for name in some if name not in known)
 
 

@@ -11,6 +11,7 @@ from contentdb.labels import labelling
 from contentdb.local.commit.publish import Candidate
 from contentdb.local.damage import quarantine, sync_shard, why_damaged
 from contentdb.local.file_times import BEING_DELETED_NS
+from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
     import os
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Repaired", "adopt", "repair"]
 
-_PIECE_BYTES: Final = 1 << 20
 _CLOCK_STEP_NS: Final = 1_000_000_000
 """The clock of a file's change time ticks more slowly than the clock of its stamp."""
 
@@ -119,7 +119,7 @@ def adopt(parts: Parts, digest: Digest) -> bool:
         return False
     try:
         hasher = Hasher(digest.algorithm)
-        while piece := files.read(fd, _PIECE_BYTES, digest):
+        while piece := files.read(fd, PIECE_BYTES, digest):
             hasher.update(piece)
         if hasher.digest != digest:
             return False

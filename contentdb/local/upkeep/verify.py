@@ -87,7 +87,7 @@ def _make_orphan(parts: Parts, digest: Digest) -> Finding:
 def shards_with_rows(parts: Parts) -> Iterator[tuple[str, str]]:
     """Yield the shards that rows may point to: all those of each algorithm that has a row."""
     for algorithm in ALGORITHMS:
-        if parts.index.shortened(f"{algorithm}:"):
+        if parts.index.find_by_prefix(f"{algorithm}:"):
             yield from ((algorithm, name) for name in SHARDS)
 
 

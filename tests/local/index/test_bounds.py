@@ -145,6 +145,6 @@ def test_a_listing_takes_no_memory_for_what_it_has_passed(index: Index, listed: 
 
 def test_which_names_are_those_of_ingests(tmp_path: Path) -> None:
     with filled(tmp_path / "few", 30) as index:
-        assert index.ingests_named([]) == set()
+        assert index.find_ingests_named([]) == set()
         names = [f"name {number}" for number in range(25, 700)]
-        assert index.ingests_named(names) == set(names[:5])
+        assert index.find_ingests_named(names) == set(names[:5])

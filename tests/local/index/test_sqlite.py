@@ -230,10 +230,10 @@ def test_labels_are_replaced_or_set_one_by_one(index: Index) -> None:
 def test_shortened_digests(index: Index) -> None:
     digests = sorted(Digest.of(b"%d" % number) for number in range(40))
     index.record([Record(digest) for digest in digests])
-    assert index.shortened("sha256:") == digests[:2]
-    assert index.shortened(digests[7][:20]) == [digests[7]]
-    assert index.shortened(digests[7]) == [digests[7]]
-    assert index.shortened("sha512:") == []
+    assert index.find_by_prefix("sha256:") == digests[:2]
+    assert index.find_by_prefix(digests[7][:20]) == [digests[7]]
+    assert index.find_by_prefix(digests[7]) == [digests[7]]
+    assert index.find_by_prefix("sha512:") == []
 
 
 def test_usage(index: Index) -> None:
