@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
@@ -17,10 +15,10 @@ from contentdb.errors import (
     RefLockedError,
 )
 from contentdb.labels import NO_LABELS, labelling
-from contentdb.logs import inform
 from contentdb.refs import check_ref
 from contentdb.store.add_many import AddIterator, each_asked
 from contentdb.store.front import Front
+from contentdb.store.wait_for_ref import wait_for_ref
 from contentdb.store.writer import IngestWriter
 from contentdb.streams.origin import origin_of
 from contentdb.streams.resume import take_in
@@ -40,21 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Write", "check_link"]
 
-_WAIT_S: Final = 0.5
-"""Longest time in which an engine waits for a held ref; then it may be closed, or the wait end."""
-
 _LINKS: Final = ("reflink", "hardlink", "copy", "move")
-
-
-def _seconds_of(wait: object) -> float:
-    """Return how many seconds to wait for a ref; True means without end.
-
-    Raises:
-        InvalidArgumentError: ``wait`` is neither True nor a number of 0 or more.
-    """
-    if not isinstance(wait, int | float) or not wait >= 0:
-        raise InvalidArgumentError(f"a wait is 0 or more seconds, or True, not {wait!r:.40}")
-    return math.inf if wait is True else wait
 
 
 def _check_progress(progress: object) -> None:
@@ -120,18 +104,7 @@ class Write(Front):
         self, ref: str, declared: Declared, takeover: Takeover, *, wait: float | bool
     ) -> HeldIngest:
         check_ref(ref)
-        deadline = time.monotonic() + _seconds_of(wait)
-        told = False
-        while True:
-            left_s = min(_WAIT_S, max(0.0, deadline - time.monotonic()))
-            try:
-                return self._engine.hold(ref, declared, takeover, wait_s=left_s)
-            except RefLockedError as error:
-                if time.monotonic() >= deadline:
-                    raise
-                if not told:
-                    inform("store", "waiting for a ref", ref=ref, holder=error.holder)
-                    told = True
+        return wait_for_ref(self._engine, ref, declared, takeover, wait=wait)
 
     def ingest(  # noqa: PLR0913 - all but two have a default that fits most
         self,
