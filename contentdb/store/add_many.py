@@ -93,8 +93,9 @@ class AddIterator(Iterator[T], Generic[T]):
     end it gives a `ResourceWarning`: later sources are not stored. `close` ends it on purpose.
     """
 
-    def __init__(self, steps: Generator[T], sources: object) -> None:
+    def __init__(self, steps: Generator[T], sources: object, engine: object) -> None:
         self._steps = steps
+        self._engine = engine  # which stays open as long as the caller has this iterator
         self._given = 0
         self._most = len(sources) if isinstance(sources, Sized) else None
         """Count of sources, if known: after so many answers nothing is left to store."""

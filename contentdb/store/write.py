@@ -262,7 +262,7 @@ class Write(Front):
         asked = each_asked(sources, expected, labels, keep_labels=keep_labels)
         raising = errors == "raise"
         steps = self._engine.add_many(asked, keep_labels=keep_labels, raising=raising)
-        return AddIterator(steps, sources)
+        return AddIterator(steps, sources, self._engine)
 
     def batch(self) -> AbstractContextManager[Self]:
         """Let this thread's adds and commits share the cost of durability.

@@ -68,7 +68,7 @@ def test_a_childs_copy_of_an_iterator_warns_of_nothing() -> None:
     def steps() -> Generator[int]:
         yield 1
 
-    answers = AddIterator(steps(), iter([]))
+    answers = AddIterator(steps(), iter([]), None)
     child = os.fork()
     if child == 0:
         with warnings.catch_warnings(record=True) as seen:
@@ -94,7 +94,7 @@ def test_an_iterator_is_closed_even_where_a_warning_is_an_error(
         finally:
             ended.append(True)
 
-    answers = AddIterator(steps(), iter([]))
+    answers = AddIterator(steps(), iter([]), None)
     next(answers)
     warnings.simplefilter("always")
     del answers

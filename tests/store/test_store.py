@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 from pathlib import Path
@@ -391,3 +392,13 @@ def test_a_shared_byte_is_not_taken_back_by_who_makes_the_file(
     monkeypatch.setattr(files, "truncate", other_first)
     contentdb.open(root).close()
     assert shared.read_bytes() == b"\1\1"
+
+
+def test_a_store_stays_open_while_a_caller_has_its_writer_or_its_answers(root: Path) -> None:
+    """Nothing else may refer to the store: it closes itself once it is forgotten."""
+    writer = contentdb.open(root).writer("ref")
+    answers = contentdb.open(root).add_many([b"1", b"2"])
+    gc.collect()
+    writer.write(b"content")
+    assert writer.commit().size == len(b"content")
+    assert [info.size for info in answers] == [1, 1]

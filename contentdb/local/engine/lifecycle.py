@@ -50,7 +50,7 @@ class Lifecycle:
         self._parts = parts
         self._gate = Gate(parts.root)
         self._held: weakref.WeakSet[LocalIngest] = weakref.WeakSet()
-        self._current = _Current()
+        self.current = _Current()
         if not parts.read_only:
             with swallow("local.recovery", _UNTIDIED, ContentDBError, root=parts.root):
                 recover(parts)
@@ -95,7 +95,7 @@ class Lifecycle:
     @property
     def _batch(self) -> Batch | None:
         """The batch that this thread is in, if this process began it."""
-        batch = self._current.batch
+        batch = self.current.batch
         return batch if batch is not None and batch.is_ours else None
 
     # -- shared by several roles --------------------------------------------------------------

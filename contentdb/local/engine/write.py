@@ -46,7 +46,7 @@ class Write(Lifecycle):
             batch.flush()
         with self._gate:  # not for long: closing this store may free the ref
             row, fd, size = begin(self._parts, ref, declared, takeover, wait=wait_s)
-            made = kind(self._parts, self._gate, row, fd, size, self._current)
+            made = kind(self._parts, self._gate, row, fd, size, self)
             self._held.add(made)
             return made
 
@@ -58,7 +58,7 @@ class Write(Lifecycle):
                 known = add.label_stored(self._parts, expected, labels)
                 if known is not None:
                     return known
-            batch = self._current.batch
+            batch = self.current.batch
             if batch is not None and batch.is_ours and link == "copy":
                 return batch.add(source, expected, labels)
             view = bytes_of(source)
@@ -83,12 +83,12 @@ class Write(Lifecycle):
         if self._batch is not None:
             yield
             return
-        batch = self._current.batch = Batch(self._parts)
+        batch = self.current.batch = Batch(self._parts)
         try:
             try:
                 yield
             finally:
-                self._current.batch = None
+                self.current.batch = None
                 if batch.is_ours:
                     with self._gate:
                         batch.flush()

@@ -41,6 +41,11 @@ class _Current(Protocol):
     """The batch that this thread is in."""
 
 
+class _Engine(Protocol):
+    @property
+    def current(self) -> _Current: ...
+
+
 class LocalIngest(Intake):
     """A `contentdb.engine.HeldIngest` on files; for one thread at a time."""
 
@@ -51,10 +56,10 @@ class LocalIngest(Intake):
         row: IngestRow,
         fd: int,
         offset: int,
-        current: _Current,
+        engine: _Engine,
     ) -> None:
         super().__init__(parts, gate, row, fd, offset)
-        self._current = current
+        self._engine = engine  # which stays open as long as the caller has its writer
         self._joined = False
         self._pid = os.getpid()
         self._closed = False
@@ -92,7 +97,7 @@ class LocalIngest(Intake):
             try:
                 self.take_note()
                 candidate = self._make_candidate(wanted, labels)
-                batch = self._current.batch
+                batch = self._engine.current.batch
                 if batch is not None and batch.is_ours:
                     return self._join(batch, candidate, exist_ok=exist_ok)
                 outcome = self._publish(candidate)
