@@ -81,7 +81,7 @@ format: $(VENV)/.developed  ## let ruff format, and fix what is safe to fix
 types: $(VENV)/.developed  ## mypy, strict
 	$(BIN)/mypy $(TYPED)
 
-layers: $(VENV)/.developed  ## import-linter: who may import whom
+layers: $(VENV)/.developed  ## import-linter: which package may import which
 	$(BIN)/lint-imports --no-logo
 
 test-all:  ## run the tests under every Python of PYTHONS that is here
@@ -100,7 +100,7 @@ test-oldest:  ## run the tests with the oldest dependencies that are promised
 
 crash: $(VENV)/.developed  ## the crash suites, whole; writes docs/reliability.md (about an hour)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --group storm \
-		|| echo 'no pysqlite3 to be had: the storm runs on the stock SQLite alone'
+		|| echo 'pysqlite3 is not available: the storm runs on the stock SQLite alone'
 	$(BIN)/python -m tests.crash $(ARGS)
 
 # --- benchmarks -------------------------------------------------------------------------------

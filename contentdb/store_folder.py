@@ -1,4 +1,4 @@
-"""The names in a store's folder, by which it is told from other folders."""
+"""The names in a store's folder, by which it is recognised."""
 
 from __future__ import annotations
 

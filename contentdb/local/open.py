@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from contentdb.files import Directory
 
 _FOR_ONE: Final = (
-    "it was made for its owner alone; how to give it to a group stands in docs/operations.md"
+    "it was made for its owner alone; docs/operations.md says how to give it to a group"
 )
 
 __all__ = ["open_parts", "open_tree"]

@@ -181,7 +181,7 @@ def _refuse_contradictions(document: Document) -> None:
     sizes: dict[Digest, int] = {}
     for part in document.parts():
         if sizes.setdefault(part.digest, part.size) != part.size:
-            raise InvalidManifestError(f"{part.digest} stands in it with two sizes")
+            raise InvalidManifestError(f"{part.digest} is in it with two sizes")
 
 
 def entries_of(index: Mapping[str, Any]) -> list[Any]:
