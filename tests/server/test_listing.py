@@ -14,7 +14,7 @@ from contentdb.server import reading
 from contentdb.store.connect import connect
 from contentdb.wire import content_pb2 as wire
 from contentdb.wire.messages import from_info
-from tests.server.lying import lying
+from tests.remote.lying import lying
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from contentdb.digest import Digest
 from contentdb.remote import channel
 from contentdb.remote.channel import Credentials
 from contentdb.store.connect import connect
-from tests.server.lying import lying
+from tests.remote.lying import lying
 from tests.server.test_serve import serve
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from contentdb.digest import Digest
 from contentdb.store.connect import connect
 from contentdb.wire import content_pb2 as wire
 from contentdb.wire.statuses import pack
-from tests.server.lying import lying
+from tests.remote.lying import lying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ import pytest
 import contentdb
 from contentdb.content import SortOrder
 from contentdb.store.connect import connect
-from tests.server.lying import lying
+from tests.remote.lying import lying
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
