@@ -55,6 +55,7 @@ def fork(request: pytest.FixtureRequest) -> Callable[[], int]:
 
 def in_child(fork: Callable[[], int], *calls: Callable[[], object]) -> list[str]:
     """Make calls in a forked child, each of which must return in time: what each came to."""
+    gc.collect()  # else the child finalizes what other tests have left of gRPC's own objects
     read, write = os.pipe()
     pid = fork()
     if pid == 0:
