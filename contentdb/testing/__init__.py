@@ -20,6 +20,7 @@ import pytest
 
 pytest.register_assert_rewrite(
     "contentdb.testing.adding",
+    "contentdb.testing.adding_many",
     "contentdb.testing.arguments",
     "contentdb.testing.committing",
     "contentdb.testing.filtering",
@@ -35,6 +36,7 @@ pytest.register_assert_rewrite(
 
 from contentdb.content import ContentStore  # noqa: E402
 from contentdb.testing.adding import AddingRules  # noqa: E402  # after the rewriting is set up
+from contentdb.testing.adding_many import AddingManyRules  # noqa: E402
 from contentdb.testing.arguments import ArgumentRules  # noqa: E402
 from contentdb.testing.committing import CommittingRules  # noqa: E402
 from contentdb.testing.filtering import FilteringRules  # noqa: E402
@@ -59,6 +61,7 @@ class ContentSuite(
     IngestingRules,
     ResumingRules,
     AddingRules,
+    AddingManyRules,
     ReadingRules,
     ManagingRules,
     FilteringRules,
