@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import stat
@@ -362,7 +363,7 @@ CHANGING: dict[str, Callable[[Any], object]] = {
     "batch": lambda store: store.batch(),
     "delete": lambda store: store.delete(FIRST),
     "delete_many": lambda store: store.delete_many([FIRST]),
-    "ingest": lambda store: store.ingest("new", open(os.devnull, "rb")),  # noqa: PTH123, SIM115
+    "ingest": lambda store: store.ingest("new", io.BytesIO()),
     "reindex": lambda store: store.reindex(),
     "prune": lambda store: store.prune(older_than=0),
     "update": lambda store: store.update(FIRST, {}),
