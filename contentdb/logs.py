@@ -7,6 +7,7 @@ line: it takes 5 ms, which a command that has nothing to tell need not spend.
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def inform(room: str, message: str, **facts: object) -> None:
 
 
 def _log(level: int, room: str, message: str, facts: dict[str, object]) -> None:
+    if sys.is_finalizing():  # nothing can be imported any more
+        return
     import logging
 
     top = logging.getLogger("contentdb")
@@ -37,8 +40,8 @@ def _log(level: int, room: str, message: str, facts: dict[str, object]) -> None:
     logger = logging.getLogger(f"contentdb.{room}")
     if logger.isEnabledFor(level):
         texts = {key: str(facts[key]) for key in facts}
-        shown = "".join(f" {key}={text!r}" for key, text in texts.items())
-        logger.log(level, "%s%s", message, shown, extra={"facts": texts})
+        line = message + "".join(f" {key}={text!r}" for key, text in texts.items())
+        logger.log(level, line, extra={"sentence": message, "facts": texts})
 
 
 class swallow:  # noqa: N801 - used like `contextlib.suppress`

@@ -21,7 +21,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": _message_of(record),
+            "message": getattr(record, "sentence", None) or record.getMessage(),
             **getattr(record, "facts", {}),
         }
         if record.exc_info:
@@ -29,17 +29,11 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)  # ASCII: a client's ref must not control a terminal
 
 
-def _message_of(record: logging.LogRecord) -> str:
-    """Return the message without the facts that `contentdb.logs` writes behind it."""
-    if hasattr(record, "facts") and isinstance(record.args, tuple) and record.args:
-        return str(record.args[0])
-    return record.getMessage()
-
-
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = super().format(record)
-        facts = {} if record.args else getattr(record, "facts", {})  # else the message has them
+        has_them = hasattr(record, "sentence")  # see `contentdb.logs`
+        facts = {} if has_them else getattr(record, "facts", {})
         text = " ".join([text, *(f"{key}={facts[key]!r}" for key in facts)])
         return "\n".join(_printable(line) for line in text.split("\n"))  # of a traceback, too
 

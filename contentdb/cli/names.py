@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -81,7 +82,7 @@ def _below(
 ) -> Iterator[str]:
     try:
         with os.scandir(top) as found:
-            entries = sorted(found, key=_name_of)
+            entries = sorted(found, key=attrgetter("name"))
     except OSError as error:
         tell(error)
         return
@@ -92,8 +93,3 @@ def _below(
             yield entry.path
         else:
             skip(escape(entry.path))
-
-
-def _name_of(entry: os.DirEntry[Any]) -> str:
-    name: str = entry.name
-    return name

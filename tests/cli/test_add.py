@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -83,7 +82,7 @@ def test_an_error_of_standard_input_names_it(root: Path) -> None:
     assert only_line(done.stderr) == "contentdb: standard input: Input/output error"
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace counts the syncs")
+@pytest.mark.real("strace")
 def test_many_files_share_syncs(root: Path, tmp_path: Path) -> None:
     """Each file synced by itself would take as many syncs as files."""
     names = [tmp_path / f"file-{number}" for number in range(300)]

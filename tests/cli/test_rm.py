@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -73,7 +72,7 @@ def test_a_variable_that_is_not_set_removes_nothing(root: Path, text: str) -> No
     assert call(root, "ls", "-q").stdout
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="strace counts the syncs")
+@pytest.mark.real("strace")
 def test_many_are_removed_with_few_syncs(root: Path) -> None:
     digests = stored(root, *(b"%d" % number for number in range(200)))
     command = ["strace", "-f", "-c", "-e", "trace=fsync,fdatasync,syncfs", *PROGRAM]

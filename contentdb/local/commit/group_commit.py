@@ -18,7 +18,7 @@ from contentdb.errors import (
     StorageError,
 )
 from contentdb.local.commit.publish import conclude, link_or_replace
-from contentdb.local.commit.temporary import Scratch
+from contentdb.local.commit.temporary import LEFT, Scratch
 from contentdb.local.index import Outcome
 from contentdb.local.layout import ALGORITHM_AND_SHARD
 from contentdb.logs import swallow
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from contentdb.local.resources import Parts
 
 __all__ = ["Group", "Item", "Temp"]
-
-_LEFT: Final = "a temporary file could not be removed; the next opening removes it"
 
 _SYNC_ALL_FILES: Final = 8
 """From this many files on, one sync of the filesystem costs less than a sync of each file."""
@@ -110,7 +108,7 @@ class Temp:
     def done(self) -> None:
         """Remove the file unless it has become a blob."""
         if self._name is not None:
-            with swallow("local.commit", _LEFT, ContentDBError, file=self._name):
+            with swallow("local.commit", LEFT, ContentDBError, file=self._name):
                 files.unlink(self.parts.ingest, self._name)
             self._name = None
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from contentdb.files import Directory
     from contentdb.local.resources import Parts
 
-__all__ = ["TEMPORARY", "Scratch", "Temporary", "dead_temporaries", "remove_temporary"]
+__all__ = ["LEFT", "TEMPORARY", "Scratch", "Temporary", "dead_temporaries", "remove_temporary"]
 
-_LEFT: Final = "a temporary file could not be removed; the next opening removes it"
+LEFT: Final = "a temporary file could not be removed; the next opening removes it"
 
 TEMPORARY: Final = "."
 """Prefix of the names of temporary files in ``ingest/``; their lock's token follows."""
@@ -102,7 +102,7 @@ class Temporary:
     def __del__(self) -> None:
         """Remove the temporary name, if an exception kept `close` from removing it."""
         if self._name is not None and self._pid == os.getpid():
-            with swallow("local.commit", _LEFT, ContentDBError, file=self._name):
+            with swallow("local.commit", LEFT, ContentDBError, file=self._name):
                 files.unlink(self._parts.ingest, self._name)
 
 
@@ -152,7 +152,7 @@ class Scratch:
             return
         try:
             for name in filter(None, (self._latest, self._lock_name)):
-                with swallow("local.commit", _LEFT, ContentDBError, file=name):
+                with swallow("local.commit", LEFT, ContentDBError, file=name):
                     files.unlink(self._parts.ingest, name)
         finally:
             if self._lock is not None:
@@ -164,7 +164,7 @@ class Scratch:
         """Remove what an exception kept `close` from removing, in the process that made it."""
         if not self._has_files or self._pid != os.getpid():
             return
-        with swallow("local.commit", _LEFT, ContentDBError, file=self._lock_name):
+        with swallow("local.commit", LEFT, ContentDBError, file=self._lock_name):
             for entry in files.entries(self._parts.ingest):
                 if entry.name.startswith(self._lock_name):
                     files.unlink(self._parts.ingest, entry.name)

@@ -9,9 +9,9 @@ from typing import Final
 from contentdb.local.index.connect import BUSY_S, WAL_BYTES
 from contentdb.logs import swallow
 
-__all__ = ["CHECKPOINT_ROWS", "Checkpoints"]
+__all__ = ["CHECKPOINT_ROWS", "UNFOLDED", "Checkpoints"]
 
-_UNFOLDED: Final = "the index's log was not folded in; the next checkpoint tries again"
+UNFOLDED: Final = "the index's log was not folded in; the next checkpoint tries again"
 
 CHECKPOINT_ROWS: Final = 1000
 """Rows written between two checkpoints: a page or two each, 4 to 8 MiB of WAL."""
@@ -56,7 +56,7 @@ class Checkpoints:
         The caller holds the flock, so SQLite always gets the writer's lock. A checkpoint that
         fails loses nothing: the WAL stays, and the next one tries again.
         """
-        with swallow("local.index", _UNFOLDED, sqlite3.Error, path=self._path):
+        with swallow("local.index", UNFOLDED, sqlite3.Error, path=self._path):
             writer.execute("PRAGMA busy_timeout = 0").fetchall()
             writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
         writer.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}").fetchall()

@@ -31,7 +31,7 @@ from contentdb.errors import (
     UnsafeForkError,
 )
 from contentdb.local.index import checkpoints
-from contentdb.local.index.checkpoints import Checkpoints
+from contentdb.local.index.checkpoints import UNFOLDED, Checkpoints
 from contentdb.local.index.connect import BUSY_S, connect, describe_holder, refusal
 from contentdb.local.index.live import check_safe, end, is_safe, set_unsafe, unsafe
 from contentdb.local.index.readers import Readers
@@ -49,8 +49,6 @@ __all__ = ["Database", "connect", "holding", "refusal"]
 
 _LONG_S: Final = 1.0
 """Seconds of waiting for the root's lock before the log says who holds it."""
-
-_UNFOLDED: Final = "the index's log was not folded in; the next checkpoint tries again"
 
 T = TypeVar("T")
 
@@ -239,7 +237,7 @@ class Database:
             self._drop_writer()  # it may still have a checkpoint's settings
             if not isinstance(error, sqlite3.Error):
                 raise
-            warn("local.index", _UNFOLDED, path=self._path, error=error)
+            warn("local.index", UNFOLDED, path=self._path, error=error)
 
     def _attempt(self, jobs: list[_Job]) -> None:
         """Run jobs in one transaction; each is done, or an error is raised for all."""
@@ -402,7 +400,7 @@ class Database:
             self._closed = True
             if self._writer is not None and self._checkpoints.is_overdue():
                 with swallow(
-                    "local.index", _UNFOLDED, ContentDBError, sqlite3.Error, path=self._path
+                    "local.index", UNFOLDED, ContentDBError, sqlite3.Error, path=self._path
                 ):
                     self._enter()
                     try:

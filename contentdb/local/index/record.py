@@ -54,15 +54,7 @@ def _is_recorded(connection: Connection, namespace: str, entry: Entry) -> bool:
 
 def _record(connection: Connection, namespace: str, entry: Entry) -> Outcome:
     labels, token = entry.labelling, entry.token
-    values = {
-        "namespace": namespace,
-        "digest": str(entry.digest),
-        "size": entry.size,
-        "checksum": entry.checksum,
-        "now": entry.now_ns,
-        "ref": entry.ref,
-        "token": token,
-    }
+    values = _values(namespace, entry, entry.now_ns) | {"ref": entry.ref, "token": token}
     if token is not None and connection.execute(statements.HOLDS, values).fetchone() is None:
         return Outcome.FENCED
     if not entry.present():

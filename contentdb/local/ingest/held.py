@@ -100,10 +100,8 @@ class LocalIngest(Intake):
                 batch = self._engine.current.batch
                 if batch is not None and batch.is_ours:
                     return self._join(batch, candidate, exist_ok=exist_ok)
-                outcome = self._publish(candidate)
-                if outcome is Outcome.EXISTS and not exist_ok:
-                    raise AlreadyExistsError(candidate.digest)
-                return conclude(self._parts, candidate, outcome)
+                outcome = publish(self._parts, candidate, self.file)
+                return self._answer(candidate, outcome, exist_ok=exist_ok)
             finally:
                 if not self._joined:
                     try:
@@ -114,26 +112,26 @@ class LocalIngest(Intake):
 
     def _make_candidate(self, wanted: Digest | None, labels: Labelling) -> Candidate:
         """Return the facts of the bytes; raise if they do not have the digest."""
-        row, sink = self.row, self.running(None if wanted is None else wanted.algorithm)
+        sink = self.running(None if wanted is None else wanted.algorithm)
         digest = sink.digest
         if wanted is not None and digest != wanted:
-            raise DigestMismatchError(expected=wanted, actual=digest, ref=row.ref)
-        return Candidate(
-            self._parts.shards,
-            digest,
-            sink.size,
-            sink.checksum,
-            labels,
-            time.time_ns(),
-            row.ref,
-            row.token,
-        )
+            raise DigestMismatchError(expected=wanted, actual=digest, ref=self.row.ref)
+        return self._candidate_of(digest, sink.size, sink.checksum, labels)
 
-    def _publish(self, candidate: Candidate) -> Outcome:
-        outcome = publish(self._parts, candidate, self.file)
+    def _candidate_of(
+        self, digest: Digest, size: int, checksum: int, labels: Labelling
+    ) -> Candidate:
+        row, shards = self.row, self._parts.shards
+        now_ns = time.time_ns()
+        return Candidate(shards, digest, size, checksum, labels, now_ns, row.ref, row.token)
+
+    def _answer(self, candidate: Candidate, outcome: Outcome, *, exist_ok: bool) -> Info:
+        """Return the Info of what was recorded, or raise."""
         if outcome is Outcome.FENCED:
             raise ref_locked_error(self._parts, self.row.ref)
-        return outcome
+        if outcome is Outcome.EXISTS and not exist_ok:
+            raise AlreadyExistsError(candidate.digest)
+        return conclude(self._parts, candidate, outcome)
 
     def _settle(self) -> None:
         """Keep the ingest if the commit did not make it a blob, and end it."""
@@ -163,7 +161,8 @@ class LocalIngest(Intake):
 
     def publish_joined(self, candidate: Candidate) -> Info:
         """Publish alone what could not be published with its group."""
-        return conclude(self._parts, candidate, self._publish(candidate))
+        outcome = publish(self._parts, candidate, self.file)
+        return self._answer(candidate, outcome, exist_ok=True)
 
     def settle_joined(self, result: Info | ContentDBError | None) -> None:
         """End a commit that was part of a group; errors here do not change its result."""

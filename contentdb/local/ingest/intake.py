@@ -62,7 +62,7 @@ class Intake:
     @property
     def offset(self) -> int:
         """Bytes that need not be sent any more: those that have reached the file."""
-        return self._offset if self._sink is None else self._sink.size
+        return self.received
 
     @property
     def digest(self) -> Digest:

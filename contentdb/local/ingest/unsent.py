@@ -6,19 +6,15 @@ find nothing left to send, and commit.
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from contentdb import files
 from contentdb.errors import (
-    AlreadyExistsError,
     DigestMismatchError,
     FailedPreconditionError,
 )
 from contentdb.local.commit.claim import claim_as, elsewhere
-from contentdb.local.commit.publish import Candidate, conclude
 from contentdb.local.index import Outcome
-from contentdb.local.ingest.begin import ref_locked_error
 from contentdb.local.ingest.held import LocalIngest
 from contentdb.streams.pump import PIECE_BYTES
 
@@ -28,6 +24,7 @@ if TYPE_CHECKING:
     from contentdb.content import Info, Status
     from contentdb.digest import Digest
     from contentdb.labels import Labelling
+    from contentdb.local.commit.publish import Candidate
     from contentdb.local.index import Blob
 
     _Unsent = tuple[Digest, Blob]
@@ -113,16 +110,7 @@ class UnsentIngest(LocalIngest):
                 digest, row = unsent
                 if wanted not in {None, digest}:
                     raise DigestMismatchError(expected=wanted or "", actual=digest, ref=self.ref)
-                made = Candidate(
-                    self._parts.shards,
-                    digest,
-                    row.size,
-                    row.checksum,
-                    labels,
-                    time.time_ns(),
-                    self.row.ref,
-                    self.row.token,
-                )
+                made = self._candidate_of(digest, row.size, row.checksum, labels)
                 return self._claim(made, exist_ok=exist_ok)
             finally:
                 self._end()
@@ -131,12 +119,9 @@ class UnsentIngest(LocalIngest):
         outcome = claim_as(self._parts, made)
         if outcome is Outcome.GONE:
             raise self._gone_error(made.digest)
-        if outcome is Outcome.FENCED:
-            raise ref_locked_error(self._parts, self.ref)
-        self.file.take_away()
-        if outcome is Outcome.EXISTS and not exist_ok:
-            raise AlreadyExistsError(made.digest)
-        return conclude(self._parts, made, outcome)
+        if outcome is not Outcome.FENCED:
+            self.file.take_away()
+        return self._answer(made, outcome, exist_ok=exist_ok)
 
     def _gone_error(self, digest: Digest) -> FailedPreconditionError:
         return FailedPreconditionError(
