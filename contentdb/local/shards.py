@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from contentdb import files
 from contentdb.digest import ALGORITHMS
 from contentdb.errors import StorageError
-from contentdb.local.layout import SHARDS
+from contentdb.local import layout
 
 if TYPE_CHECKING:
     import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PLANTED", "ShardDirectories"]
 
-_LINKS_OF_WHOLE: Final = len(SHARDS) + 2
+_LINKS_OF_WHOLE: Final = len(layout.SHARDS) + 2
 PLANTED: Final = {errno.ELOOP, errno.ENOTDIR, errno.ENXIO}
 """Errors that say that something else has the name; others, such as too many open files, do not."""
 
@@ -44,7 +44,7 @@ class ShardDirectories:
         files.make_directory(self._blobs, hidden)
         made = files.open_directory(hidden, within=self._blobs)
         try:
-            for name in SHARDS:
+            for name in layout.SHARDS:
                 files.make_directory(made, name)
             files.sync_directory(made)
         finally:
@@ -76,7 +76,7 @@ class ShardDirectories:
 
     def _find_missing(self, algorithm: str) -> list[str]:
         names = {entry.name for entry in files.entries(self._algorithm(algorithm))}
-        return [name for name in SHARDS if name not in names]
+        return [name for name in layout.SHARDS if name not in names]
 
     def complete_all(self) -> None:
         """Make the missing shards of each algorithm that was used, as in a copy of a store."""
@@ -111,7 +111,7 @@ class ShardDirectories:
         for algorithm in sorted(ALGORITHMS):
             if not self.has(algorithm):
                 continue
-            for name in SHARDS:
+            for name in layout.SHARDS:
                 try:
                     shard = files.open_directory(name, within=self._algorithm(algorithm))
                 except StorageError as error:
@@ -142,5 +142,5 @@ def _list_children(shard: Directory) -> Iterator[tuple[str, os.stat_result]]:
 
 def _find_stray_shards(algorithm: Directory) -> Iterator[str]:
     for entry in files.entries(algorithm):
-        if entry.name not in SHARDS or not entry.is_dir(follow_symlinks=False):
+        if entry.name not in layout.SHARDS or not entry.is_dir(follow_symlinks=False):
             yield algorithm.child(entry.name)

@@ -6,20 +6,18 @@ actor 0 before step 12. First come all schedules of few switches, then random on
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import random
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import contentdb
 from contentdb import Digest
-from contentdb.local import blobs
+from contentdb.local import layout
 from contentdb.local.commit.publish import look_up
 from contentdb.local.index import State
-from contentdb.local.layout import SHARDS
-from contentdb.local.upkeep import doubts, verify
+from contentdb.local.upkeep import doubts
 from tests.crash.suite import Outcome, Plan, Violation
 from tests.stress.crew import crew, place
 from tests.stress.order import ABSENT, BAD, LIVE, MARKED, ORPHAN, Call, Now, ends
@@ -34,12 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["SCENES", "races"]
 
 _ACTORS: Final = 3
-_LISTING: Final[tuple[Any, ...]] = (
-    blobs,
-    verify,
-    importlib.import_module("contentdb.local.upkeep.reindex"),
-)
-"""What goes through all shards; the name of the last is a function's as well."""
 _OTHER: Final = "other"
 """A second namespace over the same files."""
 
@@ -455,16 +447,14 @@ def _one_shard(name: str) -> Iterator[None]:
     And let them not wait: a commit that was stopped here for longer than a minute must lose as
     little.
     """
-    kept, grace_s = SHARDS, doubts.GRACE_S
-    for module in _LISTING:
-        module.SHARDS = (name,)
+    kept, grace_s = layout.SHARDS, doubts.GRACE_S
+    layout.SHARDS = (name,)  # type: ignore[misc]  # for a while
     doubts.GRACE_S = 0  # type: ignore[misc]  # for a while
     try:
         yield
     finally:
         doubts.GRACE_S = grace_s  # type: ignore[misc]  # for good
-        for module in _LISTING:
-            module.SHARDS = kept
+        layout.SHARDS = kept  # type: ignore[misc]  # for good
 
 
 # -- all runs --------------------------------------------------------------------------------------

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from contentdb import files
 from contentdb.digest import ALGORITHMS, Digest
 from contentdb.errors import ContentDBError, InvalidDigestError
+from contentdb.local import layout
 from contentdb.local.damage import damage_of, why_damaged
 from contentdb.local.index import State
-from contentdb.local.layout import INDEX, SHARDS
+from contentdb.local.layout import INDEX
 from contentdb.local.upkeep.doubts import Doubts
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def shards_with_rows(parts: Parts) -> Iterator[tuple[str, str]]:
     """Yield the shards that rows may point to: all those of each algorithm that has a row."""
     for algorithm in ALGORITHMS:
         if parts.index.find_by_prefix(f"{algorithm}:"):
-            yield from ((algorithm, name) for name in SHARDS)
+            yield from ((algorithm, name) for name in layout.SHARDS)
 
 
 def rows_of_shard(parts: Parts, algorithm: str, shard: str) -> Rows:
