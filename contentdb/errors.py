@@ -364,7 +364,11 @@ class IndexDamagedError(IndexFailedError):
 
 
 class CommitUnknownError(IndexFailedError):
-    """A COMMIT failed and could not be read back: it may have happened. No file was removed."""
+    """A change may have happened, or may be undone by a power cut. No file was removed.
+
+    A COMMIT failed and could not be read back, or it landed and the sync of its log failed. Do the
+    same again: what is there already is then put on disk.
+    """
 
 
 class ReentrantCallError(IndexFailedError):

@@ -638,6 +638,14 @@ def sync(fd: int, path: str) -> None:
         raise DurabilityError("sync", path, error) from error
 
 
+def sync_data(fd: int, path: str) -> None:
+    """Put a file's bytes on disk, and its size if that has grown; not its times."""
+    try:
+        os.fdatasync(fd)
+    except OSError as error:
+        raise DurabilityError("sync", path, error) from error
+
+
 def sync_directory(directory: Directory) -> None:
     """Put a directory's names on disk."""
     try:

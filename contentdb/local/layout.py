@@ -5,6 +5,7 @@
     ROOT/index.sqlite                         the index (WAL)
     ROOT/index.sqlite-shared                  two bytes, see `contentdb.local.shared_flags`
     ROOT/index.sqlite-reserve                 a megabyte that a full disk gets back
+    ROOT/index.sqlite-wal-hole                a sync failed, see `local/index/wal.py`
     ROOT/blobs/<algorithm>/<hex[:2]>/<hex>    committed, read-only
     ROOT/ingest/<xxh3-128 of the ref>         one file for an active ingest
     ROOT/trash/                               on its way out

@@ -43,6 +43,7 @@ class Mutant(NamedTuple):
 _FILES: Final = "contentdb.files"
 _DATABASE: Final = "contentdb.local.index.database"
 _INDEX: Final = "contentdb.local.index.index"
+_WAL: Final = "contentdb.local.index.wal"
 _LABELS: Final = "contentdb.local.index.labels"
 _DELETES: Final = "contentdb.local.index.deletes"
 _RECORDING: Final = "contentdb.local.index.record"
@@ -96,15 +97,56 @@ _ALL: Final = (
     ),
     _mutant(
         "commit-not-synced",
-        Patch(_DATABASE, "Database._begin", '"FULL" if durable else "NORMAL"', '"NORMAL"'),
+        Patch(_DATABASE, "Database.write", "self._sync(number)", "pass"),
         _POWER,
         "commit",
         "delete",
         "checkpoint",
     ),
     _mutant(
+        "stored-content-told-before-its-row-is-synced",
+        Patch(_PUBLISH, "_secure", "parts.index.sync()", "pass"),
+        ("unsynced",),
+        "add, add",
+        "add, commit",
+        "labels, labels",
+    ),
+    _mutant(
+        "delete-of-another-ended-before-it-is-synced",
+        Patch(_DELETES, "Deletes.tombstones", "self._database.sync()", "pass"),
+        ("unsynced",),
+        "delete, open",
+        "delete, prune",
+    ),
+    _mutant(
+        "file-taken-before-the-delete-elsewhere-is-synced",
+        Patch(_DELETES, "Deletes._bury", "self._database.sync()", "pass"),
+        ("unsynced",),
+        "delete, delete elsewhere",
+    ),
+    _mutant(
+        "own-sync-taken-for-one-of-the-next-commit",
+        Patch(_WAL, "WriteAheadLog.sync", "self._synced < number", "self._synced + 1 < number"),
+        ("unsynced",),
+        "add, add",
+    ),
+    _mutant(
+        "labels-found-before-they-are-synced",
+        Patch(
+            _PUBLISH,
+            "find_stored",
+            "not parts.known.is_secured(info)",
+            "info.digest not in parts.known._secured",
+        ),
+        ("unsynced",),
+        "labels, labels",
+    ),
+    _mutant(
         "index-never-synced",
-        Patch(_DATABASE, "Database._begin", '"FULL" if durable else "NORMAL"', '"OFF"'),
+        (
+            Patch(_DATABASE, "Database.write", "self._sync(number)", "pass"),
+            Patch(_DATABASE, "Database._begin", "synchronous = NORMAL", "synchronous = OFF"),
+        ),
         _POWER,
         "commit",
         "delete",

@@ -22,6 +22,7 @@ from tests.crash.suite import (
     Violation,
     chosen,
 )
+from tests.stress.unsynced import unsynced
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ _ENGINES: Final[dict[str, Callable[[Plan], Outcome]]] = {
     "eio": block_errors,
     "probes": probing,
     "raises": raises,
+    "unsynced": unsynced,
 }
 _PATIENCE_S: Final = 120.0
 

@@ -1,33 +1,28 @@
 """Actors of the real store that meet at every step: commits, deletes, prunes, repairs of one blob.
 
-A case is a scene and a schedule: ``commit-delete:7@1,12@0`` lets actor 1 go on before step 7 and
-actor 0 before step 12. First come all schedules of few switches, then random ones of more.
+Cases are written as in `tests.stress.schedules`.
 """
 
 from __future__ import annotations
 
-import itertools
-import random
-from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import contentdb
 from contentdb import Digest
-from contentdb.local import layout
 from contentdb.local.commit.publish import look_up
 from contentdb.local.index import State
-from contentdb.local.upkeep import doubts
-from tests.crash.suite import Outcome, Plan, Violation
-from tests.stress.crew import crew, place
 from tests.stress.order import ABSENT, BAD, LIVE, MARKED, ORPHAN, Call, Now, ends
-from tests.stress.stepping import DeadlockError, Stepper, Switch, seam
+from tests.stress.schedules import one_shard, perform
+from tests.stress.stepping import DeadlockError, Stepper, Switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import ExitStack
     from pathlib import Path
 
     from contentdb.local.index import Blob
+    from tests.crash.suite import Outcome, Plan
 
 __all__ = ["SCENES", "races"]
 
@@ -327,7 +322,7 @@ class Theatre:
         ]
         stage = Stage(self._root, self._number, [*stores, self._observer])
         found: list[str] = []
-        with _one_shard(stage.digest.encoded[:2]):
+        with one_shard(stage.digest.encoded[:2]):
             began = scene.begin(stage)
             watched = began not in {BAD, MARKED}
             stage.first = self._state(stage, "default", claimed=False)
@@ -440,97 +435,10 @@ def _names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-@contextmanager
-def _one_shard(name: str) -> Iterator[None]:
-    """Let prunes, verifies and reindexes look into one shard instead of 256.
-
-    And let them not wait: a commit that was stopped here for longer than a minute must lose as
-    little.
-    """
-    kept, grace_s = layout.SHARDS, doubts.GRACE_S
-    layout.SHARDS = (name,)  # type: ignore[misc]  # for a while
-    doubts.GRACE_S = 0  # type: ignore[misc]  # for a while
-    try:
-        yield
-    finally:
-        doubts.GRACE_S = grace_s  # type: ignore[misc]  # for good
-        layout.SHARDS = kept  # type: ignore[misc]  # for good
-
-
 # -- all runs --------------------------------------------------------------------------------------
-
-
-def _few_switches(steps: int, actors: int) -> Iterator[tuple[Switch, ...]]:
-    """All schedules of no, one and two switches."""
-    yield ()
-    moves = list(itertools.product(range(steps + 1), range(actors)))
-    yield from ((move,) for move in moves)
-    for one, other in itertools.combinations(moves, 2):
-        if one[0] < other[0]:
-            yield (one, other)
-
-
-def _many_switches(rng: random.Random, steps: int, actors: int) -> tuple[Switch, ...]:
-    count = min(rng.choice((3, 4, 5, 7, 10)), steps)
-    places = sorted(rng.sample(range(steps + 1), count))
-    return tuple((step, rng.randrange(actors)) for step in places)
-
-
-def _schedules(
-    name: str, steps: int, count: int, rng: random.Random
-) -> Iterator[tuple[Switch, ...]]:
-    actors = len(SCENES[name].actors)
-    few = list(_few_switches(steps, actors))
-    if len(few) > count:
-        few = [few[0], *rng.sample(few[1:], count - 1)]
-    yield from few
-    for _ in range(count - len(few)):
-        yield _many_switches(rng, steps, actors)
-
-
-def _said(name: str, switches: tuple[Switch, ...]) -> str:
-    return f"{name}:{','.join(f'{step}@{actor}' for step, actor in switches)}"
-
-
-def _heard(case: str) -> tuple[str, tuple[Switch, ...]]:
-    name, _, text = case.partition(":")
-    moves = [move.split("@") for move in text.split(",") if move]
-    return name, tuple((int(step), int(actor)) for step, actor in moves)
-
-
-def _some(root: Path, names: list[str], each: int, plan: Plan) -> tuple[int, list[Violation]]:
-    tried = 0
-    found: list[Violation] = []
-    deadline = plan.deadline()
-    for name in names:
-        with ExitStack() as leave, seam():
-            theatre = Theatre(root / name, leave)
-            _, steps = theatre.play(name, ())
-            rng = random.Random(f"{plan.seed} {name}")
-            for switches in _schedules(name, steps, each, rng):
-                wrong, _ = theatre.play(name, switches)
-                tried += 1
-                found += [Violation(_said(name, switches), what) for what in wrong]
-                if plan.enough(found, deadline):
-                    return tried, found
-    return tried, found
 
 
 def races(plan: Plan) -> Outcome:
     """Run every scene by many schedules."""
-    with place("races") as folder:
-        if plan.case is not None:
-            name, switches = _heard(plan.case)
-            with ExitStack() as leave, seam():
-                wrong, steps = Theatre(folder / "store", leave).play(name, switches)
-            return Outcome(1, [Violation(plan.case, what) for what in wrong], f"{steps} steps")
-        names = list(plan.scenarios or SCENES)
-        each = max(1, (plan.limit or 100_000) // len(names))
-        parts = [
-            partial(_some, folder / f"store {job}", names[job :: plan.jobs], each, plan)
-            for job in range(plan.jobs)
-        ]
-        answers = crew(parts)
-    found = [violation for _, violations in answers for violation in violations]
-    notes = f"{len(names)} scenes, all schedules of up to two switches first"
-    return Outcome(sum(tried for tried, _ in answers), found, notes)
+    actors = {name: len(scene.actors) for name, scene in SCENES.items()}
+    return perform(plan, "races", actors, Theatre)

@@ -28,7 +28,7 @@ Switch = tuple[int, int]
 
 _FILES: Final = (
     "entries", "link", "link_unnamed", "lock", "lock_shared", "open_file", "rename", "stat_name",
-    "unlink",
+    "sync_data", "unlink",
 )  # fmt: skip
 """What of the seam sees or changes what others see: names, and locks."""
 

@@ -14,6 +14,7 @@ from tests.stress.rot import damaged_files, damaged_pages
 from tests.stress.soak import soak
 from tests.stress.storm import storm
 from tests.stress.thefts import thefts
+from tests.stress.unsynced import unsynced
 
 __all__ = ["SUITES"]
 
@@ -33,6 +34,14 @@ SUITES: Final = [
         "into the index",
         share=Plan(limit=780, seconds=12),
         whole=Plan(limit=104_000, seconds=600),
+    ),
+    Suite(
+        "unsynced",
+        unsynced,
+        "Power loss between a commit and the sync of its log, wherever threads change over: what "
+        "rests on a row that is not on disk yet",
+        share=Plan(limit=780, seconds=12),
+        whole=Plan(limit=26_000, seconds=300),
     ),
     Suite(
         "locks",

@@ -68,7 +68,7 @@ def label_stored(parts: Parts, digest: Digest, labels: Labelling) -> Info | None
     of_file = parts.shards.time(digest)
     if not parts.index.merge_labels(digest, labels.stored, time.time_ns(), of_file):
         return None
-    return find_stored(parts, digest)
+    return find_stored(parts, digest, recorded=True)
 
 
 def add_bytes(

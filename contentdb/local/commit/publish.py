@@ -99,8 +99,10 @@ class Candidate:
         return Info(self.digest, self.size, self.now_ns, self.now_ns, labels)
 
 
-def find_stored(parts: Parts, digest: Digest) -> Info | None:
+def find_stored(parts: Parts, digest: Digest, *, recorded: bool = False) -> Info | None:
     """Return the Info of a blob that is whole and as durable as the store; else None.
+
+    With ``recorded``, the caller has put it on disk just now.
 
     The file's time shows that it is whole. Where it does not, as after a copy or a change of the
     file by hand, the file is read. The file is looked up first: for new content, the common case,
@@ -112,7 +114,7 @@ def find_stored(parts: Parts, digest: Digest) -> Info | None:
     info = parts.known.get(digest, found) or _look_up(parts, digest, found)
     if info is None or not (_is_vouched_for(parts, info, found) or read_again(parts, digest)):
         return None
-    if parts.durable and parts.sharing.unsynced:
+    if parts.durable and not recorded and not parts.known.is_secured(info):
         _secure(parts, digest, info)
     return info
 
@@ -124,10 +126,14 @@ def _is_vouched_for(parts: Parts, info: Info, found: os.stat_result) -> bool:
 
 
 def _secure(parts: Parts, digest: Digest, info: Info) -> None:
-    """Sync a blob that may have been stored without a sync: its bytes, its name, its row."""
-    if parts.known.is_secured(info) or not sync_blob(parts, digest):
+    """Put a blob on disk that this process has not put there: its row, and bytes and name too.
+
+    A row is seen before it is on disk. Bytes and name are not only if a process stored without
+    durability.
+    """
+    if parts.sharing.unsynced and not sync_blob(parts, digest):
         return
-    parts.index.harden(digest)
+    parts.index.sync()
     parts.known.secured(info)
 
 
@@ -157,8 +163,10 @@ def conclude(parts: Parts, candidate: Candidate, outcome: Outcome) -> Info:
     """
     info = candidate.info()
     if outcome is not Outcome.CREATED:
-        return find_stored(parts, candidate.digest) or info
+        return find_stored(parts, candidate.digest, recorded=True) or info
     parts.known.put(info)
+    if parts.durable:
+        parts.known.secured(info)
     return NewInfo.of(info)
 
 

@@ -31,13 +31,17 @@ class Bound:
         return key_of(self._namespace, digest)
 
     def _read_paged(self, statement: str) -> Iterator[Any]:
+        for rows in self._read_pages(statement):
+            yield from rows
+
+    def _read_pages(self, statement: str) -> Iterator[list[Any]]:
         """Yield all rows of a statement, in pages by the text in its first column.
 
         No snapshot is held: rows may come and go while the caller works, and checkpoints go on.
         """
         values = {"namespace": self._namespace, "after": "", "limit": _PAGE_ROWS}
         while rows := self._database.all(statement, values):
-            yield from rows
+            yield rows
             values["after"] = rows[-1][0]
 
     def _vouches(

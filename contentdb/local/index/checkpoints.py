@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from contentdb.local.index.connect import BUSY_S, WAL_BYTES
 from contentdb.logs import swallow
+
+if TYPE_CHECKING:
+    from contentdb.local.index.wal import WriteAheadLog
 
 __all__ = ["CHECKPOINT_ROWS", "UNFOLDED", "Checkpoints"]
 
@@ -34,7 +37,7 @@ class Checkpoints:
         self._large_bytes = WAL_BYTES
         """A WAL longer than that is due for a checkpoint."""
 
-    def look(self, writer: sqlite3.Connection) -> None:
+    def look(self, writer: sqlite3.Connection, log: WriteAheadLog) -> None:
         """Checkpoint if it is due.
 
         It is due by the rows of this process, or by the size of the WAL, where each process ends
@@ -42,6 +45,8 @@ class Checkpoints:
         """
         size = self._wal_bytes()
         self.look_at_rows = self.rows + _LOOK_ROWS
+        if self.rows >= _LOOK_ROWS:  # a short life is not worth the zeros
+            log.lengthen(size, WAL_BYTES)
         if self.rows < CHECKPOINT_ROWS and size <= self._large_bytes:
             return
         self.checkpoint(writer, "RESTART")

@@ -28,6 +28,7 @@ from contentdb.errors import (
     ContentDBError,
     IndexBusyError,
     ReentrantCallError,
+    StorageError,
     UnsafeForkError,
 )
 from contentdb.local.index import checkpoints
@@ -35,6 +36,7 @@ from contentdb.local.index.checkpoints import UNFOLDED, Checkpoints
 from contentdb.local.index.connect import BUSY_S, connect, describe_holder, refusal
 from contentdb.local.index.live import check_safe, end, is_safe, set_unsafe, unsafe
 from contentdb.local.index.readers import Readers
+from contentdb.local.index.wal import WriteAheadLog
 from contentdb.local.root_identity import Place
 from contentdb.logs import inform, swallow, warn
 from contentdb.presence import reset_after_fork
@@ -111,7 +113,7 @@ class Database:
         self._turn = threading.RLock()
         self._lock: Directory | None = None
         self._writer: sqlite3.Connection | None = None
-        self._synchronous = ""
+        self._log = WriteAheadLog(path, root)
         self._checkpoints = Checkpoints(path)
         self._closed = False
 
@@ -163,7 +165,9 @@ class Database:
             ReentrantCallError: A signal handler called this within a write of its thread.
             IndexBusyError: Another process held the write lock too long; nothing changed.
             NoSpaceError: The disk is full; nothing changed.
-            CommitUnknownError: The COMMIT failed, and so did reading back.
+            CommitUnknownError: The COMMIT failed, and so did reading back; or it landed, and its
+                sync failed.
+            DurabilityError: A hole in the log could not be mended; nothing changed.
             IndexFailedError: The database refused; nothing changed.
         """
         if unsafe:
@@ -178,6 +182,9 @@ class Database:
             with self._turn:
                 if not job.done:
                     self._run_queue()
+                number = self._log.committed
+            if job.durable and job.error is None:
+                self._sync(number)
         except BaseException:
             job.done = True  # so that no thread begins to run it
             with self._turn:  # wait for a thread that is running it
@@ -188,6 +195,25 @@ class Database:
         if job.error is not None:
             raise job.error
         return job.result  # type: ignore[no-any-return]  # what this job's work returned
+
+    def _sync(self, number: int) -> None:
+        """Put what this process has committed on disk, without the lock."""
+        try:
+            self._log.sync(number)
+        except StorageError as error:
+            raise CommitUnknownError(
+                self._path, f"a change was made, but a power cut may undo it: {error}"
+            ) from error
+
+    def sync(self) -> None:
+        """Put on disk what any process has committed so far, without the lock.
+
+        Raises:
+            DurabilityError: The log cannot be synced.
+        """
+        if self._log.has_hole:  # this write mends it
+            self.write(lambda _connection: None, lambda _connection: True, durable=False, rows=0)
+        self._log.sync_all()
 
     def _run_queue(self) -> None:
         """Run the jobs that wait. No job leaves the queue before it is done, whatever is raised."""
@@ -214,9 +240,9 @@ class Database:
             self._enter()
             self._check_place()
             self._attempt(jobs)
-            log = self._checkpoints
-            log.rows += sum([job.rows for job in jobs])
-            if log.rows >= log.look_at_rows or log.rows >= checkpoints.CHECKPOINT_ROWS:
+            written = self._checkpoints
+            written.rows += sum([job.rows for job in jobs])
+            if written.rows >= min(written.look_at_rows, checkpoints.CHECKPOINT_ROWS):
                 self._fold()
         except sqlite3.Error as error:
             raise refusal(self._path, error) from error
@@ -232,7 +258,7 @@ class Database:
         if self._writer is None:
             return
         try:
-            self._checkpoints.look(self._writer)
+            self._checkpoints.look(self._writer, self._log)
         except BaseException as error:
             self._drop_writer()  # it may still have a checkpoint's settings
             if not isinstance(error, sqlite3.Error):
@@ -243,7 +269,7 @@ class Database:
         """Run jobs in one transaction; each is done, or an error is raised for all."""
         committing = False
         try:
-            connection = self._begin(durable=any(job.durable for job in jobs))
+            connection = self._begin()
             for job in jobs:
                 self._run(job, connection, shared=len(jobs) > 1)
             if connection.in_transaction:
@@ -251,6 +277,7 @@ class Database:
                     check_safe(self._path)  # a signal handler may have forked here
                 committing = True
                 connection.execute("COMMIT")
+                self._log.committed += 1
             for job in jobs:
                 job.done = True
         except BaseException as error:
@@ -289,6 +316,7 @@ class Database:
 
     def _read_back(self, jobs: list[_Job], cause: BaseException) -> None:
         """Find out on a new connection which jobs landed: no file may be removed on a guess."""
+        self._log.committed += 1  # if it has landed it is not on disk yet
         try:
             with contextlib.closing(connect(self._path, query_only=True)) as connection:
                 for job in jobs:
@@ -306,17 +334,19 @@ class Database:
             if not isinstance(error, (sqlite3.Error, ContentDBError)):
                 raise
 
-    def _begin(self, *, durable: bool) -> sqlite3.Connection:
+    def _begin(self) -> sqlite3.Connection:
+        lock = self._lock
         if self._writer is None:
-            self._synchronous = ""
             self._writer = connect(self._path)
-        wanted = "FULL" if durable else "NORMAL"
-        if wanted != self._synchronous:
-            # FULL syncs the WAL at every commit. NORMAL syncs it only at checkpoints: enough for
-            # the beginning of an ingest, which a power cut may undo.
-            self._writer.execute(f"PRAGMA synchronous = {wanted}").fetchall()
-            self._synchronous = wanted
-        self._writer.execute("BEGIN IMMEDIATE")
+            # The log is synced after the lock is free: see `contentdb.local.index.wal`.
+            self._writer.execute("PRAGMA synchronous = NORMAL").fetchall()
+            self._writer.execute("BEGIN IMMEDIATE")
+            if lock is not None:
+                self._log.pin(lock)
+        else:
+            self._writer.execute("BEGIN IMMEDIATE")
+        if self._log.has_hole and lock is not None:
+            self._log.mend(lock)
         return self._writer
 
     # -- the writers' queue ----------------------------------------------------------------------
@@ -355,6 +385,7 @@ class Database:
     def _drop_writer(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
+            self._log.unpin()
             with contextlib.suppress(sqlite3.Error):
                 end(writer)
 
@@ -365,6 +396,7 @@ class Database:
     def before_fork(self) -> None:
         """Close everything and take the turn: SQLite's state must not cross a fork."""
         forks.hold(self._turn)
+        self._log.before_fork()
         self._readers.before_fork()
         if self._root not in _thread.roots:
             self._close_writer()
@@ -388,6 +420,7 @@ class Database:
         reset_after_fork(self._turn)
         self._readers.after_fork_in_child()
         self._drop_writer()
+        self._log.after_fork_in_child()
         self._drop_lock()  # only this copy: the parent may hold the lock
         return None if is_safe(self._path) else UnsafeForkError(self._path)
 
@@ -412,4 +445,5 @@ class Database:
 
     def _close_writer(self) -> None:
         self._drop_writer()
+        self._log.close()
         self._drop_lock()

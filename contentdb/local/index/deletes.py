@@ -111,15 +111,20 @@ class Deletes(Bound):
         key = self._key(digest)
         if state_of(connection, key) != State.TOMBSTONE:
             return False
-        if connection.execute(statements.OTHER_NAMESPACE_HAS, key).fetchone() is None:
+        others = {state for (state,) in connection.execute(statements.OTHER_NAMESPACE_STATES, key)}
+        if others <= {State.TOMBSTONE}:
+            if others:  # seldom, so under the lock: as in `tombstones`
+                self._database.sync()
             take_away(digest)
         connection.execute(statements.BURY, key)
         return True
 
     def tombstones(self) -> Iterator[Digest]:
-        """Yield deletes that were begun and not ended; the caller may end them meanwhile."""
-        for (digest,) in self._read_paged(statements.TOMBSTONES):
-            yield Digest(digest)
+        """Yield deletes that were begun and not ended, and are on disk; the caller may end them."""
+        for rows in self._read_pages(statements.TOMBSTONES):
+            self._database.sync()  # or a power cut may bring a blob back without its file
+            for (digest,) in rows:
+                yield Digest(digest)
 
     def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
         """Mark the row, which is not served until its content is stored again; durable.

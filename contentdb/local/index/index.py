@@ -149,14 +149,13 @@ class Index(Labels, Deletes, Ingests):
             durable=True,
         )
 
-    def harden(self, digest: Digest) -> None:
-        """Make the blob's row durable, with all that was recorded before without durability."""
-        key = self._key(digest)
-        self._database.write(
-            lambda connection: connection.execute(statements.HARDEN, key).rowcount,
-            lambda _connection: False,
-            durable=True,
-        )
+    def sync(self) -> None:
+        """Put on disk what any process has recorded so far.
+
+        A row can be read before it is on disk: call this before a promise, or an act that cannot
+        be undone, that rests on a row of another process.
+        """
+        self._database.sync()
 
     def unless_claimed(self, digest: Digest, act: Callable[[], bool]) -> bool:
         """Call ``act`` under the write lock if nothing claims the blob; return whether it acted."""

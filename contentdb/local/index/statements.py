@@ -51,10 +51,6 @@ UPDATE blobs SET updated_at = :now
 WHERE namespace = :namespace AND digest = :digest AND state = 0
 """
 
-HARDEN: Final = """
-UPDATE blobs SET state = state WHERE namespace = :namespace AND digest = :digest
-"""
-
 MARK_DAMAGED: Final = """
 UPDATE blobs SET state = 2 WHERE namespace = :namespace AND digest = :digest AND state = 0
 """
@@ -86,6 +82,13 @@ OTHER_NAMESPACE_HAS: Final = f"""
 SELECT 1 FROM known JOIN blobs ON blobs.namespace = known.namespace AND blobs.digest = :digest
 WHERE known.namespace <> :namespace AND blobs.state <> 1
 LIMIT 1
+"""  # noqa: S608 - our own text
+
+OTHER_NAMESPACE_STATES: Final = f"""
+{_EVERY_NAMESPACE}
+SELECT blobs.state
+FROM known JOIN blobs ON blobs.namespace = known.namespace AND blobs.digest = :digest
+WHERE known.namespace <> :namespace
 """  # noqa: S608 - our own text
 
 FIND_ELSEWHERE: Final = f"""

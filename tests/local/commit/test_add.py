@@ -503,19 +503,19 @@ def test_a_durable_store_puts_labels_on_disk_that_another_did_not(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is there already is not asked of whom: it was set without a sync, and counts now."""
-    hardened: list[str] = []
-    harden = Index.harden
+    synced: list[str] = []
+    sync = Index.sync
 
-    def note(self: Index, digest: contentdb.Digest) -> None:
-        hardened.append(digest)
-        harden(self, digest)
+    def note(self: Index) -> None:
+        synced.append("all")
+        sync(self)
 
-    monkeypatch.setattr(Index, "harden", note)
+    monkeypatch.setattr(Index, "sync", note)
     with contentdb.open(root) as store, contentdb.open(root, durability="process") as careless:
         digest = careless.add(b"content").digest
         store.add(b"content")
         careless.update(digest, {"a": "1"})
-        del hardened[:]
+        del synced[:]
         for _ in range(2):
             store.add(b"content", labels={"a": "1"})
-        assert hardened == [digest]
+        assert synced == ["all"]

@@ -32,7 +32,6 @@ WRITES: Final[dict[str, Callable[[Index], object]]] = {
     "add again": lambda index: index.record([Record(TWO)]),
     "update": lambda index: index.update_labels(ONE, {"k": "w"}, None, 30),
     "update one": lambda index: index.update_labels(ONE, {"l": "w"}, frozenset("l"), 40),
-    "harden": lambda index: index.harden(ONE),
     "mark damaged": lambda index: index.mark_damaged(TWO),
     "heal": lambda index: index.record([Record(TWO)]),
     "is it claimed": lambda index: index.unless_claimed(Digest.of(b"of none"), lambda: True),

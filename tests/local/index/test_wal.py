@@ -1,41 +1,248 @@
-"""The WAL stays bounded, whoever writes."""
+"""The index's log is synced outside the lock: who may rely on what, and what of failed syncs."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sqlite3
-from contextlib import closing
-from pathlib import Path
+import errno
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-from contentdb.local.index.connect import WAL_BYTES
-from contentdb.local.index.database import Database
-from tests.local.index.databases import make_index
+import pytest
 
-SLACK_BYTES = 2 << 20
+import contentdb
+from contentdb import files
+from contentdb.errors import CommitUnknownError, DurabilityError
+from contentdb.local.index import wal
+from tests.inside import parts_of
 
-
-def commit_and_die(path: str, root: Path) -> None:
-    """A process that commits a little and is killed: it never comes to a checkpoint by its rows."""
-    child = os.fork()
-    if child == 0:
-        database = Database(path, str(root), durable=False)
-        for _ in range(5):
-            database.write(
-                lambda connection: connection.execute("INSERT INTO big VALUES (zeroblob(100000))"),
-                lambda _connection: True,
-                durable=False,
-            )
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 
-def test_processes_that_die_young_fold_it_too(tmp_path: Path) -> None:
-    path = make_index(tmp_path)
-    with closing(sqlite3.connect(path)) as holder:  # the last to close would fold it
-        holder.execute("CREATE TABLE big (data)")
-        largest = 0
-        for _ in range(40):
-            commit_and_die(path, tmp_path)
-            largest = max(largest, Path(f"{path}-wal").stat().st_size)
-    assert largest <= WAL_BYTES + SLACK_BYTES
+class Disk:
+    """Watches the syncs of the log; can hold them up, or let them fail."""
+
+    def __init__(self) -> None:
+        self.syncs = 0
+        self.failing = False
+        self.free = threading.Event()
+        self.free.set()
+        self.waiting = threading.Semaphore(0)
+        self._sync = files.sync_data
+
+    def sync(self, fd: int, path: str) -> None:
+        self.waiting.release()
+        self.free.wait(30)
+        self.syncs += 1
+        if self.failing:
+            raise DurabilityError("sync", path, OSError(errno.EIO, "Input/output error"))
+        self._sync(fd, path)
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk = Disk()
+    monkeypatch.setattr(files, "sync_data", disk.sync)
+    return disk
+
+
+@pytest.fixture
+def pair(root: Path, disk: Disk) -> Iterator[tuple[contentdb.Store, contentdb.Store]]:
+    """Two stores, as of two processes, whose connections are open."""
+    with contentdb.open(root) as one, contentdb.open(root) as other:
+        one.add(b"of one")
+        other.add(b"of the other")
+        disk.syncs = 0
+        yield one, other
+
+
+def _between_commit_and_sync(disk: Disk, call: Callable[[], object]) -> threading.Thread:
+    while disk.waiting.acquire(blocking=False):
+        pass
+    disk.free.clear()
+    thread = threading.Thread(target=call)
+    thread.start()
+    assert disk.waiting.acquire(timeout=30)
+    return thread
+
+
+@pytest.mark.parametrize("again", ["add", "add_many", "writer", "batch"])
+def test_stored_content_is_on_disk_before_another_says_so(
+    pair: tuple[contentdb.Store, contentdb.Store], disk: Disk, again: str
+) -> None:
+    one, other = pair
+    digest = contentdb.Digest.of(b"content")
+    thread = _between_commit_and_sync(disk, lambda: one.add(b"content"))
+    assert other.exists(digest)  # it is committed, and not on disk
+    disk.free.set()
+    before = disk.syncs
+    if again == "add":
+        assert not other.add(b"content").new
+    elif again == "add_many":
+        list(other.add_many([b"content"]))
+    elif again == "batch":
+        with other.batch():
+            other.add(b"content")
+    else:
+        with pytest.raises(contentdb.AlreadyExistsError):
+            other.writer("r", expected=digest)
+    assert disk.syncs > before
+    thread.join()
+    before = disk.syncs
+    other.add(b"content")
+    assert disk.syncs == before  # this process remembers
+
+
+def test_a_log_that_has_not_changed_is_not_synced_again(
+    pair: tuple[contentdb.Store, contentdb.Store], disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = pair
+    for number in range(20):
+        one.add(b"%d" % number)
+    monkeypatch.setattr(wal, "_TICKS_NS", -(10**12))  # as if some time had passed
+    disk.syncs = 0
+    for number in range(20):
+        other.add(b"%d" % number)
+    assert disk.syncs == 1
+    one.add(b"one more")
+    other.add(b"one more")
+    assert disk.syncs == 3
+
+
+def test_a_change_within_a_tick_of_the_clock_is_seen(
+    pair: tuple[contentdb.Store, contentdb.Store], disk: Disk
+) -> None:
+    """Two changes may get one time: a log is known to be unchanged only if it is older."""
+    one, other = pair
+    for number in range(50):
+        one.add(b"%d" % number)
+        disk.syncs = 0
+        other.add(b"%d" % number)
+        assert disk.syncs == 1
+
+
+def test_threads_share_a_sync(root: Path, disk: Disk) -> None:
+    with contentdb.open(root) as store, ThreadPoolExecutor(8) as threads:
+        store.add(b"the first")
+        first = _between_commit_and_sync(disk, lambda: store.add(b"another"))
+        waiting = [threads.submit(store.add, b"%d" % number) for number in range(8)]
+        while parts_of(store).index._database._log.committed < 3:
+            pass
+        disk.syncs = 0
+        disk.free.set()
+        first.join()
+        assert all(each.result().new for each in waiting)
+        assert disk.syncs <= 5
+
+
+def test_a_failed_sync_is_told_and_mended_by_the_next_write(
+    pair: tuple[contentdb.Store, contentdb.Store], disk: Disk, root: Path
+) -> None:
+    one, other = pair
+    disk.failing = True
+    with pytest.raises(CommitUnknownError, match="a power cut may undo it"):
+        one.add(b"content")
+    assert (root / "index.sqlite-wal-hole").exists()
+    with pytest.raises(DurabilityError):  # the log cannot be written anew: nothing changes
+        one.add(b"more")
+    assert one.usage().blobs == 3
+    with pytest.raises(DurabilityError):
+        one.add(b"content")
+    disk.failing = False
+    assert not one.add(b"content").new
+    assert one.add(b"more").new
+    assert not (root / "index.sqlite-wal-hole").exists()
+    assert other.read(contentdb.Digest.of(b"more")) == b"more"
+    assert list(other.verify()) == []
+
+
+def test_another_process_mends_what_the_first_could_not(root: Path, disk: Disk) -> None:
+    """The system tells a failed sync once: whoever opens the log later hears nothing."""
+    keeper = contentdb.open(root)
+    keeper.exists(contentdb.Digest.of(b"nothing"))
+    keeper.usage()
+    one = contentdb.open(root)
+    disk.failing = True
+    with pytest.raises(CommitUnknownError):
+        one.add(b"content")
+    one.close()
+    with contentdb.open(root) as other:
+        with pytest.raises(DurabilityError):
+            other.add(b"more")
+        disk.failing = False
+        disk.syncs = 0
+        other.add(b"more")
+        assert disk.syncs == 2  # of the old log, and of the commit
+    assert not (root / "index.sqlite-wal-hole").exists()
+    keeper.close()
+
+
+def test_threads_behind_a_failed_sync_are_told_too(root: Path, disk: Disk) -> None:
+    with contentdb.open(root) as store, ThreadPoolExecutor(4) as threads:
+        store.add(b"the first")
+        _between_commit_and_sync(disk, lambda: threads.submit(store.add, b"another"))
+        waiting = [threads.submit(store.add, b"%d" % number) for number in range(3)]
+        while parts_of(store).index._database._log.committed < 3:
+            pass
+        disk.failing = True
+        disk.free.set()
+        errors = [each.exception() for each in waiting]
+        assert all(isinstance(error, contentdb.ContentDBError) for error in errors)
+
+
+def test_a_delete_is_on_disk_before_another_process_ends_it(
+    pair: tuple[contentdb.Store, contentdb.Store], disk: Disk, root: Path
+) -> None:
+    one, _ = pair
+    digest = one.add(b"content").digest
+    thread = _between_commit_and_sync(disk, lambda: one.delete(digest))
+    threading.Timer(0.2, disk.free.set).start()
+    before = disk.syncs
+    contentdb.open(root).close()  # ends the delete
+    assert disk.syncs > before
+    thread.join()
+
+
+def test_a_lowered_offset_is_on_disk_before_bytes_are_replaced(
+    root: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was killed just after it had lowered the offset has not synced that."""
+    with contentdb.open(root) as store:
+        with store.writer("r") as writer:
+            writer.write(b"x" * 100)
+        index = parts_of(store).index
+        row = index.ingest("r")
+        assert row is not None
+        index.pause("r", row.token, 0, row.updated_ns, durable=False)
+        truncated: list[int] = []
+        truncate = files.truncate
+
+        def cut(fd: int, size: int, path: str) -> None:
+            truncated.append(disk.syncs)
+            truncate(fd, size, path)
+
+        monkeypatch.setattr(files, "truncate", cut)
+        disk.syncs = 0
+        store.writer("r").close()
+        assert truncated == [1]
+
+
+def test_the_log_is_lengthened_by_zeros_once_it_has_grown(root: Path) -> None:
+    log = root / "index.sqlite-wal"
+    with contentdb.open(root) as store:
+        for number in range(40):
+            store.add(b"%d" % number)
+        assert log.stat().st_size < 2 << 20
+        for number in range(40, 60):
+            store.add(b"%d" % number)
+        size = log.stat().st_size
+        assert size >= 4 << 20
+        for number in range(60, 120):
+            store.add(b"%d" % number)
+        assert log.stat().st_size == size
+        with contentdb.open(root) as other:
+            assert other.usage().blobs == 120
+    with contentdb.open(root) as store:
+        assert store.usage().blobs == 120
+        assert list(store.verify()) == []

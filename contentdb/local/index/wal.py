@@ -1,0 +1,229 @@
+"""The index's write-ahead log, which this process syncs itself, after it has let go of the lock.
+
+Inside COMMIT, SQLite would sync the log while all other processes wait for the writers' lock. So
+transactions commit with ``synchronous=NORMAL``, which does not sync, and the log is synced through
+a descriptor of our own. One sync serves all that was committed before it, by any process. A
+descriptor of the log may be opened and closed beside SQLite's, as that file has no fcntl(2) locks
+(https://sqlite.org/walformat.html, 2.3.1).
+
+A transaction can be read before it is on disk. So whoever promises something because of a row that
+another process may have written syncs the log first: `WriteAheadLog.sync_all`.
+
+A failed sync is told once to each descriptor, and later syncs succeed over the hole that it leaves:
+what is committed behind the hole is lost with it. So the log is marked, by a file beside it, until
+somebody has written its bytes again: `WriteAheadLog.mend`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from contentdb import files, forks
+from contentdb.errors import DurabilityError, StorageError
+from contentdb.logs import swallow, warn
+from contentdb.presence import reset_after_fork
+
+if TYPE_CHECKING:
+    from contentdb.files import Directory
+
+__all__ = ["WriteAheadLog"]
+
+_TICKS_NS: Final = 40_000_000
+"""More than two ticks of the slowest kernel clock (100 Hz), which stamps files when they change."""
+
+_PIECE_BYTES: Final = 1 << 20
+_STEP_BYTES: Final = 4 << 20
+_HOLE: Final = "a sync of the index's log failed; the next write writes the log again"
+
+
+class WriteAheadLog:
+    """Puts committed transactions on disk; shared by the threads of one process."""
+
+    def __init__(self, path: str, root: str) -> None:
+        self._path = f"{path}-wal"
+        self._root = root
+        self._turn = threading.RLock()
+        """Held during a sync, so that threads that wait find theirs done."""
+        self._fd = -1
+        self._file: tuple[int, int] | None = None
+        """Device and inode of the open log, once its name is on disk."""
+        self._unchanged: tuple[int, int, int] | None = None
+        """Device, inode and time of a log of which every byte is on disk."""
+        self._is_pinned = False
+        """Whether a connection of this process keeps SQLite from replacing the log."""
+        self._lengthened = 0
+        self._has_hole = False
+        self._synced = 0
+        self.committed = 0
+        """Transactions that this process has committed; counted after COMMIT has returned."""
+
+    # -- syncs -------------------------------------------------------------------------------------
+
+    def sync(self, number: int) -> None:
+        """Put this process's transactions up to that number on disk, with all committed before.
+
+        Raises:
+            DurabilityError: The log could not be synced, then or when it was tried before.
+        """
+        with self._turn:
+            if self._synced < number:
+                self._sync()
+
+    def sync_all(self) -> None:
+        """Put on disk what any process has committed so far; without a sync if that is known.
+
+        Raises:
+            DurabilityError: As `sync`.
+        """
+        with self._turn:
+            if self._has_hole or self._unchanged is None or self._unchanged != self._look():
+                self._sync()
+
+    def _sync(self) -> None:
+        if self._has_hole:
+            raise DurabilityError("sync", self._path, OSError("an earlier sync failed"))
+        target = self.committed
+        found = self._look()  # before the sync: what is written meanwhile changes it
+        if found is not None:  # else the last close of a process has folded the log in
+            now_ns = time.time_ns()
+            try:
+                self._open(found)
+                files.sync_data(self._fd, self._path)
+            except DurabilityError:
+                self.note_hole()
+                raise
+            self._unchanged = found if found[2] + _TICKS_NS < now_ns else None
+        self._synced = max(self._synced, target)
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            found = os.stat(self._fd if self._is_pinned else self._path)  # noqa: PTH116 - as text
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError.of("stat", self._path, error) from error
+        return found.st_dev, found.st_ino, found.st_mtime_ns
+
+    def _open(self, found: tuple[int, int, int]) -> None:
+        """Open the log unless it is open, and put its name on disk."""
+        if self._file == found[:2]:
+            return
+        root = files.open_directory(self._root)
+        try:
+            self._open_in(root)
+        finally:
+            root.close()
+
+    def _open_in(self, root: Directory) -> None:
+        self.close()
+        path = self._path
+        try:
+            self._fd = files.open_file(root, self._name, os.O_RDWR)
+        except OSError as error:
+            raise StorageError.of("open", path, error) from error
+        opened = files.stat_open(self._fd, path)
+        if not stat.S_ISREG(opened.st_mode):
+            raise StorageError.of("open", path, OSError(errno.EINVAL, "not a file"))
+        files.sync_directory(root)
+        self._file = opened.st_dev, opened.st_ino
+
+    @property
+    def _name(self) -> str:
+        return os.path.basename(self._path)  # noqa: PTH119 - a path is text here
+
+    @property
+    def _mark(self) -> str:
+        return f"{self._name}-hole"
+
+    # -- a connection that writes ------------------------------------------------------------------
+
+    def pin(self, root: Directory) -> None:
+        """Open the log that a connection of this process has begun to use.
+
+        The caller holds the writers' lock, and calls `unpin` before it closes the connection.
+        """
+        with self._turn:
+            self._open_in(root)
+            self._is_pinned = True
+            self._has_hole = self._has_hole or files.stat_name(root, self._mark) is not None
+
+    def unpin(self) -> None:
+        """Let SQLite replace the log; the next sync looks for it by its path."""
+        self._is_pinned = False
+
+    # -- a hole ------------------------------------------------------------------------------------
+
+    @property
+    def has_hole(self) -> bool:
+        """Whether bytes in front of the next transaction may not be on disk."""
+        return self._has_hole
+
+    def note_hole(self) -> None:
+        """Remember, for other processes too, that a sync has failed."""
+        self._has_hole = True
+        self._unchanged = None
+        warn("local.index", _HOLE, path=self._path)
+        with swallow("local.index", _HOLE, StorageError, OSError, path=self._path):
+            root = files.open_directory(self._root)
+            try:
+                files.let_go(files.open_file(root, self._mark, os.O_CREAT | os.O_RDWR))
+            finally:
+                root.close()
+
+    def mend(self, root: Directory) -> None:
+        """Write the log's bytes again and sync them, after a sync has failed.
+
+        The caller holds the writers' lock. Readers may read meanwhile: no byte changes.
+
+        Raises:
+            DurabilityError, StorageError: It failed again; the log stays marked.
+        """
+        with self._turn:
+            place = 0
+            while piece := files.read_at(self._fd, _PIECE_BYTES, place, self._path):
+                place += files.write_at(self._fd, piece, place, self._path)
+            files.sync_data(self._fd, self._path)
+            files.unlink(root, self._mark)
+            self._has_hole = False
+            self._synced = self.committed
+
+    # -- its length --------------------------------------------------------------------------------
+
+    def lengthen(self, size: int, most: int) -> None:
+        """Append zeros to a log that has grown, as blocks that were written before sync faster.
+
+        SQLite takes a frame of zeros for the end of the log. The caller holds the writers' lock.
+        Measured on ext4: 1 flush instead of 2.2, and no commit of the journal, for each sync.
+        """
+        if size == self._lengthened or size >= most or self._fd < 0:
+            return
+        with self._turn, swallow("local.index", "the log was not lengthened", StorageError):
+            end = min(most, size + _STEP_BYTES)
+            files.write_at(self._fd, bytes(end - size), size, self._path)
+            self._lengthened = end
+
+    # -- closing and forks -------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the log; a later sync opens it again."""
+        with self._turn:
+            fd, self._fd = self._fd, -1
+            self._file = self._unchanged = None
+            self._is_pinned = False
+            self._lengthened = 0
+            if fd >= 0:
+                files.let_go(fd)
+
+    def before_fork(self) -> None:
+        """Wait until no thread syncs, and let none do so until the fork is over."""
+        forks.hold(self._turn)
+
+    def after_fork_in_child(self) -> None:
+        """Close this copy of the descriptor: an error is told to the parent and the child once."""
+        reset_after_fork(self._turn)
+        self.close()
