@@ -44,6 +44,7 @@ _FILES: Final = "contentdb.files"
 _DATABASE: Final = "contentdb.local.index.database"
 _INDEX: Final = "contentdb.local.index.index"
 _WAL: Final = "contentdb.local.index.wal"
+_CHECKPOINTS: Final = "contentdb.local.index.checkpoints"
 _LABELS: Final = "contentdb.local.index.labels"
 _DELETES: Final = "contentdb.local.index.deletes"
 _RECORDING: Final = "contentdb.local.index.record"
@@ -140,6 +141,12 @@ _ALL: Final = (
         ),
         ("unsynced",),
         "labels, labels",
+    ),
+    _mutant(
+        "failed-sync-of-a-checkpoint-forgotten",
+        Patch(_CHECKPOINTS, "Checkpoints.checkpoint", "log.note_failure(error)", "pass"),
+        ("eio",),
+        "checkpoint",
     ),
     _mutant(
         "index-never-synced",

@@ -49,21 +49,26 @@ class Checkpoints:
             log.lengthen(size, WAL_BYTES)
         if self.rows < CHECKPOINT_ROWS and size <= self._large_bytes:
             return
-        self.checkpoint(writer, "RESTART")
+        self.checkpoint(writer, "RESTART", log)
         self.rows = 0
         self.look_at_rows = _LOOK_ROWS
         # If a reader blocked the checkpoint the WAL goes on growing: not every commit tries again.
         self._large_bytes = max(WAL_BYTES, size + _WAL_STEP_BYTES)
 
-    def checkpoint(self, writer: sqlite3.Connection, mode: str) -> None:
+    def checkpoint(self, writer: sqlite3.Connection, mode: str, log: WriteAheadLog) -> None:
         """Move the WAL into the database, without waiting for readers that block it.
 
         The caller holds the flock, so SQLite always gets the writer's lock. A checkpoint that
-        fails loses nothing: the WAL stays, and the next one tries again.
+        fails loses nothing: the WAL stays, and the next one tries again. But a sync of the log that
+        failed here may be told to nobody else.
         """
         with swallow("local.index", UNFOLDED, sqlite3.Error, path=self._path):
             writer.execute("PRAGMA busy_timeout = 0").fetchall()
-            writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            try:
+                writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            except sqlite3.Error as error:
+                log.note_failure(error)
+                raise
         writer.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1000)}").fetchall()
 
     def is_overdue(self) -> bool:

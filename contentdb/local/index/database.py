@@ -310,6 +310,7 @@ class Database:
         if not committing and writer is not None and writer.in_transaction and is_safe(self._path):
             with contextlib.suppress(sqlite3.Error):
                 writer.execute("ROLLBACK")
+        self._log.note_failure(error)
         self._drop_writer()
         if committing:
             self._read_back(jobs, error)
@@ -437,7 +438,7 @@ class Database:
                 ):
                     self._enter()
                     try:
-                        self._checkpoints.checkpoint(self._writer, "TRUNCATE")
+                        self._checkpoints.checkpoint(self._writer, "TRUNCATE", self._log)
                     finally:
                         self._leave()
             self._readers.close()

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import stat
 import threading
 import time
@@ -162,6 +163,14 @@ class WriteAheadLog:
     def has_hole(self) -> bool:
         """Whether bytes in front of the next transaction may not be on disk."""
         return self._has_hole
+
+    def note_failure(self, error: BaseException) -> None:
+        """Take an I/O error of SQLite for a failed sync: it may have met one.
+
+        Linux tells a failed commit of the filesystem's journal once, not to each descriptor.
+        """
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_IOERR:
+            self.note_hole()
 
     def note_hole(self) -> None:
         """Remember, for other processes too, that a sync has failed."""
