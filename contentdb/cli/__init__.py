@@ -35,6 +35,10 @@ def _end_if_interrupted(ignored: UnraisableHookArgs) -> None:
 
 
 def _run() -> None:
+    from contentdb.cli import quick
+
+    if sys.stdout is not None and (printed := quick.answer(sys.argv[1:])) is not None:
+        quick.print_and_exit(printed)
     from contentdb.cli import stopping
 
     stopping.end_at_once()

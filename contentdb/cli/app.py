@@ -14,6 +14,7 @@ from contentdb.cli.failures import exit_code_of, tell
 from contentdb.cli.session import remote_options
 from contentdb.cli.show import flush
 from contentdb.cli.stopping import what_stopped
+from contentdb.store_folder import DEFAULT_ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +158,7 @@ def _flush_or_drop() -> None:
 @click.option(
     "--root",
     envvar="CONTENTDB_ROOT",
-    default=".content",
+    default=DEFAULT_ROOT,
     show_default=True,
     show_envvar=True,
     metavar="DIR",

@@ -7,7 +7,9 @@ whether there is a blob. If it is any other, only the bytes can tell whether the
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False  # as in `contentdb.store_folder`
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["BEING_DELETED_NS", "is_time_of"]
 

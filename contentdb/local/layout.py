@@ -27,7 +27,15 @@ import xxhash
 
 from contentdb.errors import InvalidArgumentError, StoreError
 from contentdb.refs import DEFAULT_NAMESPACE
-from contentdb.store_folder import BLOBS, DIRECTORIES, INDEX, INGEST, QUARANTINE, TRASH
+from contentdb.store_folder import (
+    BLOBS,
+    DIRECTORIES,
+    INDEX,
+    INGEST,
+    QUARANTINE,
+    SHARED,
+    TRASH,
+)
 
 if TYPE_CHECKING:
     from contentdb.digest import Digest
@@ -54,7 +62,6 @@ __all__ = [
 ]
 
 INDEX_REBUILT: Final = f"{INDEX}.new"
-SHARED: Final = "index.sqlite-shared"
 RESERVE: Final = "index.sqlite-reserve"
 
 # The parts of a digest that make its path; each algorithm's name has six letters.

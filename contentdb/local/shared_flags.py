@@ -25,6 +25,7 @@ from contentdb import files
 from contentdb.errors import StorageError
 from contentdb.local.layout import SHARED
 from contentdb.logs import swallow
+from contentdb.store_folder import SEVERAL_NAMESPACES
 
 if TYPE_CHECKING:
     from contentdb.files import Directory
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["Sharing"]
 
 
-_SEVERAL: Final = 0
 _UNSYNCED: Final = 1
 _SIZE: Final = 2
 _BOTH: Final = b"\1\1"
@@ -61,7 +61,7 @@ class Sharing:
     @property
     def several(self) -> bool:
         """Whether any process has ever opened another namespace than the default."""
-        return self._bytes[_SEVERAL] != 0
+        return self._bytes[SEVERAL_NAMESPACES] != 0
 
     @property
     def unsynced(self) -> bool:
@@ -101,7 +101,8 @@ class Sharing:
 
         A flag that is set already is written again: another process may not have synced it yet.
         """
-        news = [place for place, holds in ((_SEVERAL, several), (_UNSYNCED, unsynced)) if holds]
+        flags = ((SEVERAL_NAMESPACES, several), (_UNSYNCED, unsynced))
+        news = [place for place, holds in flags if holds]
         if not news:
             return
         fd = _open(root)

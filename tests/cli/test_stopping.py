@@ -93,7 +93,7 @@ def test_signals_without_end_are_a_line_or_silence(
 ) -> None:
     """As Ctrl-C that is held down; it may begin anywhere, so the test begins where we listen."""
     with contentdb.open(root) as store:
-        digest = store.add(os.urandom(1 << 20)).digest
+        digest = store.add(os.urandom(2 << 20)).digest
     os.mkfifo(root.parent / "pipe")  # nobody will ever write into it
     pipe = os.open(root.parent / "pipe", os.O_RDWR)
     places = {"INPUT": str(root.parent / "pipe"), "DIGEST": digest}

@@ -11,7 +11,8 @@ import sqlite3
 from typing import Final
 
 from contentdb.local.index.connect import connect, refusal
-from contentdb.local.index.revision import APPLICATION_ID, FORMAT_VERSION, HEAD
+from contentdb.local.index.revision import HEAD
+from contentdb.store_folder import APPLICATION_ID, FORMAT_VERSION
 
 __all__ = ["create_tables"]
 

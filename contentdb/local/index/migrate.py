@@ -18,7 +18,8 @@ from sqlalchemy.pool import StaticPool
 
 import contentdb.migrations
 from contentdb.local.index.database import connect, refusal
-from contentdb.local.index.revision import APPLICATION_ID, FORMAT_VERSION, HEAD
+from contentdb.local.index.revision import HEAD
+from contentdb.store_folder import APPLICATION_ID, FORMAT_VERSION
 
 __all__ = ["config", "upgrade"]
 

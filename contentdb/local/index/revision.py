@@ -11,10 +11,9 @@ from typing import Final
 from contentdb.errors import MigrationNeededError, NewerStoreError, NotAStoreError
 from contentdb.local.index import statements
 from contentdb.local.index.database import connect, refusal
+from contentdb.store_folder import APPLICATION_ID, FORMAT_VERSION
 
 __all__ = [
-    "APPLICATION_ID",
-    "FORMAT_VERSION",
     "HEAD",
     "REVISIONS",
     "check",
@@ -25,12 +24,6 @@ __all__ = [
 REVISIONS: Final = ("0001", "0002")
 """Oldest first."""
 HEAD: Final = REVISIONS[-1]
-
-APPLICATION_ID: Final = 0x43444231
-"""``CDB1`` in the header of the database file (https://sqlite.org/fileformat.html#application_id)."""
-
-FORMAT_VERSION: Final = 1
-"""Version of the layout on disk, in the header's user version; it changes when a path does."""
 
 
 def revision_of(path: str, root: str) -> str | None:

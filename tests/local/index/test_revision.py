@@ -11,6 +11,7 @@ import pytest
 from alembic.script import ScriptDirectory
 
 import contentdb.migrations
+from contentdb import store_folder
 from contentdb.errors import (
     IndexDamagedError,
     IndexFailedError,
@@ -72,9 +73,9 @@ def test_the_migrations_may_lie_anywhere(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_the_header_says_what_the_file_is(db: sqlite3.Connection) -> None:
-    assert db.execute("PRAGMA application_id").fetchone() == (revision.APPLICATION_ID,)
-    assert db.execute("PRAGMA user_version").fetchone() == (revision.FORMAT_VERSION,)
-    assert revision.APPLICATION_ID.to_bytes(4, "big") == b"CDB1"
+    assert db.execute("PRAGMA application_id").fetchone() == (store_folder.APPLICATION_ID,)
+    assert db.execute("PRAGMA user_version").fetchone() == (store_folder.FORMAT_VERSION,)
+    assert store_folder.APPLICATION_ID.to_bytes(4, "big") == b"CDB1"
 
 
 @pytest.fixture
