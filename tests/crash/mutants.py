@@ -46,6 +46,7 @@ _INDEX: Final = "contentdb.local.index.index"
 _WAL: Final = "contentdb.local.index.wal"
 _CHECKPOINTS: Final = "contentdb.local.index.checkpoints"
 _LABELS: Final = "contentdb.local.index.labels"
+_BOUND: Final = "contentdb.local.index.bound"
 _DELETES: Final = "contentdb.local.index.deletes"
 _RECORDING: Final = "contentdb.local.index.record"
 _CREATE: Final = "contentdb.local.index.create"
@@ -117,17 +118,22 @@ _ALL: Final = (
         Patch(_DELETES, "Deletes.tombstones", "self._database.sync()", "pass"),
         ("unsynced",),
         "delete, open",
-        "delete, prune",
     ),
     _mutant(
         "file-taken-before-the-delete-elsewhere-is-synced",
-        Patch(_DELETES, "Deletes._bury", "self._database.sync()", "pass"),
+        Patch(_BOUND, "Bound._have_others", "self._database.sync()", "pass"),
         ("unsynced",),
         "delete, delete elsewhere",
     ),
     _mutant(
+        "later-delete-of-another-taken-for-ours",
+        Patch(_DELETES, "Deletes._bury", "self._database.sync()", "pass"),
+        ("unsynced",),
+        "delete, add, delete",
+    ),
+    _mutant(
         "own-sync-taken-for-one-of-the-next-commit",
-        Patch(_WAL, "WriteAheadLog.sync", "self._synced < number", "self._synced + 1 < number"),
+        Patch(_WAL, "WriteAheadLog.sync", "self._synced >= number", "self._synced + 1 >= number"),
         ("unsynced",),
         "add, add",
     ),

@@ -440,11 +440,11 @@ def _relabel(root: Path, ledger: Ledger) -> None:
         store.add(content(900), labels={"a": "1"})
         ledger.labelled(900, a="1")
         ledger.labelling(900)
+        ledger.begun("relabel", 902)
+        writer = store.writer("relabel")
         list(store.add_many([content(900), content(901)], labels=[{"b": "2"}, {"a": "2"}]))
         ledger.labelled(900, a="1", b="2")
         ledger.labelled(901, a="2")
-        ledger.begun("relabel", 902)
-        writer = store.writer("relabel")
         writer.write(content(902))
         with contextlib.suppress(contentdb.AlreadyExistsError):
             writer.commit(labels={"c": "3"})

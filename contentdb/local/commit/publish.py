@@ -102,7 +102,7 @@ class Candidate:
 def find_stored(parts: Parts, digest: Digest, *, recorded: bool = False) -> Info | None:
     """Return the Info of a blob that is whole and as durable as the store; else None.
 
-    With ``recorded``, the caller has put it on disk just now.
+    With ``recorded``, the caller has put its row on disk just now.
 
     The file's time shows that it is whole. Where it does not, as after a copy or a change of the
     file by hand, the file is read. The file is looked up first: for new content, the common case,
@@ -114,8 +114,8 @@ def find_stored(parts: Parts, digest: Digest, *, recorded: bool = False) -> Info
     info = parts.known.get(digest, found) or _look_up(parts, digest, found)
     if info is None or not (_is_vouched_for(parts, info, found) or read_again(parts, digest)):
         return None
-    if parts.durable and not recorded and not parts.known.is_secured(info):
-        _secure(parts, digest, info)
+    if parts.durable and not parts.known.is_secured(info):
+        _secure(parts, digest, info, recorded=recorded)
     return info
 
 
@@ -125,13 +125,15 @@ def _is_vouched_for(parts: Parts, info: Info, found: os.stat_result) -> bool:
     return parts.sharing.several and parts.index.vouches(info.digest, found.st_mtime_ns)
 
 
-def _secure(parts: Parts, digest: Digest, info: Info) -> None:
+def _secure(parts: Parts, digest: Digest, info: Info, *, recorded: bool) -> None:
     """Put a blob on disk that this process has not put there: its row, and bytes and name too.
 
     A row is seen before it is on disk. Bytes and name are not only if a process stored without
     durability.
     """
     if parts.sharing.unsynced and not sync_blob(parts, digest):
+        return
+    if recorded:  # but another process may have changed the row since
         return
     parts.index.sync()
     parts.known.secured(info)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from contentdb.local.file_times import is_time_of
-from contentdb.local.index import statements
+from contentdb.local.index import State, statements
 from contentdb.local.index.rows import key_of
 
 if TYPE_CHECKING:
@@ -43,6 +43,18 @@ class Bound:
         while rows := self._database.all(statement, values):
             yield rows
             values["after"] = rows[-1][0]
+
+    def _have_others(self, connection: Connection, key: dict[str, Any]) -> bool:
+        """Return whether another namespace has the blob.
+
+        A tombstone does not count, once it is on disk: here it is put there, seldom enough to do
+        that under the write lock.
+        """
+        found = connection.execute(statements.OTHER_NAMESPACE_STATES, key).fetchall()
+        states = {state for (state,) in found}
+        if State.TOMBSTONE in states:
+            self._database.sync()
+        return bool(states - {State.TOMBSTONE})
 
     def _vouches(
         self, connection: Connection, key: dict[str, Any], blob: Blob, found_ns: int | None

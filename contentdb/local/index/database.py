@@ -26,7 +26,10 @@ from contentdb import files, forks
 from contentdb.errors import (
     CommitUnknownError,
     ContentDBError,
+    DurabilityError,
     IndexBusyError,
+    IndexDamagedError,
+    IndexFailedError,
     ReentrantCallError,
     StorageError,
     UnsafeForkError,
@@ -105,7 +108,8 @@ class Database:
     def __init__(self, path: str, root: str, *, durable: bool, place: Place | None = None) -> None:
         self._path = path
         self._root = root
-        self._durable = durable
+        self.durable = durable
+        """Whether changes that are promised are synced."""
         self._place = place or Place(root)
         self._readers = Readers(path, self._place)
         self._queue: deque[_Job] = deque()
@@ -167,15 +171,15 @@ class Database:
             NoSpaceError: The disk is full; nothing changed.
             CommitUnknownError: The COMMIT failed, and so did reading back; or it landed, and its
                 sync failed.
-            DurabilityError: A hole in the log could not be mended; nothing changed.
-            IndexFailedError: The database refused; nothing changed.
+            IndexFailedError: The database refused, or its log, after an earlier failure, cannot be
+                put on disk; nothing changed.
         """
         if unsafe:
             check_safe(self._path)
         outer = _thread.roots
         if self._root in outer:
             raise ReentrantCallError(self._path)
-        job = _Job(work, landed, rows, durable=durable and self._durable)
+        job = _Job(work, landed, rows, durable=durable and self.durable)
         try:
             _thread.roots = (*outer, self._root)
             self._queue.append(job)
@@ -199,8 +203,11 @@ class Database:
     def _sync(self, number: int) -> None:
         """Put what this process has committed on disk, without the lock."""
         try:
-            self._log.sync(number)
-        except StorageError as error:
+            if not self._log.sync(number):
+                self._mend()
+            if not self._log.is_pinned:
+                self._place.check()
+        except ContentDBError as error:
             raise CommitUnknownError(
                 self._path, f"a change was made, but a power cut may undo it: {error}"
             ) from error
@@ -211,9 +218,18 @@ class Database:
         Raises:
             DurabilityError: The log cannot be synced.
         """
-        if self._log.has_hole:  # this write mends it
-            self.write(lambda _connection: None, lambda _connection: True, durable=False, rows=0)
-        self._log.sync_all()
+        is_writing = self._root in _thread.roots
+        with holding(self._root):
+            if not self._log.sync_all():
+                if is_writing:  # it began before the log had a hole
+                    raise DurabilityError("sync", self._path, OSError("an earlier sync failed"))
+                self._mend()
+            self._place.check()
+
+    def _mend(self) -> None:
+        """Write the log again, in a transaction that changes nothing."""
+        with self._turn:
+            self._transact([])
 
     def _run_queue(self) -> None:
         """Run the jobs that wait. No job leaves the queue before it is done, whatever is raised."""
@@ -233,6 +249,10 @@ class Database:
             while self._queue and self._queue[0].done:
                 self._queue.popleft()
             if self._closed:  # by another thread, while this one waited
+                with contextlib.suppress(
+                    ContentDBError
+                ):  # whoever needs it syncs again, and is told
+                    self._log.sync(self._log.committed)
                 self._close_writer()
 
     def _transact(self, jobs: list[_Job]) -> None:
@@ -346,9 +366,21 @@ class Database:
                 self._log.pin(lock)
         else:
             self._writer.execute("BEGIN IMMEDIATE")
-        if self._log.has_hole and lock is not None:
-            self._log.mend(lock)
+        if lock is not None and self._log.needs_mending:
+            try:
+                self._log.mend(lock, self._check_whole)
+            except StorageError as error:
+                reason = f"its log cannot be put on disk: {error}"
+                raise IndexFailedError(self._path, reason) from error
         return self._writer
+
+    def _check_whole(self) -> None:
+        with contextlib.closing(connect(self._path, query_only=True)) as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise IndexDamagedError(
+                self._path, f"{found}; `contentdb reindex` rebuilds it from the blobs"
+            )
 
     # -- the writers' queue ----------------------------------------------------------------------
 
@@ -384,9 +416,9 @@ class Database:
     # -- connections -----------------------------------------------------------------------------
 
     def _drop_writer(self) -> None:
+        self._log.unpin()
         writer, self._writer = self._writer, None
         if writer is not None:
-            self._log.unpin()
             with contextlib.suppress(sqlite3.Error):
                 end(writer)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from contentdb.digest import Digest
 from contentdb.local.file_times import BEING_DELETED_NS
-from contentdb.local.index import State, statements
+from contentdb.local.index import Blob, State, statements
 from contentdb.local.index.bound import Bound
 from contentdb.local.index.rows import find_blob, state_of
 
@@ -17,13 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from sqlite3 import Connection
 
-    from contentdb.local.index import Blob, FileTime
+    from contentdb.local.index import FileTime
 
 __all__ = ["Deletes"]
 
 
 class Deletes(Bound):
     """The transactions that take blobs away."""
+
+    _on_disk: dict[Digest, int]
+    """Tombstones that are on disk, by digest, with the time of update that tells them apart."""
 
     def entomb(self, digest: Digest, time: FileTime | None = None) -> bool:
         """Do the first half of a delete; durable. Return False if there is no blob.
@@ -44,33 +47,36 @@ class Deletes(Bound):
 
         Without ``missing_ok``, stop at the first that is missing.
         """
-        begun: list[Digest] = []
+        begun: dict[Digest, int] = {}
 
-        def work(connection: Connection) -> list[Digest]:
+        def work(connection: Connection) -> None:
             begun.clear()  # it may be run again
             for digest in digests:
-                if self._entomb(connection, digest, time_of(digest)):
-                    begun.append(digest)
+                updated_ns = self._entomb(connection, digest, time_of(digest))
+                if updated_ns is not None:
+                    begun[digest] = updated_ns
                 elif not missing_ok:
                     break
-            return begun
 
         def landed(connection: Connection) -> bool:
             states = (state_of(connection, self._key(digest)) for digest in begun)
             return all(state == State.TOMBSTONE for state in states)
 
-        return self._database.write(work, landed, durable=True, rows=len(digests))
+        self._database.write(work, landed, durable=True, rows=len(digests))
+        self._on_disk.update(begun)
+        return list(begun)
 
-    def _entomb(self, connection: Connection, digest: Digest, time: FileTime | None) -> bool:
+    def _entomb(self, connection: Connection, digest: Digest, time: FileTime | None) -> int | None:
+        """Return the row's time of update, which the tombstone keeps; None without a blob."""
         key = self._key(digest)
         blob = find_blob(connection, key)
         if blob is None or blob.state == State.TOMBSTONE:
-            return False
+            return None
         if time is not None:
             self._take_back(connection, key, blob, time)
         connection.execute(statements.ENTOMB, key)
         connection.execute(statements.DROP_LABELS, key)
-        return True
+        return blob.updated_ns
 
     def _take_back(
         self, connection: Connection, key: dict[str, Any], blob: Blob, time: FileTime
@@ -109,11 +115,12 @@ class Deletes(Bound):
         self, connection: Connection, digest: Digest, take_away: Callable[[Digest], object]
     ) -> bool:
         key = self._key(digest)
-        if state_of(connection, key) != State.TOMBSTONE:
+        blob = find_blob(connection, key)
+        synced_ns = self._on_disk.pop(digest, None)
+        if blob is None or blob.state != State.TOMBSTONE:
             return False
-        others = {state for (state,) in connection.execute(statements.OTHER_NAMESPACE_STATES, key)}
-        if others <= {State.TOMBSTONE}:
-            if others:  # seldom, so under the lock: as in `tombstones`
+        if not self._have_others(connection, key):
+            if synced_ns != blob.updated_ns:  # stored and deleted again meanwhile: seldom
                 self._database.sync()
             take_away(digest)
         connection.execute(statements.BURY, key)
@@ -122,9 +129,17 @@ class Deletes(Bound):
     def tombstones(self) -> Iterator[Digest]:
         """Yield deletes that were begun and not ended, and are on disk; the caller may end them."""
         for rows in self._read_pages(statements.TOMBSTONES):
+            digests = [Digest(digest) for (digest,) in rows]
+            found = {digest: self._find_tombstone(digest) for digest in digests}
             self._database.sync()  # or a power cut may bring a blob back without its file
-            for (digest,) in rows:
-                yield Digest(digest)
+            self._on_disk.update(found)
+            yield from digests
+            for digest in digests:  # which the caller has not ended
+                self._on_disk.pop(digest, None)
+
+    def _find_tombstone(self, digest: Digest) -> int:
+        row = self._database.one(statements.FIND_BLOB, self._key(digest))
+        return 0 if row is None else Blob._make(row).updated_ns
 
     def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
         """Mark the row, which is not served until its content is stored again; durable.

@@ -61,6 +61,7 @@ class Index(Labels, Deletes, Ingests):
         )
         self._namespace = namespace
         self._root = root
+        self._on_disk = {}
 
     # -- blobs: reading ----------------------------------------------------------------------------
 
@@ -157,10 +158,14 @@ class Index(Labels, Deletes, Ingests):
         """
         self._database.sync()
 
+    def _is_unclaimed(self, connection: Connection, digest: Digest) -> bool:
+        claimed = self._claims(connection, digest)
+        return not claimed and not self._have_others(connection, self._key(digest))
+
     def unless_claimed(self, digest: Digest, act: Callable[[], bool]) -> bool:
         """Call ``act`` under the write lock if nothing claims the blob; return whether it acted."""
         return self._database.write(
-            lambda connection: not self._claims(connection, digest) and act(),
+            lambda connection: self._is_unclaimed(connection, digest) and act(),
             lambda _connection: True,
             durable=False,
             rows=0,

@@ -21,15 +21,26 @@ class Ingests(Bound):
     """The transactions on ingests."""
 
     def begin(self, row: IngestRow, takeover: Takeover) -> IngestRow:
-        """Begin an ingest, or take it over, under the row's token. Not durable.
+        """Begin an ingest, not durably, or take another writer's over, under the row's token.
+
+        A row that is taken over is on disk then, as is all that was recorded before: its writer
+        may have been killed between lowering its offset and the sync of that.
 
         Raise `FailedPreconditionError` if ``AGREE`` meets a contradiction; nothing changes then.
         """
-        return self._database.write(
-            lambda connection: _begin(connection, self._namespace, row, takeover),
-            lambda connection: self._is_held(connection, row.ref, row.token),
-            durable=False,
+        found: IngestRow | None = None
+
+        def work(connection: Connection) -> IngestRow:
+            nonlocal found
+            found = find_ingest(connection, self._namespace, row.ref)
+            return _begin(connection, self._namespace, row, found, takeover)
+
+        merged = self._database.write(
+            work, lambda connection: self._is_held(connection, row.ref, row.token), durable=False
         )
+        if found is not None and found.token != row.token and self._database.durable:
+            self._database.sync()
+        return merged
 
     def _is_held(self, connection: Connection, ref: str, token: str) -> bool:
         values = {"namespace": self._namespace, "ref": ref, "token": token}
@@ -52,13 +63,26 @@ class Ingests(Bound):
         return found is None or found.offset == offset
 
     def end(self, ref: str, token: str) -> bool:
-        """Remove the row of an ingest, if it still has the token."""
+        """Remove the row of an ingest, if it still has the token.
+
+        Durable if it has an offset: a power cut must not bring that back beside the file of a later
+        ingest of the ref.
+        """
         values = {"namespace": self._namespace, "ref": ref, "token": token}
-        return self._database.write(
-            lambda connection: connection.execute(statements.END_INGEST, values).rowcount == 1,
-            lambda connection: not self._is_held(connection, ref, token),
-            durable=False,
+        offset = 0
+
+        def work(connection: Connection) -> bool:
+            nonlocal offset
+            found = find_ingest(connection, self._namespace, ref)
+            offset = 0 if found is None else found.offset
+            return connection.execute(statements.END_INGEST, values).rowcount == 1
+
+        ended = self._database.write(
+            work, lambda connection: not self._is_held(connection, ref, token), durable=False
         )
+        if ended and offset and self._database.durable:
+            self._database.sync()
+        return ended
 
     def ingest(self, ref: str) -> IngestRow | None:
         """Return the row of an ingest."""
@@ -85,13 +109,18 @@ class Ingests(Bound):
         return {name for (name,) in rows}
 
 
-def _begin(connection: Connection, namespace: str, row: IngestRow, takeover: Takeover) -> IngestRow:
+def _begin(
+    connection: Connection,
+    namespace: str,
+    row: IngestRow,
+    found: IngestRow | None,
+    takeover: Takeover,
+) -> IngestRow:
     """Begin an ingest or take it over, under the row's token; return its row as it is then.
 
     Raises:
         FailedPreconditionError: The row contradicts what was declared before.
     """
-    found = find_ingest(connection, namespace, row.ref)
     merged = row if found is None else _take_over(found, row, takeover)
     connection.execute(
         statements.BEGIN_INGEST,

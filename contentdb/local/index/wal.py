@@ -30,12 +30,17 @@ from contentdb.logs import swallow, warn
 from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from contentdb.files import Directory
 
 __all__ = ["WriteAheadLog"]
 
 _TICKS_NS: Final = 40_000_000
 """More than two ticks of the slowest kernel clock (100 Hz), which stamps files when they change."""
+
+_SECOND_NS: Final = 1_000_000_000
+_SECONDS_NS: Final = 2 * _SECOND_NS
 
 _PIECE_BYTES: Final = 1 << 20
 _STEP_BYTES: Final = 4 << 20
@@ -59,47 +64,74 @@ class WriteAheadLog:
         """Whether a connection of this process keeps SQLite from replacing the log."""
         self._lengthened = 0
         self._has_hole = False
+        self._is_syncing = False
+        """True in the turn of another thread means that an exception cut a sync off."""
         self._synced = 0
         self.committed = 0
         """Transactions that this process has committed; counted after COMMIT has returned."""
 
     # -- syncs -------------------------------------------------------------------------------------
 
-    def sync(self, number: int) -> None:
+    def sync(self, number: int) -> bool:
         """Put this process's transactions up to that number on disk, with all committed before.
 
+        Return False if the log must be mended first.
+
         Raises:
-            DurabilityError: The log could not be synced, then or when it was tried before.
+            DurabilityError: The sync failed.
         """
         with self._turn:
-            if self._synced < number:
-                self._sync()
+            return self._synced >= number or self._sync()
 
-    def sync_all(self) -> None:
+    def sync_all(self) -> bool:
         """Put on disk what any process has committed so far; without a sync if that is known.
 
-        Raises:
-            DurabilityError: As `sync`.
+        Return and raise as `sync`.
         """
         with self._turn:
-            if self._has_hole or self._unchanged is None or self._unchanged != self._look():
-                self._sync()
+            known = self._unchanged is not None and self._unchanged == self._look()
+            return (known and not self._has_hole) or self._sync()
 
-    def _sync(self) -> None:
-        if self._has_hole:
-            raise DurabilityError("sync", self._path, OSError("an earlier sync failed"))
+    def _sync(self) -> bool:
         target = self.committed
-        found = self._look()  # before the sync: what is written meanwhile changes it
-        if found is not None:  # else the last close of a process has folded the log in
-            now_ns = time.time_ns()
-            try:
-                self._open(found)
-                files.sync_data(self._fd, self._path)
-            except DurabilityError:
-                self.note_hole()
-                raise
-            self._unchanged = found if found[2] + _TICKS_NS < now_ns else None
+        found, is_quiet = self._look_for_writers()
+        if found is None:  # the last close of a process has folded the log in
+            self._synced = max(self._synced, target)
+            return True
+        try:
+            self._open(found)
+        except FileNotFoundError:  # it does so now
+            return self._sync()
+        if self.needs_mending:
+            return False
+        self._is_syncing = True
+        try:
+            files.sync_data(self._fd, self._path)
+        except DurabilityError:
+            self.note_hole()
+            raise
+        self._unchanged = found if is_quiet else None
         self._synced = max(self._synced, target)
+        self._is_syncing = False
+        return True
+
+    def _look_for_writers(self) -> tuple[tuple[int, int, int] | None, bool]:
+        """Look at the log; return also whether each later write will change its time.
+
+        So it is if no process is writing, and the time is older than a tick of the clock, or than
+        two seconds in a filesystem that may keep whole ones.
+        """
+        root = files.open_directory(self._root)
+        try:
+            is_free = files.lock_shared(root.fd, root.path)
+            found = self._look()  # before the sync: what is written meanwhile changes it
+            now_ns = time.time_ns()
+        finally:
+            root.close()  # which frees the lock
+        if found is None:
+            return None, False
+        least_ns = _TICKS_NS if found[2] % _SECOND_NS else _SECONDS_NS
+        return found, is_free and found[2] + least_ns < now_ns
 
     def _look(self) -> tuple[int, int, int] | None:
         try:
@@ -125,12 +157,16 @@ class WriteAheadLog:
         path = self._path
         try:
             self._fd = files.open_file(root, self._name, os.O_RDWR)
+        except FileNotFoundError:
+            raise
         except OSError as error:
             raise StorageError.of("open", path, error) from error
         opened = files.stat_open(self._fd, path)
         if not stat.S_ISREG(opened.st_mode):
             raise StorageError.of("open", path, OSError(errno.EINVAL, "not a file"))
         files.sync_directory(root)
+        if files.stat_name(root, self._mark) is not None:
+            self._has_hole = True
         self._file = opened.st_dev, opened.st_ino
 
     @property
@@ -151,7 +187,6 @@ class WriteAheadLog:
         with self._turn:
             self._open_in(root)
             self._is_pinned = True
-            self._has_hole = self._has_hole or files.stat_name(root, self._mark) is not None
 
     def unpin(self) -> None:
         """Let SQLite replace the log; the next sync looks for it by its path."""
@@ -160,9 +195,22 @@ class WriteAheadLog:
     # -- a hole ------------------------------------------------------------------------------------
 
     @property
-    def has_hole(self) -> bool:
-        """Whether bytes in front of the next transaction may not be on disk."""
-        return self._has_hole
+    def needs_mending(self) -> bool:
+        """Whether bytes in front of the next transaction may not be on disk.
+
+        Also if an exception of a signal handler came out of a sync, in the place of its error.
+        """
+        if self._has_hole or not self._is_syncing or not self._turn.acquire(blocking=False):
+            return self._has_hole  # where another thread has the turn, it is syncing
+        try:
+            return self._is_syncing
+        finally:
+            self._turn.release()
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether SQLite cannot replace the log."""
+        return self._is_pinned
 
     def note_failure(self, error: BaseException) -> None:
         """Take an I/O error of SQLite for a failed sync: it may have met one.
@@ -184,22 +232,30 @@ class WriteAheadLog:
             finally:
                 root.close()
 
-    def mend(self, root: Directory) -> None:
+    def mend(self, root: Directory, check: Callable[[], None]) -> None:
         """Write the log's bytes again and sync them, after a sync has failed.
 
         The caller holds the writers' lock. Readers may read meanwhile: no byte changes.
+
+        Args:
+            root: The store's root.
+            check: Raises if the database cannot be read whole: some filesystems drop the bytes that
+                they could not write.
 
         Raises:
             DurabilityError, StorageError: It failed again; the log stays marked.
         """
         with self._turn:
+            if self._has_hole:
+                check()
+            self._has_hole = True
             place = 0
             while piece := files.read_at(self._fd, _PIECE_BYTES, place, self._path):
                 place += files.write_at(self._fd, piece, place, self._path)
             files.sync_data(self._fd, self._path)
             files.unlink(root, self._mark)
-            self._has_hole = False
             self._synced = self.committed
+            self._has_hole = self._is_syncing = False
 
     # -- its length --------------------------------------------------------------------------------
 

@@ -66,8 +66,6 @@ def begin(
         if takeover is Takeover.AGREE:
             _check_room(parts, ref, declared.total, size)
         row = parts.index.begin(_new_row(ref, name, declared), takeover)
-        if size:
-            _sync_offset(parts)
         return forget_beyond(parts, row, size), fd, size
     except BaseException:
         try:
@@ -125,12 +123,6 @@ def forget_beyond(parts: Parts, row: IngestRow, size: int) -> IngestRow:
     return row._replace(offset=size)
 
 
-def _sync_offset(parts: Parts) -> None:
-    """Put offsets on disk: a process that was killed may have lowered one and not synced it."""
-    if parts.durable:
-        parts.index.sync()
-
-
 def _refuse_stored(parts: Parts, wanted: Digest | None) -> None:
     if wanted is not None and find_stored(parts, wanted) is not None:
         raise AlreadyExistsError(wanted)
@@ -157,7 +149,8 @@ def _empty(parts: Parts, name: str, ref: str, fd: int) -> int:
     if ours and not files.stat_open(fd, path).st_size:
         return fd
     if _is_known(parts, name, ref) and (row := parts.index.ingest(ref)) is not None:
-        _sync_offset(parts)
+        if parts.durable:
+            parts.index.sync()  # a process that was killed may have lowered the offset just before
         forget_beyond(parts, row, 0)
     if ours:
         files.truncate(fd, 0, path)

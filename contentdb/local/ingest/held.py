@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb.errors import (
     AlreadyExistsError,
+    CommitUnknownError,
     ContentDBError,
     DigestMismatchError,
     DurabilityError,
@@ -102,6 +103,10 @@ class LocalIngest(Intake):
                     return self._join(batch, candidate, exist_ok=exist_ok)
                 outcome = publish(self._parts, candidate, self.file)
                 return self._answer(candidate, outcome, exist_ok=exist_ok)
+            except CommitUnknownError:  # a power cut may bring the ingest back: keep its file
+                with swallow("local.ingest", _UNSETTLED, ContentDBError, ref=self.row.ref):
+                    self._end()
+                raise
             finally:
                 if not self._joined:
                     try:
@@ -135,6 +140,8 @@ class LocalIngest(Intake):
 
     def _settle(self) -> None:
         """Keep the ingest if the commit did not make it a blob, and end it."""
+        if self._closed:
+            return
         try:
             self.file.unseal()
             self.file.sync_changes()
@@ -180,6 +187,8 @@ class LocalIngest(Intake):
     def _settle_file(self, result: Info | ContentDBError | None) -> None:
         if isinstance(result, DurabilityError):  # as if its own sync had failed
             self.file.drop()
+        elif isinstance(result, CommitUnknownError):  # a power cut may bring the ingest back
+            return
         elif isinstance(result, Exception) or result is None:
             self.file.unseal()
             self.file.sync_changes()

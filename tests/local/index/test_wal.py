@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ import contentdb
 from contentdb import files
 from contentdb.errors import CommitUnknownError, DurabilityError
 from contentdb.local.index import wal
+from contentdb.local.index.connect import connect
 from tests.inside import parts_of
 
 if TYPE_CHECKING:
@@ -144,10 +147,10 @@ def test_a_failed_sync_is_told_and_mended_by_the_next_write(
     with pytest.raises(CommitUnknownError, match="a power cut may undo it"):
         one.add(b"content")
     assert (root / "index.sqlite-wal-hole").exists()
-    with pytest.raises(DurabilityError):  # the log cannot be written anew: nothing changes
+    with pytest.raises(contentdb.IndexFailedError, match="cannot be put on disk"):
         one.add(b"more")
     assert one.usage().blobs == 3
-    with pytest.raises(DurabilityError):
+    with pytest.raises(contentdb.IndexFailedError):
         one.add(b"content")
     disk.failing = False
     assert not one.add(b"content").new
@@ -168,7 +171,7 @@ def test_another_process_mends_what_the_first_could_not(root: Path, disk: Disk) 
         one.add(b"content")
     one.close()
     with contentdb.open(root) as other:
-        with pytest.raises(DurabilityError):
+        with pytest.raises(contentdb.IndexFailedError):
             other.add(b"more")
         disk.failing = False
         disk.syncs = 0
@@ -246,3 +249,205 @@ def test_the_log_is_lengthened_by_zeros_once_it_has_grown(root: Path) -> None:
     with contentdb.open(root) as store:
         assert store.usage().blobs == 120
         assert list(store.verify()) == []
+
+
+def test_a_process_that_has_not_written_looks_for_the_mark(root: Path, disk: Disk) -> None:
+    keeper = contentdb.open(root)
+    with contentdb.open(root) as one:
+        disk.failing = True
+        with pytest.raises(CommitUnknownError):
+            one.add(b"content")
+    for again in range(2):
+        with contentdb.open(root) as other:
+            disk.failing = not again
+            if again:
+                assert not other.add(b"content").new
+            else:
+                with pytest.raises(contentdb.IndexFailedError):
+                    other.writer("r", expected=contentdb.Digest.of(b"content"))
+    assert not (root / "index.sqlite-wal-hole").exists()
+    keeper.close()
+
+
+def test_a_log_whose_bytes_are_lost_is_not_taken_for_mended(root: Path, disk: Disk) -> None:
+    """Some filesystems drop the pages that they could not write."""
+    log = root / "index.sqlite-wal"
+    with contentdb.open(root) as store:
+        store.add(b"the first")
+        size = log.stat().st_size
+        disk.failing = True
+        with pytest.raises(CommitUnknownError):
+            store.add(b"content")
+        disk.failing = False
+        with log.open("r+b") as file:
+            file.seek(size)
+            file.write(bytes(log.stat().st_size - size))
+        with pytest.raises(contentdb.IndexDamagedError):
+            store.add(b"more")
+
+
+def test_an_exception_in_the_place_of_a_failed_sync_is_followed_by_a_mend(
+    root: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class HandlerError(Exception):
+        pass
+
+    def fail(fd: int, path: str) -> None:
+        raise HandlerError
+
+    with contentdb.open(root) as store:
+        store.add(b"the first")
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "sync_data", fail)
+            with pytest.raises(HandlerError):
+                store.add(b"content")
+        written: list[int] = []
+        write_at = files.write_at
+
+        def note(fd: int, data: bytes, offset: int, path: str) -> int:
+            written.append(offset)
+            return write_at(fd, data, offset, path)
+
+        monkeypatch.setattr(files, "write_at", note)
+        disk.syncs = 0
+        assert not store.add(b"content").new
+        assert written[0] == 0
+        assert store.add(b"more").new
+
+
+def test_a_log_is_known_to_be_unchanged_only_if_each_later_write_changes_its_time(
+    pair: tuple[contentdb.Store, contentdb.Store], root: Path
+) -> None:
+    log = parts_of(pair[0]).index._database._log
+    place = root / "index.sqlite-wal"
+
+    def remembers(age_ns: int, *, whole: bool) -> bool:
+        moment = time.time_ns() - age_ns
+        moment -= moment % 10**9 if whole else 0
+        os.utime(place, ns=(moment, moment))
+        log._unchanged = None
+        assert log.sync_all()
+        return log._unchanged is not None
+
+    assert remembers(10**9 // 10 + 1, whole=False)
+    assert not remembers(1, whole=False)
+    assert not remembers(10**9, whole=True)  # the filesystem may keep whole seconds
+    assert remembers(3 * 10**9, whole=True)
+    lock = files.open_directory(str(root))
+    assert files.lock(lock.fd, lock.path)  # as while a process writes
+    assert not remembers(3 * 10**9, whole=True)
+    lock.close()
+
+
+@pytest.mark.parametrize("put_another", [False, True])
+def test_a_root_that_was_moved_is_noticed_by_a_process_that_only_read(
+    root: Path, disk: Disk, *, put_another: bool
+) -> None:
+    with contentdb.open(root) as one, contentdb.open(root) as other:
+        digest = one.add(b"content").digest
+        assert other.info(digest).size == 7
+        root.rename(root.with_name("moved"))
+        if put_another:
+            contentdb.open(root).close()
+        with pytest.raises((contentdb.StoreError, contentdb.StorageError)):
+            other.add(b"content")
+
+
+def test_a_handler_that_writes_during_a_sync_is_refused(
+    pair: tuple[contentdb.Store, contentdb.Store], disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would wait for a thread that waits for this one."""
+    one, other = pair
+    one.add(b"content")
+    told: list[BaseException] = []
+
+    def handle(fd: int, path: str) -> None:
+        try:
+            other.add(b"new")
+        except contentdb.ContentDBError as error:
+            told.append(error)
+        disk.sync(fd, path)
+
+    monkeypatch.setattr(files, "sync_data", handle)
+    other.add(b"content")
+    assert [type(error) for error in told] == [contentdb.ReentrantCallError]
+
+
+def test_bytes_that_another_stored_without_a_sync_meanwhile_are_synced(
+    root: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look for stored content and the link; the row vouches for its file then."""
+    synced: list[int] = []
+    sync, link = files.sync, files.link_unnamed
+    with contentdb.open(root, durability="process") as careless, contentdb.open(root) as store:
+        store.add(b"the first")
+
+        def first(fd: int, target: files.Directory, name: str) -> bool:
+            monkeypatch.setattr(files, "link_unnamed", link)
+            careless.add(b"content")
+            return link(fd, target, name)
+
+        def note(fd: int, path: str) -> None:
+            synced.append(os.fstat(fd).st_ino)
+            sync(fd, path)
+
+        monkeypatch.setattr(files, "link_unnamed", first)
+        monkeypatch.setattr(files, "sync", note)
+        info = store.add(b"content")
+        assert store.path(info.digest).stat().st_ino in synced
+
+
+def test_an_ingest_whose_commit_may_be_undone_keeps_its_file(root: Path, disk: Disk) -> None:
+    with contentdb.open(root) as store:
+        store.add(b"the first")
+        writer = store.writer("r")
+        writer.write(b"content")
+        disk.failing = True
+        with pytest.raises(CommitUnknownError):
+            writer.commit()
+        assert [path for path in (root / "ingest").iterdir() if path.stat().st_size == 7]
+        disk.failing = False
+        assert writer.closed
+        with store.writer("r", resume=True) as again:
+            again.write(b"content"[again.offset :])
+            assert not again.commit().new
+
+
+def test_an_ingest_that_ends_or_is_taken_over_leaves_no_offset_behind(
+    root: Path, disk: Disk
+) -> None:
+    """A power cut would bring an offset back, beside another ingest's file."""
+    with contentdb.open(root) as store:
+        with store.writer("r") as writer:
+            writer.write(b"x" * 100)
+        disk.syncs = 0
+        store.abort("r")
+        assert disk.syncs == 1
+        store.writer("r").close()
+        assert disk.syncs == 1  # there is none to take over
+        store.writer("r", resume=True).close()
+        assert disk.syncs == 2
+
+
+def test_a_delete_elsewhere_is_on_disk_before_its_file_is_pruned(
+    root: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(Exception):
+        pass
+
+    def kill(fd: int, path: str) -> None:
+        raise KilledError
+
+    with contentdb.open(root, namespace="other") as elsewhere:
+        digest = elsewhere.add(b"content").digest
+        keeper = connect(str(root / "index.sqlite"), query_only=True)  # or the log is folded in
+        keeper.execute("SELECT * FROM blobs").fetchall()
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "sync_data", kill)
+            with pytest.raises(KilledError):
+                elsewhere.delete(digest)
+    with contentdb.open(root) as store:
+        disk.syncs = 0
+        assert [each.kind for each in store.prune(older_than=0)] == ["orphan"]
+        assert disk.syncs == 1
+    keeper.close()
