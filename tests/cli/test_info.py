@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+import contentdb
+from contentdb import files
 from tests.cli.shell import call, digest_of, only_line, records, stored
 
 if TYPE_CHECKING:
@@ -66,3 +69,57 @@ def test_a_label_that_cannot_be_is_refused_and_nothing_changes(root: Path, chang
 
 def test_a_label_of_what_is_not_there_is_exit_4(root: Path) -> None:
     assert call(root, "label", "ffff", "a=1").exit_code == 4
+
+
+def test_many_are_labelled_in_their_order_and_an_error_stops_none(root: Path) -> None:
+    with contentdb.open(root) as store:
+        digests = [store.add(b"%d" % number).digest for number in range(40)]
+    words = [*digests[:20], "ffff", *digests[20:]]
+    result = call(root, "label", *words, "a=1", "b=")
+    assert result.exit_code == 4
+    assert result.stdout.splitlines() == [f"{digest} a=1" for digest in digests]
+    only_line(result.stderr)
+    lines = "\n".join(reversed(digests))
+    result = call(root, "label", "--json", "--stdin", "a=2", stdin=lines.encode())
+    assert [record["digest"] for record in records(result.stdout)] == digests[::-1]
+    result = call(root, "label", "-q", "--stdin", "-0", "a-", stdin="\0".join(digests).encode())
+    assert (result.exit_code, result.stdout) == (0, "")
+    with contentdb.open(root) as store:
+        assert [info.labels for info in map(store.info, digests)] == [{}] * 40
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "Missing argument 'DIGEST…'"),
+        (["a=1"], "Missing argument 'DIGEST…'"),
+        ([DIGEST], "Missing argument 'K=V…'"),
+        (["--stdin"], "Missing argument 'K=V…'"),
+        (["--stdin", DIGEST, "a=1"], "not both"),
+        (["-0", DIGEST, "a=1"], "-0 goes with --stdin"),
+        ([DIGEST, "a=1", DIGEST], "is not k=v"),
+    ],
+)
+def test_words_that_are_missing_or_misplaced_are_named(
+    root: Path, words: list[str], told: str
+) -> None:
+    result = call(root, "label", *words)
+    assert result.exit_code == 2
+    assert told in only_line(result.stderr)
+    assert labels(root) == {"kind": "greeting"}
+
+
+def test_threads_that_label_share_syncs(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    sync = files.sync_data
+
+    def note(fd: int, path: str) -> None:
+        time.sleep(0.01)  # as a disk: meanwhile others commit
+        synced.append(path)
+        sync(fd, path)
+
+    with contentdb.open(root) as store:
+        digests = [store.add(b"%d" % number).digest for number in range(200)]
+    monkeypatch.setattr(files, "sync_data", note)
+    call(root, "label", *digests, "a=1")
+    assert len(synced) < 100
