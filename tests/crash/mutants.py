@@ -410,8 +410,8 @@ _ALL: Final = (
         Patch(
             _DELETES,
             "Deletes._bury",
-            "if state_of(connection, key) != State.TOMBSTONE:",
-            "if False:",
+            "if blob is None or blob.state != State.TOMBSTONE:",
+            "if blob is None:",
         ),
         ("probes",),
         "a_delete_meets_a_commit",
@@ -476,7 +476,7 @@ _ALL: Final = (
             Patch(
                 _INDEX,
                 "Index.unless_claimed",
-                "not self._claims(connection, digest) and act()",
+                "self._is_unclaimed(connection, digest) and act()",
                 "act()",
             ),
         ),
@@ -488,7 +488,7 @@ _ALL: Final = (
         Patch(
             _INDEX,
             "Index.unless_claimed",
-            "not self._claims(connection, digest) and act()",
+            "self._is_unclaimed(connection, digest) and act()",
             "act()",
         ),
         ("probes",),
