@@ -439,9 +439,9 @@ def _relabel(root: Path, ledger: Ledger) -> None:
     with _open(root) as store:
         store.add(content(900), labels={"a": "1"})
         ledger.labelled(900, a="1")
-        ledger.labelling(900)
         ledger.begun("relabel", 902)
         writer = store.writer("relabel")
+        ledger.labelling(900)
         list(store.add_many([content(900), content(901)], labels=[{"b": "2"}, {"a": "2"}]))
         ledger.labelled(900, a="1", b="2")
         ledger.labelled(901, a="2")
