@@ -81,7 +81,7 @@ class WriteAheadLog:
             DurabilityError: The sync failed.
         """
         with self._turn:
-            return self._synced >= number or self._sync()
+            return self._synced >= number or self._sync(self._look())
 
     def sync_all(self) -> bool:
         """Put on disk what any process has committed so far; without a sync if that is known.
@@ -89,19 +89,23 @@ class WriteAheadLog:
         Return and raise as `sync`.
         """
         with self._turn:
-            known = self._unchanged is not None and self._unchanged == self._look()
-            return (known and not self._has_hole) or self._sync()
+            if self._unchanged is not None and self._unchanged == self._look():
+                return not self._has_hole or self._sync(self._unchanged)
+            found, is_quiet = self._look_for_writers()
+            done = self._sync(found)
+            self._unchanged = found if done and is_quiet else None
+            return done
 
-    def _sync(self) -> bool:
+    def _sync(self, found: tuple[int, int, int] | None) -> bool:
+        """Sync the log, which was looked at just before."""
         target = self.committed
-        found, is_quiet = self._look_for_writers()
         if found is None:  # the last close of a process has folded the log in
             self._synced = max(self._synced, target)
             return True
         try:
             self._open(found)
         except FileNotFoundError:  # it does so now
-            return self._sync()
+            return self._sync(None)
         if self.needs_mending:
             return False
         self._is_syncing = True
@@ -110,7 +114,6 @@ class WriteAheadLog:
         except DurabilityError:
             self.note_hole()
             raise
-        self._unchanged = found if is_quiet else None
         self._synced = max(self._synced, target)
         self._is_syncing = False
         return True
@@ -124,7 +127,7 @@ class WriteAheadLog:
         root = files.open_directory(self._root)
         try:
             is_free = files.lock_shared(root.fd, root.path)
-            found = self._look()  # before the sync: what is written meanwhile changes it
+            found = self._look()
             now_ns = time.time_ns()
         finally:
             root.close()  # which frees the lock
