@@ -57,6 +57,9 @@ _LONG_S: Final = 1.0
 
 T = TypeVar("T")
 
+_MENDINGS: Final = 10
+"""Attempts to mend a log whose syncs are cut off again and again."""
+
 _OF_A_JOB: Final = (ContentDBError, sqlite3.Error, OverflowError)
 """Errors of the work itself; any other comes from a signal handler, for the interrupted thread."""
 
@@ -203,8 +206,7 @@ class Database:
     def _sync(self, number: int) -> None:
         """Put what this process has committed on disk, without the lock."""
         try:
-            if not self._log.sync(number):
-                self._mend()
+            self._sync_or_mend(lambda: self._log.sync(number))
             if not self._log.is_pinned:
                 self._place.check()
         except ContentDBError as error:
@@ -220,16 +222,19 @@ class Database:
         """
         is_writing = self._root in _thread.roots
         with holding(self._root):
-            if not self._log.sync_all():
-                if is_writing:  # it began before the log had a hole
-                    raise DurabilityError("sync", self._path, OSError("an earlier sync failed"))
-                self._mend()
+            self._sync_or_mend(self._log.sync_all, is_writing=is_writing)
             self._place.check()
 
-    def _mend(self) -> None:
-        """Write the log again, in a transaction that changes nothing."""
-        with self._turn:
-            self._transact([])
+    def _sync_or_mend(self, sync: Callable[[], bool], *, is_writing: bool = False) -> None:
+        """Sync the log; if it must be mended first, do that in a transaction without changes."""
+        for _ in range(_MENDINGS):
+            if sync():
+                return
+            if is_writing:  # it began before the log had a hole
+                break
+            with self._turn:
+                self._transact([])
+        raise DurabilityError("sync", self._path, OSError("an earlier sync failed"))
 
     def _run_queue(self) -> None:
         """Run the jobs that wait. No job leaves the queue before it is done, whatever is raised."""

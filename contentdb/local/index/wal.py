@@ -65,7 +65,8 @@ class WriteAheadLog:
         self._lengthened = 0
         self._has_hole = False
         self._is_syncing = False
-        """True in the turn of another thread means that an exception cut a sync off."""
+        """Whoever has the turn and finds it True knows that an exception cut a sync off."""
+        self._was_cut_off = False
         self._synced = 0
         self.committed = 0
         """Transactions that this process has committed; counted after COMMIT has returned."""
@@ -203,12 +204,12 @@ class WriteAheadLog:
 
         Also if an exception of a signal handler came out of a sync, in the place of its error.
         """
-        if self._has_hole or not self._is_syncing or not self._turn.acquire(blocking=False):
-            return self._has_hole  # where another thread has the turn, it is syncing
-        try:
-            return self._is_syncing
-        finally:
-            self._turn.release()
+        if self._is_syncing and self._turn.acquire(blocking=False):  # else another thread syncs
+            try:
+                self._was_cut_off = self._was_cut_off or self._is_syncing
+            finally:
+                self._turn.release()
+        return self._has_hole or self._was_cut_off
 
     @property
     def is_pinned(self) -> bool:
@@ -258,7 +259,7 @@ class WriteAheadLog:
             files.sync_data(self._fd, self._path)
             files.unlink(root, self._mark)
             self._synced = self.committed
-            self._has_hole = self._is_syncing = False
+            self._has_hole = self._was_cut_off = self._is_syncing = False
 
     # -- its length --------------------------------------------------------------------------------
 

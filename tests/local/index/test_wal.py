@@ -315,6 +315,39 @@ def test_an_exception_in_the_place_of_a_failed_sync_is_followed_by_a_mend(
         assert store.add(b"more").new
 
 
+def test_a_sync_that_was_cut_off_is_mended_although_another_thread_has_the_turn(
+    root: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class HandlerError(Exception):
+        pass
+
+    def fail(fd: int, path: str) -> None:
+        raise HandlerError
+
+    held, free = threading.Event(), threading.Event()
+    with contentdb.open(root) as store:
+        store.add(b"the first")
+        log = parts_of(store).index._database._log
+        with monkeypatch.context() as patched:
+            patched.setattr(files, "sync_data", fail)
+            with pytest.raises(HandlerError):
+                store.add(b"content")
+
+        def hold() -> None:
+            with log._turn:
+                held.set()
+                free.wait(30)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        held.wait(30)
+        threading.Timer(0.2, free.set).start()
+        disk.syncs = 0
+        assert store.add(b"more").new
+        assert disk.syncs == 1  # the mend's, which serves this commit too
+        thread.join()
+
+
 def test_a_log_is_known_to_be_unchanged_only_if_each_later_write_changes_its_time(
     pair: tuple[contentdb.Store, contentdb.Store], root: Path
 ) -> None:
