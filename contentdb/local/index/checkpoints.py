@@ -62,7 +62,8 @@ class Checkpoints:
         fails loses nothing: the WAL stays, and the next one tries again. But a sync of the log that
         failed here may be told to nobody else.
         """
-        with swallow("local.index", UNFOLDED, sqlite3.Error, path=self._path):
+        # In the turn, or another thread's sync might succeed before the failure is noted.
+        with log.turn, swallow("local.index", UNFOLDED, sqlite3.Error, path=self._path):
             writer.execute("PRAGMA busy_timeout = 0").fetchall()
             try:
                 writer.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()

@@ -227,14 +227,19 @@ class Database:
 
     def _sync_or_mend(self, sync: Callable[[], bool], *, is_writing: bool = False) -> None:
         """Sync the log; if it must be mended first, do that in a transaction without changes."""
-        for _ in range(_MENDINGS):
-            if sync():
-                return
-            if is_writing:  # it began before the log had a hole
-                break
-            with self._turn:
-                self._transact([])
-        raise DurabilityError("sync", self._path, OSError("an earlier sync failed"))
+        try:
+            for _ in range(_MENDINGS):
+                if sync():
+                    return
+                if is_writing:  # it began before the log had a hole
+                    break
+                with self._turn:
+                    self._transact([])
+            raise DurabilityError("sync", self._path, OSError("an earlier sync failed"))
+        finally:
+            if self._closed and not is_writing:  # by another thread meanwhile
+                with self._turn:
+                    self._close_writer()
 
     def _run_queue(self) -> None:
         """Run the jobs that wait. No job leaves the queue before it is done, whatever is raised."""

@@ -139,7 +139,8 @@ class Deletes(Bound):
 
     def _find_tombstone(self, digest: Digest) -> int:
         row = self._database.one(statements.FIND_BLOB, self._key(digest))
-        return 0 if row is None else Blob._make(row).updated_ns
+        blob = None if row is None else Blob._make(row)
+        return blob.updated_ns if blob is not None and blob.state == State.TOMBSTONE else 0
 
     def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
         """Mark the row, which is not served until its content is stored again; durable.

@@ -14,6 +14,8 @@ what is committed behind the hole is lost with it. So the log is marked, by a fi
 somebody has written its bytes again: `WriteAheadLog.mend`.
 """
 
+# Long: what was synced, and what must be mended, is one state, kept under one lock.
+
 from __future__ import annotations
 
 import errno
@@ -53,7 +55,7 @@ class WriteAheadLog:
     def __init__(self, path: str, root: str) -> None:
         self._path = f"{path}-wal"
         self._root = root
-        self._turn = threading.RLock()
+        self.turn = threading.RLock()
         """Held during a sync, so that threads that wait find theirs done."""
         self._fd = -1
         self._file: tuple[int, int] | None = None
@@ -81,7 +83,7 @@ class WriteAheadLog:
         Raises:
             DurabilityError: The sync failed.
         """
-        with self._turn:
+        with self.turn:
             return self._synced >= number or self._sync(self._look())
 
     def sync_all(self) -> bool:
@@ -89,9 +91,10 @@ class WriteAheadLog:
 
         Return and raise as `sync`.
         """
-        with self._turn:
-            if self._unchanged is not None and self._unchanged == self._look():
-                return not self._has_hole or self._sync(self._unchanged)
+        with self.turn:
+            known = self._unchanged is not None and self._unchanged == self._look()
+            if known and not (self._has_hole or self._is_syncing):
+                return True
             found, is_quiet = self._look_for_writers()
             done = self._sync(found)
             self._unchanged = found if done and is_quiet else None
@@ -115,8 +118,12 @@ class WriteAheadLog:
         except DurabilityError:
             self.note_hole()
             raise
-        self._synced = max(self._synced, target)
         self._is_syncing = False
+        # Another process may have been told of a failed sync that this one was not told of.
+        if os.path.exists(self._mark_path):  # noqa: PTH110 - a path is text here
+            self._has_hole = True
+            return False
+        self._synced = max(self._synced, target)
         return True
 
     def _look_for_writers(self) -> tuple[tuple[int, int, int] | None, bool]:
@@ -130,8 +137,10 @@ class WriteAheadLog:
             is_free = files.lock_shared(root.fd, root.path)
             found = self._look()
             now_ns = time.time_ns()
+            if is_free:  # the child of a fork may have a copy of the descriptor
+                files.unlock(root.fd)
         finally:
-            root.close()  # which frees the lock
+            root.close()
         if found is None:
             return None, False
         least_ns = _TICKS_NS if found[2] % _SECOND_NS else _SECONDS_NS
@@ -181,6 +190,10 @@ class WriteAheadLog:
     def _mark(self) -> str:
         return f"{self._name}-hole"
 
+    @property
+    def _mark_path(self) -> str:
+        return f"{self._path}-hole"
+
     # -- a connection that writes ------------------------------------------------------------------
 
     def pin(self, root: Directory) -> None:
@@ -188,7 +201,7 @@ class WriteAheadLog:
 
         The caller holds the writers' lock, and calls `unpin` before it closes the connection.
         """
-        with self._turn:
+        with self.turn:
             self._open_in(root)
             self._is_pinned = True
 
@@ -204,11 +217,11 @@ class WriteAheadLog:
 
         Also if an exception of a signal handler came out of a sync, in the place of its error.
         """
-        if self._is_syncing and self._turn.acquire(blocking=False):  # else another thread syncs
+        if self._is_syncing and self.turn.acquire(blocking=False):  # else another thread syncs
             try:
                 self._was_cut_off = self._was_cut_off or self._is_syncing
             finally:
-                self._turn.release()
+                self.turn.release()
         return self._has_hole or self._was_cut_off
 
     @property
@@ -249,7 +262,7 @@ class WriteAheadLog:
         Raises:
             DurabilityError, StorageError: It failed again; the log stays marked.
         """
-        with self._turn:
+        with self.turn:
             if self._has_hole:
                 check()
             self._has_hole = True
@@ -271,7 +284,7 @@ class WriteAheadLog:
         """
         if size == self._lengthened or size >= most or self._fd < 0:
             return
-        with self._turn, swallow("local.index", "the log was not lengthened", StorageError):
+        with self.turn, swallow("local.index", "the log was not lengthened", StorageError):
             end = min(most, size + _STEP_BYTES)
             files.write_at(self._fd, bytes(end - size), size, self._path)
             self._lengthened = end
@@ -280,7 +293,7 @@ class WriteAheadLog:
 
     def close(self) -> None:
         """Close the log; a later sync opens it again."""
-        with self._turn:
+        with self.turn:
             fd, self._fd = self._fd, -1
             self._file = self._unchanged = None
             self._is_pinned = False
@@ -290,9 +303,9 @@ class WriteAheadLog:
 
     def before_fork(self) -> None:
         """Wait until no thread syncs, and let none do so until the fork is over."""
-        forks.hold(self._turn)
+        forks.hold(self.turn)
 
     def after_fork_in_child(self) -> None:
         """Close this copy of the descriptor: an error is told to the parent and the child once."""
-        reset_after_fork(self._turn)
+        reset_after_fork(self.turn)
         self.close()

@@ -59,8 +59,8 @@ def drop_ingest(parts: Parts, name: str, ref: str) -> bool | None:
     """Remove an ingest's file, then its row; None if its writer lives, False if there was none.
 
     The lock is freed before the row is removed: a writer that begins the ref meanwhile makes a new
-    file, and keeps its row by its own token. Not durable: an ingest that a power cut brings back
-    is removed again.
+    file, and keeps its row by its own token. An ingest without an offset may come back after a
+    power cut, and is removed again.
     """
     fd = locks.acquire(parts.ingest, name)
     if fd is None:

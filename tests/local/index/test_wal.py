@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
@@ -334,7 +335,7 @@ def test_a_sync_that_was_cut_off_is_mended_although_another_thread_has_the_turn(
                 store.add(b"content")
 
         def hold() -> None:
-            with log._turn:
+            with log.turn:
                 held.set()
                 free.wait(30)
 
@@ -484,3 +485,59 @@ def test_a_delete_elsewhere_is_on_disk_before_its_file_is_pruned(
         assert [each.kind for each in store.prune(older_than=0)] == ["orphan"]
         assert disk.syncs == 1
     keeper.close()
+
+
+def test_a_mark_that_another_process_made_is_seen_by_one_that_writes(
+    pair: tuple[contentdb.Store, contentdb.Store], disk: Disk, root: Path
+) -> None:
+    """Linux may tell a failed commit of the filesystem's journal to that process alone."""
+    one, other = pair
+    parts_of(other).index._database._log.note_hole()
+    disk.syncs = 0
+    one.add(b"content")
+    assert disk.syncs == 2  # its own, and the mend's
+    assert not (root / "index.sqlite-wal-hole").exists()
+
+
+def test_a_blob_that_was_stored_again_is_not_taken_for_a_delete_that_is_on_disk(
+    pair: tuple[contentdb.Store, contentdb.Store], disk: Disk
+) -> None:
+    """Between the page of deletes and the look at each: its next delete keeps the row's time."""
+    one, other = pair
+    digest = contentdb.Digest.of(b"content")
+    other.add(b"content")
+    index, theirs = parts_of(one).index, parts_of(other).index
+    theirs.entomb(digest, parts_of(other).shards.time(digest))
+    one_row = index._database.one
+
+    def revive_first(statement: str, values: dict[str, object]) -> object:
+        index._database.one = one_row  # type: ignore[method-assign]
+        other.add(b"content")
+        return one_row(statement, values)
+
+    index._database.one = revive_first  # type: ignore[method-assign]
+    assert list(islice(index.tombstones(), 1)) == [digest]
+    assert index._on_disk[digest] == 0
+
+
+def test_the_child_of_a_fork_in_c_does_not_keep_the_roots_lock(
+    pair: tuple[contentdb.Store, contentdb.Store], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has a copy of the descriptor; here a copy of ours stands for it."""
+    one, other = pair
+    copies: list[int] = []
+    lock_shared = files.lock_shared
+
+    def copy(fd: int, path: str, *, wait: float = 0) -> bool:
+        copies.append(os.dup(fd))
+        return lock_shared(fd, path, wait=wait)
+
+    one.add(b"content")
+    monkeypatch.setattr(files, "lock_shared", copy)
+    other.add(b"content")
+    lock = files.open_directory(str(root))
+    assert files.lock(lock.fd, lock.path)
+    lock.close()
+    for fd in copies:
+        os.close(fd)
+    assert copies
