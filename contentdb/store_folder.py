@@ -40,7 +40,8 @@ APPLICATION_ID: Final = 0x43444231
 """``CDB1`` in the header of the database file (https://sqlite.org/fileformat.html#application_id)."""
 
 FORMAT_VERSION: Final = 1
-"""Version of the layout on disk, in the header's user version; it changes when a path does."""
+"""Version of the layout on disk, in the header's user version; it changes when a path
+does, or what a name in `BLOBS` promises: `contentdb.cli.quick` reads blobs by no more than this."""
 
 
 def is_store(folder: Path) -> bool:

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 import click
 
-from contentdb.cli.failures import exit_code_of, tell
 from contentdb.cli.ingest import standard_input
 from contentdb.cli.names import files_below, null_option, read_names, require_names
 from contentdb.cli.options import labels_option
 from contentdb.cli.progress import bar
-from contentdb.cli.session import json_option, open_store, quiet_option, set_exit_code
+from contentdb.cli.session import json_option, open_store, quiet_option, tell_and_go_on
 from contentdb.cli.show import escape, info_record, json_line, line, size
 from contentdb.errors import ContentDBError
 
@@ -143,9 +142,8 @@ class _Done:
 
     def failed(self, error: Exception) -> None:
         """Print an error; it decides the exit code if it is the first."""
-        tell(error)
         self._failed += 1
-        set_exit_code(self._context, exit_code_of(error))
+        tell_and_go_on(self._context, error)
 
     def skipped(self, path: str) -> None:
         """Tell what is no regular file."""

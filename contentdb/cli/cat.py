@@ -11,7 +11,7 @@ import click
 
 from contentdb.cli.options import digest_argument
 from contentdb.cli.progress import bar
-from contentdb.cli.session import json_option, open_store, quiet_option
+from contentdb.cli.session import digest_of, json_option, open_store, quiet_option
 from contentdb.cli.show import escape, json_line, line, shorten, write_bytes
 from contentdb.errors import OffsetOutOfRangeError
 from contentdb.streams.pump import PIECE_BYTES
@@ -33,7 +33,7 @@ __all__ = ["cat", "export"]
 def cat(context: click.Context, digest: str, offset: int, length: int | None) -> None:
     """Write a blob to standard output. A whole blob is verified, a part is not."""
     store = open_store(context, reads=True)
-    _write_out(store, store.resolve(digest), offset, length)
+    _write_out(store, digest_of(store, digest), offset, length)
 
 
 def _write_out(store: Store, digest: str, offset: int = 0, length: int | None = None) -> None:
@@ -78,7 +78,7 @@ def export(
     if path == "-" and as_json:
         raise click.UsageError("--json and standard output exclude each other", context)
     store = open_store(context, reads=True)
-    full = store.resolve(digest)
+    full = digest_of(store, digest)
     if path == "-":
         _write_out(store, full)
         return

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from contentdb.cli.failures import exit_code_of, tell
 from contentdb.cli.names import null_option, read_names, require_names
 from contentdb.cli.options import complete_digest, digests_argument, read_labels
-from contentdb.cli.session import each, json_option, open_store, quiet_option, set_exit_code
+from contentdb.cli.session import each, json_option, open_store, quiet_option, tell_and_go_on
 from contentdb.cli.show import age, escape, info_record, json_line, labels_text, line, size
 from contentdb.errors import ContentDBError
 
@@ -79,8 +78,7 @@ def label(
     names = read_names(context, null=null) if from_stdin else iter(digests)
     for changed in _label_all(store, names, labels):
         if isinstance(changed, ContentDBError):
-            tell(changed)
-            set_exit_code(context, exit_code_of(changed))
+            tell_and_go_on(context, changed)
         elif as_json:
             json_line(info_record(changed))
         elif not quiet and len(digests) == 1:

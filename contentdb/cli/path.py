@@ -7,7 +7,7 @@ import os
 import click
 
 from contentdb.cli.options import digests_argument
-from contentdb.cli.session import each, json_option, open_store, quiet_option
+from contentdb.cli.session import digest_of, each, json_option, open_store, quiet_option
 from contentdb.cli.show import json_line, write_bytes
 
 __all__ = ["path"]
@@ -23,7 +23,7 @@ def path(context: click.Context, digests: tuple[str, ...], as_json: bool, quiet:
     store = open_store(context, reads=True)
 
     def show(prefix: str) -> None:
-        digest = store.resolve(prefix)
+        digest = digest_of(store, prefix)
         found = os.fspath(store.path(digest))
         if as_json:
             json_line({"digest": digest, "path": found})

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from contentdb.cli.failures import exit_code_of, tell
 from contentdb.cli.names import null_option, read_names, require_names
 from contentdb.cli.options import complete_digest
 from contentdb.cli.session import (
@@ -15,7 +14,7 @@ from contentdb.cli.session import (
     json_option,
     open_store,
     quiet_option,
-    set_exit_code,
+    tell_and_go_on,
 )
 from contentdb.cli.show import json_line, line
 from contentdb.digest import Digest
@@ -71,7 +70,7 @@ def _resolve(context: click.Context, store: Store, prefixes: list[str]) -> Itera
             if digest in seen:
                 raise NotFoundError(digest=digest)
         except ContentDBError as error:
-            _tell(context, error)
+            tell_and_go_on(context, error)
         else:
             seen.add(digest)
             yield digest
@@ -85,13 +84,8 @@ def _delete(context: click.Context, store: Store, digests: list[Digest]) -> Iter
         except NotFoundError as error:  # another process removed it meanwhile
             place = digests.index(Digest(error.digest or ""))
             yield from digests[:place]
-            _tell(context, error)
+            tell_and_go_on(context, error)
             digests = digests[place + 1 :]
         else:
             yield from digests
             return
-
-
-def _tell(context: click.Context, error: ContentDBError) -> None:
-    tell(error)
-    set_exit_code(context, exit_code_of(error))

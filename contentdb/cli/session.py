@@ -9,7 +9,8 @@ import click
 from click.core import ParameterSource
 
 from contentdb.cli.failures import exit_code_of, tell
-from contentdb.errors import ContentDBError
+from contentdb.digest import Digest
+from contentdb.errors import ContentDBError, InvalidDigestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from contentdb.remote.channel import Credentials
 
 __all__ = [
+    "digest_of",
     "dry_run_option",
     "each",
     "invocation",
@@ -29,6 +31,7 @@ __all__ = [
     "root_of",
     "set_exit_code",
     "store_of",
+    "tell_and_go_on",
 ]
 
 leave_open = False
@@ -179,16 +182,32 @@ def open_store(
     return context.with_resource(store)
 
 
+def digest_of(store: Store, text: str) -> Digest:
+    """Return a whole digest as it is, and that of the one stored blob for a shortened one.
+
+    Whoever reads the blob then finds out whether it is there: for that the file alone counts.
+    """
+    try:
+        return Digest(text)
+    except InvalidDigestError:
+        return store.resolve(text)
+
+
 def set_exit_code(context: click.Context, code: int) -> None:
     """Set the exit code of a command that returns; the first call wins."""
     context.meta.setdefault("contentdb.exit_code", code)
 
 
+def tell_and_go_on(context: click.Context, error: Exception) -> None:
+    """Print the error of one of several names; the exit code is that of the first error."""
+    tell(error)
+    set_exit_code(context, exit_code_of(error))
+
+
 def each(context: click.Context, names: Iterable[T], act: Callable[[T], object]) -> None:
-    """Act on every name, printing errors and going on; the exit code is that of the first error."""
+    """Act on every name, and go on after an error of one."""
     for name in names:
         try:
             act(name)
         except ContentDBError as error:
-            tell(error)
-            set_exit_code(context, exit_code_of(error))
+            tell_and_go_on(context, error)

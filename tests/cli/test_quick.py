@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Final
@@ -12,6 +13,7 @@ import pytest
 import contentdb
 from contentdb import Digest
 from contentdb.cli import quick
+from contentdb.digest import ALGORITHMS
 from contentdb.local.file_times import BEING_DELETED_NS
 from contentdb.store_folder import INDEX, SHARED
 
@@ -184,6 +186,20 @@ def test_a_store_that_is_not_as_it_should_be_is_left_to_the_whole_command(
     line = ["--root", str(filled), command, DIGEST]
     assert quick.answer(line) is None
     assert run(line) == run(line, CONTENTDB_NAMESPACE="default")
+
+
+@pytest.mark.parametrize("command", ["path", "cat"])
+def test_a_whole_file_answers_before_its_row_is_recorded(filled: Path, command: str) -> None:
+    """As a kill between the two leaves it; an open store reads it too."""
+    with sqlite3.connect(filled / INDEX) as db:
+        db.execute("DELETE FROM blobs")
+    db.close()
+    line = ["--root", str(filled), command, DIGEST]
+    assert run(line) == run(line, CONTENTDB_NAMESPACE="default") == (quick.answer(line), b"", 0)
+
+
+def test_the_digests_are_those_of_the_library() -> None:
+    assert quick._HEX_DIGITS == ALGORITHMS
 
 
 def test_damaged_content_is_not_printed(filled: Path) -> None:
