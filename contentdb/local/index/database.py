@@ -259,9 +259,8 @@ class Database:
             while self._queue and self._queue[0].done:
                 self._queue.popleft()
             if self._closed:  # by another thread, while this one waited
-                with contextlib.suppress(
-                    ContentDBError
-                ):  # whoever needs it syncs again, and is told
+                # Else the close could swallow an error; each job syncs again, and is told.
+                with contextlib.suppress(ContentDBError):
                     self._log.sync(self._log.committed)
                 self._close_writer()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import threading
@@ -287,21 +288,30 @@ def test_a_log_whose_bytes_are_lost_is_not_taken_for_mended(root: Path, disk: Di
             store.add(b"more")
 
 
-def test_an_exception_in_the_place_of_a_failed_sync_is_followed_by_a_mend(
-    root: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class HandlerError(Exception):
-        pass
+class HandlerError(Exception):
+    """A signal handler's."""
+
+
+@contextlib.contextmanager
+def _cutting_syncs_off() -> Iterator[None]:
+    """Expect the block to be cut off in its sync of the log."""
 
     def fail(fd: int, path: str) -> None:
         raise HandlerError
 
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(files, "sync_data", fail)
+        with pytest.raises(HandlerError):
+            yield
+
+
+def test_an_exception_in_the_place_of_a_failed_sync_is_followed_by_a_mend(
+    root: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with contentdb.open(root) as store:
         store.add(b"the first")
-        with monkeypatch.context() as patched:
-            patched.setattr(files, "sync_data", fail)
-            with pytest.raises(HandlerError):
-                store.add(b"content")
+        with _cutting_syncs_off():
+            store.add(b"content")
         written: list[int] = []
         write_at = files.write_at
 
@@ -317,22 +327,14 @@ def test_an_exception_in_the_place_of_a_failed_sync_is_followed_by_a_mend(
 
 
 def test_a_sync_that_was_cut_off_is_mended_although_another_thread_has_the_turn(
-    root: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+    root: Path, disk: Disk
 ) -> None:
-    class HandlerError(Exception):
-        pass
-
-    def fail(fd: int, path: str) -> None:
-        raise HandlerError
-
     held, free = threading.Event(), threading.Event()
     with contentdb.open(root) as store:
         store.add(b"the first")
         log = parts_of(store).index._database._log
-        with monkeypatch.context() as patched:
-            patched.setattr(files, "sync_data", fail)
-            with pytest.raises(HandlerError):
-                store.add(b"content")
+        with _cutting_syncs_off():
+            store.add(b"content")
 
         def hold() -> None:
             with log.turn:
@@ -463,23 +465,13 @@ def test_an_ingest_that_ends_or_is_taken_over_leaves_no_offset_behind(
         assert disk.syncs == 2
 
 
-def test_a_delete_elsewhere_is_on_disk_before_its_file_is_pruned(
-    root: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class KilledError(Exception):
-        pass
-
-    def kill(fd: int, path: str) -> None:
-        raise KilledError
-
+def test_a_delete_elsewhere_is_on_disk_before_its_file_is_pruned(root: Path, disk: Disk) -> None:
     with contentdb.open(root, namespace="other") as elsewhere:
         digest = elsewhere.add(b"content").digest
         keeper = connect(str(root / "index.sqlite"), query_only=True)  # or the log is folded in
         keeper.execute("SELECT * FROM blobs").fetchall()
-        with monkeypatch.context() as patched:
-            patched.setattr(files, "sync_data", kill)
-            with pytest.raises(KilledError):
-                elsewhere.delete(digest)
+        with _cutting_syncs_off():
+            elsewhere.delete(digest)
     with contentdb.open(root) as store:
         disk.syncs = 0
         assert [each.kind for each in store.prune(older_than=0)] == ["orphan"]
