@@ -202,7 +202,9 @@ class WriteAheadLog:
         The caller holds the writers' lock, and calls `unpin` before it closes the connection.
         """
         with self.turn:
-            self._open_in(root)
+            found = self._look()
+            if found is None or self._file != found[:2]:
+                self._open_in(root)
             self._is_pinned = True
 
     def unpin(self) -> None:

@@ -533,3 +533,23 @@ def test_the_child_of_a_fork_in_c_does_not_keep_the_roots_lock(
     for fd in copies:
         os.close(fd)
     assert copies
+
+
+def test_the_logs_name_is_put_on_disk_once_in_a_process(
+    root: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not again where a process first answers "stored already", and then writes."""
+    synced: list[str] = []
+    sync = files.sync_directory
+
+    def note(directory: files.Directory) -> None:
+        synced.append(directory.path)
+        sync(directory)
+
+    with contentdb.open(root) as keeper:
+        keeper.add(b"content")
+        with contentdb.open(root) as store:
+            monkeypatch.setattr(files, "sync_directory", note)
+            store.add(b"content")
+            store.add(b"new")
+            assert synced.count(str(root)) == 1
