@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from contentdb.digest import Digest
+    from contentdb.local.index import Tombstone
     from contentdb.local.resources import Parts
 
 __all__ = ["GROUP_COUNT", "finish_delete", "remove_from_trash", "trash_name"]
@@ -19,16 +20,16 @@ GROUP_COUNT: Final = 500
 """How many deletes share a transaction: that many renames are made under the write lock."""
 
 
-def finish_delete(parts: Parts, *digests: Digest) -> None:
+def finish_delete(parts: Parts, *tombstones: Tombstone) -> None:
     """Remove the files of tombstones, then their rows; keep what is stored again meanwhile.
 
     The rows are removed without a sync: if a power cut brings one back, it is a tombstone again.
     The files' names are off the disk when this returns.
     """
-    names = {digest: trash_name(digest) for digest in digests}
+    names = {digest: trash_name(digest) for digest, _ in tombstones}
     try:
         moved = parts.index.bury_all(
-            digests, lambda digest: parts.shards.move(digest, parts.trash, names[digest])
+            tombstones, lambda digest: parts.shards.move(digest, parts.trash, names[digest])
         )
         if parts.durable:
             parts.shards.sync_names(moved)

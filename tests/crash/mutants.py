@@ -129,7 +129,7 @@ _ALL: Final = (
         "later-delete-of-another-taken-for-ours",
         Patch(_DELETES, "Deletes._bury", "self._database.sync()", "pass"),
         ("unsynced",),
-        "delete, add, delete",
+        "delete, add and delete",
     ),
     _mutant(
         "own-sync-taken-for-one-of-the-next-commit",
@@ -449,9 +449,9 @@ _ALL: Final = (
         Patch(
             _DELETE,
             "finish_delete",
-            "bury_all(\n            digests, lambda digest: "
+            "bury_all(\n            tombstones, lambda digest: "
             "parts.shards.move(digest, parts.trash, names[digest])\n        )\n",
-            "bury_all(digests, bool)\n        for digest in digests:\n"
+            "bury_all(tombstones, bool)\n        for digest, _ in tombstones:\n"
             "            parts.shards.move(digest, parts.trash, names[digest])\n",
         ),
         ("probes",),

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.labels import Labelling
 
-__all__ = ["Blob", "Entry", "FileTime", "IngestRow", "Outcome", "State"]
+__all__ = ["Blob", "Entry", "FileTime", "IngestRow", "Outcome", "State", "Tombstone"]
 
 
 class State:
@@ -62,6 +62,14 @@ class IngestRow(NamedTuple):
     held_since_ns: int
     metadata: str | None = None
     """A JSON object of texts, or None."""
+
+
+class Tombstone(NamedTuple):
+    """A delete that was begun, and is on disk."""
+
+    digest: Digest
+    updated_ns: int
+    """The row's, which tells it from a later delete of the same blob."""
 
 
 class Entry(Protocol):

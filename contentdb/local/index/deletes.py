@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from contentdb.digest import Digest
 from contentdb.local.file_times import BEING_DELETED_NS
-from contentdb.local.index import Blob, State, statements
+from contentdb.local.index import Blob, State, Tombstone, statements
 from contentdb.local.index.bound import Bound
 from contentdb.local.index.rows import find_blob, state_of
 
@@ -25,9 +25,6 @@ __all__ = ["Deletes"]
 class Deletes(Bound):
     """The transactions that take blobs away."""
 
-    _on_disk: dict[Digest, int]
-    """Tombstones that are on disk, by digest, with the time of update that tells them apart."""
-
     def entomb(self, digest: Digest, time: FileTime | None = None) -> bool:
         """Do the first half of a delete; durable. Return False if there is no blob.
 
@@ -42,32 +39,32 @@ class Deletes(Bound):
         time_of: Callable[[Digest], FileTime | None],
         *,
         missing_ok: bool = False,
-    ) -> list[Digest]:
+    ) -> list[Tombstone]:
         """Call `entomb` for each, in one transaction; durable. Return those that there were.
 
         Without ``missing_ok``, stop at the first that is missing.
         """
-        begun: dict[Digest, int] = {}
+        begun: list[Tombstone] = []
 
-        def work(connection: Connection) -> None:
+        def work(connection: Connection) -> list[Tombstone]:
             begun.clear()  # it may be run again
             for digest in digests:
-                updated_ns = self._entomb(connection, digest, time_of(digest))
-                if updated_ns is not None:
-                    begun[digest] = updated_ns
+                tombstone = self._entomb(connection, digest, time_of(digest))
+                if tombstone is not None:
+                    begun.append(tombstone)
                 elif not missing_ok:
                     break
+            return begun
 
         def landed(connection: Connection) -> bool:
-            states = (state_of(connection, self._key(digest)) for digest in begun)
+            states = (state_of(connection, self._key(digest)) for digest, _ in begun)
             return all(state == State.TOMBSTONE for state in states)
 
-        self._database.write(work, landed, durable=True, rows=len(digests))
-        self._on_disk.update(begun)
-        return list(begun)
+        return self._database.write(work, landed, durable=True, rows=len(digests))
 
-    def _entomb(self, connection: Connection, digest: Digest, time: FileTime | None) -> int | None:
-        """Return the row's time of update, which the tombstone keeps; None without a blob."""
+    def _entomb(
+        self, connection: Connection, digest: Digest, time: FileTime | None
+    ) -> Tombstone | None:
         key = self._key(digest)
         blob = find_blob(connection, key)
         if blob is None or blob.state == State.TOMBSTONE:
@@ -76,7 +73,7 @@ class Deletes(Bound):
             self._take_back(connection, key, blob, time)
         connection.execute(statements.ENTOMB, key)
         connection.execute(statements.DROP_LABELS, key)
-        return blob.updated_ns
+        return Tombstone(digest, blob.updated_ns)
 
     def _take_back(
         self, connection: Connection, key: dict[str, Any], blob: Blob, time: FileTime
@@ -94,53 +91,50 @@ class Deletes(Bound):
         ``take_away`` is called under the write lock, to rename the file away, unless another
         namespace has the blob too. Return False if the row was revived meanwhile.
         """
-        return bool(self.bury_all([digest], lambda _digest: take_away()))
+        return bool(self.bury_all([Tombstone(digest, 0)], lambda _digest: take_away()))
 
     def bury_all(
-        self, digests: Sequence[Digest], take_away: Callable[[Digest], object]
+        self, tombstones: Sequence[Tombstone], take_away: Callable[[Digest], object]
     ) -> list[Digest]:
         """Call `bury` for each, in one transaction; return which. Not durable, as `bury`."""
         buried: list[Digest] = []
 
         def work(connection: Connection) -> list[Digest]:
-            buried[:] = [digest for digest in digests if self._bury(connection, digest, take_away)]
+            buried[:] = [one.digest for one in tombstones if self._bury(connection, one, take_away)]
             return buried
 
         def landed(connection: Connection) -> bool:
             return all(find_blob(connection, self._key(digest)) is None for digest in buried)
 
-        return self._database.write(work, landed, durable=False, rows=len(digests))
+        return self._database.write(work, landed, durable=False, rows=len(tombstones))
 
     def _bury(
-        self, connection: Connection, digest: Digest, take_away: Callable[[Digest], object]
+        self, connection: Connection, tombstone: Tombstone, take_away: Callable[[Digest], object]
     ) -> bool:
-        key = self._key(digest)
+        key = self._key(tombstone.digest)
         blob = find_blob(connection, key)
-        synced_ns = self._on_disk.pop(digest, None)
         if blob is None or blob.state != State.TOMBSTONE:
             return False
         if not self._have_others(connection, key):
-            if synced_ns != blob.updated_ns:  # stored and deleted again meanwhile: seldom
+            if blob.updated_ns != tombstone.updated_ns:  # stored and deleted again: seldom
                 self._database.sync()
-            take_away(digest)
+            take_away(tombstone.digest)
         connection.execute(statements.BURY, key)
         return True
 
-    def tombstones(self) -> Iterator[Digest]:
+    def tombstones(self) -> Iterator[Tombstone]:
         """Yield deletes that were begun and not ended, and are on disk; the caller may end them."""
         for rows in self._read_pages(statements.TOMBSTONES):
-            digests = [Digest(digest) for (digest,) in rows]
-            found = {digest: self._find_tombstone(digest) for digest in digests}
+            found = [self._find_tombstone(Digest(digest)) for (digest,) in rows]
             self._database.sync()  # or a power cut may bring a blob back without its file
-            self._on_disk.update(found)
-            yield from digests
-            for digest in digests:  # which the caller has not ended
-                self._on_disk.pop(digest, None)
+            yield from filter(None, found)
 
-    def _find_tombstone(self, digest: Digest) -> int:
+    def _find_tombstone(self, digest: Digest) -> Tombstone | None:
         row = self._database.one(statements.FIND_BLOB, self._key(digest))
         blob = None if row is None else Blob._make(row)
-        return blob.updated_ns if blob is not None and blob.state == State.TOMBSTONE else 0
+        if blob is None or blob.state != State.TOMBSTONE:
+            return None
+        return Tombstone(digest, blob.updated_ns)
 
     def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
         """Mark the row, which is not served until its content is stored again; durable.

@@ -61,7 +61,6 @@ class Index(Labels, Deletes, Ingests):
         )
         self._namespace = namespace
         self._root = root
-        self._on_disk = {}
 
     # -- blobs: reading ----------------------------------------------------------------------------
 

@@ -50,8 +50,8 @@ def prune(parts: Parts, *, older_than_s: float, dry_run: bool) -> Iterator[Prune
     yield from _prune_leftovers(parts, before_ns, dry_run=dry_run)
     yield from _prune_orphans(parts, before_ns, dry_run=dry_run)
     if not dry_run:
-        for digest in parts.index.tombstones():
-            finish_delete(parts, digest)
+        for tombstone in parts.index.tombstones():
+            finish_delete(parts, tombstone)
     yield from _prune_trash(parts, before_ns, dry_run=dry_run)
 
 

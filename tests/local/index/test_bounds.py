@@ -109,9 +109,9 @@ def test_tombstones_come_in_pages_while_they_are_buried(tmp_path: Path) -> None:
         for digest in digests:
             index.entomb(digest)
         buried = []
-        for digest in index.tombstones():
-            buried.append(digest)
-            assert index.bury(digest, lambda: None)
+        for tombstone in index.tombstones():
+            buried.append(tombstone.digest)
+            assert index.bury_all([tombstone], lambda _digest: None)
         assert buried == digests
         assert len(buried) == 1000
 

@@ -8,7 +8,6 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import pytest
@@ -508,8 +507,7 @@ def test_a_blob_that_was_stored_again_is_not_taken_for_a_delete_that_is_on_disk(
         return one_row(statement, values)
 
     index._database.one = revive_first  # type: ignore[method-assign]
-    assert list(islice(index.tombstones(), 1)) == [digest]
-    assert index._on_disk[digest] == 0
+    assert list(index.tombstones()) == []
 
 
 def test_the_child_of_a_fork_in_c_does_not_keep_the_roots_lock(
