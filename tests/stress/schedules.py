@@ -106,6 +106,7 @@ def _some(
             leave.enter_context(seam())
             _, steps = theatre.play(name, ())
             rng = random.Random(f"{plan.seed} {name}")
+            steps += steps // 2  # where actors meet, they take more of them
             for switches in _schedules(steps, actors[name], each, rng):
                 wrong, _ = theatre.play(name, switches)
                 tried += 1

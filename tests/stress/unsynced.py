@@ -179,7 +179,7 @@ SCENES: Final[dict[str, tuple[bool, tuple[tuple[Any, str], ...]]]] = {
     "delete, delete": (True, ((_delete, "default"), (_delete, "default"))),
     "delete, delete elsewhere": (True, ((_delete, "default"), (_delete, _OTHER))),
     "add, delete, open": (True, ((_add, "default"), (_delete, "default"), (_open, "default"))),
-    "delete, add, delete": (True, ((_delete, "default"), (_add, "default"), (_delete, "default"))),
+    "delete, add and delete": (True, ((_delete, "default"), (_add_and_delete, "default"))),
     "delete, prune elsewhere": (False, ((_add_and_delete, _OTHER), (_prune, "default"))),
     "delete, verify": (True, ((_delete, "default"), (_verify, "default"))),
 }
