@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from contentdb.content import Policy
 from contentdb.digest import Digest
 from contentdb.errors import NewerStoreError
+from contentdb.local.index import Blob
 from contentdb.local.index.create import create_tables
 from contentdb.local.index.index import Index
 from contentdb.local.index.migrate import upgrade
@@ -43,13 +46,27 @@ def test_it_migrates_and_keeps_what_it_holds(tmp_path: Path, revision: str) -> N
     index = Index(path, str(tmp_path), namespace="default", durable=True)
     with contextlib.closing(index):
         blob = index.blob(DIGEST)
-        assert blob == (7, -5, 1700000000000000000, 1700000000000000001, 0)
+        assert blob is not None
+        assert blob._replace(review_ns=None) == Blob(
+            7, -5, 1700000000000000000, 1700000000000000001, 0
+        )
         assert index.info(DIGEST, blob).labels == {"k": "v", "näive ☃": "'quoted'"}
         assert [info.digest for info in index.walk(None, "digest", None, None)] == [DIGEST]
         ingest = index.ingest("a/b c")
         assert ingest is not None
         assert (ingest.total, ingest.expected, ingest.offset) == (7, str(DIGEST), 3)
         assert [one.digest for one in index.tombstones()] == [Digest.of(b"deleted")]
+        tags = [] if revision < "0004" else [("app:v1", str(DIGEST), {"k": "v"})]
+        assert [(tag.name, tag.digest, tag.labels) for tag in index.tags(None)] == tags
+        with index._database.snapshot() as db:
+            leases = [] if revision < "0005" else [("l", None)]
+            assert db.execute("SELECT id, expires_at FROM leases").fetchall() == leases
+            queued = [] if revision < "0005" else [(9,)]
+            found = db.execute("SELECT review_at FROM blobs WHERE review_at IS NOT NULL")
+            assert found.fetchall() == queued
+        policy = None if revision < "0006" else Policy(timedelta(hours=1), filters=("size>3",))
+        assert index.policy() == policy
+        assert index.totals() is None
         assert ingest.metadata == (None if revision == "0001" else '{"etag":"\\"1\\""}')
 
 

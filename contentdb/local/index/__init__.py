@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from contentdb.light_typing import TYPE_CHECKING, Enum, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.labels import Labelling
 
-__all__ = ["Blob", "Entry", "FileTime", "IngestRow", "Outcome", "State", "Tombstone"]
+__all__ = [
+    "Blob",
+    "Entry",
+    "FileTime",
+    "IngestRow",
+    "LeaseKey",
+    "LeaseRow",
+    "Location",
+    "Outcome",
+    "State",
+    "Tombstone",
+]
 
 
 class State:
@@ -36,6 +46,14 @@ class Outcome(Enum):
     """The ingest belongs to another writer now; nothing was recorded."""
 
 
+class Location(NamedTuple):
+    """Where a packed blob's record begins."""
+
+    pack: int
+    offset: int
+    """Bytes."""
+
+
 class Blob(NamedTuple):
     """A row of a blob, whatever its state."""
 
@@ -44,6 +62,16 @@ class Blob(NamedTuple):
     created_ns: int
     updated_ns: int
     state: int
+    pack: int | None = None
+    """None for a loose blob."""
+    offset: int | None = None
+    review_ns: int | None = None
+    """When a collector looks at it; None if no collector need look."""
+
+    @property
+    def location(self) -> Location | None:
+        """Where the record of a packed blob begins; None for a loose one."""
+        return None if self.pack is None else Location(self.pack, self.offset or 0)
 
 
 class IngestRow(NamedTuple):
@@ -64,12 +92,40 @@ class IngestRow(NamedTuple):
     """A JSON object of texts, or None."""
 
 
+class LeaseKey(NamedTuple):
+    """Which lease it is: another one may get the same id later."""
+
+    id: str
+    created_ns: int
+
+
+class LeaseRow(NamedTuple):
+    """A row of a lease."""
+
+    id: str
+    created_ns: int
+    expires_ns: int | None
+    """0 once it was ended, until its items are let go of."""
+    flat: int
+    file: str | None
+    """In ``ingest/``; its lock shows that the process of a held lease lives."""
+    holder: str | None
+    """That process, for messages."""
+
+    @property
+    def key(self) -> LeaseKey:
+        """Which lease it is."""
+        return LeaseKey(self.id, self.created_ns)
+
+
 class Tombstone(NamedTuple):
     """A delete that was begun, and is on disk."""
 
     digest: Digest
     updated_ns: int
     """The row's, which tells it from a later delete of the same blob."""
+    location: Location | None = None
+    """Where its record is, if it is packed."""
 
 
 class Entry(Protocol):
@@ -85,11 +141,33 @@ class Entry(Protocol):
     only_if: frozenset[int | None] | None
     """States that its row may have, with None among them for no row; None allows any."""
 
+    location: Location | None
+    """Where its record is, if it is packed; the record is on disk already."""
+
+    lease: LeaseKey | None
+    """The lease that keeps the blob from the transaction on that records it."""
+
+    reserved: str | None
+    """The reservation that becomes the blob's bytes in the transaction that records it."""
+
     @property
     def labelling(self) -> Labelling: ...
 
     def present(self) -> bool:
         """Return whether the blob's file still has its name and size; one stat."""
+        ...
+
+    def has_content(self, blob: Blob) -> bool:
+        """Return whether the file or the pack of a live row is there, its bytes not read."""
+        ...
+
+    def end_record(self, location: Location, *, is_elsewhere: bool) -> None:
+        """Mark the record that an earlier blob of this content had, on disk.
+
+        Args:
+            location: Where it is.
+            is_elsewhere: Whether another namespace has the blob.
+        """
         ...
 
     def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:

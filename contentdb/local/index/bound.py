@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.file_times import is_time_of
 from contentdb.local.index import State, statements
 from contentdb.local.index.rows import key_of
@@ -11,11 +10,15 @@ from contentdb.local.index.rows import key_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from sqlite3 import Connection
+    from typing import Any, Final
 
     from contentdb.local.index import Blob
     from contentdb.local.index.database import Database
 
-__all__ = ["Bound"]
+__all__ = ["PACK_BELOW", "Bound"]
+
+PACK_BELOW: Final = "pack_below"
+"""The name of a setting: blobs of fewer bytes go into packs."""
 
 _PAGE_ROWS: Final = 250
 """Rows of tombstones or ingests in a page: an ingest may weigh some kilobytes."""
@@ -30,6 +33,11 @@ class Bound:
     def _key(self, digest: str) -> dict[str, Any]:
         return key_of(self._namespace, digest)
 
+    def _setting(self, name: str) -> str | None:
+        """Return what the table of settings says; None if it does not say."""
+        row = self._database.one(statements.FIND_SETTING, {"name": name})
+        return None if row is None else str(row[0])
+
     def _read_paged(self, statement: str) -> Iterator[Any]:
         for rows in self._read_pages(statement):
             yield from rows
@@ -41,8 +49,8 @@ class Bound:
         """
         values = {"namespace": self._namespace, "after": "", "limit": _PAGE_ROWS}
         while rows := self._database.all(statement, values):
+            values["after"] = rows[-1][0]  # before: the caller may clear the list
             yield rows
-            values["after"] = rows[-1][0]
 
     def _have_others(self, connection: Connection, key: dict[str, Any]) -> bool:
         """Return whether another namespace has the blob.

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from typing import TYPE_CHECKING, Final
 
+from contentdb.light_typing import TYPE_CHECKING
+from contentdb.local.index import driver as sqlite3
 from contentdb.local.index.connect import BUSY_S, WAL_BYTES
 from contentdb.logs import swallow
 
 if TYPE_CHECKING:
+    from typing import Final
+
     from contentdb.local.index.wal import WriteAheadLog
 
 __all__ = ["CHECKPOINT_ROWS", "UNFOLDED", "Checkpoints"]
@@ -60,7 +62,7 @@ class Checkpoints:
 
         The caller holds the flock, so SQLite always gets the writer's lock. A checkpoint that
         fails loses nothing: the WAL stays, and the next one tries again. But a sync of the log that
-        failed here may be told to nobody else.
+        failed here may be told to no other call.
         """
         # In the turn, or another thread's sync might succeed before the failure is noted.
         with log.turn, swallow("local.index", UNFOLDED, sqlite3.Error, path=self._path):

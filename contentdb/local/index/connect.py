@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import sqlite3
 import threading
-from typing import Final
 
 from contentdb import files
 from contentdb.errors import (
@@ -17,7 +15,12 @@ from contentdb.errors import (
     NoSpaceError,
     StorageError,
 )
+from contentdb.light_typing import TYPE_CHECKING
+from contentdb.local.index import driver as sqlite3
 from contentdb.local.index import live
+
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = [
     "BUSY_S",

@@ -17,10 +17,8 @@ that raises has happened, or never will.
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from contentdb import files, forks
 from contentdb.errors import (
@@ -34,7 +32,9 @@ from contentdb.errors import (
     StorageError,
     UnsafeForkError,
 )
+from contentdb.light_typing import TYPE_CHECKING, TypeVar
 from contentdb.local.index import checkpoints
+from contentdb.local.index import driver as sqlite3
 from contentdb.local.index.checkpoints import UNFOLDED, Checkpoints
 from contentdb.local.index.connect import BUSY_S, connect, describe_holder, refusal
 from contentdb.local.index.live import check_safe, end, is_safe, set_unsafe, unsafe
@@ -47,6 +47,7 @@ from contentdb.presence import reset_after_fork
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from contextlib import AbstractContextManager
+    from typing import Any, Final
 
     from contentdb.files import Directory
 

@@ -5,17 +5,18 @@ Between the halves the file is moved away, under the write lock; see D1 to D3 in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from contentdb.digest import Digest
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.file_times import BEING_DELETED_NS
 from contentdb.local.index import Blob, State, Tombstone, statements
 from contentdb.local.index.bound import Bound
-from contentdb.local.index.rows import find_blob, state_of
+from contentdb.local.index.references import drop_labels, queue_back_referring
+from contentdb.local.index.rows import find_blob, find_labels, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from sqlite3 import Connection
+    from typing import Any
 
     from contentdb.local.index import FileTime
 
@@ -57,7 +58,7 @@ class Deletes(Bound):
             return begun
 
         def landed(connection: Connection) -> bool:
-            states = (state_of(connection, self._key(digest)) for digest, _ in begun)
+            states = (state_of(connection, self._key(one.digest)) for one in begun)
             return all(state == State.TOMBSTONE for state in states)
 
         return self._database.write(work, landed, durable=True, rows=len(digests))
@@ -72,8 +73,8 @@ class Deletes(Bound):
         if time is not None:
             self._take_back(connection, key, blob, time)
         connection.execute(statements.ENTOMB, key)
-        connection.execute(statements.DROP_LABELS, key)
-        return Tombstone(digest, blob.updated_ns)
+        drop_labels(connection, key)
+        return Tombstone(digest, blob.updated_ns, blob.location)
 
     def _take_back(
         self, connection: Connection, key: dict[str, Any], blob: Blob, time: FileTime
@@ -115,10 +116,13 @@ class Deletes(Bound):
         blob = find_blob(connection, key)
         if blob is None or blob.state != State.TOMBSTONE:
             return False
+        if find_labels(connection, key):  # a collector has yet to queue what they keep
+            return False
         if not self._have_others(connection, key):
             if blob.updated_ns != tombstone.updated_ns:  # stored and deleted again: seldom
                 self._database.sync()
             take_away(tombstone.digest)
+        queue_back_referring(connection, key)
         connection.execute(statements.BURY, key)
         return True
 
@@ -126,6 +130,7 @@ class Deletes(Bound):
         """Yield deletes that were begun and not ended, and are on disk; the caller may end them."""
         for rows in self._read_pages(statements.TOMBSTONES):
             found = [self._find_tombstone(Digest(digest)) for (digest,) in rows]
+            rows.clear()
             self._database.sync()  # or a power cut may bring a blob back without its file
             yield from filter(None, found)
 
@@ -134,7 +139,7 @@ class Deletes(Bound):
         blob = None if row is None else Blob._make(row)
         if blob is None or blob.state != State.TOMBSTONE:
             return None
-        return Tombstone(digest, blob.updated_ns)
+        return Tombstone(digest, blob.updated_ns, blob.location)
 
     def mark_damaged(self, digest: Digest, take_away: Callable[[], bool] = lambda: True) -> bool:
         """Mark the row, which is not served until its content is stored again; durable.
@@ -157,6 +162,9 @@ class Deletes(Bound):
 
         def work(connection: Connection) -> int:
             keys = [self._key(digest) for digest in digests if is_gone(digest)]
+            for key in keys:
+                drop_labels(connection, key)
+                queue_back_referring(connection, key)
             return connection.executemany(statements.DROP_BLOB, keys).rowcount if keys else 0
 
         return self._database.write(

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
 
-from contentdb.content import Info, Usage
 from contentdb.digest import Digest
 from contentdb.errors import IndexDamagedError
-from contentdb.local.index import Blob, State, statements, walks
+from contentdb.light_typing import TYPE_CHECKING
+from contentdb.local.index import Blob, State, statements
+from contentdb.local.index.collecting import Collecting
 from contentdb.local.index.database import Database
-from contentdb.local.index.deletes import Deletes
+from contentdb.local.index.grace import SEEN_NS, review
 from contentdb.local.index.ingests import Ingests
 from contentdb.local.index.labels import Labels
+from contentdb.local.index.leases import Leases
+from contentdb.local.index.leasing import CONTENT, add_items, is_kept
+from contentdb.local.index.namespaces import Namespaces
+from contentdb.local.index.packed import Packed
+from contentdb.local.index.policy import Policies
 from contentdb.local.index.record import adopt, is_recorded, record
+from contentdb.local.index.reservations import Reservations
 from contentdb.local.index.revision import read_revision
-from contentdb.local.index.rows import state_of
+from contentdb.local.index.rows import find_blob, state_of
+from contentdb.local.index.tags import Tags
+from contentdb.values import Info, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from sqlite3 import Connection
+    from typing import Final
 
     from contentdb.errors import UnsafeForkError
     from contentdb.filters import Filter
-    from contentdb.local.index import Entry, Outcome
+    from contentdb.local.index import Entry, LeaseKey, Outcome
     from contentdb.local.root_identity import Place
 
 __all__ = ["Index"]
@@ -37,7 +46,7 @@ def _open_read_only(path: str, root: str, place: Place | None) -> Database:
     return ReadOnlyDatabase(path, root, place)
 
 
-class Index(Labels, Deletes, Ingests):
+class Index(Labels, Collecting, Ingests, Packed, Tags, Leases, Namespaces, Policies, Reservations):
     """The transactions of one namespace of a store, each atomic, each of fixed statements.
 
     The changes of those that say "durable" survive a power cut once the call has returned, unless
@@ -82,8 +91,10 @@ class Index(Labels, Deletes, Ingests):
         )
         return [Digest(digest) for (digest,) in rows]
 
-    def rows_between(self, first: str, behind: str) -> list[tuple[str, int, int, int]]:
-        """Return digest, size, checksum and state of a range of rows, in digest order."""
+    def rows_between(
+        self, first: str, behind: str
+    ) -> list[tuple[str, int, int, int, int | None, int | None]]:
+        """Return digest, size, checksum, state and location of a range of rows, by digest."""
         values = {"namespace": self._namespace, "first": first, "behind": behind}
         return self._database.all(statements.ROWS_BETWEEN, values)
 
@@ -91,6 +102,8 @@ class Index(Labels, Deletes, Ingests):
         self, chosen: Filter | None, sort: str, after: str | None, limit: int | None
     ) -> Iterator[Info]:
         """Yield live blobs as of the start, in bounded memory."""
+        from contentdb.local.index import walks  # few commands list
+
         return walks.walk(self._database, self._namespace, chosen, sort, after, limit)
 
     def is_empty(self) -> bool:
@@ -132,6 +145,32 @@ class Index(Labels, Deletes, Ingests):
             durable=True,
             rows=len(entries),
         )
+
+    def meet(self, digest: Digest, lease: LeaseKey | None) -> bool:
+        """Make a live blob fresh, and its lease's; not durable. Return False if there is none.
+
+        Raises:
+            LeaseEndedError: The lease has ended; nothing changed.
+        """
+        key = self._key(digest)
+
+        def work(connection: Connection) -> bool:
+            if state_of(connection, key) != State.LIVE:
+                return False
+            until = review()
+            values = key | {"review": until.at_ns, "below": until.below_ns}
+            connection.execute(statements.MEET, values)
+            if lease is not None:
+                add_items(connection, self._namespace, lease, [(CONTENT, str(digest))])
+            return True
+
+        def landed(connection: Connection) -> bool:
+            blob = find_blob(connection, key)
+            if blob is None or (blob.review_ns or 0) < review().at_ns - SEEN_NS - SEEN_NS:
+                return False
+            return lease is None or is_kept(connection, self._namespace, lease, digest)
+
+        return self._database.write(work, landed, durable=False)
 
     def adopt(self, entry: Entry) -> bool:
         """Give a file a row, if it has none or a row that says damaged; durable.

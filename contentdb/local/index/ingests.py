@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from contentdb.declared import Declared, Takeover
 from contentdb.digest import Digest
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.index import IngestRow, statements
 from contentdb.local.index.bound import Bound
 from contentdb.local.index.rows import find_ingest
@@ -13,6 +12,7 @@ from contentdb.local.index.rows import find_ingest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from sqlite3 import Connection
+    from typing import Any
 
 __all__ = ["Ingests"]
 

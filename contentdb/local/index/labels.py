@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from contentdb.labels import check_total_labels
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.index import State, statements
 from contentdb.local.index.bound import Bound
+from contentdb.local.index.references import queue_changed
 from contentdb.local.index.rows import (
     find_blob,
     find_labels,
@@ -20,6 +20,7 @@ from contentdb.local.index.rows import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from sqlite3 import Connection
+    from typing import Any
 
     from contentdb.digest import Digest
     from contentdb.local.index import Blob, FileTime
@@ -51,15 +52,15 @@ class Labels(Bound):
             if state_of(connection, values) != State.LIVE:
                 return False
             chosen = {key: value for key, value in labels.items() if keys is None or key in keys}
+            stored = find_labels(connection, values)
             if chosen and keys is not None:
-                stored = find_labels(connection, values)
                 check_total_labels(stored | chosen, stored)
             moved_ns = touch(connection, values, now_ns, self._make_stamp(connection, values, time))
-            if keys is None:
-                connection.execute(statements.DROP_LABELS, values)
-            for key in keys or ():
+            going = stored.keys() if keys is None else keys
+            for key in going:
                 connection.execute(statements.DROP_LABEL, values | {"key": key})
             set_labels(connection, values, chosen)
+            queue_changed(connection, values, {k: stored[k] for k in stored if k in going}, chosen)
             return True
 
         def landed(connection: Connection) -> bool:

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sqlite3
 import struct
 import threading
 import weakref
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
 
 from contentdb.errors import UnsafeForkError
+from contentdb.light_typing import TYPE_CHECKING
+from contentdb.local.index import driver as sqlite3
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final
 
 __all__ = [
     "Connection",

@@ -10,11 +10,11 @@ no thread frees. So a fork waits until no thread is inside, and all connections 
 from __future__ import annotations
 
 import contextlib
-import sqlite3
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from contentdb import forks
 from contentdb.errors import UnsafeForkError
+from contentdb.light_typing import TYPE_CHECKING, Generic, TypeVar
+from contentdb.local.index import driver as sqlite3
 from contentdb.local.index.connect import connect, refusal
 from contentdb.local.index.live import Connection, check_safe, end
 from contentdb.local.index.remaining import remaining
@@ -22,6 +22,7 @@ from contentdb.presence import Presence
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from typing import Any
 
     from contentdb.local.root_identity import Place
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections import deque
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from contentdb.errors import ContentDBError, StorageError
+from contentdb.light_typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
+    from typing import Any, Final
 
 __all__ = ["remaining"]
 

@@ -5,13 +5,14 @@ A test compares the constants with the revisions in ``migrations/``.
 
 from __future__ import annotations
 
-import sqlite3
-from typing import Final
-
 from contentdb.errors import MigrationNeededError, NewerStoreError, NotAStoreError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.index import statements
-from contentdb.local.index.database import connect, refusal
 from contentdb.store_folder import APPLICATION_ID, FORMAT_VERSION
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection
+    from typing import Final
 
 __all__ = [
     "HEAD",
@@ -21,7 +22,7 @@ __all__ = [
     "revision_of",
 ]
 
-REVISIONS: Final = ("0001", "0002")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
 """Oldest first."""
 HEAD: Final = REVISIONS[-1]
 
@@ -34,6 +35,9 @@ def revision_of(path: str, root: str) -> str | None:
         NewerStoreError: Its layout is newer than this library.
         IndexDamagedError: It cannot be read.
     """
+    from contentdb.local.index import driver as sqlite3
+    from contentdb.local.index.connect import connect, refusal
+
     try:
         connection = connect(path, query_only=True)
         try:
@@ -44,7 +48,7 @@ def revision_of(path: str, root: str) -> str | None:
         raise refusal(path, error) from error
 
 
-def read_revision(connection: sqlite3.Connection, root: str) -> str | None:
+def read_revision(connection: Connection, root: str) -> str | None:
     """Return the revision like `revision_of`, on an open connection."""
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()

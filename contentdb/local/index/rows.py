@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from contentdb.labels import check_total_labels
-from contentdb.local.index import Blob, IngestRow, statements
+from contentdb.light_typing import TYPE_CHECKING
+from contentdb.local.index import Blob, IngestRow, Location, statements
+from contentdb.local.index.references import queue_changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from sqlite3 import Connection
+    from typing import Any
 
 __all__ = [
     "find_blob",
@@ -17,8 +18,12 @@ __all__ = [
     "find_labels",
     "has_labels",
     "key_of",
-    "may_lack",
+    "lacking",
     "merge_labels",
+    "move_blob",
+    "place_of",
+    "points_to",
+    "replace_labels",
     "set_labels",
     "state_of",
     "touch",
@@ -67,20 +72,34 @@ def merge_labels(
     stamp: Callable[[Blob, int], object],
 ) -> None:
     """Set labels on a live blob, unless it has them all; they replace those with the same key."""
-    if may_lack(connection, key, labels):
+    stored = lacking(connection, key, labels)
+    if stored is not None:
         touch(connection, key, now_ns, stamp)
-        set_labels(connection, key, labels)
+        replace_labels(connection, key, stored, labels)
 
 
-def may_lack(connection: Connection, key: dict[str, Any], labels: Mapping[str, str]) -> bool:
-    """Return whether a blob lacks any of these labels; raise if it cannot have so many."""
+def lacking(
+    connection: Connection, key: dict[str, Any], labels: Mapping[str, str]
+) -> dict[str, str] | None:
+    """Return the labels of a blob that lacks any of these, else None; raise if it had too many."""
     if not labels:
-        return False
+        return None
     stored = find_labels(connection, key)
     if labels.items() <= stored.items():
-        return False
+        return None
     check_total_labels({**stored, **labels}, stored)
-    return True
+    return stored
+
+
+def replace_labels(
+    connection: Connection,
+    key: dict[str, Any],
+    stored: Mapping[str, str],
+    labels: Mapping[str, str],
+) -> None:
+    """Set labels on a blob that has those ``stored``; queue what replaced ones have kept."""
+    set_labels(connection, key, labels)
+    queue_changed(connection, key, {k: v for k, v in stored.items() if k in labels}, labels)
 
 
 def touch(
@@ -94,6 +113,28 @@ def touch(
     stamp(blob, moved_ns)
     connection.execute(statements.TOUCH_BLOB, key | {"now": moved_ns})
     return moved_ns
+
+
+def place_of(digest: str, location: Location, *, tombstones: bool = False) -> dict[str, Any]:
+    """Return the values that name a blob's record in a statement."""
+    return {"digest": str(digest), "tombstones": tombstones} | location._asdict()
+
+
+def points_to(connection: Connection, digest: str, location: Location) -> bool:
+    """Return whether a row of any namespace, no tombstone, points to a record."""
+    found = connection.execute(statements.IN_PLACE, place_of(digest, location)).fetchone()
+    return found is not None
+
+
+def move_blob(connection: Connection, digest: str, old: Location | None, new: Location) -> bool:
+    """Let the live rows that point to a record, or to a file for None, point to another record.
+
+    Those of all namespaces. Return False if there is none.
+    """
+    pack, offset = old or (None, None)
+    values = {"digest": str(digest), "pack": pack, "offset": offset}
+    values |= {"new_pack": new.pack, "new_offset": new.offset}
+    return connection.execute(statements.MOVE_BLOB, values).rowcount > 0
 
 
 def find_ingest(connection: Connection, namespace: str, ref: str) -> IngestRow | None:

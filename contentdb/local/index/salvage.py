@@ -6,8 +6,12 @@ import sqlite3
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from contentdb.errors import IndexDamagedError, IndexFailedError
+from contentdb.digest import Digest
+from contentdb.errors import IndexDamagedError, IndexFailedError, InvalidDigestError
+from contentdb.local.index import statements
 from contentdb.local.index.database import connect, refusal
+from contentdb.local.index.grace import COLLECTING_SINCE
+from contentdb.local.index.policy import begin_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["check_integrity", "fold", "salvage"]
 
-_TABLES: Final = ("blobs", "labels", "ingests")
+_TABLES: Final = (
+    "blobs", "labels", "ingests", "packs", "settings", "tags", "tag_labels",
+    "leases", "lease_labels", "lease_items", "policies",
+)  # fmt: skip
+_DIGESTS: Final = frozenset({"digest", "expected"})
+"""Columns that are nothing without a whole digest."""
 _OF_THE_MOMENT: Final = {
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_CANTOPEN,
@@ -60,6 +69,9 @@ def salvage(damaged: Path, new: Path) -> None:
         ):
             for table in _TABLES:
                 _copy_rows(old, to, table)
+            # Tags may be lost: the next collection is a first one again, and takes nothing for long
+            to.execute(statements.DROP_SETTING, {"name": COLLECTING_SINCE})
+            begin_bounds(to)
     except sqlite3.Error as error:
         raise refusal(str(damaged), error) from error
 
@@ -86,10 +98,20 @@ def _copy_rows(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> 
     places = ", ".join("?" * len(columns))
     names = ", ".join(f'"{column}"' for column in columns)
     new.execute("BEGIN IMMEDIATE")
+    of_digests = [place for place, column in enumerate(columns) if column in _DIGESTS]
     for row in _readable_rows(old, f"SELECT {names} FROM {table}"):  # noqa: S608 - our own table names
+        if not all(row[place] is None or _is_digest(row[place]) for place in of_digests):
+            continue  # half of a page that was torn
         with suppress(sqlite3.IntegrityError):  # damaged rows may contradict each other
             new.execute(f"INSERT OR IGNORE INTO {table} ({names}) VALUES ({places})", row)  # noqa: S608
     new.execute("COMMIT")
+
+
+def _is_digest(value: object) -> bool:
+    try:
+        return isinstance(value, str) and bool(Digest(value))
+    except InvalidDigestError:
+        return False
 
 
 def _readable_rows(old: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:

@@ -6,12 +6,12 @@ a descriptor of our own. One sync serves all that was committed before it, by an
 descriptor of the log may be opened and closed beside SQLite's, as that file has no fcntl(2) locks
 (https://sqlite.org/walformat.html, 2.3.1).
 
-A transaction can be read before it is on disk. So whoever promises something because of a row that
-another process may have written syncs the log first: `WriteAheadLog.sync_all`.
+A transaction can be read before it is on disk. So a call that promises something because of a row
+that another process may have written syncs the log first: `WriteAheadLog.sync_all`.
 
 A failed sync is told once to each descriptor, and later syncs succeed over the hole that it leaves:
 what is committed behind the hole is lost with it. So the log is marked, by a file beside it, until
-somebody has written its bytes again: `WriteAheadLog.mend`.
+a process has written its bytes again: `WriteAheadLog.mend`.
 """
 
 # Long: what was synced, and what must be mended, is one state, kept under one lock.
@@ -20,19 +20,20 @@ from __future__ import annotations
 
 import errno
 import os
-import sqlite3
 import stat
 import threading
 import time
-from typing import TYPE_CHECKING, Final
 
 from contentdb import files, forks
 from contentdb.errors import DurabilityError, StorageError
+from contentdb.light_typing import TYPE_CHECKING
+from contentdb.local.index import driver as sqlite3
 from contentdb.logs import swallow, warn
 from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from contentdb.files import Directory
 
@@ -67,7 +68,7 @@ class WriteAheadLog:
         self._lengthened = 0
         self._has_hole = False
         self._is_syncing = False
-        """Whoever has the turn and finds it True knows that an exception cut a sync off."""
+        """The thread that has the turn and finds it True knows that an exception cut a sync off."""
         self._was_cut_off = False
         self._synced = 0
         self.committed = 0

@@ -7,15 +7,16 @@ In digest order and without filters, a walk is one fixed statement along the pri
 from __future__ import annotations
 
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from contentdb.content import Info
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.index import statements
 from contentdb.local.index.connect import corrupt
+from contentdb.values import Info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from sqlite3 import Connection
+    from typing import Any, Final, TypeAlias
 
     from contentdb.filters import Filter
     from contentdb.local.index.database import Database

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from contentdb.digest import Digest
+    from contentdb.local.index import Blob, LeaseKey, Location
     from contentdb.local.index.database import Database
 
 __all__ = ["Record", "Recorder", "Waiting", "always", "insert", "make_index", "numbers"]
@@ -40,6 +41,9 @@ class Record:
     ref: str | None = None
     token: str | None = None
     only_if: frozenset[int | None] | None = None
+    location: Location | None = None
+    lease: LeaseKey | None = None
+    reserved: str | None = None
     present: Callable[[], bool] = lambda: True
     stamped: Callable[[int], object] = lambda _moment_ns: None
     """Told the time that its file gets."""
@@ -48,6 +52,13 @@ class Record:
     def labelling(self) -> Labelling:
         """The labels, whether it is new or not."""
         return Labelling(self.labels, self.labels)
+
+    def has_content(self, blob: Blob) -> bool:  # noqa: ARG002 - of the role
+        """Whether the file is there."""
+        return self.present()
+
+    def end_record(self, location: Location, *, is_elsewhere: bool) -> None:
+        """There is no record."""
 
     def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:  # noqa: ARG002 - of the role
         """There is no file."""

@@ -52,7 +52,10 @@ def filled(folder: Path, count: int) -> Iterator[Index]:
         for number in range(count):
             namespace = ("another", "default", "other")[number % 3]
             digest = str(Digest.of(b"%d" % number))
-            db.execute("INSERT INTO blobs VALUES (?, ?, 1, 1, 1, 1, 0)", (namespace, digest))
+            db.execute(
+                "INSERT INTO blobs VALUES (?, ?, 1, 1, 1, 1, 0, NULL, NULL, NULL)",
+                (namespace, digest),
+            )
             db.execute("INSERT INTO labels VALUES (?, ?, 'k', 'v')", (namespace, digest))
             expected = Digest.of(b"%d comes" % number)
             db.execute(
@@ -130,7 +133,10 @@ def test_a_listing_takes_no_memory_for_what_it_has_passed(index: Index, listed: 
                 (ref, f"name {number}"),
             )
             digest = str(Digest.of(b"%d" % number))
-            db.execute("INSERT INTO blobs VALUES ('default', ?, 1, 1, 1, 1, 1)", (digest,))
+            db.execute(
+                "INSERT INTO blobs VALUES ('default', ?, 1, 1, 1, 1, 1, NULL, NULL, NULL)",
+                (digest,),
+            )
         db.commit()
     gc.collect()
     tracemalloc.start()

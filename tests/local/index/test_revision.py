@@ -108,7 +108,7 @@ def test_a_failed_migration_leaves_the_old_revision(path: str, next_revision: Pa
 def test_a_table_made_anew_keeps_what_refers_to_it(path: str, next_revision: Path) -> None:
     """Batch mode drops the old table of blobs, and the labels must not go with it."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as db:
-        db.execute("INSERT INTO blobs VALUES ('default', 'd', 1, 1, 1, 1, 0)")
+        db.execute("INSERT INTO blobs VALUES ('default', 'd', 1, 1, 1, 1, 0, NULL, NULL, NULL)")
         db.execute("INSERT INTO labels VALUES ('default', 'd', 'k', 'v')")
     with next_revision.open("a") as file:
         file.write(

@@ -57,6 +57,29 @@ def test_pages_in_each_others_place_are_found_and_reindexed(root: Path) -> None:
         assert {info.digest for info in store.walk()} == {info.digest for info in infos}
 
 
+def test_a_digest_that_was_torn_does_not_keep_the_rest_back(root: Path) -> None:
+    with contentdb.open(root) as store:
+        infos = [store.add(b"%d" % number) for number in range(3)]
+        store.tag("name", infos[0].digest)
+        store.tag("torn", infos[1].digest)
+    index = root / "index.sqlite"
+    with closing(sqlite3.connect(index, isolation_level=None)) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        torn = infos[1].digest[:40] + "\0" * 31
+        connection.execute("UPDATE blobs SET digest = ? WHERE digest = ?", (torn, infos[1].digest))
+        connection.execute("UPDATE tags SET digest = ? WHERE name = 'torn'", (torn,))
+        # an index that SQLite refuses, whose rows can be read
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "UPDATE sqlite_master SET rootpage = 1 WHERE name = 'ix_tags_namespace_digest'"
+        )
+    contentdb.reindex(root)
+    with contentdb.open(root) as store:
+        assert {info.digest for info in store.walk()} == {info.digest for info in infos}
+        assert list(store.verify()) == []
+        assert [tag.name for tag in store.tags()] == ["name"]
+
+
 def test_text_that_is_no_utf_8_is_damage_like_any_other(root: Path) -> None:
     """Python's driver refuses it with an error that has no code of SQLite's."""
     with contentdb.open(root) as store:
