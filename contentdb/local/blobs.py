@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
 
 import xxhash
 
 from contentdb import files
 from contentdb.digest import signed
 from contentdb.errors import CorruptBlobError, StorageError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.layout import ALGORITHM, ALGORITHM_AND_SHARD, ENCODED, SHARD
 from contentdb.local.shards import PLANTED, ShardDirectories
 from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Final
 
     from contentdb.digest import Digest
     from contentdb.files import Directory
@@ -60,21 +62,26 @@ class Shards(ShardDirectories):
     # -- one blob ----------------------------------------------------------------------------
 
     def open(self, digest: Digest) -> int | None:
-        """Open a blob's file for reading; return None if there is none.
+        """Open a blob's file for upkeep, which is no use of it; return None if there is none.
 
         Raises:
             CorruptBlobError: Something else than a file of ours has the blob's name.
         """
-        opened = self.open_found(digest)
+        opened = self.open_found(digest, is_use=False)
         return None if opened is None else opened[0]
 
-    def open_found(self, digest: Digest) -> tuple[int, os.stat_result] | None:
-        """Open a blob's file like `open`; return its stat too."""
+    def open_found(
+        self, digest: Digest, *, is_use: bool = True
+    ) -> tuple[int, os.stat_result] | None:
+        """Open a blob's file for reading; return its stat too, or None if there is none.
+
+        Without ``is_use`` reads leave the file's time of access, where the system allows that.
+        """
         within, name = self._locate(digest)
         if within is None:
             return None
         try:
-            fd = files.open_file(within, name, os.O_RDONLY)
+            fd = _open_to_read(within, name, is_use=is_use)
         except FileNotFoundError:
             return None
         except PermissionError as error:
@@ -157,8 +164,11 @@ class Shards(ShardDirectories):
             if error.errno == errno.ENOENT:  # its algorithm was never used
                 return
             raise
+        if (found := files.stat_name(within, name)) is None:
+            return
+        times = (found.st_atime_ns, moment_ns)  # that of access tells of the last use
         try:
-            os.utime(name, ns=(moment_ns, moment_ns), dir_fd=within.fd, follow_symlinks=False)
+            os.utime(name, ns=times, dir_fd=within.fd, follow_symlinks=False)
         except OSError as error:
             found = files.stat_name(within, name) if error.errno == errno.EPERM else None
             if found is not None and found.st_uid != os.geteuid():  # another member's file
@@ -220,6 +230,13 @@ class Shards(ShardDirectories):
                 files.sync_directory(shard)
             finally:
                 shard.close()
+
+
+def _open_to_read(within: Directory, name: str, *, is_use: bool) -> int:
+    if not is_use:
+        with suppress(PermissionError):  # the file of another member of the group, or no right
+            return files.open_file(within, name, os.O_RDONLY | os.O_NOATIME)
+    return files.open_file(within, name, os.O_RDONLY)
 
 
 class _FileTime:

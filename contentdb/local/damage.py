@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Final
 
 from contentdb import files
-from contentdb.digest import new_hash
+from contentdb.digest import MISMATCH, new_hash
 from contentdb.errors import ContentDBError, StorageError
+from contentdb.light_typing import TYPE_CHECKING
+from contentdb.local.index import State
 from contentdb.local.layout import quarantine_name
+from contentdb.local.packed import lose_record, why_record_damaged
 from contentdb.logs import swallow, warn
 from contentdb.streams.pump import PIECE_BYTES
-from contentdb.streams.reader import MISMATCH
 
 if TYPE_CHECKING:
+    from typing import Final
+
     from contentdb.digest import Digest
     from contentdb.local.blobs import Shards
     from contentdb.local.resources import Parts
@@ -27,6 +30,7 @@ __all__ = [
     "sync_blob",
     "sync_shard",
     "why_damaged",
+    "why_stored_damaged",
 ]
 
 _READ_AGAIN: Final = (
@@ -55,6 +59,14 @@ def why_damaged(shards: Shards, digest: Digest) -> str | None:
     return None if running.hexdigest() == digest.encoded else MISMATCH
 
 
+def why_stored_damaged(parts: Parts, digest: Digest) -> str | None:
+    """Read a blob, packed or loose; return what is wrong with it, or None."""
+    row = None if parts.packs is None else parts.index.blob(digest)
+    if row is not None and row.state == State.LIVE and row.location is not None:
+        return why_record_damaged(parts, digest, row)
+    return why_damaged(parts.shards, digest)
+
+
 def damage_of(error: ContentDBError) -> str:
     """Return what an error says of a file; raise it if it says something of this process only."""
     if isinstance(error, StorageError) and error.errno in _OF_THIS_PROCESS:
@@ -81,6 +93,10 @@ def read_again(parts: Parts, digest: Digest) -> bool:
 
 def quarantine(parts: Parts, digest: Digest) -> bool:
     """Move a damaged file to quarantine and mark its row, if it is still damaged; durable."""
+    row = None if parts.packs is None else parts.index.blob(digest)
+    location = None if row is None else row.location
+    if location is not None and lose_record(parts, digest, location):
+        return True
     found = look(parts, digest)
     if found is None or why_damaged(parts.shards, digest) is None:
         return False
@@ -92,7 +108,7 @@ def quarantine(parts: Parts, digest: Digest) -> bool:
             digest, parts.quarantine, name
         )
 
-    moved = parts.index.mark_damaged(digest, take_away)
+    moved = parts.index.mark_damaged(digest, take_away)  # not that of a packed blob
     if moved:
         sync_shard(parts, digest)
         files.sync_directory(parts.quarantine)

@@ -3,36 +3,72 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
 
 from contentdb import files
+from contentdb.light_typing import TYPE_CHECKING
+from contentdb.local.packed import mark_deleted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Sequence
+    from typing import Final
 
     from contentdb.digest import Digest
     from contentdb.local.index import Tombstone
     from contentdb.local.resources import Parts
 
-__all__ = ["GROUP_COUNT", "finish_delete", "remove_from_trash", "trash_name"]
+__all__ = [
+    "GROUP_COUNT",
+    "finish_delete",
+    "let_go_of_references",
+    "remove_from_trash",
+    "trash_name",
+]
 
 GROUP_COUNT: Final = 500
 """How many deletes share a transaction: that many renames are made under the write lock."""
 
 
-def finish_delete(parts: Parts, *tombstones: Tombstone) -> None:
+def let_go_of_references(
+    parts: Parts, tombstones: Sequence[Tombstone], rest: Callable[[], object] = lambda: None
+) -> None:
+    """Queue what tombstones of a collection refer to, in slices, so that they may be buried.
+
+    ``rest`` is called between two slices.
+    """
+    while tombstones and not parts.index.let_go_of_references(tombstones):
+        rest()
+
+
+def finish_delete(
+    parts: Parts,
+    *tombstones: Tombstone,
+    at_once: int = GROUP_COUNT,
+    rest: Callable[[], object] = lambda: None,
+) -> None:
     """Remove the files of tombstones, then their rows; keep what is stored again meanwhile.
 
     The rows are removed without a sync: if a power cut brings one back, it is a tombstone again.
-    The files' names are off the disk when this returns.
+    The files' names are off the disk when this returns. One transaction is for ``at_once``
+    tombstones; ``rest`` is called between two.
     """
-    names = {digest: trash_name(digest) for digest, _ in tombstones}
+    names = {one.digest: trash_name(one.digest) for one in tombstones}
+    packed = {one.digest: one.location for one in tombstones if one.location is not None}
+
+    without_file = set()
+
+    def take_away(digest: Digest) -> None:
+        if not parts.shards.move(digest, parts.trash, names[digest]) and digest in packed:
+            without_file.add(digest)
+
+    if packed:
+        mark_deleted(parts, packed)  # before the rows go: then nothing would lead to the records
     try:
-        moved = parts.index.bury_all(
-            tombstones, lambda digest: parts.shards.move(digest, parts.trash, names[digest])
-        )
+        buried = parts.index.bury_all(tombstones[:at_once], take_away)
+        for start in range(at_once, len(tombstones), at_once):
+            rest()
+            buried += parts.index.bury_all(tombstones[start : start + at_once], take_away)
         if parts.durable:
-            parts.shards.sync_names(moved)
+            parts.shards.sync_names(digest for digest in buried if digest not in without_file)
         remove_from_trash(parts, names.values())
     except BaseException:  # a file in the trash is never moved back
         remove_from_trash(parts, names.values())

@@ -8,14 +8,16 @@ deletes something, and makes it again when there is room.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
 
 from contentdb import files
 from contentdb.errors import StorageError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.layout import RESERVE
 from contentdb.logs import swallow
 
 if TYPE_CHECKING:
+    from typing import Final
+
     from contentdb.files import Directory
 
 __all__ = ["keep", "make_room"]

@@ -9,11 +9,12 @@ the row is read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
+    from typing import Any, Final
 
     from contentdb.content import Info
 

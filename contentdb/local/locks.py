@@ -16,15 +16,15 @@ import functools
 import os
 import threading
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 from contentdb import files, forks
 from contentdb.errors import StorageError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from contentdb.files import Directory
 
@@ -181,8 +181,11 @@ def is_held(within: Directory, name: str) -> bool:
 
 
 def release(fd: int) -> None:
-    """Free the lock, even where a forked child still has a copy of the descriptor."""
-    if fd in _held:
+    """Free the lock, even where a forked child still has a copy of the descriptor.
+
+    May be repeated: a number that was closed may be that of another lock by now.
+    """
+    if fd in _held and getattr(fd, "is_open", True):
         files.unlock(fd)
         _close(fd)
 
@@ -197,7 +200,8 @@ def _close(fd: int) -> None:
 def boot() -> str:
     """Return 8 characters that differ for each start of the machine; empty if unknown."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")[:8]
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123 - pathlib is slow to import
+            return file.read(8)
     except (OSError, UnicodeDecodeError):
         return ""
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
 
 from contentdb import files
 from contentdb.errors import ContentDBError, NotAStoreError, StoreError, StoreReadOnlyError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.create import open_root
 from contentdb.local.layout import root_path
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from contentdb.files import Directory
 
 __all__ = ["check_no_other_writes", "check_owner", "may_only_read"]
@@ -32,7 +30,7 @@ def may_only_read(root: str | os.PathLike[str]) -> bool:
         directory.close()
 
 
-def _is_writable(path: Path) -> bool:
+def _is_writable(path: str) -> bool:
     return os.access(path, os.W_OK, effective_ids=True)
 
 
@@ -46,29 +44,29 @@ def _find_other_owner(root: Directory) -> str | None:
     return None if mine else f"group {root.group}; only its members"
 
 
-def check_owner(directory: Directory, path: Path) -> None:
+def check_owner(directory: Directory, path: str) -> None:
     """Raise unless this process may write to the store, and no stranger may."""
     if (whose := _find_other_owner(directory)) is not None:
         raise NotAStoreError(
-            str(path), f"it belongs to {whose} may write to it; others may open it with mode='r'"
+            path, f"it belongs to {whose} may write to it; others may open it with mode='r'"
         )
     if not _is_writable(path):
         read_only = os.statvfs(path).f_flag & os.ST_RDONLY
         raise StoreReadOnlyError(
-            str(path),
+            path,
             f"{os.strerror(errno.EROFS if read_only else errno.EACCES)}; "
             "what is there can be read with mode='r'",
         )
     check_no_other_writes(directory, path)
 
 
-def check_no_other_writes(directory: Directory, path: Path) -> None:
+def check_no_other_writes(directory: Directory, path: str) -> None:
     """Raise if users beside the owner and the group may write into the store's directory."""
     found = files.stat_open(directory.fd, directory.path)
     bits = 0o022 if directory.group is None else 0o002
     if found.st_mode & bits and any(True for _ in files.entries(directory)):
         raise StoreError(
-            str(path),
+            path,
             f"others may write into it; run chmod go-w on it (mode {found.st_mode & 0o777:o}), "
             "or make it for a group: contentdb init --shared=group",
         )

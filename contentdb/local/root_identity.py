@@ -7,9 +7,9 @@ and another put in its place, half of a write would go to the one and half to th
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from contentdb.errors import StoreError
+from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from contentdb.files import Directory

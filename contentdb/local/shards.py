@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final
 
 from contentdb import files
 from contentdb.digest import ALGORITHMS
 from contentdb.errors import StorageError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local import layout
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator
+    from typing import Final
 
     from contentdb.files import Directory
 

@@ -6,18 +6,21 @@ The disk begins to write long before the sync at the end.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
 
 import xxhash
 
 from contentdb import files
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, new_hash, signed
 from contentdb.errors import StorageError
-from contentdb.streams.hashing import HashThread
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
+    from typing import Final
+
     from typing_extensions import Buffer
+
+    from contentdb.streams.hashing import HashThread
 
 __all__ = ["Sink"]
 
@@ -101,6 +104,8 @@ class Sink:
             self._hash.update(view)
             return
         if self._thread is None:
+            from contentdb.streams.hashing import HashThread  # small content needs none
+
             self._thread = HashThread(self._hash.update)
         self._thread.put(view)
 

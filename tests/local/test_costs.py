@@ -98,6 +98,27 @@ def test_a_read_asks_no_database(store: Store, count: Count) -> None:
     assert count(lambda: store.path(digest)) == {}
 
 
+def test_a_store_that_collects_is_read_and_opened_as_cheaply(
+    root: Path, store: Store, count: Count
+) -> None:
+    """Only the first answer about content since a process last looked is written down."""
+
+    def open_and_close() -> None:
+        contentdb.open(root).close()
+
+    before = count(open_and_close)
+    digests = [store.add(b"%d" % number).digest for number in range(30)]
+    lease = store.lease(lasting=True)
+    for digest in digests:
+        store.tag(digest, digest)
+        lease.keep(digest)
+    store.collect()
+    store.add(b"0")
+    assert count(open_and_close) == before
+    assert count(lambda: store.read(digests[0])) == {"open_file": 1}
+    assert count(lambda: store.add(b"0")) == {}
+
+
 def test_lines_are_not_read_byte_by_byte(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = store.add((b"x" * 50 + b"\n") * 100 + b"y" * 100_000).digest
     reads: list[int] = []
@@ -232,3 +253,24 @@ def test_content_stored_without_syncs_is_put_on_disk_before_it_counts(
     with contentdb.open(root, durability="process") as careless:
         careless.add(b"first")
     assert count(lambda: store.add(b"first"))["sync"] == 1
+
+
+def test_a_bound_costs_one_transaction_and_no_sync(store: Store, count: Count) -> None:
+    """One reserves, without a sync; the one that records turns that into bytes."""
+    store.set_policy(max_bytes=1 << 20)
+    store.add(b"the first with a bound")
+    found = count(lambda: store.add(b"content"))
+    assert {name: found[name] for name in (*found,) if name != "statements"} == {
+        "create_unnamed": 1, "sync": 1, "sync_directory": 1, "sync_data": 1,
+        "BEGIN": 2, "COMMIT": 2,
+    }  # fmt: skip
+    digest = store.add(b"content").digest
+    assert count(lambda: store.read(digest)) == {"open_file": 1}
+
+
+def test_a_bound_that_has_ended_costs_two_looks(store: Store, count: Count) -> None:
+    """One whether there is a bound, before a byte is taken, and one before the commit."""
+    store.set_policy(max_bytes=1 << 20)
+    store.clear_policy()
+    found = count(lambda: store.add(b"content"))
+    assert (found["BEGIN"], found["statements"]) == (1, 3)

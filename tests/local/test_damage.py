@@ -184,7 +184,7 @@ def test_a_move_onto_a_disk_that_fails_keeps_the_source(
     source = tmp_path / "source"
     source.write_bytes(DATA)
     monkeypatch.setattr(
-        "contentdb.local.commit.add.why_damaged", lambda *_: "it is not what was written"
+        "contentdb.local.commit.add.why_stored_damaged", lambda *_: "it is not what was written"
     )
     with pytest.raises(CorruptBlobError, match="is kept"):
         store.add(source, link="move")

@@ -1,12 +1,12 @@
 """Content without a ref: written to a file without a name, so that a crash leaves nothing."""
 
+# Long: each way in, from memory, a stream or a path, ends in the same steps.
+
 from __future__ import annotations
 
 import os
 import time
 from contextlib import closing
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 from contentdb import files
 from contentdb.declared import check_digest
@@ -17,10 +17,13 @@ from contentdb.errors import (
     StorageError,
 )
 from contentdb.labels import Labelling, labelling
-from contentdb.local.commit.claim import claim
-from contentdb.local.commit.publish import Candidate, conclude, find_stored, publish
+from contentdb.light_typing import TYPE_CHECKING
+from contentdb.local.commit.candidate import Candidate, candidate_of
+from contentdb.local.commit.publish import conclude, pack_up, publish
+from contentdb.local.commit.stored import find_stored
 from contentdb.local.commit.temporary import Temporary
-from contentdb.local.damage import quarantine, why_damaged
+from contentdb.local.damage import quarantine, why_stored_damaged
+from contentdb.local.reservation import STEP_BYTES, Reservation, reserving
 from contentdb.local.sink import Sink
 from contentdb.store_folder import is_store
 from contentdb.streams.pump import pump
@@ -28,18 +31,20 @@ from contentdb.streams.source import check_unchanged, open_source, reading_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from contentdb.content import Info, Link
     from contentdb.files import Directory
     from contentdb.local.commit.publish import Unpublished
+    from contentdb.local.commit.stored import Owe
     from contentdb.local.resources import Parts
 
 __all__ = [
     "add_bytes",
     "add_path",
     "add_stream",
-    "candidate_of",
     "label_stored",
+    "read_small",
     "write_hashed",
 ]
 
@@ -48,21 +53,24 @@ _HEALINGS: Final = 3
 """Attempts to heal one blob; if it is damaged after each of them, the disk is failing."""
 
 
-def candidate_of(
-    parts: Parts, digest: Digest, size: int, checksum: int, labels: Labelling
-) -> Candidate:
-    """Return the candidate of content that was hashed just now."""
-    return Candidate(parts.shards, digest, size, checksum, labels, time.time_ns())
-
-
-def label_stored(parts: Parts, digest: Digest, labels: Labelling) -> Info | None:
+def label_stored(
+    parts: Parts,
+    digest: Digest,
+    labels: Labelling,
+    owe_sync: Owe | None = None,
+) -> Info | None:
     """Add to stored content the labels that it lacks, and return its Info; durable.
 
     Return None if it is not stored or is deleted meanwhile: the caller then stores it, with labels.
+    ``owe_sync`` as in `find_stored`.
     """
-    info = find_stored(parts, digest)
+    info = find_stored(parts, digest, owe_sync=owe_sync)
     if info is None:
-        return claim(parts, digest, labels) if parts.shares else None
+        if not parts.shares:
+            return None
+        from contentdb.local.commit.claim import claim  # few stores share
+
+        return claim(parts, digest, labels)
     if not labels.stored or labels.stored.items() <= info.labels.items():
         return info
     of_file = parts.shards.time(digest)
@@ -75,14 +83,23 @@ def add_bytes(
     parts: Parts, data: bytes | memoryview, expected: Digest | None, labels: Labelling
 ) -> Info:
     """Store bytes; they are hashed first, so that stored content costs no write."""
+    if parts.packs_up(len(data)):
+        data = bytes(data)  # another thread may change it before this one's turn
     digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)
     check_digest(digest, expected)
     if (known := label_stored(parts, digest, labels)) is not None:
         return known
-    with closing(Temporary(parts)) as file:
-        files.write_all(file.fd, data, file.path)
+    with closing(Reservation(parts)) as room:
+        room.cover(len(data))
         candidate = candidate_of(parts, digest, len(data), checksum_of(data), labels)
-        return _finish(parts, candidate, file)
+        if parts.packs_up(candidate.size):
+            candidate.reserved = room.name
+            info = conclude(parts, candidate, pack_up(parts, candidate, data))
+            room.settle()
+            return info
+        with closing(Temporary(parts)) as file:
+            files.write_all(file.fd, data, file.path)
+            return _finish(parts, candidate, file, room)
 
 
 def add_stream(
@@ -90,11 +107,15 @@ def add_stream(
     fill: Callable[[memoryview], int],
     expected: Digest | None,
     labels: Labelling,
+    size: int = 0,
 ) -> Info:
-    """Store the bytes of a stream, up to its end."""
-    with closing(Temporary(parts)) as file:
+    """Store the bytes of a stream, up to its end; ``size`` is how many are expected."""
+    with closing(Reservation(parts)) as room, closing(Temporary(parts)) as file:
+        room.cover(size)
+        fill = reserving(fill, lambda taken: room.cover(taken, step=STEP_BYTES))
         candidate = write_hashed(parts, file.fd, file.path, fill, expected, labels)
-        return label_stored(parts, candidate.digest, labels) or _finish(parts, candidate, file)
+        known = label_stored(parts, candidate.digest, labels)
+        return known or _finish(parts, candidate, file, room)
 
 
 def write_hashed(
@@ -118,8 +139,13 @@ def write_hashed(
         return candidate_of(parts, digest, sink.size, sink.checksum, labels)
 
 
-def _finish(parts: Parts, candidate: Candidate, file: Unpublished) -> Info:
-    return conclude(parts, candidate, publish(parts, candidate, file))
+def _finish(parts: Parts, candidate: Candidate, file: Unpublished, room: Reservation) -> Info:
+    room.confirm(candidate.size)  # a bound may have been set meanwhile
+    candidate.reserved = room.name
+    info = conclude(parts, candidate, publish(parts, candidate, file))
+    if candidate.size == room.held:
+        room.settle()
+    return info
 
 
 # -- from a path ------------------------------------------------------------------------------
@@ -137,13 +163,18 @@ def add_path(
         _check_outside(parts, os.fspath(source), moves=link == "move")
     fd = open_source(source)
     try:
-        if link in {"hardlink", "move"}:
+        small = read_small(parts, fd, os.fspath(source))
+        if small is not None:
+            info: Info | None = add_bytes(parts, small, expected, labels)
+        elif link in {"hardlink", "move"}:
             info = _take_over(parts, fd, os.fspath(source), expected, labels)
         else:
             info = None if link == "copy" else _clone(parts, fd, expected, labels)
         if info is None:
             os.lseek(fd, 0, os.SEEK_SET)
-            info = add_stream(parts, reading_file(fd, os.fspath(source)), expected, labels)
+            bounded = parts.sharing.bounded
+            size = files.stat_open(fd, os.fspath(source)).st_size if bounded else 0
+            info = add_stream(parts, reading_file(fd, os.fspath(source)), expected, labels, size)
         if link == "move":
             _check_stored(parts, fd, os.fspath(source), Digest(info.digest))
             _remove(fd, os.fspath(source))
@@ -152,25 +183,38 @@ def add_path(
         files.let_go(fd)
 
 
+def read_small(parts: Parts, fd: int, path: str) -> bytes | None:
+    """Return the bytes of an open source file that goes into a pack; None for a larger one."""
+    if parts.packs is None or not parts.packs_up(files.stat_open(fd, path).st_size):
+        return None
+    buffer = bytearray(parts.packs.below)
+    fill, taken = reading_file(fd, path), 0
+    while taken < len(buffer) and (count := fill(memoryview(buffer)[taken:])):
+        taken += count
+    return bytes(buffer[:taken]) if taken < len(buffer) else None
+
+
 def _check_outside(parts: Parts, path: str, *, moves: bool) -> None:
     """Raise if the path is a file of a store, which would lose it, or a symbolic link to move."""
-    place = Path(os.path.realpath(path))
-    if parts.root in place.parents:
+    place = folder = os.path.realpath(path)
+    if place.startswith(os.path.join(parts.root, "")):  # noqa: PTH118 - pathlib is slow to import
         raise InvalidArgumentError(f"{path} is the store's own file; copy it, if you mean that")
-    for folder in place.parents:
+    while folder != (folder := os.path.dirname(folder)):  # noqa: PTH120 - as above
         if is_store(folder):
             raise InvalidArgumentError(f"{path} is a file of the store at {folder}; copy it")
-    if moves and Path(path).is_symlink():
+    if moves and os.path.islink(path):  # noqa: PTH114 - as above
         raise InvalidArgumentError(f"{path} is a symbolic link; move {place} itself, or copy it")
 
 
 def _clone(parts: Parts, fd: int, expected: Digest | None, labels: Labelling) -> Info | None:
     """Store a file by sharing its blocks (reflink); return None where that is impossible."""
-    with closing(Temporary(parts)) as file:
+    with closing(Reservation(parts)) as room, closing(Temporary(parts)) as file:
         if not files.clone(fd, file.fd):
             return None
+        room.cover(files.stat_open(file.fd, file.path).st_size)
         candidate = _hash(parts, file.fd, file.path, expected, labels)
-        return label_stored(parts, candidate.digest, labels) or _finish(parts, candidate, file)
+        known = label_stored(parts, candidate.digest, labels)
+        return known or _finish(parts, candidate, file, room)
 
 
 def _hash(
@@ -197,6 +241,10 @@ class _Taken:
 
     def link(self, directory: Directory, name: str) -> bool:
         return files.link_unnamed(self._fd, directory, name)
+
+    def content(self) -> bytes:
+        """Return all bytes of the source."""
+        return files.read_from_start(self._fd, "the source")
 
     def take_away(self) -> None:
         """Leave the name of the source, which is the caller's."""
@@ -233,7 +281,8 @@ def _take_over(
         if parts.durable:
             files.sync(fd, path)
         check_unchanged(fd, stamped, path)
-        return _finish(parts, candidate, _Taken(fd))
+        with closing(Reservation(parts)) as room:
+            return _finish(parts, candidate, _Taken(fd), room)
     except StorageError as error:
         if error.errno not in files.LINK_REFUSED:
             raise
@@ -254,7 +303,7 @@ def _check_stored(parts: Parts, fd: int, path: str, digest: Digest) -> None:
     for _ in range(_HEALINGS):
         found = parts.shards.stat(digest)
         is_source = found is not None and os.path.samestat(found, files.stat_open(fd, path))
-        if is_source or why_damaged(parts.shards, digest) is None:
+        if is_source or why_stored_damaged(parts, digest) is None:
             return
         quarantine(parts, digest)
         os.lseek(fd, 0, os.SEEK_SET)
@@ -267,8 +316,7 @@ def _check_stored(parts: Parts, fd: int, path: str, digest: Digest) -> None:
 def _remove(fd: int, path: str) -> None:
     """Remove the moved source if its path still leads to the file that was stored."""
     try:
-        source = Path(path)
-        if os.path.samestat(source.lstat(), files.stat_open(fd, path)):
-            source.unlink()
+        if os.path.samestat(os.lstat(path), files.stat_open(fd, path)):
+            os.unlink(path)  # noqa: PTH108 - pathlib is slow to import
     except OSError as error:
         raise StorageError.of("remove", path, error) from error

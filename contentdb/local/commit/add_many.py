@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb.errors import (
     ContentDBError,
     FailedPreconditionError,
 )
+from contentdb.light_typing import TYPE_CHECKING, NamedTuple
 from contentdb.local.commit.flight import Flight
 from contentdb.local.commit.group_commit import Group
 from contentdb.local.commit.joining import Joined, write_into
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
+    from typing import Final
 
     from contentdb.asked import Asked
+    from contentdb.call_guard import Gate
     from contentdb.content import Info
-    from contentdb.local.call_guard import Gate
     from contentdb.local.resources import Parts
 
     Answer = Info | ContentDBError
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["add_many"]
 
 _GROUP_COUNT: Final = 1000
-_GROUP_BYTES: Final = 64 << 20
 _GROWTH: Final = 8
 """The first group has one source, so that its answer comes soon; the next ones are larger."""
 _SLOW_S: Final = 0.01
@@ -130,7 +130,7 @@ class _Groups:
 
     def settle(self, *, slow: bool) -> Iterable[_Place]:
         """Return the sources that are durable by now; all of them with ``slow``."""
-        full = len(self._places) >= self._most or self._group.size >= _GROUP_BYTES
+        full = len(self._places) >= self._most or self._group.is_large
         if self._flight is None and not full and not slow:
             return ()
         return self._settle(full=full, slow=slow)
@@ -158,7 +158,7 @@ class _Groups:
 
     def _yield_landed(self, *, wait: bool) -> Iterator[_Place]:
         if self._flight is not None and self._flight.advance(wait=wait):
-            yield from self._flight.places
+            yield from self._flight.settled()
             self._flight = None
 
     def discard(self) -> None:
@@ -175,4 +175,11 @@ class _Flight(Flight):
 
     def __init__(self, gate: Gate, group: Group, places: list[_Place]) -> None:
         super().__init__(gate, group)
-        self.places = places
+        self._places = places
+
+    def settled(self) -> Iterator[_Place]:
+        """Yield the sources, once all are durable, or have failed."""
+        error = self._group.owed_error
+        for place in self._places:
+            is_known = not isinstance(place.result, Joined | ContentDBError)
+            yield place if error is None or not is_known else place._replace(result=error)

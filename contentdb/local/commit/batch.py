@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
-
-from contentdb.content import Info, NewInfo
 from contentdb.errors import ContentDBError
+from contentdb.light_typing import TYPE_CHECKING, Protocol
 from contentdb.local.commit.add import label_stored
 from contentdb.local.commit.group_commit import Group
 from contentdb.local.commit.joining import write_into
 from contentdb.local.commit.publish import link_or_replace
+from contentdb.values import Info, NewInfo
 
 if TYPE_CHECKING:
+    from typing import Final
+
     from contentdb.files import Directory
     from contentdb.labels import Labelling
-    from contentdb.local.commit.publish import Candidate, Unpublished
+    from contentdb.local.commit.candidate import Candidate
+    from contentdb.local.commit.publish import Unpublished
     from contentdb.local.resources import Parts
 
 __all__ = ["Batch", "Committing"]
 
 _GROUP_COUNT: Final = 500
-_GROUP_BYTES: Final = 64 << 20
 
 
 class Committing(Protocol):
@@ -28,6 +29,7 @@ class Committing(Protocol):
 
     @property
     def file(self) -> Unpublished: ...
+    def confirm_room(self) -> None: ...
     def publish_joined(self, candidate: Candidate) -> Info: ...
     def settle_joined(self, result: Info | ContentDBError | None) -> None: ...
 
@@ -40,6 +42,14 @@ class _Commit:
         self._parts = parts
         self.candidate = candidate
         self.result: Info | ContentDBError | None = None
+
+    def content(self) -> bytes:
+        """Return the bytes of the ingest."""
+        return self.ingest.file.content()
+
+    def confirm_room(self) -> None:
+        """Make sure of the room that the ingest has reserved."""
+        self.ingest.confirm_room()
 
     def sync(self) -> None:
         """Put the bytes on disk."""
@@ -74,7 +84,8 @@ class Batch:
         """Set the candidate's labels if its content is stored or in this batch; None if not."""
         item = self._group.known(candidate.digest)
         if item is None:
-            return label_stored(self._parts, candidate.digest, candidate.labelling)
+            owe_sync = self._group.owe_sync
+            return label_stored(self._parts, candidate.digest, candidate.labelling, owe_sync)
         item.candidate.label(candidate.labelling)
         return item.candidate.info()
 
@@ -104,7 +115,7 @@ class Batch:
         self._group.discard()
 
     def _flush_when_full(self) -> None:
-        if len(self._group.items) >= _GROUP_COUNT or self._group.size >= _GROUP_BYTES:
+        if len(self._group.items) >= _GROUP_COUNT or self._group.is_large:
             self.flush()
 
     def flush(self) -> None:
@@ -122,6 +133,8 @@ class Batch:
             raise
         finally:
             self._group = Group(self._parts)
+        if group.owed_error is not None:
+            raise group.owed_error
         for item in group.items:
             if isinstance(item.result, ContentDBError):
                 raise item.result

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING
 
 from contentdb.errors import ContentDBError
+from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentdb.local.call_guard import Gate
+    from contentdb.call_guard import Gate
     from contentdb.local.commit.group_commit import Group
 
 __all__ = ["Flight"]

@@ -7,7 +7,6 @@ the names; one transaction for the rows. A failed sync fails the whole group.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb import files
 from contentdb.errors import (
@@ -15,102 +14,32 @@ from contentdb.errors import (
     CorruptBlobError,
     InvalidLabelError,
     RefLockedError,
-    StorageError,
 )
-from contentdb.local.commit.publish import conclude, link_or_replace
-from contentdb.local.commit.temporary import LEFT, Scratch
+from contentdb.light_typing import TYPE_CHECKING
+from contentdb.local.commit.publish import conclude, pack_all
+from contentdb.local.commit.temporary import Scratch
 from contentdb.local.index import Outcome
 from contentdb.local.layout import ALGORITHM_AND_SHARD
-from contentdb.logs import swallow
+from contentdb.local.reservation import STEP_BYTES, Reservation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from contentdb.content import Info
     from contentdb.digest import Digest
     from contentdb.files import Directory
-    from contentdb.local.commit.publish import Candidate
+    from contentdb.local.commit.items import Item
     from contentdb.local.resources import Parts
 
-__all__ = ["Group", "Item", "Temp"]
+__all__ = ["Group"]
+
+_GROUP_BYTES: Final = 64 << 20
+_SHARE: Final = 8
+"""A group has at most this part of a bound."""
 
 _SYNC_ALL_FILES: Final = 8
 """From this many files on, one sync of the filesystem costs less than a sync of each file."""
-
-
-class Item(Protocol):
-    """A file in a group, and how it gets its name."""
-
-    candidate: Candidate
-    result: Info | ContentDBError | None
-
-    def sync(self) -> None:
-        """Put the file's bytes on disk."""
-        ...
-
-    def name(self, shard: Directory) -> None:
-        """Give the file its name, over a damaged one."""
-        ...
-
-    def again(self) -> Info:
-        """Store it alone, after a delete removed its name before it had a row."""
-        ...
-
-    def done(self) -> None:
-        """Release or remove what is not needed any more, whatever the result."""
-        ...
-
-
-class Temp:
-    """An item whose file was written for the group, from a source that can be read only once."""
-
-    __slots__ = ("_name", "candidate", "parts", "result")
-
-    def __init__(self, parts: Parts, name: str, candidate: Candidate) -> None:
-        self.parts = parts
-        self._name: str | None = name
-        self.candidate = candidate
-        self.result: Info | ContentDBError | None = None
-
-    def sync(self) -> None:
-        """Put the file's bytes on disk."""
-        name = self._name or ""
-        try:
-            fd = files.open_file(self.parts.ingest, name, os.O_RDONLY)
-        except OSError as error:
-            raise StorageError.of("open", self.parts.ingest.child(name), error) from error
-        try:
-            files.sync(fd, self.parts.ingest.child(name))
-        finally:
-            files.let_go(fd)
-
-    def name(self, shard: Directory) -> None:
-        """Rename the file into its shard; a file of that name has the same content or is damaged.
-
-        A store that does not sync keeps such a file: another process may have synced it.
-        """
-        encoded = self.candidate.digest.encoded
-        if not self.parts.durable and files.stat_name(shard, encoded) is not None:
-            link_or_replace(self.parts, self.candidate, shard, self._link)
-            return
-        files.rename(self.parts.ingest, self._name or "", shard, self.candidate.digest.encoded)
-        self._name = None
-
-    def _link(self, directory: Directory, name: str) -> bool:
-        return files.link(self.parts.ingest, self._name or "", directory, name)
-
-    def again(self) -> Info:
-        """Raise: its source cannot be read again. Subclasses whose source can be read store it."""
-        digest = self.candidate.digest
-        path = self.parts.shards.path(digest)
-        raise CorruptBlobError(digest, path, "it was deleted while it was being stored")
-
-    def done(self) -> None:
-        """Remove the file unless it has become a blob."""
-        if self._name is not None:
-            with swallow("local.commit", LEFT, ContentDBError, file=self._name):
-                files.unlink(self.parts.ingest, self._name)
-            self._name = None
 
 
 class Group:
@@ -123,10 +52,20 @@ class Group:
         self.items: list[Item] = []
         self.size = 0
         """Bytes of all items."""
+        self.room = Reservation(parts)
         self._by_digest: dict[str, Item] = {}
+        self._small: list[Item] = []
+        self._loose: list[Item] = []
+        """Those of a flush that become records, and those that become files."""
         self._named: list[Item] = []
         self._touched: list[Digest] = []
         """One digest for each shard in which files were named."""
+        self._owed: list[Callable[[], object]] = []
+        self._is_recorded = False
+        self.owed_error: ContentDBError | None = None
+        """Why the answers for which `owe_sync` was called must not be given."""
+        self._reserved = 0
+        """Bytes of the items without an ingest."""
 
     @property
     def is_ours(self) -> bool:
@@ -137,17 +76,33 @@ class Group:
         """Return the item with that content, if the group has one."""
         return self._by_digest.get(digest)
 
+    def owe_sync(self, note: Callable[[], object]) -> None:
+        """Sync the index at the end, for an answer that rests on a row; then call ``note``."""
+        self._owed.append(note)
+
     def new_file(self) -> tuple[str, int]:
         """Create a file for a `Temp`; return its name and descriptor, which the caller closes."""
         return self._scratch.create()
 
+    def cover(self, size: int) -> None:
+        """Reserve room for so many bytes of one more item; see `contentdb.local.reservation`."""
+        self.room.cover(self._reserved + size, step=STEP_BYTES)
+
     def join(self, item: Item) -> Item:
         """Add an item whose file is written and hashed."""
+        if item.candidate.token is None:  # an ingest has its own
+            self._reserved += item.candidate.size
         self.items.append(item)
         self._scratch.take()
         self.size += item.candidate.size
         self._by_digest[item.candidate.digest] = item
         return item
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it has bytes enough to be flushed: only then can a collection take them."""
+        most = self._parts.quota.max_bytes
+        return self.size >= (_GROUP_BYTES if most is None else min(_GROUP_BYTES, most // _SHARE))
 
     def withdraw(self, is_meant: Callable[[Item], bool]) -> None:
         """Remove items before a flush."""
@@ -173,6 +128,8 @@ class Group:
         """Make an error the result of each item that has none yet."""
         for item in self.items:
             item.result = item.result or error
+        if self._owed:
+            self.owed_error = error
 
     def discard(self) -> None:
         """Release all files that have not become blobs; may be repeated."""
@@ -188,32 +145,70 @@ class Group:
         for item in self.items:
             self._parts.in_flight.pop(id(item.candidate), None)
             item.done()
+        self.room.close()
         self._scratch.close()
 
     def steps(self) -> list[tuple[Callable[[], None], bool]]:
         """Return G2 to G5 of docs/design.md in their order, each with whether it is a sync."""
-        return [
+        with_files = [
             (self.sync_files, True),
             (self.name, False),
             (self.sync_names, True),
             (self.record, False),
         ]
+        packs_up = self._parts.packs_up
+        self._small = [item for item in self.items if packs_up(item.candidate.size)]
+        self._loose = self.items
+        if self._small:
+            self._loose = [item for item in self.items if not packs_up(item.candidate.size)]
+        packed = [(self.pack, True)] if self._small else []
+        owed = [(self.settle_owed, True)] if self._owed else []
+        if self._parts.sharing.bounded and self.items:
+            packed.insert(0, (self.confirm_room, False))
+        return packed + (with_files if self._loose else []) + owed
 
     # -- the steps themselves -----------------------------------------------------
+
+    def confirm_room(self) -> None:
+        """Make sure that the items still have their room; see `Reservation.confirm`."""
+        self.room.confirm(self._reserved)
+        for item in self.items:
+            if item.candidate.token is None:  # an ingest has its own
+                item.candidate.reserved = self.room.name
+            item.confirm_room()
+
+    def pack(self) -> None:
+        """Store the small items as records of a pack, and give them their results."""
+        from contentdb.local.packs.append import Packing  # few stores have packs
+
+        packings = [Packing(item.candidate, item.content()) for item in self._small]
+        for item, outcome in zip(self._small, pack_all(self._parts, packings), strict=True):
+            if isinstance(outcome, ContentDBError):
+                item.result = outcome
+            else:
+                self._settle(item, outcome)
+
+    def settle_owed(self) -> None:
+        """Put on disk what answers rest on, unless `record` has, and note that."""
+        if self._parts.durable and not self._is_recorded:
+            self._parts.index.sync()
+        for note in self._owed:
+            note()
 
     def sync_files(self) -> None:
         """Put the bytes of all items on disk."""
         if not self._parts.durable:
             return
-        many = len(self.items) >= _SYNC_ALL_FILES
+        loose = self._loose
+        many = len(loose) >= _SYNC_ALL_FILES
         if not (many and files.sync_filesystem(self._parts.ingest)):
-            for item in self.items:
+            for item in loose:
                 item.sync()
 
     def name(self) -> None:
         """Name every item, shard by shard; if that fails, the error is the item's result."""
         shards: dict[str, list[Item]] = {}
-        for item in self.items:
+        for item in self._loose:
             digest = item.candidate.digest
             self._parts.in_flight[id(item.candidate)] = digest
             shards.setdefault(digest[ALGORITHM_AND_SHARD], []).append(item)
@@ -247,6 +242,7 @@ class Group:
         entries = [item.candidate for item in self._named]
         try:
             outcomes = self._parts.index.record(entries)
+            self._is_recorded = True
         except InvalidLabelError:  # too many, with those that one of the blobs has
             for item in self._named:
                 self._record_alone(item)

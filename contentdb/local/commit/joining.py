@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
 
 from contentdb import files
-from contentdb.content import Info, NewInfo
 from contentdb.declared import check_digest
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
-from contentdb.local.commit.add import add_bytes, add_path, candidate_of, label_stored, write_hashed
-from contentdb.local.commit.group_commit import Temp
+from contentdb.light_typing import TYPE_CHECKING, NamedTuple
+from contentdb.local.commit.add import (
+    add_bytes,
+    add_path,
+    label_stored,
+    read_small,
+    write_hashed,
+)
+from contentdb.local.commit.candidate import candidate_of
+from contentdb.local.commit.items import Small, Temp
+from contentdb.local.reservation import reserving
 from contentdb.streams.source import bytes_of, open_source, reading, reading_file
+from contentdb.values import Info, NewInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentdb.errors import ContentDBError
     from contentdb.labels import Labelling
-    from contentdb.local.commit.group_commit import Group, Item
-    from contentdb.local.commit.publish import Candidate
+    from contentdb.local.commit.candidate import Candidate
+    from contentdb.local.commit.group_commit import Group
+    from contentdb.local.commit.items import Item
     from contentdb.local.resources import Parts
 
 __all__ = ["Joined", "write_into"]
@@ -68,7 +77,7 @@ def write_into(
 def _reuse(group: Group, parts: Parts, digest: Digest, labels: Labelling) -> Info | Joined | None:
     item = group.known(digest)
     if item is None:
-        return label_stored(parts, digest, labels)
+        return label_stored(parts, digest, labels, group.owe_sync)
     item.candidate.label(labels)
     return Joined(item, is_first=False)
 
@@ -102,13 +111,18 @@ def _write_bytes(
     expected: Digest | None,
     labels: Labelling,
 ) -> Info | Joined:
+    if parts.packs_up(len(data)):
+        data = bytes(data)  # the caller may change it before the group is written
     digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)
     check_digest(digest, expected)
     if (known := _reuse(group, parts, digest, labels)) is not None:
         return known
+    group.cover(len(data))
+    candidate = candidate_of(parts, digest, len(data), checksum_of(data), labels)
+    if parts.packs_up(candidate.size):
+        return Joined(group.join(Small(candidate, data)), is_first=True)
     name, fd = group.new_file()
     path = parts.ingest.child(name)
-    candidate = candidate_of(parts, digest, len(data), checksum_of(data), labels)
     try:
         files.write_all(fd, data, path)
         files.seal(fd, path, candidate.now_ns)
@@ -131,6 +145,10 @@ def _write_path(
 ) -> Info | Joined:
     fd = open_source(source)
     try:
+        small = read_small(parts, fd, os.fspath(source))
+        if small is not None:
+            return _write_bytes(group, parts, small, expected, labels)
+        os.lseek(fd, 0, os.SEEK_SET)
         fill = reading_file(fd, os.fspath(source))
         return _write_stream(group, parts, fill, expected, labels, source)
     finally:
@@ -150,8 +168,12 @@ def _write_stream(
     kept = False
     try:
         try:
+            fill = reserving(fill, group.cover)
             candidate = write_hashed(parts, fd, path, fill, expected, labels)
             known = _reuse(group, parts, candidate.digest, labels)
+            if known is None and parts.packs_up(candidate.size):
+                item = Small(candidate, files.read_from_start(fd, path))
+                return Joined(group.join(item), is_first=True)
             if known is None:
                 files.seal(fd, path, candidate.now_ns)
         finally:

@@ -2,40 +2,40 @@
 
 The file's bytes are on disk before its name, its name is on disk before its row, and no sync
 happens under the database's write lock. A crash after any step leaves at worst a whole file
-without a row. `publish` is steps C3 to C7 of docs/design.md; C0 and C1 are in
-`contentdb.local.ingest.begin`, C2 in `contentdb.local.ingest.held`.
+without a row. `publish` is steps C3 to C7 of docs/design.md; C0 to C2 are in
+`contentdb.local.ingest`.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb import files
-from contentdb.content import Info, NewInfo
-from contentdb.errors import CorruptBlobError
-from contentdb.local.damage import read_again, sync_blob
+from contentdb.errors import ContentDBError, CorruptBlobError
+from contentdb.light_typing import TYPE_CHECKING, Protocol
+from contentdb.local.commit.stored import find_stored
 from contentdb.local.file_times import is_time_of
 from contentdb.local.index import Outcome, State
 from contentdb.local.layout import ENCODED
+from contentdb.values import Info, NewInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
-    from contentdb.digest import Digest
     from contentdb.files import Directory
-    from contentdb.labels import Labelling
-    from contentdb.local.blobs import Shards
+    from contentdb.local.commit.candidate import Candidate
+    from contentdb.local.packs.append import Packing
     from contentdb.local.resources import Parts
 
 __all__ = [
-    "Candidate",
     "Unpublished",
     "conclude",
-    "find_stored",
     "link_or_replace",
-    "look_up",
+    "pack_all",
+    "pack_up",
     "publish",
+    "replace_file",
 ]
 
 _ATTEMPTS: Final = 100
@@ -44,126 +44,13 @@ _ATTEMPTS: Final = 100
 _VOUCHED: Final = frozenset({State.LIVE})
 
 
-class Candidate:
-    """The facts of a file that becomes a blob; an `Entry` of `contentdb.local.index`."""
-
-    __slots__ = ("checksum", "digest", "labelling", "now_ns", "only_if", "ref",
-                 "seen_ns", "shards", "size", "token", "whole_ns")  # fmt: skip
-
-    def __init__(
-        self,
-        shards: Shards,
-        digest: Digest,
-        size: int,
-        checksum: int,
-        labels: Labelling,
-        now_ns: int,
-        ref: str | None = None,
-        token: str | None = None,
-    ) -> None:
-        self.shards = shards
-        self.digest = digest
-        self.size = size
-        self.checksum = checksum
-        self.labelling = labels
-        self.now_ns = now_ns & ~1  # see `contentdb.local.index.record`
-        self.ref = ref
-        self.token = token
-        self.only_if: frozenset[int | None] | None = None
-        self.whole_ns = self.now_ns
-        """Modification time of the file that is known to be whole: ours, or one with its name."""
-        self.seen_ns: int | None = None
-
-    def present(self) -> bool:
-        """Return whether the blob's file still has its name and size; one stat."""
-        found = self.shards.stat(self.digest)
-        self.seen_ns = None if found is None else found.st_mtime_ns
-        return found is not None and found.st_size == self.size
-
-    def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:
-        """Set the time that vouches for the file, unless another file has the name by now."""
-        seen_ns = self.seen_ns
-        if seen_ns is None or seen_ns == moment_ns or is_time_of(seen_ns, moment_ns):
-            return
-        if seen_ns in {self.whole_ns, instead_of_ns}:
-            self.shards.stamp(self.digest, moment_ns)
-            self.seen_ns = self.whole_ns = moment_ns
-
-    def label(self, later: Labelling) -> None:
-        """Add the labels of another call with the same content."""
-        self.labelling = self.labelling.then(later)
-
-    def info(self) -> Info:
-        """Return the Info of the blob that recording this candidate makes."""
-        labels = dict(self.labelling.new) or None
-        return Info(self.digest, self.size, self.now_ns, self.now_ns, labels)
-
-
-def find_stored(parts: Parts, digest: Digest, *, recorded: bool = False) -> Info | None:
-    """Return the Info of a blob that is whole and as durable as the store; else None.
-
-    With ``recorded``, the caller has put its row on disk just now.
-
-    The file's time shows that it is whole. Where it does not, as after a copy or a change of the
-    file by hand, the file is read. The file is looked up first: for new content, the common case,
-    that is all.
-    """
-    found = parts.shards.stat(digest)
-    if found is None:
-        return None
-    info = parts.known.get(digest, found) or _look_up(parts, digest, found)
-    if info is None or not (_is_vouched_for(parts, info, found) or read_again(parts, digest)):
-        return None
-    if parts.durable and not parts.known.is_secured(info):
-        _secure(parts, digest, info, recorded=recorded)
-    return info
-
-
-def _is_vouched_for(parts: Parts, info: Info, found: os.stat_result) -> bool:
-    if is_time_of(found.st_mtime_ns, info[3]):  # by place: a property costs a tenth of a look-up
-        return True
-    return parts.sharing.several and parts.index.vouches(info.digest, found.st_mtime_ns)
-
-
-def _secure(parts: Parts, digest: Digest, info: Info, *, recorded: bool) -> None:
-    """Put a blob on disk that this process has not put there: its row, and bytes and name too.
-
-    A row is seen before it is on disk. Bytes and name are not only if a process stored without
-    durability.
-    """
-    if parts.sharing.unsynced and not sync_blob(parts, digest):
-        return
-    if recorded:  # but another process may have changed the row since
-        return
-    parts.index.sync()
-    parts.known.secured(info)
-
-
-def look_up(parts: Parts, digest: Digest) -> Info | None:
-    """Return the Info of a blob; None unless its row is live and its file has the row's size."""
-    found = parts.shards.stat(digest)
-    if found is None and parts.shards.renew(digest):
-        found = parts.shards.stat(digest)
-    if found is None:
-        return None
-    return parts.known.get(digest, found) or _look_up(parts, digest, found)
-
-
-def _look_up(parts: Parts, digest: Digest, found: os.stat_result) -> Info | None:
-    row = parts.index.blob(digest)
-    if row is None or row.state != State.LIVE or row.size != found.st_size:
-        return None
-    info = parts.index.info(digest, row)
-    parts.known.put(info)
-    return info
-
-
 def conclude(parts: Parts, candidate: Candidate, outcome: Outcome) -> Info:
     """Return the Info of a blob after it was recorded; a new one needs no query.
 
     A healed blob is not new: it keeps its labels and its time of creation.
     """
     info = candidate.info()
+    parts.met.note(candidate.digest)
     if outcome is not Outcome.CREATED:
         return find_stored(parts, candidate.digest, recorded=True) or info
     parts.known.put(info)
@@ -187,6 +74,10 @@ class Unpublished(Protocol):
         """Give the file a name in a directory; return False if that name is taken."""
         ...
 
+    def content(self) -> bytes:
+        """Return all bytes of the file, which are few enough for a pack."""
+        ...
+
     def take_away(self) -> None:
         """Remove the name that the file had before; the blob's name stays."""
         ...
@@ -208,6 +99,11 @@ def publish(parts: Parts, candidate: Candidate, file: Unpublished) -> Outcome:
         DurabilityError: A sync failed; nothing was recorded.
     """
     digest = candidate.digest
+    if parts.packs_up(candidate.size):
+        outcome = pack_up(parts, candidate, file.content())  # P1 to P3
+        if outcome is not Outcome.FENCED:
+            file.take_away()
+        return outcome
     file.seal(candidate.now_ns)  # C3
     file.sync()
     key = id(candidate)
@@ -234,6 +130,23 @@ def publish(parts: Parts, candidate: Candidate, file: Unpublished) -> Outcome:
     return outcome
 
 
+def pack_up(parts: Parts, candidate: Candidate, data: bytes | memoryview) -> Outcome:
+    """Make content a packed blob; durable when it returns. Raise as `publish`."""
+    from contentdb.local.packs.append import Packing  # few stores have packs
+
+    (outcome,) = pack_all(parts, [Packing(candidate, data)])
+    if isinstance(outcome, ContentDBError):
+        raise outcome
+    return outcome
+
+
+def pack_all(parts: Parts, packings: list[Packing]) -> list[Outcome | ContentDBError]:
+    """Make packed blobs together; return the outcome of each. Raise as `publish`."""
+    if parts.appender is None:
+        parts.refuse_writing()
+    return parts.appender.append(packings)
+
+
 def link_or_replace(
     parts: Parts,
     candidate: Candidate,
@@ -245,7 +158,7 @@ def link_or_replace(
     candidate.whole_ns = candidate.now_ns
     name = candidate.digest[ENCODED]
     if not link(shard, name) and not _is_whole(parts, candidate):
-        _replace(parts, shard, name, link)
+        replace_file(parts, shard, name, link)
 
 
 def _is_whole(parts: Parts, candidate: Candidate) -> bool:
@@ -277,7 +190,7 @@ def _is_whole(parts: Parts, candidate: Candidate) -> bool:
     return True
 
 
-def _replace(
+def replace_file(
     parts: Parts, shard: Directory, name: str, link: Callable[[Directory, str], bool]
 ) -> None:
     """Replace a damaged file by ours in one rename."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING, Final
 
 from contentdb import files
 from contentdb.errors import ContentDBError, ReentrantCallError, StorageError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local import locks
+from contentdb.local.layout import TEMPORARY, lock_name
 from contentdb.logs import swallow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final
 
     from contentdb.files import Directory
     from contentdb.local.resources import Parts
@@ -20,11 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["LEFT", "TEMPORARY", "Scratch", "Temporary", "dead_temporaries", "remove_temporary"]
 
 LEFT: Final = "a temporary file could not be removed; the next opening removes it"
-
-TEMPORARY: Final = "."
-"""Prefix of the names of temporary files in ``ingest/``; their lock's token follows."""
-
-_TOKEN_CHARS: Final = 32
 
 
 class Temporary:
@@ -55,6 +52,10 @@ class Temporary:
         if self._parts.durable:
             files.sync(self.fd, self.path)
 
+    def content(self) -> bytes:
+        """Return all bytes of the file."""
+        return files.read_from_start(self.fd, self.path)
+
     def take_away(self) -> None:
         """Do nothing: the file has no name of its own, or `close` removes it."""
 
@@ -78,7 +79,8 @@ class Temporary:
         try:
             os.lseek(self.fd, 0, os.SEEK_SET)
             files.copy(self.fd, fd, self.path)
-            files.make_read_only(fd, self.path)
+            # The same time: by it a commit knows a row that upkeep has made of its file.
+            files.seal(fd, self.path, files.stat_open(self.fd, self.path).st_mtime_ns)
             if self._parts.durable:
                 files.sync(fd, self.path)
         except BaseException:
@@ -101,9 +103,10 @@ class Temporary:
 
     def __del__(self) -> None:
         """Remove the temporary name, if an exception kept `close` from removing it."""
-        if self._name is not None and self._pid == os.getpid():
-            with swallow("local.commit", LEFT, ContentDBError, file=self._name):
-                files.unlink(self._parts.ingest, self._name)
+        name = getattr(self, "_name", None)  # an exception may have cut `__init__` off
+        if name is not None and self._pid == os.getpid():
+            with swallow("local.commit", LEFT, ContentDBError, file=name):
+                files.unlink(self._parts.ingest, name)
 
 
 class Scratch:
@@ -162,7 +165,7 @@ class Scratch:
 
     def __del__(self) -> None:
         """Remove what an exception kept `close` from removing, in the process that made it."""
-        if not self._has_files or self._pid != os.getpid():
+        if not getattr(self, "_has_files", False) or self._pid != os.getpid():
             return
         with swallow("local.commit", LEFT, ContentDBError, file=self._lock_name):
             for entry in files.entries(self._parts.ingest):
@@ -176,7 +179,7 @@ def dead_temporaries(parts: Parts) -> Iterator[str]:
     alive: dict[str, bool] = {}
     for entry in files.entries(parts.ingest):
         if entry.name.startswith(TEMPORARY):
-            lock = entry.name[: 1 + _TOKEN_CHARS]
+            lock = lock_name(entry.name)
             if lock not in alive:
                 alive[lock] = locks.is_held(parts.ingest, lock)
             if not alive[lock]:
@@ -185,7 +188,7 @@ def dead_temporaries(parts: Parts) -> Iterator[str]:
 
 def remove_temporary(parts: Parts, name: str) -> bool:
     """Remove one of `dead_temporaries`; return False if its owner lives and just took its lock."""
-    if not locks.remove_dead(parts.ingest, name[: 1 + _TOKEN_CHARS]):
+    if not locks.remove_dead(parts.ingest, lock_name(name)):
         return False
     files.unlink(parts.ingest, name)
     return True

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
-
 from contentdb import forks
 from contentdb.engine import Capability
 from contentdb.errors import CorruptBlobError
+from contentdb.light_typing import TYPE_CHECKING
+from contentdb.local.engine.collect import Collect
 from contentdb.local.engine.ingests import Ingests
-from contentdb.local.engine.look_after import LookAfter
+from contentdb.local.engine.leases import Leases
 from contentdb.local.engine.manage import Manage
 from contentdb.local.engine.read import Read
+from contentdb.local.engine.tags import Tags
 from contentdb.local.engine.write import Write
 from contentdb.local.file_times import BEING_DELETED_NS
 from contentdb.local.index.connect import not_forking
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable
     from pathlib import Path
+    from typing import Any, NoReturn
 
-    from contentdb.content import ExportLink
+    from contentdb.content import Collected, Collection, ExportLink
     from contentdb.digest import Digest
+    from contentdb.engine import CollectTerms
+    from contentdb.local.index import Location
     from contentdb.local.resources import Options
     from contentdb.local.upkeep.prune import Pruned
     from contentdb.local.upkeep.reindex import Reindexed
@@ -30,10 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["LocalEngine", "ReadOnlyEngine", "open_engine"]
 
 
-class LocalEngine(Read, Write, Ingests, Manage, LookAfter):
-    """A `contentdb.engine.Engine` with all capabilities."""
+class LocalEngine(Read, Write, Ingests, Manage, Tags, Leases, Collect):
+    """A `contentdb.engine.Engine` with all capabilities that files have a use for."""
 
-    capabilities = frozenset(Capability)
+    capabilities = frozenset(Capability) - {Capability.ADOPT}
 
 
 class ReadOnlyEngine(LocalEngine):
@@ -44,7 +48,8 @@ class ReadOnlyEngine(LocalEngine):
             parts.refuse_writing()
 
     hold = add = add_many = batch = _refuse
-    abort = update = label_stored = delete = _refuse
+    abort = update = label_stored = delete = repack = tag = untag = _refuse
+    lease = use_lease = end_lease = set_policy = _refuse
 
     def prune(
         self, *, older_than: float, dry_run: bool, progress: Callable[[Pruned], object]
@@ -53,6 +58,24 @@ class ReadOnlyEngine(LocalEngine):
         if not dry_run:
             self._refuse()
         return super().prune(older_than=older_than, dry_run=dry_run, progress=progress)
+
+    def collect(self, terms: CollectTerms, progress: Callable[[Collected], object]) -> Collection:
+        """Return what a collection would take; raise without ``dry_run``."""
+        if not terms.dry_run:
+            self._refuse()
+        return super().collect(terms, progress)
+
+    def pack(self, *, dry_run: bool, progress: Callable[[Digest], object]) -> int:
+        """Count what could be packed; raise without ``dry_run``."""
+        if not dry_run:
+            self._refuse()
+        return super().pack(dry_run=dry_run, progress=progress)
+
+    def unpack(self, *, dry_run: bool, progress: Callable[[Digest], object]) -> int:
+        """Count what is packed; raise without ``dry_run``."""
+        if not dry_run:
+            self._refuse()
+        return super().unpack(dry_run=dry_run, progress=progress)
 
     def reindex(self, *, dry_run: bool) -> Reindexed:
         """Count what a reindex would do; raise without ``dry_run``."""
@@ -71,9 +94,21 @@ class ReadOnlyEngine(LocalEngine):
         live before and after a look that found no file, the file was lost.
         """
         row = self._find_row(digest)
+        if row.location is not None:  # it was packed meanwhile
+            return
         shards = self._parts.shards
         if shards.stat(digest) is None and self._find_row(digest) == row:
             raise CorruptBlobError(digest, shards.path(digest), "its file is gone")
+
+    def _make_file(self, digest: Digest) -> None:
+        """Raise for a packed blob without a file, which would have to be made."""
+        packed = self._find_row(digest).location is not None
+        if packed and self._parts.shards.stat(digest) is None:
+            self._refuse()
+
+    def _lose_record(self, digest: Digest, location: Location) -> bool:  # noqa: ARG002 - as above
+        """Leave a damaged record, and its row, as they are."""
+        return False
 
     def _check_not_deleted(self, digest: Digest, found: os.stat_result) -> None:
         """Ask the index like the parent; leave the file's time as it is."""

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from itertools import islice
-from typing import TYPE_CHECKING, Final
 
-from contentdb import files
-from contentdb.content import Status
-from contentdb.digest import Digest
 from contentdb.errors import NotFoundError
-from contentdb.local import locks
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.disk_reserve import make_room
 from contentdb.local.engine.lifecycle import Lifecycle
-from contentdb.local.ingest.begin import ref_locked_error
 from contentdb.local.layout import ingest_name
-from contentdb.local.upkeep.prune import drop_ingest
-from contentdb.metadata import unpack_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final
 
     from contentdb.filters import Filter
     from contentdb.local.index import IngestRow
+    from contentdb.values import Status
 
 __all__ = ["Ingests"]
 
@@ -59,39 +53,23 @@ class Ingests(Lifecycle):
                     yield status
 
     def _describe(self, row: IngestRow) -> Status | None:
-        """Return a row's Status; its file tells the offset and whether a writer lives.
+        from contentdb.local.ingest.describe import describe  # few commands ask
 
-        Return None if the ingest ended after its row was read.
-        """
-        found = files.stat_name(self._parts.ingest, row.name)
-        offset = 0 if found is None else found.st_size
-        if not offset and self._parts.index.ingest(row.ref) is None:
-            return None  # it has ended
-        updated_ns = row.updated_ns
-        if found is not None and offset != row.offset:
-            updated_ns = max(updated_ns, min(found.st_mtime_ns, time.time_ns()))
-        expected = None if row.expected is None else Digest(row.expected)
-        held = locks.is_held(self._parts.ingest, row.name)
-        return Status(
-            row.ref,
-            offset,
-            row.total,
-            expected,
-            row.started_ns,
-            updated_ns,
-            held,
-            unpack_metadata(row.metadata),
-        )
+        return describe(row, self._parts.ingest, self._parts.index.ingest)
 
     def abort(self, ref: str) -> None:
         """Remove an ingest and its bytes: steps A1 and A2 of docs/design.md."""
+        from contentdb.local.upkeep.prune import drop_ingest
+
         with self._gate:
             name = ingest_name(self._parts.namespace, ref)
             if self._parts.index.ingest(ref) is None:
                 raise NotFoundError(ref=ref)
-            make_room(str(self.root))
+            make_room(self._parts.root)
             dropped = drop_ingest(self._parts, name, ref)
             if dropped is None:
+                from contentdb.local.ingest.begin import ref_locked_error
+
                 raise ref_locked_error(self._parts, ref)
             if not dropped:
                 raise NotFoundError(ref=ref)

@@ -7,11 +7,11 @@ import threading
 import time
 import weakref
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Literal, NoReturn
 
 from contentdb import files, forks
+from contentdb.call_guard import Gate
 from contentdb.errors import ContentDBError, CorruptBlobError, NotFoundError
-from contentdb.local.call_guard import Gate
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.index import State
 from contentdb.local.index.connect import not_forking
 from contentdb.local.index.live import close_inherited
@@ -23,6 +23,7 @@ from contentdb.presence import reset_after_fork
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from typing import Literal, NoReturn
 
     from contentdb.digest import Digest
     from contentdb.local.commit.batch import Batch
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
     from contentdb.local.ingest.held import LocalIngest
     from contentdb.local.resources import Parts
 
-__all__ = ["Lifecycle"]
+__all__ = ["LEFT_THERE", "Lifecycle"]
 
 
 _UNTIDIED = "what earlier processes left was not all removed; the next opening tries again"
 _UNCLOSED = "a store that was forgotten could not be closed"
-_LEFT_THERE = "a blob was found damaged, and could not be put away; reads still refuse it"
+LEFT_THERE = "a blob was found damaged, and could not be put away; reads still refuse it"
 
 
 class _Current(threading.local):
@@ -59,12 +60,14 @@ class Lifecycle:
     @property
     def place(self) -> str:
         """The root, as text."""
-        return str(self._parts.root)
+        return self._parts.root
 
     @property
     def root(self) -> Path:
         """The store's directory, absolute and without symbolic links."""
-        return self._parts.root
+        from pathlib import Path  # slow to import, and few ask
+
+        return Path(self._parts.root)
 
     @property
     def namespace(self) -> str:
@@ -117,7 +120,8 @@ class Lifecycle:
         A live row without a file proves a loss only under the write lock: without that lock, the
         blob may be stored or deleted between the two looks.
         """
-        self._find_row(digest)
+        if self._find_row(digest).location is not None:  # it was packed meanwhile
+            return
         shards = self._parts.shards
         try:
             if self._parts.index.mark_damaged(digest, lambda: shards.is_gone(digest)):
@@ -128,7 +132,7 @@ class Lifecycle:
     def _report_damage(self, fd: int, digest: Digest, reason: str) -> NoReturn:
         """Move a damaged blob to quarantine, unless it was healed meanwhile, and raise."""
         error = CorruptBlobError(digest, self._parts.shards.path(digest), reason)
-        with swallow("local.damage", _LEFT_THERE, ContentDBError, digest=digest), self._gate:
+        with swallow("local.damage", LEFT_THERE, ContentDBError, digest=digest), self._gate:
             self._parts.index.mark_damaged(digest, lambda: self._take_away(digest, fd))
             warn("local.damage", "a blob was found damaged", digest=digest, reason=reason)
         raise error

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, TypeVar
 
+from contentdb.errors import FailedPreconditionError
+from contentdb.light_typing import TYPE_CHECKING, TypeVar
 from contentdb.local.disk_reserve import make_room
 from contentdb.local.engine.lifecycle import Lifecycle
-from contentdb.local.upkeep.doubts import POLL_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Final
 
+    from contentdb.digest import Digest
+    from contentdb.local.resources import Parts
     from contentdb.local.upkeep.prune import Pruned
     from contentdb.local.upkeep.reindex import Reindexed
+    from contentdb.local.upkeep.repack import Repacked
     from contentdb.local.upkeep.verify import Finding
 
 __all__ = ["LookAfter"]
@@ -42,12 +46,50 @@ class LookAfter(Lifecycle):
         from contentdb.local.upkeep.prune import prune
 
         if not dry_run:
-            make_room(str(self.root))
+            make_room(self._parts.root)
         pruned = []
         for one in self._run_steps(prune(self._parts, older_than_s=older_than, dry_run=dry_run)):
             pruned.append(one)
             progress(one)
         return pruned
+
+    def pack(self, *, dry_run: bool, progress: Callable[[Digest], object]) -> int:
+        """Pack what is loose and small enough; return how many blobs that were."""
+        from contentdb.local.upkeep.pack import pack_loose
+
+        return self._count_steps(pack_loose(self._packing(), dry_run=dry_run), progress)
+
+    def unpack(self, *, dry_run: bool, progress: Callable[[Digest], object]) -> int:
+        """Give each packed blob a file; return how many blobs that were."""
+        from contentdb.local.upkeep.pack import unpack_all
+
+        return self._count_steps(unpack_all(self._packing(), dry_run=dry_run), progress)
+
+    def repack(self, *, dry_run: bool, progress: Callable[[Repacked], object]) -> int:
+        """Take back the room of what was deleted; return how many bytes that were."""
+        from contentdb.local.upkeep.repack import repack
+
+        size = 0
+        for one in self._run_steps(repack(self._packing(), dead_share=0, dry_run=dry_run)):
+            size += one.size
+            progress(one)
+        return size
+
+    def _packing(self) -> Parts:
+        with self._gate:
+            if self._parts.packs is None:
+                raise FailedPreconditionError(
+                    f"the store at {self._parts.root} was made without packs; "
+                    "`contentdb init --pack-below 32KiB` makes one with"
+                )
+            return self._parts
+
+    def _count_steps(self, steps: Iterator[Digest], progress: Callable[[Digest], object]) -> int:
+        count = 0
+        for digest in self._run_steps(steps):
+            count += 1
+            progress(digest)
+        return count
 
     def reindex(self, *, dry_run: bool) -> Reindexed:
         """Bring the index in line with the files."""
@@ -69,6 +111,8 @@ class LookAfter(Lifecycle):
             if step is _END:
                 return
             if step is None:
+                from contentdb.local.upkeep.doubts import POLL_S
+
                 time.sleep(POLL_S)
             else:
                 yield step  # type: ignore[misc]  # the end was seen above

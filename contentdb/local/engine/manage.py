@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from itertools import chain, islice
-from typing import TYPE_CHECKING
 
-from contentdb.errors import NoSpaceError, NotFoundError
+from contentdb.errors import ContentDBError, NoSpaceError, NotFoundError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.commit.add import label_stored
-from contentdb.local.commit.publish import look_up
+from contentdb.local.commit.stored import look_up
 from contentdb.local.delete import finish_delete
 from contentdb.local.disk_reserve import make_room
 from contentdb.local.engine.lifecycle import Lifecycle
 from contentdb.local.index import State
+from contentdb.local.met import touch
+from contentdb.logs import swallow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from contentdb.labels import Labelling
 
 __all__ = ["Manage"]
+
+_UNRECORDED = "a pack of a dead process could not be read; the next opening tries again"
 
 
 class Manage(Lifecycle):
@@ -37,7 +41,17 @@ class Manage(Lifecycle):
     def exists(self, digest: Digest) -> bool:
         """Return whether a blob is stored, with its file in full, and not known to be damaged."""
         with self._gate:
-            return look_up(self._parts, digest) is not None
+            return look_up(self._parts, digest) is not None and self._is_still_there(digest)
+
+    def _is_still_there(self, digest: Digest) -> bool:
+        """Keep what was found from a collector for a while; return False if it was just taken.
+
+        Where the index cannot be written, the answer says only what is there now.
+        """
+        try:
+            return touch(self._parts, digest)
+        except ContentDBError:
+            return True
 
     def abbreviated(self, beginnings: list[str]) -> list[Digest]:
         """Return at most two digests of blobs that start with one of these beginnings."""
@@ -79,7 +93,13 @@ class Manage(Lifecycle):
         """Delete blobs together, by steps D1 to D3; one by one if the disk has no room for that."""
         parts = self._parts
         with self._gate:
-            make_room(str(self.root))
+            make_room(self._parts.root)
+            if parts.packs is not None:  # what a killed process has not recorded must not come back
+                from contentdb.local.packs.replay import replay_all  # few stores have packs
+
+                with swallow("local.packs", _UNRECORDED, ContentDBError, root=self._parts.root):
+                    own = None if parts.appender is None else parts.appender.number
+                    replay_all(parts.packs, parts.index, own)
             try:
                 gone = parts.index.entomb_all(digests, parts.shards.time, missing_ok=missing_ok)
             except NoSpaceError:

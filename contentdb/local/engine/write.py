@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from contentdb.declared import Takeover
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.commit import add
-from contentdb.local.commit.add_many import add_many
-from contentdb.local.commit.batch import Batch
 from contentdb.local.engine.lifecycle import Lifecycle
-from contentdb.local.ingest.begin import begin
-from contentdb.local.ingest.held import LocalIngest
-from contentdb.local.ingest.unsent import UnsentIngest
 from contentdb.streams.source import bytes_of, reading
 
 if TYPE_CHECKING:
@@ -25,6 +20,7 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.errors import ContentDBError
     from contentdb.labels import Labelling
+    from contentdb.local.ingest.held import LocalIngest
 
 __all__ = ["Write"]
 
@@ -38,15 +34,22 @@ class Write(Lifecycle):
         self, ref: str, declared: Declared, takeover: Takeover, *, wait_s: float
     ) -> LocalIngest:
         """Begin the ingest of a ref or take it over."""
+        from contentdb.local.ingest.begin import begin  # a command needs one of the three ways in
+        from contentdb.local.ingest.held import LocalIngest
+
         # A caller that starts over may write without a look at the offset.
         shares = self._parts.shares and takeover is not Takeover.ANEW
-        kind = UnsentIngest if shares else LocalIngest
+        kind: type[LocalIngest] = LocalIngest
+        if shares:
+            from contentdb.local.ingest.unsent import UnsentIngest
+
+            kind = UnsentIngest
         batch = self._batch
         if batch is not None and batch.holds(ref):
             batch.flush()
         with self._gate:  # not for long: closing this store may free the ref
-            row, fd, size = begin(self._parts, ref, declared, takeover, wait=wait_s)
-            made = kind(self._parts, self._gate, row, fd, size, self)
+            row, fd, size, room = begin(self._parts, ref, declared, takeover, wait=wait_s)
+            made = kind(self._parts, self._gate, row, fd, size, room, self)
             self._held.add(made)
             return made
 
@@ -72,6 +75,8 @@ class Write(Lifecycle):
         self, asked: Iterator[Asked], *, keep_labels: bool, raising: bool
     ) -> Generator[Info | ContentDBError]:
         """Store many sources in groups that share the cost of durability."""
+        from contentdb.local.commit.add_many import add_many  # as in `hold`
+
         with self._gate:
             return add_many(
                 self._parts, self._gate, asked, keep_labels=keep_labels, raising=raising
@@ -83,6 +88,8 @@ class Write(Lifecycle):
         if self._batch is not None:
             yield
             return
+        from contentdb.local.commit.batch import Batch  # as in `hold`
+
         batch = self.current.batch = Batch(self._parts)
         try:
             try:

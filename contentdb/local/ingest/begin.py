@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING
 
 from contentdb import files
 from contentdb.declared import Takeover
@@ -19,10 +18,12 @@ from contentdb.errors import (
     FailedPreconditionError,
     RefLockedError,
 )
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local import locks
-from contentdb.local.commit.publish import find_stored
+from contentdb.local.commit.stored import find_stored
 from contentdb.local.index import IngestRow
 from contentdb.local.layout import ingest_name
+from contentdb.local.reservation import Reservation
 from contentdb.refs import check_ref
 
 if TYPE_CHECKING:
@@ -44,20 +45,27 @@ def ref_locked_error(parts: Parts, ref: str) -> RefLockedError:
 
 def begin(
     parts: Parts, ref: str, declared: Declared, takeover: Takeover, *, wait: float | bool
-) -> tuple[IngestRow, int, int]:
-    """Begin the ingest of a ref, or take it over; return its row, its locked file and its size.
+) -> tuple[IngestRow, int, int, Reservation]:
+    """Begin the ingest of a ref, or take it over.
+
+    Return its row, its locked file, the size of that, and the room that is reserved for it.
 
     Raises:
         AlreadyExistsError: The expected content is stored; no ingest was made or changed.
         RefLockedError: Another writer still holds the ref after ``wait``.
         FailedPreconditionError: A declaration contradicts the stored one; nothing changed.
+        QuotaExceededError: The namespace has no room for it; nothing changed.
     """
     name = ingest_name(parts.namespace, check_ref(ref))
     _refuse_stored(parts, declared.expected)
     fd = _lock(parts, name, ref, wait=wait)
+    room = Reservation(parts, name)
     try:
         path = parts.ingest.child(name)
         _refuse_stored(parts, declared.expected)  # another writer may have stored it meanwhile
+        if parts.sharing.bounded:
+            kept = 0 if takeover is Takeover.ANEW else files.stat_open(fd, path).st_size
+            room.begin(max(declared.total or 0, kept))  # before an earlier try is emptied
         if takeover is Takeover.ANEW:
             fd = _empty(parts, name, ref, fd)
         else:
@@ -66,10 +74,13 @@ def begin(
         if takeover is Takeover.AGREE:
             _check_room(parts, ref, declared.total, size)
         row = parts.index.begin(_new_row(ref, name, declared), takeover)
-        return forget_beyond(parts, row, size), fd, size
+        room.cover(row.total or 0)  # which an earlier try may have declared
+        return forget_beyond(parts, row, size), fd, size, room
     except BaseException:
         try:
-            if not files.stat_open(fd, name).st_size or parts.index.ingest_of(name) is None:
+            size = files.stat_open(fd, name).st_size
+            room.keep(size)
+            if not size or parts.index.ingest_of(name) is None:
                 files.unlink(parts.ingest, name)
         finally:
             locks.release(fd)

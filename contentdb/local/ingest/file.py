@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from contentdb import files
 from contentdb.errors import ContentDBError, DurabilityError, FailedPreconditionError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local import locks
 from contentdb.logs import swallow
 
 if TYPE_CHECKING:
+    from typing import Final
+
     from contentdb.files import Directory
     from contentdb.local.index import IngestRow
     from contentdb.local.resources import Parts
@@ -76,6 +77,10 @@ class HeldFile:
                 f"the file of ref {self._ref!r} was taken away; ingest it again"
             )
         return files.link(self._parts.ingest, self._name, directory, name)
+
+    def content(self) -> bytes:
+        """Return all bytes of the file."""
+        return files.read_from_start(self.fd, self.path)
 
     def drop(self) -> None:
         """Remove the ingest: its row first, as bytes without a row are never resumed.

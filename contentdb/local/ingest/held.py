@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb.errors import (
     AlreadyExistsError,
@@ -15,19 +14,24 @@ from contentdb.errors import (
     DurabilityError,
     WriterClosedError,
 )
-from contentdb.local.commit.publish import Candidate, conclude, publish
+from contentdb.light_typing import TYPE_CHECKING, Protocol
+from contentdb.local.commit.candidate import Candidate
+from contentdb.local.commit.publish import conclude, publish
 from contentdb.local.index import Outcome
 from contentdb.local.ingest.begin import ref_locked_error
 from contentdb.local.ingest.intake import Intake
 from contentdb.logs import swallow
 
 if TYPE_CHECKING:
+    from typing import Final
+
+    from contentdb.call_guard import Gate
     from contentdb.content import Info
     from contentdb.digest import Digest
     from contentdb.labels import Labelling
-    from contentdb.local.call_guard import Gate
     from contentdb.local.commit.batch import Batch
     from contentdb.local.index import IngestRow
+    from contentdb.local.reservation import Reservation
     from contentdb.local.resources import Parts
 
 __all__ = ["LocalIngest"]
@@ -57,9 +61,10 @@ class LocalIngest(Intake):
         row: IngestRow,
         fd: int,
         offset: int,
+        room: Reservation,
         engine: _Engine,
     ) -> None:
-        super().__init__(parts, gate, row, fd, offset)
+        super().__init__(parts, gate, row, fd, offset, room)
         self._engine = engine  # which stays open as long as the caller has its writer
         self._joined = False
         self._pid = os.getpid()
@@ -97,6 +102,7 @@ class LocalIngest(Intake):
             self._require_open()
             try:
                 self.take_note()
+                self.room.confirm(self.received)  # a bound may have been set meanwhile
                 candidate = self._make_candidate(wanted, labels)
                 batch = self._engine.current.batch
                 if batch is not None and batch.is_ours:
@@ -128,12 +134,15 @@ class LocalIngest(Intake):
     ) -> Candidate:
         row, shards = self.row, self._parts.shards
         now_ns = time.time_ns()
-        return Candidate(shards, digest, size, checksum, labels, now_ns, row.ref, row.token)
+        made = Candidate(shards, digest, size, checksum, labels, now_ns, row.ref, row.token)
+        made.lease, made.packs = self._parts.lease, self._parts.packs
+        return made
 
     def _answer(self, candidate: Candidate, outcome: Outcome, *, exist_ok: bool) -> Info:
         """Return the Info of what was recorded, or raise."""
         if outcome is Outcome.FENCED:
             raise ref_locked_error(self._parts, self.row.ref)
+        self.room.settle()
         if outcome is Outcome.EXISTS and not exist_ok:
             raise AlreadyExistsError(candidate.digest)
         return conclude(self._parts, candidate, outcome)
@@ -166,6 +175,10 @@ class LocalIngest(Intake):
             raise AlreadyExistsError(candidate.digest)
         return known
 
+    def confirm_room(self) -> None:
+        """Make sure of the room for a commit that was joined, before it is published."""
+        self.room.confirm(self.received)
+
     def publish_joined(self, candidate: Candidate) -> Info:
         """Publish alone what could not be published with its group."""
         outcome = publish(self._parts, candidate, self.file)
@@ -174,6 +187,8 @@ class LocalIngest(Intake):
     def settle_joined(self, result: Info | ContentDBError | None) -> None:
         """End a commit that was part of a group; errors here do not change its result."""
         with swallow("local.ingest", _UNSETTLED, ContentDBError, ref=self.row.ref):
+            if result is not None and not isinstance(result, Exception):
+                self.room.settle()
             try:
                 self._settle_file(result)
             except ContentDBError:
@@ -229,6 +244,7 @@ class LocalIngest(Intake):
             if self.file.changed:
                 row = self.row
                 self._parts.index.pause(row.ref, row.token, self.received, self.updated_ns)
+            self.room.keep(self.received)
         finally:
             self.file.release()
 

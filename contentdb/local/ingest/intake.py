@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
-from contentdb.content import Status
 from contentdb.declared import Declared, Takeover
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.ingest.begin import forget_beyond, ref_locked_error
 from contentdb.local.ingest.file import HeldFile
+from contentdb.local.reservation import STEP_BYTES
 from contentdb.local.sink import Sink
 from contentdb.metadata import unpack_metadata
+from contentdb.values import Status
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from contentdb.local.call_guard import Gate
+    from contentdb.call_guard import Gate
     from contentdb.local.index import IngestRow
+    from contentdb.local.reservation import Reservation
     from contentdb.local.resources import Parts
 
 __all__ = ["Comparison", "Intake"]
@@ -29,8 +31,11 @@ class Intake:
     is_unsent = False
     """Whether another namespace holds the content, so that only the commit is left to do."""
 
-    def __init__(self, parts: Parts, gate: Gate, row: IngestRow, fd: int, offset: int) -> None:
+    def __init__(
+        self, parts: Parts, gate: Gate, row: IngestRow, fd: int, offset: int, room: Reservation
+    ) -> None:
         self.file = HeldFile(parts, row, fd)
+        self.room = room
         self._take_row(row)
         self.updated_ns = row.updated_ns
         self._parts = parts
@@ -162,6 +167,7 @@ class Intake:
         """Append; the caller may change the buffer afterwards. Not durable before `commit`."""
         with self._gate:
             self._require_open()
+            self._cover(data)
             sink = self.running()
             try:
                 return sink.write(data)
@@ -172,11 +178,18 @@ class Intake:
         """Append like `write`, but the buffer must not change until `settle`."""
         with self._gate:
             self._require_open()
+            self._cover(data)
             sink = self.running()
             try:
                 sink.feed(data)
             finally:
                 self._note(sink.size)
+
+    def _cover(self, data: Buffer) -> None:
+        """Reserve room for bytes that are to be appended; see `contentdb.local.reservation`."""
+        if self._parts.sharing.bounded:
+            size = self.received + memoryview(data).nbytes
+            self.room.cover(size, step=STEP_BYTES)
 
     def settle(self, *, pending: int = 0) -> None:
         """Wait until at most ``pending`` buffers of `feed` are in use."""

@@ -6,30 +6,35 @@ find nothing left to send, and commit.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from contentdb import files
 from contentdb.errors import (
     DigestMismatchError,
     FailedPreconditionError,
 )
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.commit.claim import claim_as, elsewhere
 from contentdb.local.index import Outcome
 from contentdb.local.ingest.held import LocalIngest
+from contentdb.local.packed import read_record
 from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from typing_extensions import Buffer
 
     from contentdb.content import Info, Status
     from contentdb.digest import Digest
     from contentdb.labels import Labelling
-    from contentdb.local.commit.publish import Candidate
+    from contentdb.local.commit.candidate import Candidate
     from contentdb.local.index import Blob
 
     _Unsent = tuple[Digest, Blob]
 
 __all__ = ["UnsentIngest"]
+
+_CLAIMS = 10
+"""Attempts to claim a blob that is moved meanwhile."""
 
 
 class UnsentIngest(LocalIngest):
@@ -83,7 +88,10 @@ class UnsentIngest(LocalIngest):
         if self._unsent is None or not memoryview(data).nbytes:
             return
         with self._gate:
-            digest, _ = self._unsent
+            digest, row = self._unsent
+            if row.location is not None:
+                self._unshare_record(digest, row)
+                return
             fd = self._parts.shards.open(digest)
             if fd is None:
                 raise self._gone_error(digest)
@@ -93,6 +101,14 @@ class UnsentIngest(LocalIngest):
                     super().write(piece)
             finally:
                 files.let_go(fd)
+
+    def _unshare_record(self, digest: Digest, row: Blob) -> None:
+        now = elsewhere(self._parts, digest) or row
+        content = read_record(self._parts, digest, now, self._parts.index.elsewhere)
+        if content is None:
+            raise self._gone_error(digest)
+        self.restart()
+        super().write(content)
 
     def commit(self, wanted: Digest | None, labels: Labelling, *, exist_ok: bool) -> Info:
         """Commit like the parent; content that need not be sent gets a row in this namespace.
@@ -111,12 +127,17 @@ class UnsentIngest(LocalIngest):
                 if wanted not in {None, digest}:
                     raise DigestMismatchError(expected=wanted or "", actual=digest, ref=self.ref)
                 made = self._candidate_of(digest, row.size, row.checksum, labels)
-                return self._claim(made, exist_ok=exist_ok)
+                return self._claim(made, row, exist_ok=exist_ok)
             finally:
                 self._end()
 
-    def _claim(self, made: Candidate, *, exist_ok: bool) -> Info:
-        outcome = claim_as(self._parts, made)
+    def _claim(self, made: Candidate, row: Blob, *, exist_ok: bool) -> Info:
+        outcome = claim_as(self._parts, made, row)
+        for _ in range(_CLAIMS):  # it was packed or repacked meanwhile
+            now = elsewhere(self._parts, made.digest) if outcome is Outcome.GONE else None
+            if now is None:
+                break
+            outcome = claim_as(self._parts, made, now)
         if outcome is Outcome.GONE:
             raise self._gone_error(made.digest)
         if outcome is not Outcome.FENCED:

@@ -7,6 +7,7 @@ import fcntl
 import os
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -55,7 +56,10 @@ def examine(root: str | os.PathLike[str]) -> Iterator[Check]:
     yield _check_directories(Path(root))
     yield _check_space(place)
     yield _check_sqlite()
-    yield _check_revision(Path(root))
+    revision = _check_revision(Path(root))
+    yield revision
+    if revision.verdict == "ok" and (Path(root) / INDEX).exists():
+        yield from _check_totals(Path(root))
 
 
 def _try_all(place: Path) -> Iterator[Check]:
@@ -197,3 +201,24 @@ def _check_revision(root: Path) -> Check:
         return Check("revision", "ok", HEAD)
     known = "older: run `contentdb migrate`" if found in (None, *REVISIONS) else "not known here"
     return Check("revision", "fail", f"{found}, {known}")
+
+
+def _check_totals(root: Path) -> Iterator[Check]:
+    """Count what is within each bound, if there is any, and compare it with the totals kept."""
+    from contentdb.local.index import statements
+    from contentdb.local.index.connect import connect
+    from contentdb.local.index.policy import find_wrong_totals
+
+    try:
+        with closing(connect(str(root / INDEX), query_only=True)) as connection:
+            if connection.execute(statements.ANY_TOTALS).fetchone() is None:
+                return
+            wrong = find_wrong_totals(connection)
+    except (ContentDBError, sqlite3.Error) as error:
+        yield Check("totals", "fail", str(error))
+        return
+    if wrong:
+        way_out = "`contentdb policy set` counts anew"
+        yield Check("totals", "fail", f"{'; '.join(wrong)}; {way_out}")
+    else:
+        yield Check("totals", "ok", "as counted")

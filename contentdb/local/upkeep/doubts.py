@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
 
+from contentdb.light_typing import TYPE_CHECKING, NamedTuple
 from contentdb.local.index import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final
 
     from contentdb.digest import Digest
     from contentdb.local.resources import Parts

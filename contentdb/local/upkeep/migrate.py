@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contentdb import files, forks
@@ -14,7 +15,6 @@ from contentdb.local.owner import check_owner
 
 if TYPE_CHECKING:
     import os
-    from pathlib import Path
 
 __all__ = ["migrate"]
 
@@ -29,13 +29,13 @@ def migrate(root: str | os.PathLike[str]) -> str:
     """
     forks.check()
     with not_forking:
-        return _migrate(root_path(root))
+        return _migrate(Path(root_path(root)))
 
 
 def _migrate(path: Path) -> str:
     directory = open_root(path, create=False)
     try:
-        check_owner(directory, path)
+        check_owner(directory, str(path))
         if files.stat_name(directory, INDEX) is None:
             raise StoreNotFoundError(str(path), MISSING)
         if not files.lock(directory.fd, str(path), wait=MAKING_S):

@@ -5,38 +5,37 @@ from __future__ import annotations
 import os
 import time
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from contentdb import files
 from contentdb.digest import Digest
+from contentdb.engine import Pruned
 from contentdb.errors import InvalidArgumentError, InvalidDigestError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local import locks
 from contentdb.local.commit.temporary import TEMPORARY, dead_temporaries, remove_temporary
 from contentdb.local.damage import look
-from contentdb.local.delete import finish_delete, remove_from_trash, trash_name
+from contentdb.local.delete import (
+    finish_delete,
+    let_go_of_references,
+    remove_from_trash,
+    trash_name,
+)
 from contentdb.local.upkeep.doubts import may_be_in_flight
+from contentdb.local.upkeep.repack import repack
 from contentdb.local.upkeep.verify import rows_of_shard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final
 
     from contentdb.local.index import IngestRow
     from contentdb.local.resources import Parts
 
-__all__ = ["Pruned", "drop_ingest", "prune"]
+__all__ = ["Pruned", "drop_ingest", "prune", "prune_ingests"]
 
 _NAMES_AT_ONCE: Final = 500
-
-
-class Pruned(NamedTuple):
-    """One thing that was removed, or would be."""
-
-    kind: Literal["ingest", "orphan", "leftover", "trash"]
-    name: str
-    """The ref of an ingest, the digest of an orphan, else the file's name."""
-    path: str
-    size: int
-    """Bytes."""
+_DEAD_SHARE: Final = 0.5
+"""A pack with less dead room costs more to copy than it gives back."""
 
 
 def prune(parts: Parts, *, older_than_s: float, dry_run: bool) -> Iterator[Pruned]:
@@ -46,13 +45,16 @@ def prune(parts: Parts, *, older_than_s: float, dry_run: bool) -> Iterator[Prune
         raise InvalidArgumentError(f"an age is 0 or more seconds, not {older_than_s!r:.80}")
     now_ns = time.time_ns()
     before_ns = now_ns - int(min(older_than_s * 1e9, now_ns))  # nothing is older than the epoch
-    yield from _prune_ingests(parts, before_ns, dry_run=dry_run)
+    yield from prune_ingests(parts, before_ns, dry_run=dry_run)
     yield from _prune_leftovers(parts, before_ns, dry_run=dry_run)
     yield from _prune_orphans(parts, before_ns, dry_run=dry_run)
     if not dry_run:
         for tombstone in parts.index.tombstones():
+            let_go_of_references(parts, [tombstone])
             finish_delete(parts, tombstone)
     yield from _prune_trash(parts, before_ns, dry_run=dry_run)
+    for _pack, path, size in repack(parts, dead_share=_DEAD_SHARE, dry_run=dry_run):
+        yield Pruned("pack", os.path.basename(path), path, size)  # noqa: PTH119 - a path is text here
 
 
 def drop_ingest(parts: Parts, name: str, ref: str) -> bool | None:
@@ -76,10 +78,13 @@ def drop_ingest(parts: Parts, name: str, ref: str) -> bool | None:
     return parts.index.end(ref, row.token) or parts.index.ingest(ref) is not None
 
 
-def _prune_ingests(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
+def prune_ingests(parts: Parts, before_ns: int, *, dry_run: bool) -> Iterator[Pruned]:
+    """Remove ingests that no writer holds, and no lease, if they have not changed since a time."""
     for row in parts.index.ingests():
         updated_ns, size = _look_at(parts, row)
         if updated_ns > before_ns or locks.is_held(parts.ingest, row.name):
+            continue
+        if parts.index.is_leased("ingest", row.ref):
             continue
         if dry_run or drop_ingest(parts, row.name, row.ref):
             yield Pruned("ingest", row.ref, parts.ingest.child(row.name), size)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb import files, forks
@@ -14,7 +15,6 @@ from contentdb.errors import (
     NotAStoreError,
     StoreError,
 )
-from contentdb.local.blobs import Shards
 from contentdb.local.create import check_no_other, make_directories, make_index, open_root
 from contentdb.local.damage import quarantine, why_damaged
 from contentdb.local.index import State
@@ -24,24 +24,29 @@ from contentdb.local.layout import (
     BLOBS,
     INDEX,
     INDEX_REBUILT,
+    PACKS,
     QUARANTINE,
     TRASH,
     check_root,
     root_path,
 )
 from contentdb.local.open import open_parts, open_tree
+from contentdb.local.packed import has_record
+from contentdb.local.packs.directory import FIRST, below_of
+from contentdb.local.packs.replay import lives_deleted, replay
 from contentdb.local.resources import Options
 from contentdb.local.shared_flags import Sharing
+from contentdb.local.upkeep.count import count_all
 from contentdb.local.upkeep.doubts import POLL_S, Doubts
 from contentdb.local.upkeep.repair import adopt
 from contentdb.local.upkeep.verify import rows_of_shard, shards_with_rows
 
 if TYPE_CHECKING:
     import os
-    from pathlib import Path
 
     from contentdb.files import Directory
     from contentdb.local.resources import Parts
+    from contentdb.local.upkeep.verify import Rows
 
 __all__ = ["Reindexed", "reindex", "reindex_parts"]
 
@@ -83,7 +88,7 @@ def reindex(root: str | os.PathLike[str], *, dry_run: bool = False) -> Reindexed
     """
     forks.check()
     with not_forking:
-        return _reindex(root_path(root), dry_run=dry_run)
+        return _reindex(Path(root_path(root)), dry_run=dry_run)
 
 
 def _reindex(path: Path, *, dry_run: bool) -> Reindexed:
@@ -94,6 +99,10 @@ def _reindex(path: Path, *, dry_run: bool) -> Reindexed:
         return _count(path) if dry_run else _rebuild(path)
     with closing(parts):
         return reindex_parts(parts, dry_run=dry_run)
+
+
+def _count(path: Path) -> Reindexed:
+    return Reindexed(kept=0, dropped=0, **count_all(path))
 
 
 class _NoIndexError(Exception):
@@ -121,6 +130,8 @@ def _check_index(path: Path) -> None:
 def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
     """Bring the index in line with all shards; see `Store.reindex`."""
     counts = dict.fromkeys(Reindexed._fields, 0)
+    if not dry_run:
+        _find_moved_records(parts)
     doubts = Doubts(parts)
     unseen = set(shards_with_rows(parts))
     for algorithm, shard, children in parts.shards.listing():
@@ -132,20 +143,39 @@ def reindex_parts(parts: Parts, *, dry_run: bool = False) -> Reindexed:
             except InvalidDigestError:
                 continue
             row = rows.pop(digest, None)
-            if row is not None and row[-1] != State.DAMAGED:
+            if row is not None and row.state != State.DAMAGED:
                 counts["kept"] += 1
             elif files.is_private_file(found, shard) and doubts.is_orphan(digest):
                 counts[_take(parts, digest, dry_run=dry_run)] += 1
-        counts["dropped"] += _drop(parts, [Digest(text) for text in rows], dry_run=dry_run)
+        _look_at_others(parts, rows, counts, dry_run=dry_run)
     for algorithm, shard_name in unseen:
         rows = rows_of_shard(parts, algorithm, shard_name)
-        counts["dropped"] += _drop(parts, [Digest(text) for text in rows], dry_run=dry_run)
+        _look_at_others(parts, rows, counts, dry_run=dry_run)
     for orphan in doubts.settle():
         if orphan is None:
             time.sleep(POLL_S)
         else:
             counts[_take(parts, orphan, dry_run=dry_run)] += 1
     return Reindexed(**counts)
+
+
+def _find_moved_records(parts: Parts) -> None:
+    """Look for records whose packs are gone: an older index does not know of a repack since."""
+    packs = parts.packs
+    if packs is not None and parts.index.packs() - set(packs.names()):
+        _replay_all_anew(parts)
+
+
+def _look_at_others(parts: Parts, rows: Rows, counts: dict[str, int], *, dry_run: bool) -> None:
+    """Count the rows without a file that have a record; drop the others."""
+    lost: list[Digest] = []
+    for text, row in rows.items():
+        digest = Digest(text)
+        if has_record(parts, digest, row.location):
+            counts["kept"] += 1
+        else:
+            lost.append(digest)
+    counts["dropped"] += _drop(parts, lost, dry_run=dry_run)
 
 
 def _take(parts: Parts, digest: Digest, *, dry_run: bool) -> str:
@@ -158,26 +188,15 @@ def _take(parts: Parts, digest: Digest, *, dry_run: bool) -> str:
 
 
 def _drop(parts: Parts, digests: list[Digest], *, dry_run: bool) -> int:
+    def is_gone(digest: Digest) -> bool:
+        if not parts.shards.is_gone(digest):
+            return False
+        row = parts.index.blob(digest) if parts.packs is not None else None
+        return row is None or not has_record(parts, digest, row.location)
+
     if dry_run:
-        return sum(parts.shards.is_gone(digest) for digest in digests)
-    return parts.index.drop(digests, parts.shards.is_gone) if digests else 0
-
-
-def _count(path: Path) -> Reindexed:
-    """Count the files of a store whose index cannot be read."""
-    directory = open_root(path, create=False)
-    try:
-        shards = Shards(files.open_directory(BLOBS, within=directory))
-    finally:
-        directory.close()
-    counts = dict.fromkeys(Reindexed._fields, 0)
-    with closing(shards):
-        for algorithm, _shard, children in shards.listing():
-            for name, _found in children:
-                with suppress(InvalidDigestError):
-                    damaged = why_damaged(shards, Digest(f"{algorithm}:{name}"))
-                    counts["adopted" if damaged is None else "quarantined"] += 1
-    return Reindexed(**counts)
+        return sum(map(is_gone, digests))
+    return parts.index.drop(digests, is_gone) if digests else 0
 
 
 # -- a new index ------------------------------------------------------------------------------
@@ -197,19 +216,47 @@ def _rebuild(path: Path) -> Reindexed:
                 raise StoreError(str(path), "it is in use; stop what uses it, then reindex again")
             for name in (_WHOLE, *(_NEW + suffix for suffix in _COMPANY)):
                 files.unlink(directory, name)
-            make_index(directory, _NEW)
+            below = _find_pack_below(directory) if PACKS in names else 0
+            make_index(directory, _NEW, pack_below=below)
             if INDEX in names:
                 salvage(path / INDEX, path / _NEW)
             files.unlock(alone.fd)
         finally:
             alone.close()
-        with closing(open_tree(path, directory, _NEW, Options())) as parts:
+        with closing(open_tree(str(path), directory, _NEW, Options())) as parts:
+            adopted = _replay_all_anew(parts)
             counts = reindex_parts(parts)
+            counts = counts._replace(kept=counts.kept - adopted, adopted=counts.adopted + adopted)
         fold(path / _NEW)
         _replace(directory)
     finally:
         directory.close()
     return counts
+
+
+def _find_pack_below(directory: Directory) -> int:
+    packs = files.open_directory(PACKS, within=directory)
+    try:
+        return below_of(packs)
+    finally:
+        packs.close()
+
+
+def _replay_all_anew(parts: Parts) -> int:
+    """Make a row of each record of a live blob, where it has none; return how many."""
+    packs = parts.packs
+    if packs is None:
+        return 0
+    before = parts.index.usage().blobs
+    deleted = lives_deleted(packs)
+    for pack in packs.names():
+        fd = packs.take(pack)
+        if fd is not None:
+            try:
+                replay(packs, parts.index, pack, fd, start=FIRST, deleted=deleted)
+            finally:
+                files.let_go(fd)
+    return parts.index.usage().blobs - before
 
 
 def _is_alone(directory: Directory) -> bool:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from contentdb import files
 from contentdb.digest import Hasher
 from contentdb.labels import labelling
-from contentdb.local.commit.publish import Candidate
+from contentdb.local.commit.candidate import Candidate
 from contentdb.local.damage import quarantine, sync_shard, why_damaged
 from contentdb.local.file_times import BEING_DELETED_NS
+from contentdb.local.packed import lose_record
 from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
@@ -88,15 +89,21 @@ def _mend(parts: Parts, finding: Finding) -> Action:
     if digest is None:
         return "left alone"
     if finding.kind == "missing":
-        if parts.index.blob(digest) is None:  # it was deleted since it was found
-            return "left alone"
-        gone = parts.index.mark_damaged(digest, lambda: parts.shards.is_gone(digest))
-        return "marked as missing" if gone else "left alone"
+        return "marked as missing" if _mark_missing(parts, digest) else "left alone"
     if finding.kind == "mode":
         return _set_mode(parts, digest)
     if finding.kind == "orphan" and adopt(parts, digest):
         return "adopted"
     return "quarantined" if quarantine(parts, digest) else "left alone"
+
+
+def _mark_missing(parts: Parts, digest: Digest) -> bool:
+    row = parts.index.blob(digest)
+    if row is None:  # it was deleted since it was found
+        return False
+    if row.location is not None:
+        return lose_record(parts, digest, row.location)
+    return parts.index.mark_damaged(digest, lambda: parts.shards.is_gone(digest))
 
 
 def _set_mode(parts: Parts, digest: Digest) -> Action:

@@ -4,32 +4,44 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from contentdb import files
-from contentdb.digest import ALGORITHMS, Digest
+from contentdb.digest import ALGORITHMS, Digest, checksum_of
 from contentdb.errors import ContentDBError, InvalidDigestError
+from contentdb.light_typing import TYPE_CHECKING, NamedTuple
 from contentdb.local import layout
 from contentdb.local.damage import damage_of, why_damaged
-from contentdb.local.index import State
+from contentdb.local.index import Location, State
 from contentdb.local.layout import INDEX
+from contentdb.local.packed import PACK_GONE, why_record_damaged
 from contentdb.local.upkeep.doubts import Doubts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final, Literal
 
     from contentdb.files import Directory
     from contentdb.local.blobs import Shards
     from contentdb.local.resources import Parts
 
-    Rows = dict[str, tuple[int, int, int]]
-    """Size, checksum and state by digest."""
+    Rows = dict[str, "Row"]
+    """By digest."""
 
-__all__ = ["Finding", "rows_of_shard", "shards_with_rows", "verify"]
+__all__ = ["Finding", "Row", "rows_of_shard", "shards_with_rows", "verify"]
 
 _BLOB_MODE: Final = 0o444
 _READINGS: Final = 3
 """Tries to read a file that changes meanwhile."""
+
+
+class Row(NamedTuple):
+    """What a row says of its file or record."""
+
+    size: int
+    checksum: int
+    state: int
+    location: Location | None
+    """None for a loose blob."""
 
 
 class Finding(NamedTuple):
@@ -37,9 +49,9 @@ class Finding(NamedTuple):
 
     kind: Literal["orphan", "missing", "corrupt", "mode", "index"]
     """``orphan``: a file without a row, or a whole one whose row says that it was damaged;
-    ``missing``: a row without its file; ``corrupt``: bytes that do not match; ``mode``: a blob's
-    file that can be written to, or cannot be read; ``index``: the database contradicts itself, and
-    `contentdb.reindex` rebuilds it."""
+    ``missing``: a row without its file, or without its pack; ``corrupt``: bytes that do not match;
+    ``mode``: a blob's file that can be written to, or cannot be read; ``index``: the database
+    contradicts itself, and `contentdb.reindex` rebuilds it."""
     digest: Digest | None
     """None for a file that has no place in the layout."""
     path: str
@@ -53,7 +65,7 @@ def verify(parts: Parts, *, quick: bool) -> Iterator[Finding | None]:
     """
     for problem in parts.index.check():
         detail = f"{problem}; `contentdb reindex` rebuilds it from the blobs"
-        yield Finding("index", None, str(parts.root / INDEX), detail)
+        yield Finding("index", None, f"{parts.root}/{INDEX}", detail)
     for path in parts.shards.strays():
         yield Finding("orphan", None, path, "it has no place in a store")
     listing = parts.shards.listing()
@@ -68,7 +80,9 @@ def verify(parts: Parts, *, quick: bool) -> Iterator[Finding | None]:
             yield from _settle(parts, doubts)
     for algorithm, name in shards_with_rows(parts):
         if (algorithm, name) not in seen:
-            yield from _find_missing(parts, rows_of_shard(parts, algorithm, name))
+            rows = rows_of_shard(parts, algorithm, name)
+            yield from _verify_packed(parts, rows, quick=quick)
+            yield from _find_missing(parts, rows)
     yield from _settle(parts, doubts)
 
 
@@ -97,8 +111,8 @@ def rows_of_shard(parts: Parts, algorithm: str, shard: str) -> Rows:
     first = f"{algorithm}:{shard}"
     rows = parts.index.rows_between(first, first + "g")  # past every hexadecimal digit
     return {
-        digest: (size, checksum, state)
-        for digest, size, checksum, state in rows
+        digest: Row(size, checksum, state, None if pack is None else Location(pack, offset or 0))
+        for digest, size, checksum, state, pack, offset in rows
         if state != State.TOMBSTONE
     }
 
@@ -113,6 +127,7 @@ def _verify_shard(
     *,
     quick: bool,
 ) -> Iterator[Finding]:
+    yield from _verify_packed(parts, rows, quick=quick)
     for name, found in children:
         path = shard.child(name)
         try:
@@ -131,8 +146,34 @@ def _verify_shard(
     yield from _find_missing(parts, rows)
 
 
+def _verify_packed(parts: Parts, rows: Rows, *, quick: bool) -> Iterator[Finding]:
+    for text, row in rows.items():
+        if row.location is None:
+            continue
+        digest = Digest(text)
+        reason = _why_record_damaged(parts, digest, row, quick=quick)
+        if reason is None or parts.packs is None:
+            continue
+        now = parts.index.blob(digest)
+        if now is None or now.state != State.LIVE or now.location != row.location:
+            continue  # it was deleted or moved meanwhile
+        kind: Literal["corrupt", "missing"] = "missing" if reason == PACK_GONE else "corrupt"
+        yield Finding(kind, digest, parts.packs.place(row.location), reason)
+
+
+def _why_record_damaged(parts: Parts, digest: Digest, row: Row, *, quick: bool) -> str | None:
+    if quick and parts.packs is not None and row.location is not None:
+        data = parts.packs.read(row.location, digest, row.size)
+        if data is not None and len(data) == row.size and checksum_of(data) == row.checksum:
+            return None
+    now = parts.index.blob(digest)
+    return None if now is None else why_record_damaged(parts, digest, now)
+
+
 def _find_missing(parts: Parts, rows: Rows) -> Iterator[Finding]:
-    for text in rows:
+    for text, packed in rows.items():
+        if packed.location is not None:
+            continue
         digest = Digest(text)
         row = parts.index.blob(digest)  # it may have been deleted since
         if row is None or row.state == State.TOMBSTONE or not parts.shards.is_gone(digest):
@@ -145,12 +186,12 @@ def _verify_with_row(
     parts: Parts,
     digest: Digest,
     found: os.stat_result,
-    row: tuple[int, int, int],
+    row: Row,
     doubts: Doubts,
     *,
     quick: bool,
 ) -> Iterator[Finding]:
-    size, checksum, state = row
+    size, checksum, state, _ = row
     path = parts.shards.path(digest)
     reason = None
     if found.st_mode & stat.S_IRUSR:  # else its bytes can be read after a repair

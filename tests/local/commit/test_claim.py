@@ -346,5 +346,5 @@ def test_the_policy_is_that_of_the_open_store(root: Path) -> None:
         assert store.sharing == "isolated"
     with contentdb.open(root, sharing="shared") as store:
         assert store.sharing == "shared"
-    with pytest.raises(contentdb.InvalidArgumentError, match="isolated or shared"):
+    with pytest.raises(contentdb.InvalidArgumentError, match="is 'isolated' or 'shared'"):
         contentdb.open(root, sharing="all")  # type: ignore[arg-type]

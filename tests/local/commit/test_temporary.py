@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import contentdb
 from contentdb import files
+from contentdb.local.upkeep.repair import adopt
+from tests.inside import blob_path, parts_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     import pytest
@@ -54,3 +57,27 @@ def test_a_dead_groups_files_go_when_a_store_is_opened(root: Path) -> None:
     assert len(list((root / "ingest").iterdir())) == 3
     contentdb.open(root).close()
     assert list((root / "ingest").iterdir()) == []
+
+
+def test_content_that_was_pruned_and_then_adopted_before_its_row_is_still_new(
+    store: contentdb.Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file without a name cannot be linked again, so its copy gets the name, with its time."""
+    data = b"pruned and adopted"
+    digest = contentdb.Digest.of(data)
+    sync = files.sync_directory
+    parts = parts_of(store)
+    disturb: list[Callable[[], object]] = [
+        lambda: adopt(parts, digest),
+        lambda: blob_path(root, digest).unlink(),
+    ]
+
+    def sync_disturbed(directory: files.Directory) -> None:
+        sync(directory)
+        if disturb and blob_path(root, digest).exists():
+            disturb.pop()()
+
+    monkeypatch.setattr(files, "sync_directory", sync_disturbed)
+    info = store.add(data)
+    assert disturb == []
+    assert info.new

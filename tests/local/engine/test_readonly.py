@@ -353,20 +353,33 @@ def test_this_process_opens_no_index_that_it_has_locked_without_locks(root: Path
 # -- what is refused -----------------------------------------------------------------------------
 
 READING = {
+    "adopt",  # refused by any store on files
     "close", "durability", "exists", "export", "info", "mode", "namespace", "open", "parts",
-    "path", "read", "resolve", "root", "sharing", "status", "statuses", "usage", "verify", "walk",
+    "leases", "path", "place", "policy", "queue_status", "read", "resolve", "root", "sharing",
+    "status", "statuses", "tagged", "tags", "usage", "verify", "walk", "why",
 }  # fmt: skip
 CHANGING: dict[str, Callable[[Any], object]] = {
     "abort": lambda store: store.abort("under way"),
     "add": lambda store: store.add(b"new"),
     "add_many": lambda store: store.add_many([b"new"]),
     "batch": lambda store: store.batch(),
+    "clear_policy": lambda store: store.clear_policy(),
+    "collect": lambda store: store.collect(no_roots=True),
     "delete": lambda store: store.delete(FIRST),
     "delete_many": lambda store: store.delete_many([FIRST]),
+    "end_lease": lambda store: store.end_lease("l"),
     "ingest": lambda store: store.ingest("new", io.BytesIO()),
+    "lease": lambda store: store.lease(),
+    "pack": lambda store: store.pack(),
+    "unpack": lambda store: store.unpack(),
+    "repack": lambda store: store.repack(),
     "reindex": lambda store: store.reindex(),
     "prune": lambda store: store.prune(older_than=0),
+    "set_policy": lambda store: store.set_policy(max_bytes=1),
+    "tag": lambda store: store.tag("n", FIRST),
+    "untag": lambda store: store.untag("n"),
     "update": lambda store: store.update(FIRST, {}),
+    "use_lease": lambda store: store.use_lease("l"),
     "writer": lambda store: store.writer("new"),
 }
 
@@ -410,7 +423,7 @@ def test_there_is_nothing_to_make(place: Path) -> None:
         contentdb.open(place / "empty", mode="r")
     assert list(place.iterdir()) == [place / "empty"]
     assert list((place / "empty").iterdir()) == []
-    with pytest.raises(contentdb.InvalidArgumentError, match="rw or r"):
+    with pytest.raises(contentdb.InvalidArgumentError, match="is 'rw' or 'r'"):
         contentdb.open(place / "none", mode="w")  # type: ignore[arg-type]
 
 
