@@ -21,30 +21,46 @@ if TYPE_CHECKING:
     from contentdb import errors as errors
     from contentdb import filters as filters
     from contentdb.content import (
+        ANY,
         Answers,
+        Anything,
+        Collected,
+        Collection,
+        Collector,
         ContentStore,
         ExportLink,
         Info,
         Ingester,
         IngestManager,
+        Lease,
+        LeaseInfo,
+        LeaseItem,
+        Leaser,
         Link,
         Manager,
         Openable,
+        Policy,
         Progress,
         Provider,
+        QueueStatus,
         Reader,
         SortOrder,
         Source,
         Status,
+        Step,
+        Tag,
+        Tagger,
         Usage,
         Writer,
     )
     from contentdb.digest import Digest
+    from contentdb.engine import Pruned
     from contentdb.errors import (
         AlreadyExistsError,
         AmbiguousDigestError,
         ClosedError,
         CommitUnknownError,
+        ConflictError,
         ContentDBError,
         CorruptBlobError,
         DigestLengthError,
@@ -60,14 +76,19 @@ if TYPE_CHECKING:
         InvalidFilterError,
         InvalidLabelError,
         InvalidRefError,
+        InvalidTagError,
+        LeaseEndedError,
+        LeaseExistsError,
         MalformedDigestError,
         MigrationNeededError,
         MissingExtraError,
         NewerStoreError,
+        NoRootsError,
         NoSpaceError,
         NotAStoreError,
         NotFoundError,
         OffsetOutOfRangeError,
+        QuotaExceededError,
         ReentrantCallError,
         RefLockedError,
         SizeMismatchError,
@@ -76,26 +97,33 @@ if TYPE_CHECKING:
         StoreError,
         StoreNotFoundError,
         StoreReadOnlyError,
+        UndecidedError,
         UnsafeForkError,
         UnsupportedAlgorithmError,
         UnsupportedFilesystemError,
         WriterClosedError,
     )
-    from contentdb.local.upkeep.migrate import migrate
-    from contentdb.local.upkeep.prune import Pruned
     from contentdb.local.upkeep.reindex import Reindexed, reindex
+    from contentdb.local.upkeep.repack import Repacked
     from contentdb.local.upkeep.repair import Repaired, repair
     from contentdb.local.upkeep.verify import Finding
     from contentdb.store import Store
     from contentdb.store.connect import RemoteStore, connect
+    from contentdb.store.migrate import migrate
     from contentdb.store.open import open_store as open  # noqa: A004 - `contentdb.open`, like `gzip.open`
 
 __all__ = [
+    "ANY",
     "AlreadyExistsError",
     "AmbiguousDigestError",
     "Answers",
+    "Anything",
     "ClosedError",
+    "Collected",
+    "Collection",
+    "Collector",
     "CommitUnknownError",
+    "ConflictError",
     "ContentDBError",
     "ContentStore",
     "CorruptBlobError",
@@ -118,36 +146,52 @@ __all__ = [
     "InvalidFilterError",
     "InvalidLabelError",
     "InvalidRefError",
+    "InvalidTagError",
+    "Lease",
+    "LeaseEndedError",
+    "LeaseExistsError",
+    "LeaseInfo",
+    "LeaseItem",
+    "Leaser",
     "Link",
     "MalformedDigestError",
     "Manager",
     "MigrationNeededError",
     "MissingExtraError",
     "NewerStoreError",
+    "NoRootsError",
     "NoSpaceError",
     "NotAStoreError",
     "NotFoundError",
     "OffsetOutOfRangeError",
     "Openable",
+    "Policy",
     "Progress",
     "Provider",
     "Pruned",
+    "QueueStatus",
+    "QuotaExceededError",
     "Reader",
     "ReentrantCallError",
     "RefLockedError",
     "Reindexed",
     "RemoteStore",
+    "Repacked",
     "Repaired",
     "SizeMismatchError",
     "SortOrder",
     "Source",
     "Status",
+    "Step",
     "StorageError",
     "Store",
     "StoreClosedError",
     "StoreError",
     "StoreNotFoundError",
     "StoreReadOnlyError",
+    "Tag",
+    "Tagger",
+    "UndecidedError",
     "UnsafeForkError",
     "UnsupportedAlgorithmError",
     "UnsupportedFilesystemError",
@@ -166,7 +210,12 @@ __version__ = "0.1.0"
 
 
 _MODULES = {
+    "ANY": "content",
+    "Anything": "content",
     "Answers": "content",
+    "Collected": "content",
+    "Collection": "content",
+    "Collector": "content",
     "ContentStore": "content",
     "ExportLink": "content",
     "Link": "content",
@@ -175,23 +224,33 @@ _MODULES = {
     "Info": "content",
     "IngestManager": "content",
     "Ingester": "content",
+    "Lease": "content",
+    "LeaseInfo": "content",
+    "LeaseItem": "content",
+    "Leaser": "content",
     "Manager": "content",
     "Openable": "content",
+    "Policy": "content",
     "Progress": "content",
     "Provider": "content",
+    "QueueStatus": "content",
     "Reader": "content",
     "Reindexed": "local.upkeep.reindex",
+    "Repacked": "local.upkeep.repack",
     "RemoteStore": "store.connect",
     "Repaired": "local.upkeep.repair",
     "SortOrder": "content",
     "Source": "content",
     "Status": "content",
+    "Step": "content",
     "Store": "store",
-    "Pruned": "local.upkeep.prune",
+    "Tag": "content",
+    "Tagger": "content",
+    "Pruned": "engine",
     "Usage": "content",
     "Writer": "content",
     "connect": "store.connect",
-    "migrate": "local.upkeep.migrate",
+    "migrate": "store.migrate",
     "open": "store.open",
     "reindex": "local.upkeep.reindex",
     "repair": "local.upkeep.repair",
@@ -201,12 +260,13 @@ _MODULES = {
 
 def _load(name: str) -> object:
     """Import and return a public name, or one of the modules that the documents name."""
+    public = name in __all__ or name in {"content", "errors", "filters"}
+    if not public:  # before the import: `from contentdb import files` asks here first
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
     if name in {"content", "errors", "filters"}:
         return import_module(f"contentdb.{name}")
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = import_module(f"contentdb.{_MODULES.get(name, 'errors')}")
     found: object = getattr(module, "open_store" if name == "open" else name)
     globals()[name] = found

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from contentdb.errors import ContentDBError, InvalidArgumentError, StorageError
 from contentdb.labels import Labelling, labelling
+from contentdb.light_typing import TYPE_CHECKING, NamedTuple
 from contentdb.streams.source import is_of_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
 __all__ = ["Asked"]
 
@@ -52,11 +53,11 @@ class Asked(NamedTuple):
     def describe(self) -> str:
         """Describe the source in a few words, for error messages."""
         source = self.source
+        if isinstance(source, bytes | bytearray | memoryview):  # before what is slow to ask for
+            return f"{memoryview(source).nbytes} bytes"
         if isinstance(source, os.PathLike):
             return repr(os.fspath(source))
         kind = type(source).__name__
-        if isinstance(source, bytes | bytearray | memoryview):
-            return f"{memoryview(source).nbytes} bytes"
         if isinstance(source, str):
             return f"the text {source:.40s}"
         name = getattr(source, "name", None)

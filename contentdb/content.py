@@ -17,24 +17,34 @@ from __future__ import annotations
 import io
 from abc import abstractmethod
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from types import MappingProxyType
 from typing import (
     TYPE_CHECKING,
-    Any,
-    Final,
     Literal,
-    NamedTuple,
     Protocol,
     Self,
     TypeVar,
     overload,
 )
 
-from contentdb.digest import Digest
+from contentdb.values import (
+    ANY,
+    Anything,
+    Collected,
+    Collection,
+    Info,
+    LeaseInfo,
+    LeaseItem,
+    Policy,
+    QueueStatus,
+    Status,
+    Step,
+    Tag,
+    Usage,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import timedelta
     from os import PathLike
     from pathlib import Path
     from types import TracebackType
@@ -42,24 +52,39 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
+    from contentdb.digest import Digest
     from contentdb.errors import ContentDBError
 
 __all__ = [
+    "ANY",
     "Answers",
+    "Anything",
+    "Collected",
+    "Collection",
+    "Collector",
     "ContentStore",
     "ExportLink",
     "Info",
     "IngestManager",
     "Ingester",
+    "Lease",
+    "LeaseInfo",
+    "LeaseItem",
+    "Leaser",
     "Link",
     "Manager",
     "Openable",
+    "Policy",
     "Progress",
     "Provider",
+    "QueueStatus",
     "Reader",
     "SortOrder",
     "Source",
     "Status",
+    "Step",
+    "Tag",
+    "Tagger",
     "Usage",
     "Writer",
 ]
@@ -70,166 +95,6 @@ SortOrder = Literal[
     "digest", "-digest", "size", "-size", "created_at", "-created_at", "updated_at", "-updated_at"
 ]
 """The order of a walk; ``-`` means descending."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
-_NO_METADATA: Final[Mapping[str, str]] = {}  # no proxy: a Status is pickled as it is
-
-
-def _moment(ns: int) -> datetime:
-    """Convert nanoseconds since the epoch to an aware UTC time, cut to microseconds."""
-    return _EPOCH + timedelta(microseconds=ns // 1000)
-
-
-class Info(tuple[str, int, int, int, "Mapping[str, str] | None"]):
-    """What is known of a blob: digest, size, times, labels. Two are equal if all of these are.
-
-    It is a tuple so that a listing can make hundreds of thousands a second. Use the attributes:
-    the order of the items is not part of the contract.
-    """
-
-    __slots__ = ()
-
-    def __new__(
-        cls,
-        digest: str,
-        size: int,
-        created_ns: int,
-        updated_ns: int,
-        labels: Mapping[str, str] | None = None,
-    ) -> Self:
-        """Times are integer nanoseconds since the epoch."""
-        return tuple.__new__(cls, (digest, size, created_ns, updated_ns, labels or None))
-
-    @property
-    def digest(self) -> Digest:
-        """The blob's address."""
-        return Digest(self[0])
-
-    @property
-    def size(self) -> int:
-        """Length in bytes."""
-        return self[1]
-
-    @property
-    def created_at(self) -> datetime:
-        """When the blob was committed, in UTC. Never changes."""
-        return _moment(self[2])
-
-    @property
-    def updated_at(self) -> datetime:
-        """When the blob's labels last changed, in UTC."""
-        return _moment(self[3])
-
-    @property
-    def created_ns(self) -> int:
-        """`created_at` in nanoseconds since the epoch."""
-        return self[2]
-
-    @property
-    def updated_ns(self) -> int:
-        """`updated_at` in nanoseconds since the epoch."""
-        return self[3]
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """The blob's labels, read-only; change them with `Manager.update`."""
-        labels = self[4]
-        return _NO_LABELS if labels is None else MappingProxyType(dict(labels))
-
-    @property
-    def new(self) -> bool:
-        """Whether the call that returned this Info stored content that was not there before.
-
-        False in every Info of a call that stores nothing. Comparing ignores it.
-        """
-        return False
-
-    def asdict(self) -> dict[str, Any]:
-        """Return a dict of ``digest``, ``size``, ``created_at``, ``updated_at`` and ``labels``.
-
-        Times are `datetime`, labels a new dict. JSON can encode all values but the times.
-        """
-        return {
-            "digest": self.digest,
-            "size": self.size,
-            "created_at": self.created_at,
-            "updated_at": self.updated_at,
-            "labels": dict(self[4] or {}),
-        }
-
-    def __getnewargs__(self) -> tuple[str, int, int, int, Mapping[str, str] | None]:
-        """Return the five values that pickle and copy make a new Info from."""
-        return (self[0], self[1], self[2], self[3], self[4])
-
-    def __repr__(self) -> str:
-        """Show the digest, the size, the time of the commit and the labels."""
-        labels = f", labels={dict(self.labels)}" if self[4] else ""
-        created = f"{self.created_at:%Y-%m-%dT%H:%M:%SZ}"
-        new = ", new=True" if self.new else ""
-        return f"Info({self[0]}, size={self[1]}, created_at={created}{labels}{new})"
-
-
-class NewInfo(Info):
-    """The Info that a call returns for content that it stored and that was not there before."""
-
-    __slots__ = ()
-
-    @classmethod
-    def of(cls, info: Info) -> Self:
-        """Make a NewInfo that equals an Info."""
-        return tuple.__new__(cls, info)
-
-    def known(self) -> Info:
-        """Return the equal Info whose ``new`` is False."""
-        return tuple.__new__(Info, self)
-
-    @property
-    def new(self) -> bool:
-        """Always True."""
-        return True
-
-
-class Status(NamedTuple):
-    """The state of an ingest. What is unknown is None."""
-
-    ref: str
-    offset: int
-    """Bytes that have reached the file."""
-    total: int | None
-    """Declared size in bytes."""
-    expected: Digest | None
-    """Declared digest."""
-    started_ns: int
-    updated_ns: int
-    held: bool
-    """Whether a live writer holds the ref now."""
-    metadata: Mapping[str, str] = _NO_METADATA
-    """What the caller stored with the ingest, such as the ETag of its source."""
-
-    def __hash__(self) -> int:
-        """Hash all but the metadata: a mapping has no hash."""
-        return hash(self[:7])
-
-    @property
-    def started_at(self) -> datetime:
-        """When the ingest began, in UTC; a resume does not move it."""
-        return _moment(self.started_ns)
-
-    @property
-    def updated_at(self) -> datetime:
-        """When bytes last arrived, in UTC."""
-        return _moment(self.updated_ns)
-
-
-class Usage(NamedTuple):
-    """Counts and bytes, from the index alone."""
-
-    blobs: int
-    blob_bytes: int
-    ingests: int
-    ingest_bytes: int
-    """As of each ingest's last close; bytes that a live writer has added since do not count."""
 
 
 Link = Literal["reflink", "hardlink", "copy", "move"]
@@ -515,6 +380,176 @@ class Manager(Protocol):
 
         Without ``missing_ok`` an absent blob raises, after those before it are removed.
         """
+        ...
+
+
+class Tagger(Protocol):
+    """Names for digests, which may move. Not every store has them: see `contentdb.Store.tag`."""
+
+    def tag(
+        self,
+        name: str,
+        digest: str,
+        *,
+        media_type: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        if_is: str | Anything | None = ANY,
+    ) -> Tag:
+        """Let a name stand for a stored blob, durably; raise `NotFoundError` if it is not stored.
+
+        With ``if_is`` the name must stand for that digest now, or with None for nothing; else
+        `ConflictError`.
+        """
+        ...
+
+    def untag(self, name: str, *, if_is: str | Anything = ANY) -> None:
+        """Remove a name, durably; the blob stays."""
+        ...
+
+    def tagged(self, name: str) -> Tag:
+        """Return what a name stands for; raise `NotFoundError` if there is no such tag."""
+        ...
+
+    def tags(self, *filters: str, of: str | None = None) -> Iterator[Tag]:
+        """Stream the tags that any of the filters selects, by name; ``of`` one digest alone."""
+        ...
+
+
+class Lease(Provider, Ingester, IngestManager, Manager, Tagger, Protocol):
+    """A store whose work a lease keeps: collection leaves it alone until the lease ends.
+
+    Each commit, and each answer that content is stored already, adds the blob to the lease in the
+    transaction that makes it true; so does `Manager.exists`. Reads add nothing.
+    """
+
+    @property
+    def id(self) -> str:
+        """The lease's name in its namespace."""
+        ...
+
+    def describe(self) -> LeaseInfo:
+        """Return what is known of the lease; raise `LeaseEndedError` if it has ended."""
+        ...
+
+    def keep(self, digest: str) -> bool:
+        """Add a blob if it is stored, durably; return whether it is: asked and added at once."""
+        ...
+
+    def items(self) -> Iterator[LeaseItem]:
+        """Stream what the lease keeps, by kind and name."""
+        ...
+
+    def add_item(self, kind: str, name: str) -> None:
+        """Add one thing, durably, whether it is there or not."""
+        ...
+
+    def drop_item(self, kind: str, name: str) -> None:
+        """Let go of one thing, durably; what the lease does not keep is let go of already."""
+        ...
+
+    def end(self) -> None:
+        """End the lease, durably; nothing happens if it has ended."""
+        ...
+
+    def close(self) -> None:
+        """End the lease if this object began it, and take no more calls."""
+        ...
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+
+class Leaser(Protocol):
+    """Leases, which keep content that nothing refers to yet. Not every store has them."""
+
+    def lease(
+        self,
+        *,
+        expires: timedelta | None = None,
+        lasting: bool = False,
+        id: str | None = None,  # noqa: A002 - as containerd calls it
+        flat: bool = False,
+        labels: Mapping[str, str] | None = None,
+    ) -> Lease:
+        """Begin a lease, durably; raise `LeaseExistsError` if its id is in use.
+
+        It is held: it lives as long as its process, which may end it before. With ``expires`` it
+        lives for that time instead, with ``lasting`` until it is ended.
+        """
+        ...
+
+    def use_lease(self, id: str) -> Lease:  # noqa: A002 - as above
+        """Return a store for the work of a lease that is there; its `close` does not end it."""
+        ...
+
+    def leases(self, *filters: str) -> Iterator[LeaseInfo]:
+        """Stream the live leases that any of the filters selects, by id."""
+        ...
+
+    def end_lease(self, id: str) -> None:  # noqa: A002 - as above
+        """End a lease, durably; raise `NotFoundError` if there is none."""
+        ...
+
+
+class Collector(Protocol):
+    """Take what nothing keeps any more. Not every store does."""
+
+    def collect(  # noqa: PLR0913 - all have a default that fits most
+        self,
+        *,
+        grace: timedelta | None = None,
+        full: bool = False,
+        dry_run: bool = False,
+        limit: int | None = None,
+        ingests: timedelta | None = None,
+        no_roots: bool = False,
+        max_bytes: int | None = None,
+        unused_for: timedelta | None = None,
+        filters: Sequence[str] = (),
+        progress: Callable[[Collected], object] = lambda _collected: None,
+    ) -> Collection:
+        """Remove the blobs that nothing keeps; raise `NoRootsError` if nothing keeps anything.
+
+        With ``max_bytes`` or ``unused_for``, or a policy that has one, only what was not used for
+        longest goes.
+        """
+        ...
+
+    def policy(self) -> Policy | None:
+        """Return the policy of the namespace, if it has one."""
+        ...
+
+    def set_policy(
+        self,
+        *,
+        grace: timedelta | None = None,
+        max_bytes: int | None = None,
+        low: float = 0.9,
+        unused_for: timedelta | None = None,
+        filters: Sequence[str] = (),
+    ) -> Policy:
+        """Set the policy of the namespace, durably; new content never exceeds its bound."""
+        ...
+
+    def clear_policy(self) -> None:
+        """Remove the policy, durably; nothing happens if there is none."""
+        ...
+
+    def why(self, digest: str) -> tuple[Step, ...]:
+        """Return the steps from a blob up to what keeps it; () if nothing does.
+
+        Raise `UndecidedError` if it has too many parents to find out.
+        """
+        ...
+
+    def queue_status(self) -> QueueStatus:
+        """Count what waits for a collection."""
         ...
 
 

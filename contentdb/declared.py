@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
-
 from contentdb.digest import Digest
 from contentdb.errors import (
     DigestMismatchError,
     FailedPreconditionError,
     InvalidArgumentError,
 )
+from contentdb.light_typing import TYPE_CHECKING, Enum, NamedTuple
 from contentdb.metadata import pack_metadata
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ the three algorithms that are safe to address content by.
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final, Self
+from contextlib import suppress
 
 import xxhash
 
@@ -18,16 +17,19 @@ from contentdb.errors import (
     MalformedDigestError,
     UnsupportedAlgorithmError,
 )
+from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import hashlib
     from collections.abc import Callable
+    from typing import Final, Self
 
     from typing_extensions import Buffer
 
 __all__ = [
     "ALGORITHMS",
     "DEFAULT_ALGORITHM",
+    "MISMATCH",
     "Digest",
     "Hasher",
     "checksum_of",
@@ -40,8 +42,10 @@ DEFAULT_ALGORITHM: Final = "sha256"
 ALGORITHMS: Final = {"sha256": 64, "sha384": 96, "sha512": 128}
 """Supported algorithms and the length of their lower-case hexadecimal text."""
 
-_VALID: Final = re.compile(r"(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})")
-_FORM: Final = re.compile(r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)")
+_FORM: Final = r"([a-z0-9]+(?:[+._-][a-z0-9]+)*):([a-zA-Z0-9=_-]+)"
+
+MISMATCH: Final = "its bytes do not match its digest"
+"""The reason of a `CorruptBlobError`."""
 
 
 class Digest(str):
@@ -63,7 +67,7 @@ class Digest(str):
             return text
         if not isinstance(text, str):
             raise MalformedDigestError(repr(text), f"a digest is text, not {type(text).__name__}")
-        if _VALID.fullmatch(text) is None:
+        if not _is_valid(text):
             raise _error_for(text)
         return super().__new__(cls, text)
 
@@ -88,9 +92,22 @@ class Digest(str):
         return self[7:]
 
 
+def _is_valid(text: str) -> bool:
+    """Return whether a text is a digest; `re` would take longer to import than a look-up."""
+    encoded = text[7:]
+    return (
+        ALGORITHMS.get(text[:6]) == len(encoded)
+        and text[6] == ":"
+        and encoded.isascii()
+        and not encoded.encode().translate(None, b"0123456789abcdef")
+    )
+
+
 def _error_for(text: str) -> InvalidDigestError:
     """Choose the error class that says what is wrong with a text."""
-    form = _FORM.fullmatch(text)
+    import re
+
+    form = re.fullmatch(_FORM, text)
     if form is None:
         return MalformedDigestError(text, "it must have the form algorithm:hexadecimal")
     algorithm, encoded = form.groups()
@@ -109,9 +126,16 @@ def _error_for(text: str) -> InvalidDigestError:
 
 def new_hash(algorithm: str, data: Buffer = b"") -> hashlib._Hash:
     """Begin a running hash of one of the `ALGORITHMS`, with ``data`` as its first bytes."""
-    import hashlib  # loads OpenSSL, 3 ms that a call of `Store.path` need not spend
+    begin: Callable[[Buffer], hashlib._Hash] | None = None
+    if algorithm in ALGORITHMS:
+        with suppress(ImportError):  # of a Python without OpenSSL
+            import _hashlib  # loads OpenSSL, 3 ms that a call of `Store.path` need not spend
 
-    begin: Callable[[Buffer], hashlib._Hash] = getattr(hashlib, algorithm)
+            begin = getattr(_hashlib, f"openssl_{algorithm}")
+    if begin is None:  # `hashlib` would take the same, and import more for it
+        import hashlib
+
+        begin = getattr(hashlib, algorithm)
     return begin(data)
 
 

@@ -5,22 +5,35 @@ The front checks and converts arguments first: an engine gets digests as `Digest
 imports another.
 """
 
+# Long: the protocols are read as a whole.
+
 from __future__ import annotations
 
-from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple, Protocol
-
-from contentdb.streams.resume import Taking
+from contentdb.light_typing import TYPE_CHECKING, Enum, NamedTuple, Protocol
+from contentdb.streams.pump import Taking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
+    from typing import Literal
 
     from typing_extensions import Buffer
 
     from contentdb.asked import Asked
-    from contentdb.content import ExportLink, Info, Link, Reader, SortOrder, Status, Usage
+    from contentdb.content import (
+        Anything,
+        ExportLink,
+        Info,
+        LeaseInfo,
+        LeaseItem,
+        Link,
+        Reader,
+        SortOrder,
+        Status,
+        Tag,
+        Usage,
+    )
     from contentdb.declared import Declared, Takeover
     from contentdb.digest import Digest
     from contentdb.errors import ContentDBError
@@ -28,7 +41,22 @@ if TYPE_CHECKING:
     from contentdb.labels import Labelling
     from contentdb.streams.origin import Origin
 
-__all__ = ["Capability", "Engine", "HeldIngest", "Query"]
+__all__ = [
+    "AdoptEngine",
+    "Adopted",
+    "Capability",
+    "CollectTerms",
+    "Engine",
+    "HeldIngest",
+    "LeaseEngine",
+    "LeaseTerms",
+    "LeasedEngine",
+    "PruneEngine",
+    "Pruned",
+    "Query",
+    "TagChange",
+    "TagEngine",
+]
 
 
 class Capability(Enum):
@@ -39,7 +67,15 @@ class Capability(Enum):
     BATCHES = "batches"
     """Let the adds and commits of a block share the cost of durability."""
     UPKEEP = "upkeep"
-    """Work on the store's own files: verify, repair, reindex, prune."""
+    """Work on the store's own files: verify, repair, reindex, collect."""
+    PRUNE = "prune"
+    """Remove what was abandoned."""
+    ADOPT = "adopt"
+    """Make blobs of the objects that a restored database does not know."""
+    TAGS = "tags"
+    """Give blobs names."""
+    LEASES = "leases"
+    """Keep content for as long as a lease lives."""
 
 
 class Query(NamedTuple):
@@ -52,6 +88,80 @@ class Query(NamedTuple):
     sort: SortOrder
     after: Digest | None
     limit: int | None
+
+
+class TagChange(NamedTuple):
+    """The checked arguments of a tag."""
+
+    name: str
+    digest: Digest
+    media_type: str | None
+    labels: Mapping[str, str] | None
+    """None keeps those of a tag that is there."""
+    if_is: Digest | Anything | None
+    """What the name must stand for now; None means nothing."""
+
+
+class LeaseTerms(NamedTuple):
+    """The checked arguments of a new lease."""
+
+    id: str | None
+    """None for one that the engine makes up."""
+    expires_ns: int | None
+    """When it ends by itself, in nanoseconds since the epoch."""
+    lasting: bool
+    """Whether it lives until it is ended. Without this and a time this process holds it."""
+    flat: bool
+    labels: Mapping[str, str]
+
+
+class Pruned(NamedTuple):
+    """One thing that a prune has removed, or would remove."""
+
+    kind: Literal["ingest", "orphan", "leftover", "trash", "pack"]
+    name: str
+    """The ref of an ingest, the digest of an orphan, else the name of a file or an object. The
+    blobs of a pack that is removed have been moved to another."""
+    path: str
+    size: int
+    """Bytes; 0 if it is unknown."""
+
+
+class Adopted(NamedTuple):
+    """What was done, or would be, with objects that a restored database did not know."""
+
+    adopted: int
+    """Blobs that have rows now."""
+    damaged: int
+    """Objects whose bytes are not what their keys say; they stay as they are."""
+
+
+class CollectTerms(NamedTuple):
+    """The checked arguments of a collection."""
+
+    grace_ns: int | None
+    """Take nothing of which a caller was told within this time that it is stored; None means the
+    usual time."""
+    full: bool
+    """Look at all blobs, and not only at those whose time has come."""
+    dry_run: bool
+    limit: int | None
+    ingests_ns: int | None
+    """Drop ingests that no writer has changed for so long; None drops none."""
+    no_roots: bool
+    """Collect also where nothing says what is wanted."""
+    max_bytes: int | None = None
+    """Where there is more, take what was not used for longest, down to ``low_bytes``."""
+    low_bytes: int | None = None
+    unused_ns: int | None = None
+    """Take only what was not used for so long."""
+    filters: tuple[str, ...] = ()
+    """Take only what any of them selects; () selects all."""
+
+    @property
+    def is_of_cache(self) -> bool:
+        """Whether it takes what was not used, rather than all that nothing keeps."""
+        return self.max_bytes is not None or self.unused_ns is not None
 
 
 class HeldIngest(Taking, Protocol):
@@ -230,4 +340,100 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Wait for calls of other threads, then free everything; a second call does nothing."""
+        ...
+
+
+class PruneEngine(Engine, Protocol):
+    """The further method of an engine with `Capability.PRUNE`."""
+
+    def prune(
+        self, *, older_than: float, dry_run: bool, progress: Callable[[Pruned], object]
+    ) -> list[Pruned]:
+        """Remove what was abandoned for so many seconds; tell and return what was removed."""
+        ...
+
+
+class AdoptEngine(Engine, Protocol):
+    """The further method of an engine with `Capability.ADOPT`."""
+
+    def adopt(self, *, dry_run: bool) -> Adopted:
+        """Give the blobs that no row names rows, once the database was restored."""
+        ...
+
+
+class TagEngine(Engine, Protocol):
+    """The further methods of an engine with `Capability.TAGS`."""
+
+    def tag(self, change: TagChange) -> Tag:
+        """Let a name stand for a live blob, if its condition holds. Durable when it returns."""
+        ...
+
+    def untag(self, name: str, if_is: Digest | Anything) -> None:
+        """Remove a name, if its condition holds. Durable when it returns."""
+        ...
+
+    def tagged(self, name: str) -> Tag:
+        """Return a tag; raise `NotFoundError`."""
+        ...
+
+    def tags(
+        self, of: Digest | None, chosen: Filter | None, texts: tuple[str, ...]
+    ) -> Iterator[Tag]:
+        """Stream tags by name, in pages: those of one digest, those that the filter selects.
+
+        ``texts`` is the filter as it was written.
+        """
+        ...
+
+
+class LeasedEngine(TagEngine, Protocol):
+    """An engine bound to a lease: what it commits or finds stored becomes the lease's at once."""
+
+    @property
+    def lease_id(self) -> str:
+        """The lease's name."""
+        ...
+
+    def keep(self, digest: Digest) -> bool:
+        """Add a blob if it is stored, durably; return whether it is."""
+        ...
+
+    def lease_info(self) -> LeaseInfo:
+        """Describe the lease; raise `LeaseEndedError`."""
+        ...
+
+    def lease_items(self) -> Iterator[LeaseItem]:
+        """Stream the items, by kind and name, in pages."""
+        ...
+
+    def add_lease_item(self, item: LeaseItem) -> None:
+        """Add an item, whether it is there or not. Durable when it returns."""
+        ...
+
+    def drop_lease_item(self, item: LeaseItem) -> None:
+        """Drop an item. Durable when it returns."""
+        ...
+
+    def end_own_lease(self) -> None:
+        """End the lease; nothing happens if it has ended. Durable when it returns."""
+        ...
+
+
+class LeaseEngine(TagEngine, Protocol):
+    """The further methods of an engine with `Capability.LEASES`."""
+
+    def lease(self, terms: LeaseTerms) -> LeasedEngine:
+        """Begin a lease. Durable when it returns."""
+        ...
+
+    def use_lease(self, id: str) -> LeasedEngine:  # noqa: A002 - as the contract calls it
+        """Return an engine bound to a lease that is there; raise `NotFoundError`."""
+        ...
+
+    def leases(self, chosen: Filter | None) -> Iterator[LeaseInfo]:
+        """Stream live leases by id, in pages."""
+        ...
+
+    def end_lease(self, id: str) -> None:  # noqa: A002 - as above
+        """End a lease; raise `NotFoundError`. Durable when it returns."""
         ...

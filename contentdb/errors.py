@@ -10,6 +10,7 @@
      │   │   ├─ UnsupportedAlgorithmError
      │   │   └─ AmbiguousDigestError
      │   ├─ InvalidRefError
+     │   ├─ InvalidTagError
      │   ├─ InvalidLabelError
      │   ├─ InvalidFieldError
      │   ├─ InvalidFilterError
@@ -17,12 +18,18 @@
      ├─ NotFoundError                       (also LookupError)
      ├─ AlreadyExistsError
      ├─ FailedPreconditionError
+     │   ├─ ConflictError
+     │   ├─ LeaseExistsError
+     │   ├─ NoRootsError
      │   ├─ SizeMismatchError
      │   └─ DigestMismatchError
      ├─ RefLockedError
      ├─ ClosedError
+     │   ├─ LeaseEndedError
      │   ├─ WriterClosedError
      │   └─ StoreClosedError
+     ├─ UndecidedError
+     ├─ QuotaExceededError
      ├─ CorruptBlobError
      ├─ StorageError                        a file: which one, and the system's reason
      │   ├─ NoSpaceError
@@ -52,13 +59,18 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Self, TypeVar
+
+from contentdb.light_typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from typing import Self
 
 __all__ = [
     "AlreadyExistsError",
     "AmbiguousDigestError",
     "ClosedError",
     "CommitUnknownError",
+    "ConflictError",
     "ContentDBError",
     "CorruptBlobError",
     "DigestLengthError",
@@ -74,14 +86,19 @@ __all__ = [
     "InvalidFilterError",
     "InvalidLabelError",
     "InvalidRefError",
+    "InvalidTagError",
+    "LeaseEndedError",
+    "LeaseExistsError",
     "MalformedDigestError",
     "MigrationNeededError",
     "MissingExtraError",
     "NewerStoreError",
+    "NoRootsError",
     "NoSpaceError",
     "NotAStoreError",
     "NotFoundError",
     "OffsetOutOfRangeError",
+    "QuotaExceededError",
     "ReentrantCallError",
     "RefLockedError",
     "SizeMismatchError",
@@ -90,6 +107,7 @@ __all__ = [
     "StoreError",
     "StoreNotFoundError",
     "StoreReadOnlyError",
+    "UndecidedError",
     "UnsafeForkError",
     "UnsupportedAlgorithmError",
     "UnsupportedFilesystemError",
@@ -102,6 +120,11 @@ _SHOWN_CHARS = 80
 def _quote(text: str) -> str:
     """Quote text for a one-line message, shortened, with control characters escaped."""
     return repr(text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…")
+
+
+def _shorten(digest: str) -> str:
+    """Return the beginning of a digest, enough to know it by."""
+    return f"{digest[:19]}…"
 
 
 class ContentDBError(Exception):
@@ -145,6 +168,7 @@ class InvalidDigestError(InvalidArgumentError):
     def __init__(self, text: str, reason: str) -> None:
         super().__init__(f"invalid digest {_quote(text)}: {reason}")
         self.text = text
+        self.reason = reason
 
 
 class MalformedDigestError(InvalidDigestError):
@@ -169,6 +193,14 @@ class InvalidRefError(InvalidArgumentError):
     def __init__(self, ref: str, reason: str) -> None:
         super().__init__(f"invalid ref {_quote(ref)}: {reason}")
         self.ref = ref
+
+
+class InvalidTagError(InvalidArgumentError):
+    """A tag's name or media type that cannot be stored. Attribute: ``tag``."""
+
+    def __init__(self, tag: str, reason: str) -> None:
+        super().__init__(f"invalid tag {_quote(tag)}: {reason}")
+        self.tag = tag
 
 
 class InvalidLabelError(InvalidArgumentError):
@@ -218,14 +250,27 @@ class OffsetOutOfRangeError(InvalidArgumentError):
 
 
 class NotFoundError(ContentDBError, LookupError):
-    """There is no blob of a digest, or no ingest of a ref. Attributes: ``digest``, ``ref``."""
+    """There is no such thing. Attributes: ``digest``, ``ref``, ``tag``, ``lease``."""
 
-    def __init__(self, *, digest: str | None = None, ref: str | None = None) -> None:
-        super().__init__(
-            f"no blob {digest}" if ref is None else f"no ingest with ref {_quote(ref)}"
-        )
+    def __init__(
+        self,
+        *,
+        digest: str | None = None,
+        ref: str | None = None,
+        tag: str | None = None,
+        lease: str | None = None,
+    ) -> None:
+        if ref is not None:
+            sentence = f"no ingest with ref {_quote(ref)}"
+        elif lease is not None:
+            sentence = f"no lease {_quote(lease)}"
+        else:
+            sentence = f"no blob {digest}" if tag is None else f"no tag {_quote(tag)}"
+        super().__init__(sentence)
         self.digest = digest
         self.ref = ref
+        self.tag = tag
+        self.lease = lease
 
 
 class AlreadyExistsError(ContentDBError):
@@ -238,6 +283,40 @@ class AlreadyExistsError(ContentDBError):
 
 class FailedPreconditionError(ContentDBError):
     """What the caller declared contradicts what the store has."""
+
+
+class ConflictError(FailedPreconditionError):
+    """A tag is not what the caller last saw. Attributes: ``tag``, ``wanted``, ``found``.
+
+    Both are digests; None means that there is no such tag.
+    """
+
+    def __init__(self, tag: str, *, wanted: str | None, found: str | None) -> None:
+        then = "no such tag" if wanted is None else _shorten(wanted)
+        now = "there is none" if found is None else f"it names {_shorten(found)}"
+        super().__init__(f"tag {_quote(tag)}: expected {then}, but {now}; look before you move it")
+        self.tag = tag
+        self.wanted = wanted
+        self.found = found
+
+
+class LeaseExistsError(FailedPreconditionError):
+    """Another lease has that id. Attribute: ``lease``."""
+
+    def __init__(self, lease: str) -> None:
+        super().__init__(f"there is a lease {_quote(lease)} already; use it, or choose another id")
+        self.lease = lease
+
+
+class NoRootsError(FailedPreconditionError):
+    """Nothing in the namespace says what is wanted, so all would go. Attribute: ``namespace``."""
+
+    def __init__(self, namespace: str) -> None:
+        super().__init__(
+            f"namespace {_quote(namespace)} has no tag, lease or gc.root label, so a collection "
+            "would take all that is not new; tag what is wanted, or pass no_roots (--no-roots)"
+        )
+        self.namespace = namespace
 
 
 class SizeMismatchError(FailedPreconditionError):
@@ -289,7 +368,7 @@ class RefLockedError(ContentDBError):
 
 
 class ClosedError(ContentDBError):
-    """The store or writer is closed already."""
+    """The store, lease or writer is closed already."""
 
 
 class WriterClosedError(ClosedError):
@@ -300,12 +379,54 @@ class WriterClosedError(ClosedError):
         self.ref = ref
 
 
+class LeaseEndedError(ClosedError):
+    """The lease has ended or expired, or belongs to the parent of a fork. Attribute: ``lease``."""
+
+    def __init__(self, lease: str) -> None:
+        super().__init__(
+            f"lease {_quote(lease)} has ended, and keeps nothing any more; begin another"
+        )
+        self.lease = lease
+
+
 class StoreClosedError(ClosedError):
     """The store was closed. Attribute: ``root``."""
 
     def __init__(self, root: str) -> None:
         super().__init__(f"the store at {root} is closed; open it again")
         self.root = root
+
+
+class UndecidedError(ContentDBError):
+    """A blob has too many parents to find out what keeps it. Attributes: ``digest``, ``seen``."""
+
+    def __init__(self, digest: str, seen: int) -> None:
+        super().__init__(
+            f"what keeps {digest} was not found out: {seen} blobs refer to it that nothing keeps; "
+            "a collection takes those first"
+        )
+        self.digest = digest
+        self.seen = seen
+
+
+class QuotaExceededError(ContentDBError):
+    """A namespace has no room for content within its bound; none of it was stored.
+
+    Attributes: ``namespace``, ``wanted``, ``max_bytes`` (bytes).
+    """
+
+    def __init__(self, namespace: str, wanted: int, max_bytes: int) -> None:
+        way_out = "give its policy a larger bound"
+        if wanted <= max_bytes:
+            kept = "the rest is kept by tags, leases or grace"
+            way_out = f"{kept}; remove some, or change its policy"
+        super().__init__(
+            f"namespace {_quote(namespace)} may hold {max_bytes} bytes and has no room for "
+            f"{wanted}: {way_out}"
+        )
+        self.namespace = namespace
+        self.wanted = wanted
+        self.max_bytes = max_bytes
 
 
 class CorruptBlobError(ContentDBError):
@@ -394,15 +515,16 @@ class ReentrantCallError(IndexFailedError):
 
 
 class UnsafeForkError(IndexFailedError):
-    """This process is a fork's child in which SQLite, or gRPC, does not work.
+    """This process is a fork's child in which SQLite, gRPC or obstore does not work.
 
-    It must not use the store. ``path`` is the database's, or the address of a served store.
+    It must not use the store. ``path`` is the database's, or the address of a served store or of
+    objects.
     """
 
-    def __init__(self, path: str, *, served: bool = False) -> None:
+    def __init__(self, path: str, *, served: bool = False, client: str = "gRPC") -> None:
         if served:
             reason = (
-                "this process was forked from one that has used gRPC, which works in no such "
+                f"this process was forked from one that has used {client}, which works in no such "
                 "child, not even by a new connection: start workers by spawn or forkserver, or "
                 "connect in the children alone"
             )

@@ -16,17 +16,15 @@ import errno
 import fcntl
 import functools
 import os
-import re
-import signal
 import stat
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
 from contentdb.errors import DurabilityError, StorageError
+from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Final
 
     from typing_extensions import Buffer
 
@@ -301,6 +299,17 @@ def open_path(path: str, flags: int) -> int:
     return _open(path, flags | os.O_CLOEXEC, 0, None)
 
 
+def open_bytes(data: bytes, name: str) -> int:
+    """Open a file in memory that holds these bytes, at its start."""
+    try:
+        fd = Descriptor(os.memfd_create(name[:200], os.MFD_CLOEXEC))
+    except OSError as error:
+        raise StorageError.of("open in memory", name, error) from error
+    write_all(fd, data, name)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
 def create_unnamed(within: Directory) -> int | None:
     """Open a new file without a name, which disappears with its process; None if unsupported."""
     used = within.fd
@@ -371,6 +380,16 @@ def read_at(fd: int, size: int, offset: int, path: str) -> bytes:
         raise StorageError.of("read", path, error) from error
 
 
+def read_from_start(fd: int, path: str) -> bytes:
+    """Return all bytes of a small file; the descriptor's position stays."""
+    pieces = []
+    at = 0
+    while piece := read_at(fd, 1 << 20, at, path):
+        pieces.append(piece)
+        at += len(piece)
+    return b"".join(pieces)
+
+
 def read_into(fd: int, buffer: Buffer, path: str) -> int:
     """Read from the descriptor's position into a buffer; return the bytes read, 0 at the end."""
     try:
@@ -422,6 +441,10 @@ def truncate(fd: int, size: int, path: str) -> None:
         raise StorageError.of("truncate", path, error) from error
 
 
+_SIGURG: Final = 23
+"""signal(7) of Linux, where alone there are leases; `signal` is slow to import."""
+
+
 def has_writer(fd: int) -> bool:
     """Return whether a file has another descriptor, or a mapping, that can write to it.
 
@@ -431,7 +454,7 @@ def has_writer(fd: int) -> bool:
     replaces SIGIO, which would end the process. False if the filesystem has no leases.
     """
     try:
-        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETSIG, _SIGURG)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:
@@ -461,6 +484,19 @@ def stamp(fd: int, moment_ns: int, path: str) -> None:
         if error.errno == errno.EPERM and stat_open(fd, path).st_uid != os.geteuid():
             return
         raise StorageError.of("set the time of", path, error) from error
+
+
+def set_access_time(fd: int, moment_ns: int) -> None:
+    """Set the time of access of an open file, and leave that of modification alone.
+
+    `os.utime` sets both, and could undo the mark of a delete that begins meanwhile. A system that
+    refuses, as for the file of another member of a group, is not an error.
+    """
+    import ctypes  # few reads need it: one in an hour for each blob
+
+    # two of C's ``struct timespec``, of access and of modification; utimensat(2) for UTIME_OMIT
+    times = (ctypes.c_long * 4)(*divmod(moment_ns, 10**9), 0, (1 << 30) - 2)
+    ctypes.CDLL(None).futimens(int(fd), times)
 
 
 def make_name_read_only(within: Directory, name: str) -> bool:
@@ -708,13 +744,14 @@ def lock_holder(fd: int) -> int | None:
     device = found.st_dev
     name = f"{os.major(device):02x}:{os.minor(device):02x}:{found.st_ino}"
     try:
-        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+        with open("/proc/locks", encoding="ascii") as file:  # noqa: PTH123 - pathlib is slow to import
+            lines = file.read().splitlines()
     except OSError:
         return None
-    form = re.compile(rf"\d+: FLOCK +\w+ +\w+ (\d+) {name} ")
     for line in lines:
-        if match := form.match(line):
-            return int(match[1]) or None  # 0: a process of another PID namespace
+        words = line.split()
+        if words[1] == "FLOCK" and words[5] == name:
+            return int(words[4]) or None  # 0: a process of another PID namespace
     return None
 
 

@@ -14,7 +14,8 @@ import contextlib
 import os
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+
+from contentdb.light_typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

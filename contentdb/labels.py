@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final, NamedTuple
 
 from contentdb.errors import InvalidArgumentError, InvalidFieldError, InvalidLabelError
+from contentdb.light_typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 __all__ = [
+    "ANNOTATION",
     "NO_LABELS",
     "Labelling",
     "check_label",
@@ -18,6 +22,11 @@ __all__ = [
     "labelling",
 ]
 
+ANNOTATION: Final = "contentdb.annotation."
+"""What the keys of those labels of a tag begin with that are annotations of its digest.
+
+In containerd's API they are a part of the target, not of the labels. They go when the tag moves.
+"""
 _LABEL_BYTES: Final = 4096
 _TOTAL_BYTES: Final = 1 << 20
 """Limit for all labels of one blob together, which bounds an Info in memory and in a message."""

@@ -8,10 +8,12 @@ line: it takes 5 ms, which a command that has nothing to tell need not spend.
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Final
+
+from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Final
 
 __all__ = ["inform", "swallow", "warn"]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
 
 from contentdb.errors import InvalidArgumentError
+from contentdb.light_typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any, Final
 
 __all__ = ["NO_METADATA", "pack_metadata", "unpack_metadata"]
 

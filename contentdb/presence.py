@@ -8,9 +8,9 @@ counter in Python code, and then a close or a fork would wait for a thread that 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 from contentdb import forks
+from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from threading import RLock

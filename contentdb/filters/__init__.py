@@ -32,11 +32,22 @@ are bounded, and RE2's time is linear in the text that it searches.
 from contentdb.filters.grammar import parse
 from contentdb.filters.patterns import searcher
 from contentdb.filters.quoting import quote, with_labels
-from contentdb.filters.tree import BLOB_FIELDS, INGEST_FIELDS, Filter, Kind, Operator, Selector
+from contentdb.filters.tree import (
+    BLOB_FIELDS,
+    INGEST_FIELDS,
+    LEASE_FIELDS,
+    TAG_FIELDS,
+    Filter,
+    Kind,
+    Operator,
+    Selector,
+)
 
 __all__ = [
     "BLOB_FIELDS",
     "INGEST_FIELDS",
+    "LEASE_FIELDS",
+    "TAG_FIELDS",
     "Filter",
     "Kind",
     "Operator",

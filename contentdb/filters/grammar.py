@@ -46,7 +46,8 @@ def parse(
 
     Args:
         *texts: The filters.
-        fields: The known fields: `BLOB_FIELDS` or `INGEST_FIELDS`.
+        fields: The known fields: `BLOB_FIELDS`, `INGEST_FIELDS`, `TAG_FIELDS` or
+            `LEASE_FIELDS`.
         now_ns: The time that ages are subtracted from, instead of the clock's.
 
     Raises:
@@ -107,11 +108,13 @@ class _Parser:
         field, *rest = names
         kind = self.fields.get(field)
         if kind is None:
-            known = ", ".join("labels.KEY" if each == "labels" else each for each in self.fields)
+            known = ", ".join(
+                f"{name}.KEY" if each is Kind.LABELS else name for name, each in self.fields.items()
+            )
             raise self.error(f"unknown field {field[:_SHOWN_CHARS]!r}; use one of {known}", start)
         if kind is Kind.LABELS:
             if not rest:
-                raise self.error("labels needs a key; write labels.KEY")
+                raise self.error(f"{field} needs a key; write {field}.KEY")
             return field, ".".join(rest)
         if rest:
             raise self.error(f"{field} has no parts; write {field} alone", start)

@@ -12,7 +12,16 @@ from contentdb.filters.patterns import searcher
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["BLOB_FIELDS", "INGEST_FIELDS", "Filter", "Kind", "Operator", "Selector"]
+__all__ = [
+    "BLOB_FIELDS",
+    "INGEST_FIELDS",
+    "LEASE_FIELDS",
+    "TAG_FIELDS",
+    "Filter",
+    "Kind",
+    "Operator",
+    "Selector",
+]
 
 
 class Kind(StrEnum):
@@ -54,6 +63,22 @@ INGEST_FIELDS: Final[Mapping[str, Kind]] = {
     "expected": Kind.TEXT,
     "started_at": Kind.TIME,
     "updated_at": Kind.TIME,
+}
+TAG_FIELDS: Final[Mapping[str, Kind]] = {
+    "name": Kind.TEXT,
+    "digest": Kind.TEXT,
+    "media_type": Kind.TEXT,
+    "labels": Kind.LABELS,
+    "size": Kind.SIZE,
+    "created_at": Kind.TIME,
+    "updated_at": Kind.TIME,
+}
+
+LEASE_FIELDS: Final[Mapping[str, Kind]] = {
+    "id": Kind.TEXT,
+    "labels": Kind.LABELS,
+    "created_at": Kind.TIME,
+    "expires_at": Kind.TIME,
 }
 
 _COMPARISONS: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = {

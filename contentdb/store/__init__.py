@@ -6,20 +6,23 @@ one that asks a server. What an engine must do is in `contentdb.engine`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
-
+from contentdb.light_typing import TYPE_CHECKING
+from contentdb.store.collecting import Collecting
+from contentdb.store.leases import Leases
 from contentdb.store.local import Local
 from contentdb.store.manage import Manage
 from contentdb.store.read import Read
+from contentdb.store.tags import Tags
 from contentdb.store.write import Write
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Self
 
 __all__ = ["Store"]
 
 
-class Store(Read, Write, Manage, Local):
+class Store(Read, Write, Manage, Tags, Leases, Collecting, Local):
     """A content store; made by `contentdb.open` or `contentdb.connect`.
 
     Many threads may share one store, and many processes may have one root open. After a fork

@@ -6,16 +6,16 @@ import os
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sized
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from contentdb.asked import Asked
-from contentdb.content import Info
 from contentdb.errors import InvalidArgumentError
 from contentdb.labels import Labelling, labelling
+from contentdb.light_typing import TYPE_CHECKING, Generic, TypeVar
+from contentdb.values import Info
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from typing import Self
+    from typing import Any, Final, Self
 
 __all__ = ["AddIterator", "check_is_many", "each_asked"]
 

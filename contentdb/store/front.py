@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from contentdb.engine import Capability
 from contentdb.errors import FailedPreconditionError
+from contentdb.light_typing import TYPE_CHECKING
+from contentdb.store_folder import is_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentdb.engine import Capability, Engine
+    from contentdb.engine import Engine
 
     Reopen = Callable[[], tuple[object, ...]]
     """Returns a function and its arguments, as `object.__reduce__` does."""
@@ -29,6 +30,11 @@ class Front:
         return self._reopen()
 
     @property
+    def place(self) -> str:
+        """Where the store is: its root, its database without a secret, or its server's address."""
+        return self._engine.place
+
+    @property
     def namespace(self) -> str:
         """The namespace whose blobs and ingests this store sees."""
         return self._engine.namespace
@@ -41,6 +47,15 @@ class Front:
     def _require(self, capability: Capability, what: str) -> None:
         """Raise `FailedPreconditionError` if the engine lacks a capability."""
         if capability not in self._engine.capabilities:
+            if capability is Capability.ADOPT:
+                raise FailedPreconditionError(
+                    f"{what} is for a store in a database, and this one is at {self._engine.place}"
+                )
+            if is_database(self._engine.place):
+                raise FailedPreconditionError(
+                    f"a store in a database, as {self._engine.place} is, has no {what} yet: "
+                    "only stores on files have it"
+                )
             raise FailedPreconditionError(
                 f"{what} works on a store's own files, and this one is at {self._engine.place}: "
                 "open it where its files are"

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Protocol, cast
-
 from contentdb.engine import Capability, Engine
+from contentdb.light_typing import TYPE_CHECKING, Protocol, cast
 from contentdb.store.front import Front
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+    from typing import Literal
 
+    from contentdb.digest import Digest
+    from contentdb.engine import Adopted, AdoptEngine, Pruned, PruneEngine
     from contentdb.local.resources import Parts
-    from contentdb.local.upkeep.prune import Pruned
     from contentdb.local.upkeep.reindex import Reindexed
+    from contentdb.local.upkeep.repack import Repacked
     from contentdb.local.upkeep.verify import Finding
 
 __all__ = ["Local", "LocalStoreEngine"]
@@ -33,10 +35,10 @@ class LocalStoreEngine(Engine, Protocol):
     def mode(self) -> Literal["rw", "r"]: ...
     def parts(self) -> AbstractContextManager[Parts]: ...
     def verify(self, *, quick: bool) -> Iterator[Finding]: ...
-    def prune(
-        self, *, older_than: float, dry_run: bool, progress: Callable[[Pruned], object]
-    ) -> list[Pruned]: ...
     def reindex(self, *, dry_run: bool) -> Reindexed: ...
+    def pack(self, *, dry_run: bool, progress: Callable[[Digest], object]) -> int: ...
+    def unpack(self, *, dry_run: bool, progress: Callable[[Digest], object]) -> int: ...
+    def repack(self, *, dry_run: bool, progress: Callable[[Repacked], object]) -> int: ...
 
 
 class Local(Front):
@@ -97,12 +99,16 @@ class Local(Front):
         the last minute, which may belong to a running commit, stays while another process has the
         store open.
 
+        In a store in a database the objects of deleted blobs go only now, and readers that opened
+        them before ``older_than`` find them gone.
+
         Args:
             older_than: Remove only what has not changed for this many seconds.
             dry_run: Remove nothing, only list.
             progress: Called with each thing when it is removed.
         """
-        engine = self._local("prune")
+        self._require(Capability.PRUNE, "prune")
+        engine = cast("PruneEngine", self._engine)
         return engine.prune(older_than=older_than, dry_run=dry_run, progress=progress)
 
     def reindex(self, *, dry_run: bool = False) -> Reindexed:
@@ -113,3 +119,61 @@ class Local(Front):
         ``dry_run`` nothing is changed, only counted.
         """
         return self._local("reindex").reindex(dry_run=dry_run)
+
+    def adopt(self, *, dry_run: bool = False) -> Adopted:
+        """Make blobs of the objects that a restored database does not know; may be repeated.
+
+        Only for a store in a database, after a restore or a failover of it, and before the next
+        `prune`, which refuses to run until then. Each object is read and hashed before its blob is
+        in this namespace, durably and without labels. Nothing happens in a database that was not
+        restored. With ``dry_run`` nothing is changed, only counted.
+        """
+        self._require(Capability.ADOPT, "adopt")
+        return cast("AdoptEngine", self._engine).adopt(dry_run=dry_run)
+
+    def pack(
+        self, *, dry_run: bool = False, progress: Callable[[Digest], object] = lambda _digest: None
+    ) -> int:
+        """Pack the loose blobs of this namespace that are small enough; return how many.
+
+        Durable when it returns, blob by blob; other processes may use the store meanwhile. The
+        files go, also those that `path` has named.
+
+        Args:
+            dry_run: Change nothing, only count.
+            progress: Called with each blob when it is packed.
+
+        Raises:
+            FailedPreconditionError: The store was made without packs.
+        """
+        return self._local("pack").pack(dry_run=dry_run, progress=progress)
+
+    def unpack(
+        self, *, dry_run: bool = False, progress: Callable[[Digest], object] = lambda _digest: None
+    ) -> int:
+        """Give each packed blob of this namespace a file of its own; return how many.
+
+        Durable when it returns, blob by blob; other processes may use the store meanwhile. Content
+        that is added later is packed again. Arguments and errors are those of `pack`.
+        """
+        return self._local("unpack").unpack(dry_run=dry_run, progress=progress)
+
+    def repack(
+        self,
+        *,
+        dry_run: bool = False,
+        progress: Callable[[Repacked], object] = lambda _repacked: None,
+    ) -> int:
+        """Take back the room that deleted blobs have in packs; return how many bytes.
+
+        Durable when it returns, pack by pack; other processes may use the store meanwhile, and the
+        packs to which they append are left out. `prune` does the same for packs that are half dead.
+
+        Args:
+            dry_run: Change nothing, only count.
+            progress: Called with each pack when it is removed.
+
+        Raises:
+            FailedPreconditionError: The store was made without packs.
+        """
+        return self._local("repack").repack(dry_run=dry_run, progress=progress)

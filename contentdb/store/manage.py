@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Final
 
 from contentdb.digest import Digest
 from contentdb.labels import check_labels, keys_of_fields
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.refs import check_ref
 from contentdb.store.add_many import check_is_many
 from contentdb.store.front import Front
-from contentdb.store.query import check_walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Final
 
     from contentdb.content import Info, SortOrder, Status, Usage
 
@@ -73,6 +73,8 @@ class Manage(Front):
             InvalidFieldError: ``sort`` is not one of these orders.
             InvalidLabelError: No blob can have such a label.
         """
+        from contentdb.store.query import check_walk  # few commands list
+
         return self._engine.walk(check_walk(filters, labels, sort, after, limit))
 
     def delete(self, digest: str) -> None:

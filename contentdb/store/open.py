@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Literal
 
 from contentdb.errors import InvalidArgumentError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.engine import open_engine
 from contentdb.local.resources import Options
 from contentdb.refs import DEFAULT_NAMESPACE, check_namespace
 from contentdb.store import Store
+from contentdb.store_folder import is_database
 
 if TYPE_CHECKING:
     import os
     from pathlib import Path
+    from typing import Literal
 
     from contentdb.local.engine import LocalEngine
 
-__all__ = ["Durability", "Mode", "SharingPolicy", "open_store"]
+    Durability = Literal["full", "process"]
+    Mode = Literal["rw", "r"]
+    SharingPolicy = Literal["isolated", "shared"]
 
-Durability = Literal["full", "process"]
-_DURABILITIES = ("full", "process")
-Mode = Literal["rw", "r"]
-_MODES = ("rw", "r")
-SharingPolicy = Literal["isolated", "shared"]
-_SHARING_POLICIES = ("isolated", "shared")
+__all__ = ["open_store"]
 
 
 def _reduce(engine: LocalEngine) -> tuple[object, ...]:
@@ -41,7 +40,7 @@ def _open_again(
     )
 
 
-def open_store(
+def open_store(  # noqa: PLR0913 - all but the first have a default that fits most
     root: str | os.PathLike[str],
     *,
     create: bool = True,
@@ -50,14 +49,19 @@ def open_store(
     mode: Mode = "rw",
     sharing: SharingPolicy = "isolated",
     shared: Literal["group"] | None = None,
+    pack_below: int | None = None,
+    objects: str | None = None,
+    endpoint: str | None = None,
 ) -> Store:
-    """Open the store at a directory, and make it first if there is none.
+    """Open the store at a directory or in a database, and make it first if there is none.
 
     An opening finishes deletions that a crash cut off; nothing else needs repair after a crash.
 
     Args:
-        root: The directory. That of a new store is made private to its owner.
-        create: Whether to make a store if there is none.
+        root: The directory. That of a new store is made private to its owner. Or
+            ``postgresql://…``, a database whose store keeps its bytes in an object store; see
+            docs/cluster.md. It takes no options but ``namespace`` and the last two.
+        create: Whether to make a store if there is none; in a database only with ``objects``.
         durability: With ``"full"``, a change survives a power cut once its method has returned.
             With ``"process"`` it survives the death of any process, but a power cut may lose it:
             several times faster for small content.
@@ -71,26 +75,64 @@ def open_store(
             others have, and get it. With ``"isolated"`` the caller must give the bytes.
         shared: With ``"group"`` a new store is made for all members of the group of its
             directory; see `docs/operations.md`. The store keeps this for later openings.
+        pack_below: A new store keeps blobs of fewer bytes than this, 1 MiB at most, as records in
+            packs: several times faster for small content, and smaller. Other blobs are loose:
+            each has a file. 32 KiB is a good choice. The store keeps this for later openings,
+            which need not name it; 0 is a store without packs, as None makes.
+        objects: Where a new store in a database keeps its bytes: ``s3://BUCKET/PREFIX``. The
+            database keeps this for later openings.
+        endpoint: The address of that object store, where it is not that of AWS.
 
     Raises:
         StoreNotFoundError: There is no store, and ``create`` is false.
         NotAStoreError: The directory is something else, or not this user's or group's.
-        StoreError: Others may write into the directory, or the store was not made for a group.
+        StoreError: Others may write into the directory, the store was not made for a group, or it
+            was made with another ``pack_below``.
         StoreReadOnlyError: This process may not write into the directory.
         NewerStoreError, MigrationNeededError: Another version of contentdb made the store.
         UnsupportedFilesystemError: The filesystem lacks something that the promises need.
         IndexDamagedError: The index cannot be read; `contentdb.reindex` makes a new one.
         StorageError: A file operation failed.
     """
-    if durability not in _DURABILITIES:
-        raise InvalidArgumentError(f"durability is full or process, not {durability!r}")
-    check_namespace(namespace)
-    if mode not in _MODES:
-        raise InvalidArgumentError(f"mode is rw or r, not {mode!r}")
-    if sharing not in _SHARING_POLICIES:
-        raise InvalidArgumentError(f"sharing is isolated or shared, not {sharing!r}")
-    if shared not in {None, "group"}:
-        raise InvalidArgumentError(f"shared is 'group' or None, not {shared!r}")
-    options = Options(namespace, durability == "full", mode == "r", sharing == "shared")
+    if is_database(root):
+        for_files = (durability, mode, sharing, shared, pack_below)
+        if for_files != ("full", "rw", "isolated", None, None):
+            raise InvalidArgumentError(
+                "durability, mode, sharing, shared and pack_below are for a store on files"
+            )
+        from contentdb.store.open_cluster import open_cluster
+
+        return open_cluster(
+            root, namespace=namespace, objects=objects if create else None, endpoint=endpoint
+        )
+    if objects is not None or endpoint is not None:
+        raise InvalidArgumentError("objects and endpoint are for a store in a database")
+    options = _check_options(durability, namespace, mode, sharing, pack_below)
+    _check_choice("shared", shared, ("group", None))
     engine = open_engine(root, options, create=create, for_group=shared == "group")
     return Store(engine, partial(_reduce, engine))
+
+
+def _check_options(
+    durability: str, namespace: str, mode: str, sharing: str, pack_below: int | None
+) -> Options:
+    check_namespace(namespace)
+    _check_choice("durability", durability, ("full", "process"))
+    _check_choice("mode", mode, ("rw", "r"))
+    _check_choice("sharing", sharing, ("isolated", "shared"))
+    if pack_below is not None:
+        _check_pack_below(pack_below)
+    return Options(namespace, durability == "full", mode == "r", sharing == "shared", pack_below)
+
+
+def _check_choice(name: str, given: object, choices: tuple[object, object]) -> None:
+    if given not in choices:
+        one, other = choices
+        raise InvalidArgumentError(f"{name} is {one!r} or {other!r}, not {given!r:.80}")
+
+
+def _check_pack_below(size: object) -> None:
+    from contentdb.local.packs.record import MOST_BELOW  # most callers do not say
+
+    if type(size) is not int or not 0 <= size <= MOST_BELOW:
+        raise InvalidArgumentError(f"pack_below is 0 to {MOST_BELOW} bytes, not {size!r:.80}")

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, get_args
-
-from contentdb.content import SortOrder
 from contentdb.digest import Digest
 from contentdb.engine import Query
 from contentdb.errors import InvalidArgumentError, InvalidFieldError
 from contentdb.labels import check_mapping
+from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Final
+
+    from contentdb.content import SortOrder
 
 __all__ = ["check_walk"]
 
-_ORDERS: Final[tuple[str, ...]] = get_args(SortOrder)
-_FIELDS: Final = [order for order in _ORDERS if not order.startswith("-")]
+_FIELDS: Final = ("digest", "size", "created_at", "updated_at")
+_ORDERS: Final[tuple[str, ...]] = (*_FIELDS, *(f"-{field}" for field in _FIELDS))
+"""A test compares them with `contentdb.content.SortOrder`."""
 
 
 def check_walk(

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
-
 from contentdb.digest import Digest
 from contentdb.engine import Capability
 from contentdb.errors import InvalidArgumentError, InvalidDigestError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.store.front import Front
-from contentdb.store.short_digest import beginnings, only_one
-from contentdb.streams.export import target_path
 
 if TYPE_CHECKING:
     import os
     from pathlib import Path
+    from typing import Final
 
     from contentdb.content import ExportLink, Info, Reader
 
@@ -89,6 +87,8 @@ class Read(Front):
         wanted = Digest(digest)
         if link not in _LINKS:
             raise InvalidArgumentError(f"link is one of {', '.join(_LINKS)}, not {link!r}")
+        from contentdb.streams.export import target_path  # few commands export
+
         return self._engine.export(wanted, target_path(path), link)
 
     def info(self, digest: str) -> Info:
@@ -115,5 +115,7 @@ class Read(Front):
         try:
             digest = Digest(prefix)
         except InvalidDigestError as error:
+            from contentdb.store.short_digest import beginnings, only_one
+
             return only_one(prefix, self._engine.abbreviated(beginnings(prefix, error)))
         return self._engine.listed(digest)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
-
 from contentdb.digest import ALGORITHMS
 from contentdb.errors import (
     AmbiguousDigestError,
@@ -13,15 +10,17 @@ from contentdb.errors import (
     NotFoundError,
     UnsupportedAlgorithmError,
 )
+from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Final
 
     from contentdb.digest import Digest
 
 __all__ = ["beginnings", "only_one"]
 
-_BEGINNING: Final = re.compile(r"(?:(sha256|sha384|sha512):)?([0-9a-f]{0,128})")
+_BEGINNING: Final = r"(?:(sha256|sha384|sha512):)?([0-9a-f]{0,128})"
 
 
 def beginnings(text: str, error: InvalidDigestError) -> list[str]:
@@ -38,7 +37,9 @@ def beginnings(text: str, error: InvalidDigestError) -> list[str]:
     """
     if not isinstance(text, str):
         raise error
-    form = _BEGINNING.fullmatch(text)
+    import re
+
+    form = re.fullmatch(_BEGINNING, text)
     if isinstance(error, UnsupportedAlgorithmError):
         raise error
     if form is not None and form[1] and len(form[2]) > ALGORITHMS[form[1]]:

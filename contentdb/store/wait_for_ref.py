@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import math
 import time
-from typing import TYPE_CHECKING, Final
 
 from contentdb.errors import InvalidArgumentError, RefLockedError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.logs import inform
 
 if TYPE_CHECKING:
+    from typing import Final
+
     from contentdb.declared import Declared, Takeover
     from contentdb.engine import Engine, HeldIngest
 
 __all__ = ["wait_for_ref"]
 
+_FOREVER_S: Final = float("inf")
 _SLICE_S: Final = 0.5
 """Longest time in which an engine waits for a held ref; then it may be closed, or the wait end."""
 
@@ -27,7 +29,7 @@ def _seconds_of(wait: object) -> float:
     """
     if not isinstance(wait, int | float) or not wait >= 0:
         raise InvalidArgumentError(f"a wait is 0 or more seconds, or True, not {wait!r:.40}")
-    return math.inf if wait is True else wait
+    return _FOREVER_S if wait is True else wait
 
 
 def wait_for_ref(

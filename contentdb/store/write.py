@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import closing, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from contentdb.declared import Takeover, declare
 from contentdb.digest import Digest
@@ -15,18 +14,16 @@ from contentdb.errors import (
     RefLockedError,
 )
 from contentdb.labels import NO_LABELS, labelling
+from contentdb.light_typing import TYPE_CHECKING, overload
 from contentdb.refs import check_ref
 from contentdb.store.add_many import AddIterator, each_asked
 from contentdb.store.front import Front
-from contentdb.store.wait_for_ref import wait_for_ref
-from contentdb.store.writer import IngestWriter
-from contentdb.streams.origin import origin_of
-from contentdb.streams.resume import take_in
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Iterator, Mapping
     from contextlib import AbstractContextManager
+    from typing import Any, Final, Literal, Self
 
     from typing_extensions import Buffer
 
@@ -35,6 +32,7 @@ if TYPE_CHECKING:
     from contentdb.engine import HeldIngest
     from contentdb.errors import ContentDBError
     from contentdb.labels import Labelling
+    from contentdb.store.writer import IngestWriter
 
 __all__ = ["Write", "check_link"]
 
@@ -98,12 +96,16 @@ class Write(Front):
         self, ref: str, declared: Declared, takeover: Takeover, *, wait: float | bool
     ) -> IngestWriter:
         """Do the work of `writer`, with declarations already checked; the server calls it too."""
+        from contentdb.store.writer import IngestWriter  # a short command adds
+
         return IngestWriter(self._hold(ref, declared, takeover, wait=wait))
 
     def _hold(
         self, ref: str, declared: Declared, takeover: Takeover, *, wait: float | bool
     ) -> HeldIngest:
         check_ref(ref)
+        from contentdb.store.wait_for_ref import wait_for_ref  # as above
+
         return wait_for_ref(self._engine, ref, declared, takeover, wait=wait)
 
     def ingest(  # noqa: PLR0913 - all but two have a default that fits most
@@ -150,6 +152,9 @@ class Write(Front):
         _check_progress(progress)
         declared = declare(total, expected, metadata)
         given = labelling(labels, keep_labels=keep_labels)
+        from contentdb.streams.origin import origin_of
+        from contentdb.streams.resume import take_in
+
         with closing(origin_of(source)) as origin:
             while True:
                 try:
@@ -162,6 +167,8 @@ class Write(Front):
                     if not held.is_unsent:
                         compare = self._engine.begins_with
                         take_in(held, origin, declared, progress, begins_with=compare)
+                    from contentdb.store.writer import IngestWriter  # as above
+
                     writer = IngestWriter(held)
                     return writer.commit(labels=given.new, keep_labels=keep_labels)
                 finally:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, NoReturn, Self
 
 from contentdb.declared import Declared, check_total
 from contentdb.digest import Digest
 from contentdb.errors import FailedPreconditionError, SizeMismatchError
 from contentdb.labels import NO_LABELS, labelling
+from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
+    from typing import NoReturn, Self
 
     from typing_extensions import Buffer
 
     from contentdb.content import Info, Status
     from contentdb.engine import HeldIngest
-    from contentdb.streams.resume import Comparing
+    from contentdb.streams.pump import Comparing
 
 __all__ = ["IngestWriter"]
 

@@ -7,10 +7,10 @@ import os
 import stat
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb import files
 from contentdb.errors import InvalidArgumentError, StorageError
+from contentdb.light_typing import TYPE_CHECKING, NamedTuple
 from contentdb.logs import swallow
 from contentdb.store_folder import is_store
 from contentdb.streams.pump import PIECE_BYTES
@@ -18,6 +18,7 @@ from contentdb.streams.reader import BlobReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Final
 
     from contentdb.content import ExportLink
     from contentdb.digest import Digest

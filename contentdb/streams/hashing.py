@@ -7,7 +7,8 @@ caller writes them. Measured: 1,188 MB/s, against 949 one after the other; no ga
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+
+from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, Protocol
 
 from contentdb.errors import InvalidArgumentError
+from contentdb.light_typing import TYPE_CHECKING, Protocol
 from contentdb.streams.source import reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from contentdb.streams.source import Fill
 

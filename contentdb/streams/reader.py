@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final, NoReturn
 
 from contentdb import files
 from contentdb.content import Reader
-from contentdb.digest import new_hash
+from contentdb.digest import MISMATCH, new_hash
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
     import hashlib
     from collections.abc import Callable
+    from typing import Final, NoReturn
 
     from typing_extensions import Buffer
 
@@ -21,13 +22,11 @@ if TYPE_CHECKING:
     Damaged = Callable[[int, Digest, str], NoReturn]
     """A function of descriptor, digest and reason that records the damage and raises the error."""
 
-__all__ = ["MISMATCH", "BlobReader", "read_whole"]
+__all__ = ["BlobReader", "read_whole"]
 
 
 _LINE_BYTES: Final = 8192
 """How many bytes `readline` reads at once to find a newline."""
-
-MISMATCH: Final = "its bytes do not match its digest"
 
 
 class BlobReader(Reader):

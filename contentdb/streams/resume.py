@@ -8,10 +8,9 @@ difference on, the source's bytes replace them. So the commit always stores the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
 from contentdb.declared import Declared
 from contentdb.errors import SizeMismatchError
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.metadata import NO_METADATA, pack_metadata
 from contentdb.streams.pump import pump
 
@@ -20,78 +19,13 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from contentdb.content import Progress, Status
+    from contentdb.content import Progress
     from contentdb.digest import Digest
     from contentdb.streams.origin import Origin
+    from contentdb.streams.pump import Comparing, Taking
     from contentdb.streams.source import Fill
 
-__all__ = ["Comparing", "Taking", "take_in"]
-
-
-class Comparing(Protocol):
-    """Compares a source with an ingest's bytes; see `contentdb.local.ingest.intake.Comparison`."""
-
-    @property
-    def size(self) -> int:
-        """Count of bytes that are the same, from the start."""
-        ...
-
-    @property
-    def digest(self) -> Digest:
-        """The digest of those bytes."""
-        ...
-
-    @property
-    def left(self) -> int:
-        """Count of the ingest's bytes that are not compared yet."""
-        ...
-
-    def compare(self, data: Buffer) -> int:
-        """Compare the next bytes of the source; return how many of them are the same."""
-        ...
-
-    def end(self) -> None:
-        """Cut the ingest behind the bytes that are the same; writing goes on there."""
-        ...
-
-
-class Taking(Protocol):
-    """An ingest that can take in a whole source; see `contentdb.engine.HeldIngest`."""
-
-    @property
-    def ref(self) -> str:
-        """The name of the ingest."""
-        ...
-
-    @property
-    def offset(self) -> int:
-        """Count of bytes in the ingest."""
-        ...
-
-    @property
-    def digest(self) -> Digest:
-        """The digest of those bytes."""
-        ...
-
-    def status(self) -> Status:
-        """Return the ingest's offset and declarations."""
-        ...
-
-    def feed(self, data: Buffer) -> None:
-        """Append; the caller must not change the buffer until `settle`."""
-        ...
-
-    def settle(self, *, pending: int = 0) -> None:
-        """Wait until at most ``pending`` buffers of `feed` are in use."""
-        ...
-
-    def comparison(self) -> Comparing:
-        """Begin to compare a source with the ingest's bytes."""
-        ...
-
-    def redeclare(self, declared: Declared) -> None:
-        """Replace the ingest's declarations; with None for metadata, its metadata stays."""
-        ...
+__all__ = ["take_in"]
 
 
 def take_in(

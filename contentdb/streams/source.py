@@ -8,7 +8,6 @@ import os
 import stat
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
 
 import xxhash
 
@@ -18,10 +17,12 @@ from contentdb.errors import (
     InvalidArgumentError,
     StorageError,
 )
+from contentdb.light_typing import TYPE_CHECKING
 from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any, Final
 
     Fill = Callable[[memoryview], int]
     """Fills a buffer, perhaps in part, and returns the count of bytes; 0 at the end."""

@@ -22,15 +22,18 @@ pytest.register_assert_rewrite(
     "contentdb.testing.adding",
     "contentdb.testing.adding_many",
     "contentdb.testing.arguments",
+    "contentdb.testing.caching",
     "contentdb.testing.committing",
     "contentdb.testing.filtering",
     "contentdb.testing.ingesting",
     "contentdb.testing.lasting",
     "contentdb.testing.locking",
     "contentdb.testing.managing",
+    "contentdb.testing.leasing",
     "contentdb.testing.nouns",
     "contentdb.testing.reading",
     "contentdb.testing.resuming",
+    "contentdb.testing.tagging",
     "contentdb.testing.writing",
 )
 
@@ -38,16 +41,19 @@ from contentdb.content import ContentStore  # noqa: E402
 from contentdb.testing.adding import AddingRules  # noqa: E402  # after the rewriting is set up
 from contentdb.testing.adding_many import AddingManyRules  # noqa: E402
 from contentdb.testing.arguments import ArgumentRules  # noqa: E402
+from contentdb.testing.caching import CachingRules  # noqa: E402
 from contentdb.testing.committing import CommittingRules  # noqa: E402
 from contentdb.testing.filtering import FilteringRules  # noqa: E402
 from contentdb.testing.ingesting import IngestingRules  # noqa: E402
 from contentdb.testing.lasting import LastingRules  # noqa: E402
+from contentdb.testing.leasing import LeasingRules  # noqa: E402
 from contentdb.testing.locking import LockingRules  # noqa: E402
 from contentdb.testing.managing import ManagingRules  # noqa: E402
 from contentdb.testing.nouns import NounRules  # noqa: E402
 from contentdb.testing.reading import ReadingRules  # noqa: E402
 from contentdb.testing.resuming import ResumingRules  # noqa: E402
 from contentdb.testing.subject import Damage, Harm  # noqa: E402
+from contentdb.testing.tagging import TaggingRules  # noqa: E402
 from contentdb.testing.writing import WritingRules  # noqa: E402
 
 __all__ = ["ContentStore", "ContentSuite", "Damage", "Harm"]
@@ -65,6 +71,9 @@ class ContentSuite(
     ReadingRules,
     ManagingRules,
     FilteringRules,
+    TaggingRules,
+    LeasingRules,
+    CachingRules,
     ArgumentRules,
     LastingRules,
 ):

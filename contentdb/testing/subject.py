@@ -30,10 +30,18 @@ class Rules:
         has_paths: `path` returns files that this process can read.
         tells_holders: `Status.held` is known, and a `RefLockedError` says which process holds
             the ref and for how long.
+        has_tags: The store is a `contentdb.Tagger` too.
+        has_leases: The store is a `contentdb.Leaser` too.
+        has_policies: The store is a `contentdb.Collector` too.
+        damaged_bytes: Size of the blobs that `damage` gets; 5 MB at most.
     """
 
     has_paths: ClassVar[bool] = True
     tells_holders: ClassVar[bool] = True
+    has_tags: ClassVar[bool] = False
+    has_leases: ClassVar[bool] = False
+    has_policies: ClassVar[bool] = False
+    damaged_bytes: ClassVar[int] = 5_120_000
 
     @pytest.fixture
     def second(self, store: ContentStore) -> ContentStore:

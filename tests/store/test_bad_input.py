@@ -35,6 +35,7 @@ DIGEST = Digest.of(b"content")
 AS_NOBODY = """
 import os
 import contentdb.store.open  # while the interpreter's own files can be read
+contentdb.open
 os.setgid(65534); os.setuid(65534)
 try:
     with contentdb.open(root) as store:
@@ -421,3 +422,12 @@ def test_no_such_link_whatever_the_source(store: contentdb.Store) -> None:
 def test_a_wait_is_a_time(store: contentdb.Store, wait: float) -> None:
     with store.writer("r"), pytest.raises(contentdb.InvalidArgumentError, match="a wait is"):
         store.writer("r", wait=wait)
+
+
+def test_objects_are_adopted_only_in_a_database(root: Path) -> None:
+    """The message names the kind of store, not a place to go to."""
+    with (
+        contentdb.open(root) as store,
+        pytest.raises(contentdb.FailedPreconditionError, match="adopt is for a store in"),
+    ):
+        store.adopt()

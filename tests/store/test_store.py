@@ -391,7 +391,7 @@ def test_a_shared_byte_is_not_taken_back_by_who_makes_the_file(
 
     monkeypatch.setattr(files, "truncate", other_first)
     contentdb.open(root).close()
-    assert shared.read_bytes() == b"\1\1"
+    assert shared.read_bytes() == b"\1\1\0\0"
 
 
 def test_a_store_stays_open_while_a_caller_has_its_writer_or_its_answers(root: Path) -> None:
@@ -402,3 +402,43 @@ def test_a_store_stays_open_while_a_caller_has_its_writer_or_its_answers(root: P
     writer.write(b"content")
     assert writer.commit().size == len(b"content")
     assert [info.size for info in answers] == [1, 1]
+
+
+@pytest.mark.parametrize("kept", [None, b"", b"\1\0", b"\0\0\0"])
+def test_flags_that_a_copy_lacks_are_those_of_the_index(root: Path, kept: bytes | None) -> None:
+    """The blob of another namespace is not served because of a file that is lost."""
+    with contentdb.open(root, namespace="other") as store:
+        digest = store.add(b"of the other").digest
+    shared = root / "index.sqlite-shared"
+    shared.unlink()
+    if kept is not None:
+        shared.write_bytes(kept)
+    with contentdb.open(root) as store, pytest.raises(contentdb.NotFoundError):
+        store.read(digest)
+    unsynced = b"\1" if not kept else kept[1:2]
+    assert shared.read_bytes() == b"\1" + unsynced + b"\0\0"
+
+
+def test_flags_of_a_new_store_say_no(root: Path) -> None:
+    contentdb.open(root).close()
+    assert (root / "index.sqlite-shared").read_bytes() == bytes(4)
+
+
+def test_flags_that_were_cut_off_are_completed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kill before the file is whole leaves one that the next opening asks the index for."""
+    contentdb.open(root, namespace="other").close()
+    with contentdb.open(root, namespace="other") as store:
+        store.add(b"of the other")
+    shared = root / "index.sqlite-shared"
+    shared.unlink()
+
+    def die(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "write_at", die)
+        with pytest.raises(KeyboardInterrupt):
+            contentdb.open(root)
+    assert len(shared.read_bytes()) < 4
+    contentdb.open(root).close()
+    assert shared.read_bytes()[:1] == b"\1"

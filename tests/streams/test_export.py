@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from contentdb.remote.exporting import save
 from contentdb.streams.export import draft
 from tests.fixtures import tree
 from tests.hostile.server import Image, sha
+from tests.stress.planting import plant_socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,15 +85,6 @@ def block_device(target: Path) -> None:
     os.mknod(target, stat.S_IFBLK | 0o600, os.makedev(7, 250))
 
 
-def listening_socket(target: Path) -> None:
-    here = os.open(target.parent, os.O_RDONLY)
-    try:  # by a short name, which is all that a socket's address takes
-        with socket.socket(socket.AF_UNIX) as listening:
-            listening.bind(f"/proc/self/fd/{here}/{target.name}")
-    finally:
-        os.close(here)
-
-
 def file_of_another(target: Path) -> None:
     target.write_bytes(b"precious")
     os.chown(target, 12345, 12345)
@@ -106,7 +97,7 @@ def file_of_another(target: Path) -> None:
         (link_to_nothing, "a symbolic link"),
         (link_to_folder, "a symbolic link"),
         (os.mkfifo, "a FIFO"),
-        (listening_socket, "a socket"),
+        (plant_socket, "a socket"),
         (os.mkdir, "a directory"),
         pytest.param(device, "a device", marks=pytest.mark.root),
         pytest.param(block_device, "a device", marks=pytest.mark.root),
