@@ -1,9 +1,9 @@
 """Pulls from a registry on loopback: ``python -m benchmarks.oci``.
 
 Questions: what part of the speed does one layer of 1 GiB reach that the same client reaches when
-it hashes and writes a plain file; and are eight layers of 64 MiB as fast as ``skopeo copy`` to a
-directory. Needs docker-registry and skopeo on PATH. Rounds are interleaved; what was written is
-synced before a clock starts, and removed at the very end.
+it hashes and writes a plain file; is the disk what it waits for; and are eight layers of 64 MiB as
+fast as ``skopeo copy`` to a directory. Needs docker-registry and skopeo on PATH. Rounds are
+interleaved; what was written is synced before a clock starts, and removed at the very end.
 """
 
 from __future__ import annotations
@@ -62,9 +62,11 @@ def main() -> int:
         return 1
     scratch = Path(mkdtemp(prefix="contentdb-bench-", dir=options.scratch))
     try:
-        with _registry(scratch) as host, oci.Registry(host, plain_http=True) as client:
+        with running_registry(scratch) as host, oci.Registry(host, plain_http=True) as client:
             for name, (layers, size) in IMAGES.items():
-                _push(scratch / f"made-{name}", client, f"{host}/bench/{name}:v1", layers, size)
+                push_image(
+                    scratch / f"made-{name}", client, f"{host}/bench/{name}:v1", layers, size
+                )
             runs = [run for run in _runs(client, host) if options.only in {None, run[0]}]
             figures = _measure(scratch, runs, options.rounds)
         _show(figures)
@@ -77,13 +79,14 @@ def main() -> int:
 
 
 def _runs(client: oci.Registry, host: str) -> Iterator[Run]:
-    for workload in IMAGES:
+    for workload, (layers, size) in IMAGES.items():
         place = f"{host}/bench/{workload}:v1"
         yield workload, "same client, plain file", NOT_DURABLE, _Plain(client, place)
         yield workload, "same client, plain file, fsync", "yes", _Plain(client, place, sync=True)
         yield workload, "contentdb pull, full", "yes", _Pull(client, place, "full")
         yield workload, "contentdb pull, process", NOT_DURABLE, _Pull(client, place, "process")
         yield workload, "skopeo copy to dir", NOT_DURABLE, _Skopeo(place)
+        yield workload, "writing alone, fsync", "yes", _Disk(layers, size)
 
 
 class _Plain:
@@ -106,6 +109,23 @@ class _Plain:
                 if self._sync:
                     file.flush()
                     os.fsync(file.fileno())
+
+
+class _Disk:
+    """What the disk takes: files of that size from memory, without network and hashing."""
+
+    def __init__(self, layers: int, size: int) -> None:
+        self._layers = layers
+        self._size = size
+        self._piece = os.urandom(MIB)
+
+    def __call__(self, target: Path) -> None:
+        target.mkdir()
+        for number in range(self._layers):
+            with (target / str(number)).open("wb", buffering=0) as file:
+                for _ in range(self._size // MIB):
+                    file.write(self._piece)
+                os.fsync(file.fileno())
 
 
 class _Pull:
@@ -178,7 +198,7 @@ def _show(figures: list[dict[str, object]]) -> None:
         print("| " + " | ".join(str(value) for value in row.values()) + " |")
 
 
-def _push(folder: Path, client: oci.Registry, place: str, layers: int, size: int) -> None:
+def push_image(folder: Path, client: oci.Registry, place: str, layers: int, size: int) -> None:
     """Make an image of random layers and put it into the registry."""
     kinds = ("application/vnd.oci.image.config.v1+json", "application/vnd.oci.image.layer.v1.tar")
     with contentdb.open(folder, durability="process") as store:
@@ -206,7 +226,8 @@ def _push(folder: Path, client: oci.Registry, place: str, layers: int, size: int
 
 
 @contextlib.contextmanager
-def _registry(folder: Path) -> Iterator[str]:
+def running_registry(folder: Path) -> Iterator[str]:
+    """Run docker-registry on a free port, with its content in the folder; yield its name."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         host = f"127.0.0.1:{free.getsockname()[1]}"
     config = folder / "registry.yml"

@@ -24,12 +24,24 @@ BUSY: Final = frozenset({429, 500, 502, 503, 504})
 class BrokenError(Exception):
     """The connection failed or broke; ``slow`` if the client cut it for being too slow.
 
-    With an ``advice`` the client does not retry: the user has to change something first.
+    ``silent`` if no answer came in time. With an ``advice`` the client does not retry: the user
+    has to change something first. ``elsewhere`` if the next request goes to another place, which
+    is no retry.
     """
 
-    def __init__(self, reason: str, *, slow: bool = False, advice: str = "") -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        slow: bool = False,
+        silent: bool = False,
+        elsewhere: bool = False,
+        advice: str = "",
+    ) -> None:
         super().__init__(reason)
         self.slow = slow
+        self.silent = silent
+        self.elsewhere = elsewhere
         self.advice = advice
 
 
@@ -45,7 +57,7 @@ def no_connection(error: Exception) -> BrokenError:
     if isinstance(cause, OSError) and cause.strerror:
         return BrokenError(cause.strerror)
     if isinstance(cause, TimeoutError):
-        return BrokenError("it does not answer in time")
+        return BrokenError("it does not answer in time", silent=True)
     if isinstance(cause, RemoteDisconnected):
         return BrokenError("it closes the connection without an answer")
     if isinstance(cause, HTTPException):

@@ -15,7 +15,7 @@ from contentdb.digest import Digest
 from contentdb.errors import InvalidDigestError
 from contentdb.oci.errors import InvalidReferenceError
 
-__all__ = ["DEFAULT_REGISTRY", "Reference", "parse_reference", "parse_repository"]
+__all__ = ["DEFAULT_REGISTRY", "Reference", "is_tag", "parse_reference", "parse_repository"]
 
 DEFAULT_REGISTRY: Final = "docker.io"
 _OLD_DEFAULT: Final = "index.docker.io"
@@ -72,12 +72,17 @@ def parse_reference(text: str) -> Reference:
     tag = None
     if colon > slash:
         name, tag = name[:colon], name[colon + 1 :]
-        if _TAG.fullmatch(tag) is None:
+        if not is_tag(tag):
             raise InvalidReferenceError(text, f"{tag[:40]!r} is not a tag")
     registry, repository = _split(text, name)
     if tag is None and digest is None:
         tag = _DEFAULT_TAG
     return Reference(registry, repository, tag, digest)
+
+
+def is_tag(text: str) -> bool:
+    """Return whether a text can be a tag."""
+    return _TAG.fullmatch(text) is not None
 
 
 def parse_repository(text: str) -> Reference:

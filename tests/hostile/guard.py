@@ -33,6 +33,7 @@ def attack(
     script_of: Callable[[Server], Script],
     *,
     grace_s: float = 5.0,
+    timeout_s: float = 60.0,
     before: Callable[[contentdb.Store], None] = lambda _store: None,
     least_rate: float = 1024.0,
 ) -> Seen:
@@ -53,6 +54,7 @@ def attack(
                 plain_http=True,
                 credentials=CREDENTIALS,
                 grace_s=grace_s,
+                timeout_s=timeout_s,
                 least_rate=least_rate,
                 pause=lambda _seconds: None,
             ) as registry,

@@ -22,6 +22,7 @@ class Request(NamedTuple):
     method: str
     path: str
     headers: dict[str, str]
+    body: bytes = b""
 
     @property
     def is_manifest(self) -> bool:
@@ -67,6 +68,11 @@ class Server:
         self._threads = [threading.Thread(target=self._accept)]
         self._open: set[socket.socket] = set()
         self._threads[0].start()
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._open)
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +138,8 @@ class Server:
 
 
 def _read(file: object, *, with_body: bool) -> Request | None:
+    if file.peek(1)[:1] == b"\x16":  # type: ignore[attr-defined]  # TLS, where there is none
+        return None
     readline = file.readline  # type: ignore[attr-defined]
     first = readline().decode("latin-1").split()
     if len(first) < 3:
@@ -140,9 +148,10 @@ def _read(file: object, *, with_body: bool) -> Request | None:
     while (line := readline().decode("latin-1").strip()) != "":
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
+    body = b""
     if with_body:
-        file.read(int(headers.get("content-length", "0")))  # type: ignore[attr-defined]
-    return Request(first[0], first[1], headers)
+        body = file.read(int(headers.get("content-length", "0")))  # type: ignore[attr-defined]
+    return Request(first[0], first[1], headers, body)
 
 
 class Image:

@@ -13,7 +13,7 @@ import pytest
 from contentdb import oci
 from contentdb.errors import CorruptBlobError
 from contentdb.oci.registry.transport import Transport
-from contentdb.oci.registry.url import Target, target_of
+from contentdb.oci.registry.url import Target, is_loopback, target_of
 from contentdb.oci.registry.watchdog import Exchange, Watchdog
 from tests.hostile.server import Image, Server, reply
 
@@ -150,3 +150,21 @@ def test_a_fast_start_buys_no_endless_drip() -> None:
 def test_the_place_of_an_ipv6_host_is_a_url() -> None:
     assert target_of("http://[::1]:5000/v2/").place == "http://[::1]:5000"
     assert urljoin(target_of("http://[::1]:5000/v2/").place, "/x") == "http://[::1]:5000/x"
+
+
+@pytest.mark.parametrize(
+    ("host", "is_here"),
+    [
+        *((host, True) for host in (
+            "localhost", "localhost.", "127.0.0.1", "127.9.9.9", "127.1", "0x7f.1",
+            "2130706433", "0177.0.0.1", "127.0.0.1.", "0", "::1", "[::1]", "::",
+            "::ffff:127.0.0.1", "::ffff:7f00:1",
+        )),
+        *((host, False) for host in (
+            "registry.example", "a.localhost", "localhost.example", "notlocalhost", "128.0.0.1",
+            "10.1", "::2", "::ffff:10.0.0.1", "127.0.0.1.example", "",
+        )),
+    ],
+)  # fmt: skip
+def test_this_machine_is_known_however_it_is_written(host: str, *, is_here: bool) -> None:
+    assert is_loopback(host) == is_here

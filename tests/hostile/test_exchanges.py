@@ -38,6 +38,7 @@ class Attack(NamedTuple):
     answer: Callable[[Request, Server], Reply | None]
     kind: type[ContentDBError]
     grace_s: float = 5.0
+    timeout_s: float = 60.0
 
 
 def always(data: bytes) -> Callable[[Request, Server], Reply | None]:
@@ -62,6 +63,18 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
+def echoed(before: str) -> Callable[[Request, Server], Reply]:
+    """An answer whose first line has what was sent to it as a secret."""
+
+    def answer(request: Request, _server: Server) -> Reply:
+        secret = request.headers.get("authorization")
+        if secret is None:
+            return reply(401, WWW_Authenticate='Basic realm="x"')
+        return iter([f"{before}{secret} 200 X\r\n\r\n".encode()])
+
+    return answer
+
+
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 
 # The same for a manifest and for a layer: what is wrong is the transport.
@@ -84,7 +97,7 @@ ANY: dict[str, Attack] = {
     "trailers that crawl": Attack(
         lambda _r, s: drip(s, CHUNKED + b"0\r\n", b"A: b\r\n"), SLOW, grace_s=0.5
     ),
-    "nothing at all": Attack(lambda _r, s: drip(s, b"", b""), LOST, grace_s=0.5),
+    "nothing at all": Attack(lambda _r, s: drip(s, b"", b""), LOST, timeout_s=0.5),
     "body without end": Attack(lambda _r, _s: endless(OK + b"\r\n"), HOSTILE),
     "chunks without end": Attack(lambda _r, _s: endless(CHUNKED, chunk(b"x" * 65536)), HOSTILE),
     "one chunk without end": Attack(lambda _r, _s: endless(CHUNKED + b"ffffffffff\r\n"), HOSTILE),
@@ -147,6 +160,9 @@ ANY: dict[str, Attack] = {
     "head that echoes": Attack(
         lambda r, _s: reply(200, b"x", Broken=f"\r\n{r.headers.get('authorization')}"), LOST
     ),
+    "status that echoes": Attack(echoed(""), LOST),
+    "version that echoes": Attack(echoed("HTTP/9"), LOST),
+    "chunk size that echoes": Attack(echoed(CHUNKED.decode()), LOST),
     "head that echoes after its fields": Attack(
         lambda r, _s: reply(302, Location=f"/x?token={TOKEN}\r\nno field {r.headers}"), LOST
     ),
@@ -200,6 +216,9 @@ MANIFESTS: dict[str, Attack] = {
 
 LAYERS: dict[str, Attack] = {
     "other bytes of that length": Attack(always(reply(200, bytes(len(IMAGE.layer)))), HOSTILE),
+    "other bytes of that length, said to be gzip": Attack(
+        always(reply(200, bytes(len(IMAGE.layer)), Content_Encoding="gzip")), HOSTILE
+    ),
     "one bit other": Attack(always(reply(200, IMAGE.layer[:-1] + b"\xfe")), HOSTILE),
     "announced shorter": Attack(always(reply(200, IMAGE.layer[:-1])), HOSTILE),
     "announced longer": Attack(always(reply(200, IMAGE.layer + b"x")), HOSTILE),
@@ -244,7 +263,10 @@ RANGES: dict[str, Attack] = {
     "range one late": ranged(f"bytes {HALF + 1}-{SIZE - 1}/{SIZE}", IMAGE.layer[HALF + 1 :]),
     "range that ends early": ranged(f"bytes {HALF}-{SIZE - 2}/{SIZE}", IMAGE.layer[HALF:-1]),
     "range of a longer whole": ranged(f"bytes {HALF}-{SIZE}/{SIZE + 1}", IMAGE.layer[HALF:] + b"x"),
-    "range of an unknown whole": ranged(f"bytes {HALF}-{SIZE - 1}/*"),
+    "range of an unknown whole, longer": ranged(
+        f"bytes {HALF}-{SIZE}/*", IMAGE.layer[HALF:] + b"x"
+    ),
+    "wrong bytes of an unknown whole": ranged(f"bytes {HALF}-{SIZE - 1}/*", bytes(SIZE - HALF)),
     "range of other units": ranged(f"lines {HALF}-{SIZE - 1}/{SIZE}"),
     "range in capitals": ranged(f"BYTES {HALF}-{SIZE - 1}/{SIZE}"),
     "range backwards": ranged(f"bytes {SIZE - 1}-{HALF}/{SIZE}"),
@@ -347,7 +369,7 @@ def test_a_manifest_from_a_liar_leaves_nothing_behind(given: Attack, tmp_path: P
     def script_of(server: Server) -> Callable[[Request], Reply | None]:
         return lambda request: given.answer(request, server)
 
-    seen = attack(tmp_path, script_of, grace_s=given.grace_s)
+    seen = attack(tmp_path, script_of, grace_s=given.grace_s, timeout_s=given.timeout_s)
     assert isinstance(seen.error, given.kind)
     assert seen.blobs == []
     assert len(seen.requests) <= 64
@@ -362,7 +384,7 @@ def test_a_layer_from_a_liar_is_never_stored(given: Attack, tmp_path: Path) -> N
 
         return script
 
-    seen = attack(tmp_path, script_of, grace_s=given.grace_s)
+    seen = attack(tmp_path, script_of, grace_s=given.grace_s, timeout_s=given.timeout_s)
     assert isinstance(seen.error, given.kind)
     assert sha(IMAGE.layer) not in seen.blobs
     assert len(seen.requests) <= 64

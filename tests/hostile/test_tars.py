@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import os
 import subprocess
+import sys
 import tarfile
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from contentdb import oci
+import contentdb
+from contentdb import files, oci
+from contentdb.errors import NoSpaceError, StorageError
+from contentdb.oci.layout.docker_archive import DockerArchive
 from contentdb.oci.layout.tarball import Tarball
 from tests.hostile.server import MANIFEST, Image, descriptor, sha
 
@@ -20,9 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import contentdb
-
 IMAGE: Final = Image()
+ZSTD: Final = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 NAME_OF_LAYER: Final = f"blobs/sha256/{sha(IMAGE.layer)[7:]}"
 BOUND: Final = 4 << 20
 """Bytes that may be read of a tar that is refused."""
@@ -145,8 +150,9 @@ BAD: Final[dict[str, tuple[str, Callable[[Path], object]]]] = {
     "a wrong checksum": ("neither", of(b"x" + layout()[1:] + END)),
     "rubbish": ("neither", of(b"rubbish" * 1000)),
     "nothing": ("neither", of(b"")),
-    "nothing but an end": ("lacks a file", of(END)),
-    "compressed": ("decompress it", of(gzip.compress(layout() + END))),
+    "nothing but an end": ("neither the index.json", of(END)),
+    "compressed by xz": ("xz -dc", of(lzma.compress(layout() + END))),
+    "compressed by bzip2": ("bzip2 -dc", of(bz2.compress(layout() + END))),
     "a pipe": ("neither", os.mkfifo),
 }
 
@@ -189,13 +195,13 @@ def test_members_and_extensions_have_an_end(
     path.write_bytes(b"".join(member(f"m{number}", b"") for number in range(100)) + layout() + END)
     assert oci.import_layout(store, path)
     with monkeypatch.context() as patched:
-        patched.setattr("contentdb.oci.layout.tarball._MOST_MEMBERS", 100)
+        patched.setattr("contentdb.oci.layout.tar_headers._MOST_MEMBERS", 100)
         with pytest.raises(oci.InvalidManifestError, match="more than 100 members"):
             oci.import_layout(store, path)
     long = member("x", b"n" * 1000 + b"\0", b"L") + member("x", b"")
     path.write_bytes(long * 100 + layout() + END)
     assert oci.import_layout(store, path)
-    monkeypatch.setattr("contentdb.oci.layout.tarball._ALL_EXTENSIONS_BYTES", 100_000)
+    monkeypatch.setattr("contentdb.oci.layout.tar_headers._ALL_EXTENSIONS_BYTES", 100_000)
     with pytest.raises(oci.InvalidManifestError, match="too large"):
         oci.import_layout(store, path)
 
@@ -274,3 +280,232 @@ def check(path: Path, contents: dict[str, bytes]) -> None:
                 assert (file.read(9), file.read(9)) == (data[-3:], b"")
         with pytest.raises(FileNotFoundError):
             tar.open("absent")
+
+
+# -- links, streams and what is compressed ------------------------------------------------------
+
+
+def link(name: str, target: str, kind: bytes) -> bytes:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname = kind, target
+    return made.tobuf(tarfile.GNU_FORMAT)
+
+
+HARD, SYMBOLIC = tarfile.LNKTYPE, tarfile.SYMTYPE
+LINKS: Final[dict[str, tuple[bytes, str]]] = {
+    "out, up": (link("index.json", "../../etc/passwd", SYMBOLIC), "not in the tar"),
+    "out, from the root": (link("index.json", "/etc/passwd", SYMBOLIC), "not in the tar"),
+    "out, hard": (link("index.json", "/etc/passwd", HARD), "not in the tar"),
+    "out and in again": (link("index.json", "../x/oci-layout", SYMBOLIC), "not in the tar"),
+    "to nothing": (link("index.json", "absent", HARD), "not in the tar"),
+    "to itself": (link("index.json", "index.json", SYMBOLIC), "without end"),
+    "to itself, hard": (link("index.json", "./index.json", HARD), "without end"),
+    "in a ring": (
+        link("index.json", "a/b", SYMBOLIC) + link("a/b", "../index.json", SYMBOLIC),
+        "without end",
+    ),
+    "to a folder": (link("index.json", "d", SYMBOLIC) + header("d/", 0, b"5"), "not a regular"),
+    "with a long target": (
+        member("x", b"../" * 3000 + b"\0", b"K") + link("index.json", "x", SYMBOLIC),
+        "not in the tar",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), LINKS.values(), ids=LINKS)
+def test_no_link_leads_out_or_round(
+    store: contentdb.Store, tmp_path: Path, data: bytes, reason: str
+) -> None:
+    path = tmp_path / "in.tar"
+    path.write_bytes(data + layout() + END)
+    with pytest.raises(oci.InvalidLayoutError, match=reason) as refused:
+        oci.import_layout(store, path)
+    assert str(path) in str(refused.value)
+    assert list(store.walk()) == []
+
+
+def test_records_of_all_headers_have_an_end(
+    store: contentdb.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have few bytes and are parsed one by one: a count bounds the time."""
+    path = tmp_path / "in.tar"
+    path.write_bytes((pax(*[b"5 a=\n"] * 99) + member("x", b"")) * 10 + layout() + END)
+    assert oci.import_layout(store, path)
+    monkeypatch.setattr("contentdb.oci.layout.tar_headers._MOST_RECORDS", 900)
+    with pytest.raises(oci.InvalidLayoutError, match="records"):
+        oci.import_layout(store, path)
+
+
+class Endless:
+    """A stream of some bytes, and then zeros for ever."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+        self.count = 0
+
+    def read(self, size: int) -> bytes:
+        piece = self._data.read(size) or bytes(size)
+        self.count += len(piece)
+        return piece
+
+
+def test_a_stream_is_not_read_beyond_the_end_of_its_tar(store: contentdb.Store) -> None:
+    more = os.urandom(2 * BOUND)
+    for data in (layout() + END + more, gzip.compress(layout() + END + more)):
+        stream = Endless(data)
+        assert oci.import_layout(store, stream)
+        assert stream.count < BOUND
+
+
+class Slow(io.RawIOBase):
+    """A pipe whose writer is slow: few bytes at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self.rest = io.BytesIO(data)
+
+    def read(self, size: int = -1) -> bytes:
+        return self.rest.read(min(size, 100))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_the_writer_of_a_pipe_gets_rid_of_its_last_record(
+    store: contentdb.Store, pack: Callable[[bytes], bytes]
+) -> None:
+    stream = Slow(pack(layout() + END + bytes(9 << 10)))
+    assert oci.import_layout(store, stream)
+    assert stream.rest.read() == b""
+
+
+def test_a_wrong_checksum_is_told(store: contentdb.Store) -> None:
+    packed = bytearray(gzip.compress(layout() + END))
+    packed[-6] ^= 1
+    with pytest.raises(oci.InvalidLayoutError, match="damaged"):
+        oci.import_layout(store, io.BytesIO(bytes(packed)))
+
+
+@pytest.mark.parametrize("name", [name for name, (_, make) in BAD.items() if "MB" not in name])
+def test_a_stream_is_refused_as_a_file_is(
+    store: contentdb.Store, tmp_path: Path, name: str
+) -> None:
+    reason, make = BAD[name]
+    path = tmp_path / "in.tar"
+    make(path)
+    data = b"" if path.is_fifo() else path.read_bytes()
+    reason = r"No space|cut off" if name == "a size beyond the end" else reason
+    with pytest.raises((oci.InvalidLayoutError, StorageError), match=reason):
+        oci.import_layout(store, io.BytesIO(data))
+    assert list(store.walk()) == []
+
+
+@pytest.mark.parametrize("kind", [b"0", b"L", b"x"])
+def test_a_stream_that_claims_more_than_the_disk_has_is_not_spooled(
+    store: contentdb.Store, kind: bytes
+) -> None:
+    made = tarfile.TarInfo("x")
+    made.size, made.type = 1 << 60, kind
+    stream = Endless(made.tobuf(tarfile.GNU_FORMAT))
+    with pytest.raises((NoSpaceError, oci.InvalidLayoutError), match=r"TMPDIR|too large"):
+        oci.import_layout(store, stream)
+    assert stream.count < BOUND
+
+
+def test_a_bomb_is_not_expanded(
+    store: contentdb.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contentdb.oci.layout.compressed._FREE_BYTES", 1 << 20)
+    written: list[int] = []
+    write_all = files.write_all
+
+    def counted(fd: int, data: bytes, path: str) -> int:
+        written.append(len(data))
+        return write_all(fd, data, path)
+
+    monkeypatch.setattr("contentdb.oci.layout.spool.write_all", counted)
+    size = 100 << 20
+    packed = gzip.compress(header("bomb", size) + bytes(size) + layout() + END)
+    path = tmp_path / "in.tar.gz"
+    path.write_bytes(packed)
+    with pytest.raises(oci.InvalidLayoutError, match="200 times"):
+        oci.import_layout(store, path)
+    assert sum(written) < (32 << 20)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        gzip.compress(b"") * 100_000,
+        b"\x1f\x8b\x08\x08" + bytes(6) + b"n" * (3 << 20),
+    ],
+    ids=["empty members", "a name"],
+)
+def test_of_compressed_bytes_something_must_come(store: contentdb.Store, data: bytes) -> None:
+    stream = Endless(data)
+    with pytest.raises(oci.InvalidLayoutError, match="nothing comes"):
+        oci.import_layout(store, stream)
+    assert stream.count < BOUND
+
+
+@pytest.mark.parametrize("at", [5, 100, -1])
+def test_damaged_bytes_are_told(store: contentdb.Store, at: int) -> None:
+    data = bytearray(gzip.compress(layout() + os.urandom(1 << 20)))
+    data[at] ^= 0xFF
+    with pytest.raises(contentdb.ContentDBError):
+        oci.import_layout(store, io.BytesIO(bytes(data)))
+
+
+def test_zstd_takes_no_more_memory_than_its_program(store: contentdb.Store) -> None:
+    zstd = pytest.importorskip(ZSTD, reason="needs zstd: pip install '.[oci]'")
+    option = zstd.CompressionParameter
+    stream = zstd.ZstdCompressor(options={option.window_log: 30})
+    packed = stream.compress(layout() + END) + stream.flush()
+    with pytest.raises(oci.InvalidLayoutError, match="damaged"):
+        oci.import_layout(store, io.BytesIO(packed))
+
+
+# -- archives of docker save --------------------------------------------------------------------
+
+
+def archive(images: list[dict[str, object]], *files: tuple[str, bytes]) -> io.BytesIO:
+    named = [("manifest.json", json.dumps(images).encode()), *files]
+    return io.BytesIO(b"".join(member(name, data) for name, data in named) + END)
+
+
+def test_a_config_is_parsed_once_and_all_have_an_end(
+    store: contentdb.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = json.dumps({"x": "y" * 100_000, "rootfs": {"diff_ids": []}}).encode()
+    monkeypatch.setattr("contentdb.oci.layout.docker_archive._ALL_CONFIG_BYTES", 150_000)
+    images: list[dict[str, object]] = [{"Config": "c"}] * 1000
+    assert len(oci.import_layout(store, archive(images, ("c", config)))) == 1000
+    images.append({"Config": "d"})
+    with pytest.raises(oci.InvalidLayoutError, match="configs"):
+        oci.import_layout(store, archive(images, ("c", config), ("d", config)))
+
+
+def test_one_layer_is_hashed_once_whatever_its_names(
+    store: contentdb.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+    original = DockerArchive._hash
+
+    def counted(self: DockerArchive, name: str) -> contentdb.Digest:
+        hashed.append(name)
+        return original(self, name)
+
+    monkeypatch.setattr(DockerArchive, "_hash", counted)
+    layer = gzip.compress(b"layer")
+    links = b"".join(link(f"l{n}", "layer", SYMBOLIC) for n in range(100))
+    names = ["layer", *(f"l{n}" for n in range(100))] * 10
+    image: dict[str, object] = {"Config": "c", "Layers": names}
+    data = archive([image], ("c", b"{}"), ("layer", layer)).getvalue()
+    (taken,) = oci.import_layout(store, io.BytesIO(links + data))
+    assert len(json.loads(store.read(taken.digest))["layers"]) == 1010
+    assert len(hashed) == 1
+
+
+def test_names_and_layers_of_an_archive_have_an_end(store: contentdb.Store) -> None:
+    for key in ("Layers", "RepoTags"):
+        image: dict[str, object] = {"Config": "c", key: ["x"] * 5000}
+        with pytest.raises(oci.InvalidLayoutError, match="more than 4096"):
+            oci.import_layout(store, archive([image], ("c", b"{}")))

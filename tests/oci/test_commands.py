@@ -11,7 +11,18 @@ import pytest
 
 import contentdb
 from tests.cli.shell import call, only_line, records, run, start
-from tests.hostile.server import MANIFEST, Image, Reply, Request, Server, reply, sha
+from tests.hostile.server import (
+    INDEX,
+    MANIFEST,
+    Image,
+    Reply,
+    Request,
+    Server,
+    descriptor,
+    manifest_reply,
+    reply,
+    sha,
+)
 
 IMAGE = Image()
 TOP = sha(IMAGE.manifest)
@@ -31,10 +42,101 @@ def here(server: Server, *words: str) -> tuple[str, ...]:
 
 def test_a_pull_prints_the_digest_and_nothing_else_in_a_pipe(root: Path, server: Server) -> None:
     done = run(root, *here(server, "pull", "-j", "2"))
-    assert (done.returncode, only_line(done.stdout), done.stderr) == (0, TOP, b"")
-    told = records(call(root, *here(server, "pull", "--json")).stdout)
-    assert told[0]["digest"] == TOP
-    assert set(told[0]["blobs"]) == {sha(IMAGE.config), sha(IMAGE.layer)}
+    assert (done.returncode, only_line(done.stdout)) == (0, TOP)
+    told = call(root, *here(server, "pull", "--json"))
+    record = records(told.stdout)[0]
+    assert record["digest"] == TOP
+    assert set(record["blobs"]) == {sha(IMAGE.config), sha(IMAGE.layer)}
+    assert record["chosen"] == [{"platform": None, "digest": TOP}]
+    assert record["present_bytes"] == sum(map(len, (IMAGE.manifest, IMAGE.config, IMAGE.layer)))
+    assert told.stderr == ""
+
+
+def test_a_pull_sums_up_on_standard_error_unless_it_is_to_be_quiet(
+    root: Path, server: Server
+) -> None:
+    summary = only_line(call(root, *here(server, "pull")).stderr)
+    assert f"pulled {server.name}/a/b:v1: 300." in summary
+    assert "KiB fetched, 0 B there already" in summary
+    again = only_line(call(root, *here(server, "pull")).stderr)
+    assert "0 B fetched, 300." in again
+    assert call(root, *here(server, "pull", "-q")).stderr == ""
+    assert call(root, *here(server, "pull", "--progress", "none")).stderr == ""
+
+
+def index_of(server: Server) -> str:
+    """Serve an index of two platforms; return its digest."""
+    arm = IMAGE.manifest + b" "
+    entries = [
+        descriptor(MANIFEST, arm, platform={"os": "linux", "architecture": "arm64"}),
+        descriptor(MANIFEST, IMAGE.manifest, platform={"os": "linux", "architecture": "amd64"}),
+    ]
+    index = json.dumps({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).encode()
+
+    def script(request: Request) -> Reply:
+        if request.path.endswith("/manifests/v1"):
+            return manifest_reply(index, INDEX)
+        if request.path.endswith(sha(arm)):
+            return manifest_reply(arm)
+        return IMAGE.answer(request)
+
+    server.script = script
+    return sha(index)
+
+
+def test_a_pull_tells_the_digest_of_the_index_and_of_what_it_chose(
+    root: Path, server: Server
+) -> None:
+    top = index_of(server)
+    words = ("pull", "--platform", "amd64", "--platform", "aarch64")
+    result = call(root, *here(server, *words))
+    assert only_line(result.stdout) == top
+    arm = sha(IMAGE.manifest + b" ")
+    assert f"linux/amd64: {TOP}\nlinux/arm64: {arm}\n" in result.stderr
+    record = records(call(root, *here(server, *words, "--json")).stdout)[0]
+    assert record["chosen"] == [
+        {"platform": "linux/amd64", "digest": TOP},
+        {"platform": "linux/arm64", "digest": arm},
+    ]
+
+
+def test_a_digest_file_has_the_digest_alone_and_appears_at_once(
+    root: Path, server: Server, tmp_path: Path
+) -> None:
+    file = tmp_path / "digest"
+    file.write_text("old")
+    (tmp_path / "link").symlink_to(file)
+    assert call(root, *here(server, "pull", "--digest-file", str(file))).exit_code == 0
+    assert file.read_text() == TOP
+    file.write_text("old")
+    assert call(root, *here(server, "pull", "--digest-file", f"{file.parent}/link")).exit_code == 0
+    assert file.read_text() == TOP
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != root.name) == [
+        "digest",
+        "link",
+    ]
+    missing = tmp_path / "no" / "digest"
+    result = call(root, *here(server, "pull", "--digest-file", str(missing)))
+    assert (result.exit_code, "no directory" in only_line(result.stderr)) == (2, True)
+
+
+def test_progress_as_json_is_one_object_a_line(root: Path, server: Server) -> None:
+    result = call(root, *here(server, "pull", "-q", "--progress", "json"))
+    lines = records(result.stderr)
+    assert only_line(result.stdout) == TOP
+    assert lines[0]["event"] == "resolving"
+    last = {line["object"]: line for line in lines if line["event"] == "done"}
+    assert last[sha(IMAGE.layer)]["offset"] == last[sha(IMAGE.layer)]["total"] == len(IMAGE.layer)
+    assert set(lines[0]) == {"event", "object", "media_type", "offset", "total", "elapsed_s"}
+    sizes = [len(IMAGE.manifest), len(IMAGE.config), len(IMAGE.layer)]
+    assert lines[-1] == {
+        "event": "summary",
+        "objects": 3,
+        "moved_bytes": sum(sizes),
+        "present_bytes": 0,
+        "mounted_bytes": 0,
+        "elapsed_s": lines[-1]["elapsed_s"],
+    }
 
 
 def shown_until(screen: int, *words: bytes) -> bytes:
@@ -52,6 +154,12 @@ def rest(screen: int) -> bytes:
     except OSError:  # how a terminal says that nobody has it open any more
         return shown
     return shown
+
+
+def last_bars(shown: bytes) -> bytes:
+    """The bars as they were drawn last, without the summary below them."""
+    drawn = shown[: shown.rindex(b"pulled ")]
+    return drawn[drawn.rindex(b"/a/b:v1") :]
 
 
 def test_a_terminal_gets_a_bar_for_each_object_with_its_state(root: Path, server: Server) -> None:
@@ -79,7 +187,7 @@ def test_a_terminal_gets_a_bar_for_each_object_with_its_state(root: Path, server
         shown += rest(screen)
     os.close(screen)
     assert only_line(out) == TOP
-    last = shown[shown.rindex(b"/a/b:v1") :]
+    last = last_bars(shown)
     assert last.count(b" done ") == 3
     for name in (TOP, sha(IMAGE.config), sha(IMAGE.layer)):
         assert name[:19].encode() in last
@@ -90,7 +198,7 @@ def test_a_terminal_gets_a_bar_for_each_object_with_its_state(root: Path, server
         process.communicate()
         shown = rest(screen)
     os.close(screen)
-    assert shown[shown.rindex(b"/a/b:v1") :].count(b" exists ") == 3
+    assert last_bars(shown).count(b" exists ") == 3
 
 
 def test_an_interrupted_pull_says_how_to_go_on(root: Path, server: Server) -> None:
@@ -151,6 +259,8 @@ def test_a_pull_that_waits_for_a_busy_registry_is_interrupted(root: Path, server
         (("fetch", "host.example/app"), 2, "TAG|DIGEST"),
         (("fetch", "host.example/app:v1", "v1"), 2, "alone"),
         (("fetch", "host.example/app", "sha256:abc"), 2, "64 hexadecimal"),
+        (("fetch", "127.0.0.1:1/a", "v1", "--media-type", "a/b\nc: d"), 2, "no media type"),
+        (("fetch", "127.0.0.1:1/a", "v1", "--media-type", "€"), 2, "no media type"),
         (("push", "sha256:" + "0" * 64, "127.0.0.1:1/a"), 4, "contentdb"),
         (("push", "nonsense", "127.0.0.1:1/a"), 2, "nonsense"),
         (("export-oci", "out", "sha256:" + "0" * 64), 4, "contentdb"),
@@ -229,6 +339,31 @@ def test_fetch_writes_manifests_and_blobs_as_they_are(root: Path, server: Server
     result = run(root, "fetch", "--plain-http", f"{server.name}/a/b", TOP, *manifest)
     assert result.stdout == IMAGE.manifest
     assert not root.exists()
+
+
+@pytest.mark.parametrize("status", [401, 403, 405, 307, 200])
+def test_fetch_needs_no_head(root: Path, server: Server, status: int) -> None:
+    """Registries refuse it, redirect it to a URL that is signed for GET, or tell no length."""
+
+    def script(request: Request) -> Reply:
+        if request.method == "HEAD":
+            return reply(status, Location=f"http://{server.name}/signed-for-get")
+        return IMAGE.answer(request)
+
+    server.script = script
+    result = run(root, "fetch", "--plain-http", f"{server.name}/a/b", sha(IMAGE.layer))
+    assert (result.returncode, result.stdout) == (0, IMAGE.layer)
+
+
+def test_fetch_goes_on_after_a_cut_though_nobody_told_the_size(root: Path, server: Server) -> None:
+    def script(request: Request) -> Reply:
+        head, _, body = bytes(IMAGE.answer(request)).partition(b"\r\n\r\n")
+        return iter([head + b"\r\n\r\n" + body[:100_000]])
+
+    server.script = script
+    result = run(root, "fetch", "--plain-http", f"{server.name}/a/b", sha(IMAGE.layer))
+    assert (result.returncode, result.stdout) == (0, IMAGE.layer)
+    assert len(server.requests) == 4
 
 
 def test_fetch_of_wrong_bytes_fails(root: Path, server: Server) -> None:

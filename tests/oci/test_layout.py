@@ -4,7 +4,10 @@ import io
 import json
 import os
 import tarfile
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,10 +16,12 @@ import contentdb
 from contentdb import oci
 from contentdb.content import ExportLink
 from contentdb.errors import ContentDBError, StorageError
+from contentdb.oci.layout import write
 from tests.hostile.server import INDEX, LAYER, MANIFEST, Image, descriptor, sha
 
 IMAGE = Image()
 TOP = sha(IMAGE.manifest)
+WITHDRAWN = "application/vnd.oci.artifact.manifest.v1+json"
 
 
 @pytest.fixture
@@ -45,7 +50,7 @@ def test_a_directory_comes_in_with_only_what_its_index_leads_to(
     link: ExportLink, store: contentdb.Store, tmp_path: Path
 ) -> None:
     layout = write_layout(tmp_path / "layout", b"of no use")
-    assert oci.import_layout(store, layout, link=link) == [(TOP, MANIFEST, None)]
+    assert oci.import_layout(store, layout, link=link) == [(TOP, MANIFEST, None, ())]
     stored = {str(info.digest) for info in store.walk()}
     assert stored == {TOP, sha(IMAGE.config), sha(IMAGE.layer)}
     assert store.info(TOP).labels["containerd.io/gc.ref.content.l.0"] == sha(IMAGE.layer)
@@ -60,7 +65,7 @@ def test_a_tar_made_twice_has_the_same_bytes_and_comes_in_again(
         oci.export_tar(store, target, [TOP], tags={TOP: "v1"})
     assert one.read_bytes() == two.read_bytes()
     with contentdb.open(tmp_path / "other") as other:
-        assert oci.import_layout(other, one) == [(TOP, MANIFEST, "v1")]
+        assert oci.import_layout(other, one) == [(TOP, MANIFEST, "v1", ())]
         assert other.read(sha(IMAGE.layer)) == IMAGE.layer
 
 
@@ -131,11 +136,13 @@ BAD: dict[str, Callable[[Path], object]] = {
     "blob too long": lambda root: blob_path(root, IMAGE.layer).write_bytes(IMAGE.layer + b"x"),
     "blob too short": lambda root: blob_path(root, IMAGE.layer).write_bytes(b"x"),
     "manifest of other bytes": lambda root: blob_path(root, IMAGE.manifest).write_bytes(b"{}"),
-    "no marker": lambda root: (root / "oci-layout").unlink(),
     "another version": lambda root: (root / "oci-layout").write_text('{"imageLayoutVersion":"2"}'),
     "no index": lambda root: (root / "index.json").unlink(),
     "index a link": swap_index_for_link,
     "index without list": swap_index("{}"),
+    "index of what is no longer read": swap_index(
+        json.dumps({"manifests": [descriptor(WITHDRAWN, IMAGE.manifest)]})
+    ),
     "index that climbs": swap_index(
         json.dumps({"manifests": [descriptor(MANIFEST, b"") | {"digest": "sha256:../../x"}]})
     ),
@@ -167,25 +174,83 @@ def write_index(root: Path, *manifests: bytes) -> bytes:
     return index
 
 
+def test_what_is_taken_in_can_be_given_out_again(store: contentdb.Store, tmp_path: Path) -> None:
+    """An import takes no deeper index within an index than an export or a push does."""
+    documents, media_type = [IMAGE.manifest], MANIFEST
+    for _ in range(4):
+        inner = [descriptor(media_type, documents[-1])]
+        outer = {"schemaVersion": 2, "mediaType": INDEX, "manifests": inner}
+        documents.append(json.dumps(outer).encode())
+        media_type = INDEX
+    layout = write_layout(tmp_path / "layout", *documents)
+
+    def name(top: bytes) -> None:
+        text = json.dumps({"schemaVersion": 2, "manifests": [descriptor(INDEX, top)]})
+        (layout / "index.json").write_text(text)
+
+    name(documents[4])
+    with pytest.raises(oci.InvalidManifestError, match="without end"):
+        oci.import_layout(store, layout)
+    assert list(store.walk()) == []
+    name(documents[3])
+    [image] = oci.import_layout(store, layout)
+    oci.export_layout(store, tmp_path / "out", [image.digest])
+
+
 OTHER = json.dumps(IMAGE.document() | {"annotations": {"an": "other"}}).encode()
 
 
-def test_a_manifest_that_an_index_names_may_be_absent(
+def test_a_layout_that_lacks_a_platform_is_refused_unless_that_is_meant(
     store: contentdb.Store, tmp_path: Path
 ) -> None:
+    """It may have been cut off: nothing is stored, and the error names what is missing."""
     index = write_index(tmp_path / "layout", IMAGE.manifest, OTHER)
     blob_path(tmp_path / "layout", OTHER).unlink()
-    oci.import_layout(store, tmp_path / "layout")
+    with pytest.raises(oci.IncompleteLayoutError, match=r"layout.*--partial") as refused:
+        oci.import_layout(store, tmp_path / "layout")
+    assert refused.value.missing == (sha(OTHER),)
+    assert sha(OTHER) in str(refused.value)
+    assert list(store.walk()) == []
+    taken = oci.import_layout(store, tmp_path / "layout", partial=True)
+    assert taken == [(sha(index), INDEX, None, (sha(OTHER),))]
     stored = {str(info.digest) for info in store.walk()}
     assert stored == {sha(index), TOP, sha(IMAGE.config), sha(IMAGE.layer)}
 
 
-def test_no_manifest_that_is_there_may_lack_a_layer(store: contentdb.Store, tmp_path: Path) -> None:
-    index = write_index(tmp_path / "layout", IMAGE.manifest, OTHER)
+def test_what_the_store_has_already_is_not_missing(store: contentdb.Store, tmp_path: Path) -> None:
+    write_index(tmp_path / "layout", IMAGE.manifest, OTHER)
+    blob_path(tmp_path / "layout", OTHER).unlink()
     blob_path(tmp_path / "layout", IMAGE.layer).unlink()
-    with pytest.raises(StorageError):
-        oci.import_layout(store, tmp_path / "layout")
-    assert not any(store.exists(sha(document)) for document in (index, IMAGE.manifest, OTHER))
+    for data in (OTHER, IMAGE.layer):
+        store.add(data)
+    (taken,) = oci.import_layout(store, tmp_path / "layout")
+    assert taken.missing == ()
+
+
+@pytest.mark.parametrize("partial", [False, True])
+@pytest.mark.parametrize("kept", [None, 5])
+def test_no_manifest_that_is_there_may_lack_a_layer(
+    store: contentdb.Store, tmp_path: Path, *, partial: bool, kept: int | None
+) -> None:
+    """A layer that is there only to some byte is missing too."""
+    write_index(tmp_path / "layout", IMAGE.manifest, OTHER)
+    layer = blob_path(tmp_path / "layout", IMAGE.layer)
+    layer.unlink() if kept is None else os.truncate(layer, kept)
+    with pytest.raises(oci.IncompleteLayoutError) as refused:
+        oci.import_layout(store, tmp_path / "layout", partial=partial)
+    assert refused.value.missing == (sha(IMAGE.layer),)
+    assert ("--partial" in str(refused.value)) is not partial
+    assert list(store.walk()) == []
+
+
+def test_of_two_images_the_whole_one_is_taken(store: contentdb.Store, tmp_path: Path) -> None:
+    root = write_layout(tmp_path / "layout")
+    entries = [descriptor(MANIFEST, IMAGE.manifest), descriptor(MANIFEST, OTHER)]
+    (root / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+    whole, lost = oci.import_layout(store, root, partial=True)
+    assert (whole.digest, whole.missing) == (TOP, ())
+    assert (lost.digest, lost.missing) == (sha(OTHER), (sha(OTHER),))
+    assert not store.exists(sha(OTHER))
 
 
 def tar_with(tmp_path: Path, kind: bytes, linkname: str) -> Path:
@@ -260,3 +325,27 @@ def test_a_tar_with_numbers_that_are_none_is_refused(
         tar.addfile(member, io.BytesIO())
     with pytest.raises(oci.InvalidManifestError):
         oci.import_layout(store, tmp_path / "in.tar")
+
+
+def test_exports_into_one_directory_at_once_keep_each_others_images(
+    store: contentdb.Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each reads the index, and waits a moment for the other one before it writes."""
+    both = threading.Barrier(2)
+    merge = write._merge
+
+    def slowly(root: Path, fresh: list[dict[str, object]]) -> bytes:
+        index = merge(root, fresh)
+        with suppress(threading.BrokenBarrierError):
+            both.wait(0.5)
+        return index
+
+    monkeypatch.setattr(write, "_merge", slowly)
+    oci.import_layout(store, write_layout(tmp_path / "in"))
+
+    def export(tag: str) -> None:
+        oci.export_layout(store, tmp_path / "layout", [TOP], tags={contentdb.Digest(TOP): [tag]})
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(export, ["v1", "v2"]))
+    assert len(json.loads((tmp_path / "layout" / "index.json").read_bytes())["manifests"]) == 2

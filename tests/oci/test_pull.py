@@ -212,6 +212,61 @@ def test_a_server_that_ignores_the_range_is_read_past(store: contentdb.Store) ->
     assert store.read(LAYER_DIGEST) == IMAGE.layer
 
 
+def asked(request: Request) -> tuple[int, int | None]:
+    """The first byte that a range asks for, and the end, if it has one."""
+    first, _, last = request.headers["range"].removeprefix("bytes=").partition("-")
+    return int(first), int(last) + 1 if last else None
+
+
+def part(start: int, stop: int, whole: object = len(IMAGE.layer)) -> bytes:
+    span = f"bytes {start}-{stop - 1}/{whole}"
+    return reply(206, IMAGE.layer[start:stop], Content_Range=span)
+
+
+SIZE = len(IMAGE.layer)
+RESUMED: dict[str, tuple[Script, int]] = {
+    f"open ranges are answered {status}": (
+        lambda r, status=status: reply(status) if asked(r)[1] is None else part(asked(r)[0], SIZE),
+        2,
+    )
+    for status in (400, 416, 501)
+} | {
+    "all ranges are refused": (lambda _r: reply(416), 3),
+    "all ranges are forbidden": (lambda _r: reply(403), 3),
+    "all ranges fail": (lambda _r: reply(500), 11),  # twice with four retries, then the whole
+    "ranges are answered with others": (lambda _r: part(0, SIZE), 3),
+    "parts of ranges": (
+        lambda _r: reply(206, b"x", Content_Type="multipart/byteranges; boundary=x"),
+        3,
+    ),
+    "less than was asked for": (lambda r: part(asked(r)[0], min(SIZE, asked(r)[0] + 70_000)), 4),
+    "little by little": (lambda r: part(asked(r)[0], asked(r)[0] + 10), 6),
+    "the size is not told": (lambda r: part(asked(r)[0], SIZE, "*"), 1),
+    "less, and the size is not told": (
+        lambda r: part(asked(r)[0], min(SIZE, asked(r)[0] + 70_000), "*"),
+        4,
+    ),
+}
+
+
+@pytest.mark.parametrize(("resumed", "requests"), RESUMED.values(), ids=RESUMED.keys())
+def test_however_a_registry_resumes_the_layer_comes(
+    resumed: Script, requests: int, store: contentdb.Store
+) -> None:
+    kept = 50_000
+    with store.writer(LAYER_DIGEST, total=SIZE, expected=LAYER_DIGEST) as writer:
+        writer.write(IMAGE.layer[:kept])
+
+    def script(request: Request) -> Reply | None:
+        ranged = request.is_blob(IMAGE.layer) and "range" in request.headers
+        return resumed(request) if ranged else IMAGE.answer(request)
+
+    with serving(script) as (server, registry):
+        oci.pull(store, f"{server.name}/a", registry=registry)
+        assert len(asked_for_layer(server)) == requests
+    assert store.read(LAYER_DIGEST) == IMAGE.layer
+
+
 def test_two_pulls_at_once_get_a_shared_layer_once(store: contentdb.Store, tmp_path: Path) -> None:
     waiting = threading.Event()
 
@@ -268,6 +323,9 @@ def index_script(request: Request) -> Reply:
     [
         ({"platform": "linux/amd64"}, 2),
         ({"platform": "linux/arm64"}, 2),
+        ({"platform": oci.Platform("linux", "arm64", "v8")}, 2),
+        ({"platform": ["arm64", "linux/amd64"]}, 3),
+        ({"platform": ["arm64", "aarch64"]}, 2),
         ({"all_platforms": True}, 3),
     ],
 )
@@ -277,7 +335,22 @@ def test_an_index_gives_the_platforms_asked_for(
     with serving(index_script) as (server, registry):
         pulled = oci.pull(store, f"{server.name}/a", registry=registry, **options)
     assert len(pulled.documents) == count
+    assert len(pulled.chosen) == (0 if "all_platforms" in options else count - 1)
+    assert {one.digest for one in pulled.chosen} <= set(pulled.documents[1:])
     assert store.info(pulled.digest).labels[MEDIA_TYPE] == INDEX
+
+
+def test_a_pull_of_another_platform_leaves_the_edges_to_the_first(store: contentdb.Store) -> None:
+    """All entries have one, stored or not, as containerd does it: no platform takes another's."""
+    with serving(index_script) as (server, registry):
+        for platform in ("linux/arm64", "linux/amd64"):
+            pulled = oci.pull(store, f"{server.name}/a", registry=registry, platform=platform)
+            labels = store.info(pulled.digest).labels
+            edges = {key: to for key, to in labels.items() if "gc.ref" in key}
+            assert edges == {
+                "containerd.io/gc.ref.content.m.0": sha(IMAGE.manifest + b" "),
+                "containerd.io/gc.ref.content.m.1": sha(IMAGE.manifest),
+            }
 
 
 def test_a_platform_that_is_not_there_is_told_with_those_that_are(store: contentdb.Store) -> None:
@@ -308,6 +381,57 @@ def test_docker_media_types_and_sha512_are_taken(store: contentdb.Store) -> None
     with serving(script) as (server, registry):
         oci.pull(store, f"{server.name}/a", registry=registry)
     assert store.read(wide) == IMAGE.layer
+
+
+@pytest.mark.parametrize(
+    "served", ["binary/octet-stream", "text/html", "application/x-tar", "application/json", ""]
+)
+def test_a_web_servers_guess_at_the_type_is_passed_over(
+    served: str, store: contentdb.Store
+) -> None:
+    def script(request: Request) -> Reply:
+        if request.is_manifest:
+            return reply(200, IMAGE.manifest, Content_Type=served)
+        return IMAGE.answer(request)
+
+    with serving(script) as (server, registry):
+        pulled = oci.pull(store, f"{server.name}/a", registry=registry)
+    assert pulled.media_type == MANIFEST
+
+
+@pytest.mark.parametrize("said", ["x-gzip", "GZip"])
+def test_a_web_server_that_says_gzip_of_a_layer_that_is_one_is_believed_by_the_digest(
+    said: str, store: contentdb.Store
+) -> None:
+    """Apache's mime_magic says so of files; the second answer is that of a resumed request."""
+    asked = []
+
+    def script(request: Request) -> Reply:
+        honest = bytes(IMAGE.answer(request))
+        if not request.is_blob(IMAGE.layer):
+            return honest
+        asked.append(request)
+        head, _, body = honest.partition(b"\r\n\r\n")
+        kept = body[: len(body) // 2] if len(asked) == 1 else body
+        return iter([head + f"\r\nContent-Encoding: {said}\r\n\r\n".encode() + kept])
+
+    with serving(script) as (server, registry):
+        oci.pull(store, f"{server.name}/a/b:v1", registry=registry)
+    assert store.read(LAYER_DIGEST) == IMAGE.layer
+    assert len(asked) == 2
+
+
+def test_what_is_compressed_on_the_way_has_no_length_and_is_refused(store: contentdb.Store) -> None:
+    def script(request: Request) -> Reply:
+        if not request.is_blob(IMAGE.layer):
+            return IMAGE.answer(request)
+        return iter([b"HTTP/1.1 200 X\r\nContent-Encoding: gzip\r\n\r\n" + IMAGE.layer])
+
+    with (
+        serving(script) as (server, registry),
+        pytest.raises(oci.HostileRegistryError, match="encoded, though asked not to"),
+    ):
+        oci.pull(store, f"{server.name}/a/b:v1", registry=registry)
 
 
 def test_an_artifact_with_a_subject_is_taken_alone(store: contentdb.Store) -> None:

@@ -145,3 +145,38 @@ def test_files_that_hold_no_certificates_are_refused_before_anything_is_asked(
         oci.Registry("host.example", ca=str(rubbish))
     with pytest.raises(InvalidArgumentError, match="rubbish"):
         oci.Registry("host.example", cert=(str(rubbish), None))
+
+
+def at(server: Server, **settings: object) -> oci.Endpoint:
+    return oci.Endpoint.at(f"https://{server.name}")._replace(**settings)  # type: ignore[arg-type]  # by name
+
+
+def test_a_place_that_is_not_verified_is_so_alone(keys: Path) -> None:
+    tls = context(keys)
+    with Server(IMAGE.answer, tls=tls) as other, Server(IMAGE.answer, tls=tls) as server:
+        place = at(server, verified=False)
+        with oci.Registry(server.name, place=place, pause=lambda _s: None) as registry:
+            assert registry.manifest("a/b", "v1").data == IMAGE.manifest
+            server.script = lambda one: reply(307, Location=f"https://{other.name}{one.path}")
+            with pytest.raises(oci.UnreachableError, match="not trusted"):
+                registry.manifest("a/b", "v1")
+        assert other.requests == []
+
+
+def test_a_place_has_its_own_authority(keys: Path) -> None:
+    with Server(IMAGE.answer, tls=context(keys)) as server:
+        place = at(server, ca=(str(keys / "client.pem"), str(keys / "ca.pem")))
+        with oci.Registry(server.name, place=place) as registry:
+            assert registry.manifest("a/b", "v1").data == IMAGE.manifest
+
+
+def test_a_mirror_does_not_see_the_client_certificate(keys: Path) -> None:
+    tls = context(keys, asks=ssl.CERT_OPTIONAL)
+    lacks = reply(404)
+    with Server(lambda _: lacks, tls=tls) as mirror, Server(IMAGE.answer, tls=tls) as server:
+        places = oci.Endpoints(at(server), (at(mirror),))
+        pair = (str(keys / "client.pem"), str(keys / "client.key"))
+        with oci.open_registry(server.name, places, cert=pair, ca=str(keys / "ca.pem")) as registry:
+            assert registry.manifest("a/b", "v1").data == IMAGE.manifest
+        assert mirror.certificates == [None]
+        assert server.certificates[0] is not None

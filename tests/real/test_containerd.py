@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-import re
 import subprocess
-import tarfile
-import tempfile
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,10 +14,12 @@ import contentdb
 from contentdb.digest import Digest
 from contentdb.server.daemon import Server
 from contentdb.store.connect import RemoteStore, connect
-from tests.real.daemon import LIMIT_S, Outcome, containerd, ctr
+from tests.real.daemon import LIMIT_S, containerd, ctr
+from tests.real.pair import Pair, image, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from pathlib import Path
 
     from contentdb.content import Source
 
@@ -34,35 +31,6 @@ ABSENT = Digest.of(b"absent")
 EMPTY = Digest.of(b"")
 LARGE = bytes(range(256)) * 12_000
 MIB = 1 << 20
-
-
-class Pair(NamedTuple):
-    """The two servers of a comparison."""
-
-    ours: Path
-    theirs: Path
-
-
-@pytest.fixture(scope="module")
-def folder() -> Iterator[Path]:
-    """Short enough for sockets, which pytest's own folders may not be."""
-    with tempfile.TemporaryDirectory(prefix="cdb-") as folder:
-        yield Path(folder)
-
-
-@pytest.fixture(scope="module")
-def theirs(folder: Path) -> Iterator[Path]:
-    with containerd(folder / "theirs") as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def ours(folder: Path) -> Iterator[Path]:
-    address = folder / "ours" / "c.sock"
-    with Server(folder / "store") as server:
-        server.listen_unix(address)
-        server.start()
-        yield address
 
 
 @pytest.fixture(scope="module")
@@ -125,25 +93,6 @@ STEPS: tuple[tuple[bytes, tuple[str, ...]], ...] = (
     (b"", ("rm",)),
     (b"", ("ls",)),
 )
-
-
-def plain(outcome: Outcome, *, ordered: bool) -> tuple[int, list[str], list[str]]:
-    """Leave out what no two runs share: ages, hours, the order of ingests and of labels."""
-
-    def lines(data: bytes) -> list[str]:
-        text = data.decode(errors="backslashreplace")
-        text = re.sub(r"Less than a second|\d+ (?:second|minute)s?|About a minute", "AGE", text)
-        text = re.sub(r'time="[^"]*"', "TIME", text)
-        found = [re.sub(r"\S+=\S+", _sorted_labels, line) for line in text.splitlines()]
-        found = [re.sub(r"[ \t]+", " ", line) for line in found]
-        return found if ordered else sorted(found)
-
-    return outcome.code, lines(outcome.out), lines(outcome.err)
-
-
-def _sorted_labels(found: re.Match[str]) -> str:
-    """Go gives the keys of a map in an order of its own at every run."""
-    return ",".join(sorted(found[0].split(",")))
 
 
 def test_every_command_says_the_same_and_ends_the_same(
@@ -339,46 +288,6 @@ def test_content_of_another_namespace_need_not_be_sent(
         two.delete(digest)
         assert one.read(digest) == LARGE + b"shared"
         one.delete(digest)
-
-
-def image() -> bytes:
-    """A small OCI image, as a tar that `ctr image import` takes."""
-    files: dict[str, bytes] = {}
-
-    def blob(data: bytes, media_type: str) -> dict[str, object]:
-        digest = Digest.of(data)
-        files[f"blobs/sha256/{digest.encoded}"] = data
-        return {"mediaType": media_type, "digest": digest, "size": len(data)}
-
-    layer_tar = packed({"hello": b"hello"})
-    prefix = "application/vnd.oci.image"
-    config = {
-        "architecture": "amd64",
-        "os": "linux",
-        "rootfs": {"type": "layers", "diff_ids": [Digest.of(layer_tar)]},
-        "config": {},
-    }
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": f"{prefix}.manifest.v1+json",
-        "config": blob(json.dumps(config).encode(), f"{prefix}.config.v1+json"),
-        "layers": [blob(layer_tar, f"{prefix}.layer.v1.tar")],
-    }
-    entry = blob(json.dumps(manifest).encode(), f"{prefix}.manifest.v1+json")
-    entry["annotations"] = {"org.opencontainers.image.ref.name": "example.test/hello:1"}
-    files["index.json"] = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
-    files["oci-layout"] = b'{"imageLayoutVersion": "1.0.0"}'
-    return packed(files)
-
-
-def packed(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, data in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return buffer.getvalue()
 
 
 def test_containerd_keeps_its_content_here(folder: Path, tmp_path: Path) -> None:

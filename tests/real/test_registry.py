@@ -1,5 +1,6 @@
 """Against Debian's docker-registry, with skopeo and umoci to compare with."""
 
+import json
 import os
 import random
 import shutil
@@ -173,6 +174,27 @@ def test_a_push_gives_skopeo_the_same_image(place: str, image: Path, tmp_path: P
         skopeo_copy(f"docker://{host}/{name}", f"oci:{theirs}", f"--src-creds={USER}:{PASSWORD}")
         assert blobs_of(theirs) == _only(blobs_of(image), theirs)
         shutil.rmtree(theirs)
+
+
+def test_an_artifact_is_found_by_its_subject(place: str, tmp_path: Path) -> None:
+    """Debian's docker-registry has no referrers API, so there is a tag to keep."""
+    host, repository = oci.parse_reference(place)[:2]
+    with contentdb.open(tmp_path / "store") as store, client(place) as registry:
+        pulled = oci.pull(store, place, registry=registry)
+        document = json.loads(store.read(pulled.digest))
+        size = store.info(pulled.digest).size
+        subject = {"mediaType": pulled.media_type, "digest": pulled.digest, "size": size}
+        for kind in ("a/signature", "a/sbom"):
+            artifact = document | {"artifactType": kind, "subject": subject}
+            digest = store.add(json.dumps(artifact).encode()).digest
+            pushed = oci.push(store, digest, f"{host}/{repository}@{digest}", registry=registry)
+            assert pushed.warnings == ()
+        found = list(registry.referrers(repository, pulled.digest))
+        (one,) = registry.referrers(repository, pulled.digest, artifact_type="a/sbom")
+        assert [entry.artifact_type for entry in found] == ["a/signature", "a/sbom"]
+        assert one == found[1]
+        tag = pulled.digest.replace(":", "-")
+        assert set(registry.tags(repository)) == {"v1", tag}
 
 
 def _only(blobs: dict[str, bytes], layout: Path) -> dict[str, bytes]:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb.errors import NotFoundError
-from contentdb.oci.documents.manifest import MANIFEST_BYTES, Descriptor, Document, parse_document
+from contentdb.oci.documents.manifest import (
+    MANIFEST_BYTES,
+    MOST_LEVELS,
+    Descriptor,
+    Document,
+    parse_document,
+)
 from contentdb.oci.documents.media_types import is_document
 from contentdb.oci.errors import InvalidManifestError
 from contentdb.oci.labels import MEDIA_TYPE
@@ -16,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Node", "Tree", "tree_of"]
 
-_MOST_LEVELS: Final = 4
 _ADVICE: Final = "give the digest of an index or a manifest"
 
 
@@ -34,6 +39,13 @@ class Tree(NamedTuple):
     nodes: tuple[Node, ...]
     """Every document after its own parts; the document itself comes last."""
     blobs: tuple[Descriptor, ...]
+
+    @property
+    def absent(self) -> tuple[Descriptor, ...]:
+        """What the indexes list and the store lacked."""
+        there = {node.digest for node in self.nodes} | {blob.digest for blob in self.blobs}
+        listed = {part.digest: part for node in self.nodes for part in node.document.manifests}
+        return tuple(part for digest, part in listed.items() if digest not in there)
 
     @property
     def top(self) -> Node:
@@ -69,7 +81,7 @@ def _visit(
     if digest in nodes:
         return
     info = store.info(digest)
-    if level >= _MOST_LEVELS:
+    if level >= MOST_LEVELS:
         raise InvalidManifestError(f"{digest} is nested too deep in indexes")
     if info.size > MANIFEST_BYTES:
         raise InvalidManifestError(f"{digest} is too long for one; {_ADVICE}")
@@ -78,7 +90,7 @@ def _visit(
     for part in document.parts():
         if document.is_index and not store.exists(part.digest):
             continue
-        if is_document(part.media_type):
+        if document.is_index and is_document(part.media_type):
             _visit(store, part.digest, part.media_type, nodes, blobs, level=level + 1)
         elif store.info(part.digest).size != part.size:
             raise InvalidManifestError(f"{part.digest} does not have {part.size} bytes")

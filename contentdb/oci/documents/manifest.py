@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MANIFEST_BYTES",
+    "MOST_LEVELS",
+    "NEUTRAL",
+    "OS_FEATURES",
     "Descriptor",
     "Document",
     "entries_of",
@@ -39,13 +42,21 @@ __all__ = [
 MANIFEST_BYTES: Final = 4 * 1024 * 1024
 """Limit for a manifest; registries have the same limit."""
 
+MOST_LEVELS: Final = 4
+"""Limit for documents within indexes: one that has as many above it is refused."""
+
+OS_FEATURES: Final = "os.features"
+"""What a platform needs of its system, in `Descriptor.platform`: names joined by commas."""
+
 _MOST_ENTRIES: Final = 4096
 _LARGEST: Final = 2**63 - 1
 _MEDIA_TYPE: Final = re.compile(
-    r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+    r"([A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126})"
+    r" {0,9}(?:;[ -~]{0,255})?"
 )
-_OPAQUE: Final = frozenset({None, "application/json", "application/octet-stream", "text/plain"})
-"""Content types that do not tell the kind of document."""
+"""A type, and parameters such as a charset, which are passed over."""
+NEUTRAL: Final = frozenset({"application/json", "application/octet-stream", "text/plain"})
+"""Media types that do not tell the kind of document."""
 
 
 class Descriptor(NamedTuple):
@@ -56,8 +67,10 @@ class Descriptor(NamedTuple):
     size: int
     """Bytes."""
     platform: Mapping[str, str]
-    """``os``, ``architecture`` and ``variant``, if given."""
+    """``os``, ``architecture``, ``variant`` and `OS_FEATURES`, if given."""
     annotations: Mapping[str, str]
+    artifact_type: str | None = None
+    """What an artifact is, in an index of artifacts."""
 
 
 class Document(NamedTuple):
@@ -84,15 +97,18 @@ class Document(NamedTuple):
         yield from self.manifests
 
     def links(self) -> dict[str, str]:
-        """Return the labels by which containerd's collector finds a document's parts.
+        """Return the labels by which containerd's collector finds a document's parts and subject.
 
-        Source: ``ChildGCLabels`` in containerd's ``core/images/mediatypes.go``.
+        Source: ``ChildGCLabels`` in containerd's ``core/images/mediatypes.go``, and the back
+        references of its ``docs/garbage-collection.md``: what has one is kept as long as the other.
         """
         prefix = "containerd.io/gc.ref.content"
         links = {f"{prefix}.l.{n}": str(part.digest) for n, part in enumerate(self.layers)}
         links |= {f"{prefix}.m.{n}": str(part.digest) for n, part in enumerate(self.manifests)}
         if self.config is not None:
             links[f"{prefix}.config"] = str(self.config.digest)
+        if self.subject is not None:
+            links["containerd.io/gc.bref.content.subject"] = str(self.subject.digest)
         return links
 
 
@@ -151,8 +167,9 @@ def parse_descriptor(raw: object, where: str) -> Descriptor:
         media_type,
         parsed,
         size,
-        _texts(raw.get("platform"), f"{where}.platform", strict=False),
+        _platform(raw.get("platform"), f"{where}.platform"),
         _texts(raw.get("annotations"), f"{where}.annotations", strict=True),
+        _optional_type(raw.get("artifactType"), f"{where}.artifactType"),
     )
 
 
@@ -160,7 +177,7 @@ def _media_type(raw: dict[str, Any], outside: str | None) -> str:
     inside = _optional_type(raw.get("mediaType"), "mediaType")
     if LEGACY & {inside, outside} or "fsLayers" in raw or raw.get("schemaVersion") == 1:
         raise InvalidManifestError("it is of schema 1, whose digest does not cover its bytes")
-    outside = None if outside in _OPAQUE else outside
+    outside = None if outside in NEUTRAL else outside
     if inside is not None and outside is not None and inside != outside:
         raise InvalidManifestError(f"it says {inside}, and is served as {shown(outside)}")
     guess = OCI_INDEX if "manifests" in raw else OCI_MANIFEST
@@ -200,6 +217,8 @@ def entries_of(index: Mapping[str, Any]) -> list[Any]:
 
 def _entries(raw: dict[str, Any], key: str) -> tuple[Descriptor, ...]:
     entries = raw.get(key)
+    if entries is None and key in raw:  # as tools in Go write an empty list
+        return ()
     if not isinstance(entries, list):
         raise InvalidManifestError(f"{key} is not a list")
     if len(entries) > _MOST_ENTRIES:
@@ -210,9 +229,18 @@ def _entries(raw: dict[str, Any], key: str) -> tuple[Descriptor, ...]:
 def _optional_type(value: object, where: str) -> str | None:
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or _MEDIA_TYPE.fullmatch(value) is None:
+    found = _MEDIA_TYPE.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
         raise InvalidManifestError(f"{where} is not a media type")
-    return value
+    return found[1]
+
+
+def _platform(raw: object, where: str) -> dict[str, str]:
+    texts = _texts(raw, where, strict=False)
+    features = raw.get(OS_FEATURES) if isinstance(raw, dict) else None
+    if isinstance(features, list) and features:
+        texts[OS_FEATURES] = ",".join(map(str, features))
+    return texts
 
 
 def _texts(raw: object, where: str, *, strict: bool) -> dict[str, str]:

@@ -10,12 +10,16 @@ from typing import Final
 
 __all__ = [
     "ACCEPT",
+    "DOCKER_CONFIG",
     "DOCKER_INDEX",
+    "DOCKER_LAYER",
     "DOCKER_MANIFEST",
     "INDEXES",
     "LEGACY",
     "MANIFESTS",
+    "OCI_CONFIG",
     "OCI_INDEX",
+    "OCI_LAYER",
     "OCI_MANIFEST",
     "bare",
     "is_document",
@@ -25,6 +29,11 @@ OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 DOCKER_INDEX: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
+OCI_CONFIG: Final = "application/vnd.oci.image.config.v1+json"
+DOCKER_CONFIG: Final = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar"
+OCI_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
+"""A layer that is not compressed; ``+gzip`` or ``+zstd`` is added, ``.gzip`` to Docker's."""
 
 INDEXES: Final = frozenset({OCI_INDEX, DOCKER_INDEX})
 MANIFESTS: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})

@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn
 
 from contentdb.oci.errors import InvalidManifestError
 
-__all__ = ["parse_object"]
+__all__ = ["parse_list", "parse_object"]
 
 _MOST_DEPTH: Final = 32
 _MOST_DIGITS: Final = 20
@@ -26,11 +26,26 @@ def parse_object(data: bytes, *, most_bytes: int) -> dict[str, Any]:
     Raises:
         InvalidManifestError: The data is too long, too deep, ambiguous, or not such JSON.
     """
+    parsed = _parse(data, most_bytes)
+    if not isinstance(parsed, dict):
+        raise InvalidManifestError("it is not a JSON object")
+    return parsed
+
+
+def parse_list(data: bytes, *, most_bytes: int) -> list[Any]:
+    """Parse UTF-8 JSON whose top level is a list; errors are as for `parse_object`."""
+    parsed = _parse(data, most_bytes)
+    if not isinstance(parsed, list):
+        raise InvalidManifestError("it is not a JSON list")
+    return parsed
+
+
+def _parse(data: bytes, most_bytes: int) -> object:
     if len(data) > most_bytes:
         raise InvalidManifestError(f"it has {len(data)} bytes; {most_bytes} is the most")
     _check_depth(data)
     try:
-        parsed = json.loads(
+        return json.loads(
             data.decode("utf-8"),
             object_pairs_hook=_refuse_duplicates,
             parse_constant=_refuse_constant,
@@ -40,9 +55,6 @@ def parse_object(data: bytes, *, most_bytes: int) -> dict[str, Any]:
         if isinstance(error, InvalidManifestError):
             raise
         raise InvalidManifestError(f"it is not JSON: {str(error)[:100]}") from None
-    if not isinstance(parsed, dict):
-        raise InvalidManifestError("it is not a JSON object")
-    return parsed
 
 
 def _check_depth(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Exports OCI image layouts: a directory with hard links to the store's files, or a tar.
+"""Exports images to a layout's directory, with hard links to the store's files.
 
 The form is https://github.com/opencontainers/image-spec/blob/main/image-layout.md.
 """
@@ -6,34 +6,34 @@ The form is https://github.com/opencontainers/image-spec/blob/main/image-layout.
 from __future__ import annotations
 
 import errno
-import io
+import fcntl
 import json
 import os
 import stat
-import tarfile
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from contentdb.digest import Digest
-from contentdb.errors import StorageError
+from contentdb.errors import InvalidArgumentError, StorageError
 from contentdb.oci.documents.graph import tree_of
 from contentdb.oci.documents.manifest import MANIFEST_BYTES, entries_of
 from contentdb.oci.documents.media_types import OCI_INDEX
 from contentdb.oci.documents.strict_json import parse_object
+from contentdb.oci.layout.names import REF_NAME, annotations_of, names_for
+from contentdb.oci.layout.survey import blob_name
 from contentdb.streams.export import draft, refuse_stores
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from contentdb.content import ContentStore, ExportLink
-    from contentdb.oci.documents.graph import Node, Tree
+    from contentdb.oci.documents.graph import Tree
+    from contentdb.oci.layout.names import Names
 
-    Names = Mapping[Digest, str] | Mapping[str, str]
+__all__ = ["MARKER", "entries_for", "export_layout", "index_of", "left_out", "sizes_of"]
 
-__all__ = ["REF_NAME", "export_layout", "export_tar"]
-
-REF_NAME: Final = "org.opencontainers.image.ref.name"
-_MARKER: Final = b'{"imageLayoutVersion":"1.0.0"}'
+MARKER: Final = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 def export_layout(
@@ -48,12 +48,15 @@ def export_layout(
 
     A hard link shares the store's read-only file: writing to it in place damages the store.
     ``index.json`` is replaced last, atomically, so a reader never sees an image without its parts.
+    Several calls may write into one directory at once.
 
     Args:
         store: The store to export from.
         target: The directory; created if absent.
         digests: Indexes and manifests.
-        tags: Names for digests, as ``org.opencontainers.image.ref.name``.
+        tags: One name or several for each digest, as ``org.opencontainers.image.ref.name``; a
+            reference, such as ``team/app:v1``, is also written whole, as
+            ``io.containerd.image.name``.
         link: ``hardlink``, ``reflink`` or ``copy``; falls back to a copy.
 
     Returns:
@@ -70,17 +73,30 @@ def export_layout(
     try:
         _make_folder(root / "blobs", parents=True)
         for tree in trees:
-            for digest, size in _sizes(tree).items():
-                path = root / _blob_name(digest)
+            for digest, size in sizes_of(tree).items():
+                path = root / blob_name(digest)
                 _make_folder(path.parent)
                 if not _is_file(path, size):
                     store.export(digest, path, link=link)
-        index = _merge(root, [_entry(tree.top, tags or {}) for tree in trees])
-        _replace(root / "oci-layout", _MARKER)
-        _replace(root / "index.json", index)
+        with _alone(root):
+            index = _merge(root, list(entries_for(trees, tags or {})))
+            _replace(root / "oci-layout", MARKER)
+            _replace(root / "index.json", index)
     except OSError as error:
         raise StorageError.of("write the image layout", root, error) from error
     return [tree.top.digest for tree in trees]
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other exports out while ``index.json`` is read and replaced: else one's images go."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with suppress(OSError):  # a filesystem without locks for directories
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
 
 
 def _make_folder(path: Path, *, parents: bool = False) -> None:
@@ -91,30 +107,7 @@ def _make_folder(path: Path, *, parents: bool = False) -> None:
         raise StorageError("write the image layout", str(path), cause)
 
 
-def export_tar(
-    store: ContentStore,
-    target: str | os.PathLike[str],
-    digests: Iterable[str],
-    *,
-    tags: Names | None = None,
-) -> list[Digest]:
-    """Write images as a tar of an image layout; the same images give the same bytes.
-
-    The file appears whole or not at all. Arguments and errors are as for `export_layout`.
-    """
-    path = Path(target)
-    trees = [tree_of(store, Digest(digest)) for digest in digests]
-    with draft(path) as new, tarfile.open(new.path, "x", format=tarfile.PAX_FORMAT) as tar:
-        _add(tar, "oci-layout", _MARKER)
-        _add(tar, "index.json", _index([_entry(tree.top, tags or {}) for tree in trees]))
-        for digest in sorted({digest for tree in trees for digest in _sizes(tree)}):
-            with store.open(digest) as reader:
-                member = _member(_blob_name(digest), reader.size)
-                tar.addfile(member, reader)
-    return [tree.top.digest for tree in trees]
-
-
-def _sizes(tree: Tree) -> dict[Digest, int]:
+def sizes_of(tree: Tree) -> dict[Digest, int]:
     """Return the digests of an image's blobs and documents, with their sizes in bytes."""
     sizes = {blob.digest: blob.size for blob in tree.blobs}
     return sizes | {node.digest: len(node.data) for node in tree.nodes}
@@ -129,24 +122,35 @@ def _is_file(path: Path, size: int) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_size == size
 
 
-def _blob_name(digest: Digest) -> str:
-    return f"blobs/{digest.algorithm}/{digest.encoded}"
+def entries_for(trees: Iterable[Tree], tags: Names) -> Iterator[dict[str, Any]]:
+    """Yield the entries of ``index.json``: one for each name of each image.
+
+    Raises:
+        InvalidArgumentError: Two images would have one name.
+    """
+    owners: dict[str, Digest] = {}
+    for node in (tree.top for tree in trees):
+        for name in names_for(tags, node.digest):
+            if owners.setdefault(name, node.digest) != node.digest:
+                raise InvalidArgumentError(f"two images cannot both be {name!r}; name each anew")
+        entry: dict[str, Any] = {
+            "mediaType": node.document.media_type,
+            "digest": node.digest,
+            "size": len(node.data),
+        }
+        named = [{"annotations": annotations_of(name)} for name in names_for(tags, node.digest)]
+        yield from (entry | annotations for annotations in named or [{}])
 
 
-def _entry(node: Node, tags: Names) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "mediaType": node.document.media_type,
-        "digest": node.digest,
-        "size": len(node.data),
-    }
-    if node.digest in tags:
-        entry["annotations"] = {REF_NAME: tags[node.digest]}
-    return entry
-
-
-def _index(entries: list[dict[str, Any]]) -> bytes:
+def index_of(entries: list[dict[str, Any]]) -> bytes:
+    """Return an ``index.json``."""
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
     return json.dumps(index, separators=(",", ":")).encode()
+
+
+def left_out(store: ContentStore, digest: Digest) -> list[Digest]:
+    """Return what an image's indexes list and an export leaves out, since it is not stored."""
+    return [part.digest for part in tree_of(store, digest).absent]
 
 
 def _merge(root: Path, fresh: list[dict[str, Any]]) -> bytes:
@@ -154,7 +158,7 @@ def _merge(root: Path, fresh: list[dict[str, Any]]) -> bytes:
     try:
         old = parse_object((root / "index.json").read_bytes(), most_bytes=MANIFEST_BYTES)
     except FileNotFoundError:
-        return _index(fresh)
+        return index_of(fresh)
     names = {_name(entry) for entry in fresh} - {None}
     same = [(entry["digest"], _name(entry)) for entry in fresh]
     kept = [
@@ -176,14 +180,3 @@ def _name(entry: Mapping[str, Any]) -> str | None:
 def _replace(path: Path, data: bytes) -> None:
     with draft(path) as new:
         Path(new.path).write_bytes(data)
-
-
-def _member(name: str, size: int) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(name)
-    member.size = size
-    member.mode = 0o444
-    return member
-
-
-def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    tar.addfile(_member(name, len(data)), io.BytesIO(data))

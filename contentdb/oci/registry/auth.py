@@ -11,11 +11,17 @@ from __future__ import annotations
 import re
 import threading
 import time
+from shlex import quote
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlencode
 
 from contentdb.oci.documents.strict_json import parse_object
-from contentdb.oci.errors import HostileRegistryError, InvalidManifestError, UnauthorizedError
+from contentdb.oci.errors import (
+    HostileRegistryError,
+    InvalidManifestError,
+    UnauthorizedError,
+    shown,
+)
 from contentdb.oci.failures import BUSY, BrokenError, OversizeError
 from contentdb.oci.reference import DEFAULT_REGISTRY
 from contentdb.oci.registry.url import is_loopback, target_of
@@ -105,6 +111,8 @@ class Authorizer:
         self._clock = clock
         self._lock = threading.Lock()
         self._headers: dict[str, tuple[str, float]] = {}
+        self.withheld = ""
+        """What to advise, if a token server was asked without the user's credentials."""
 
     def header(self, scope: str) -> str | None:
         """Return the last header made for a scope, or None if there is none or it has expired."""
@@ -128,13 +136,14 @@ class Authorizer:
             UnauthorizedError: The realm refuses.
         """
         by_scheme = {challenge.scheme: challenge for challenge in reversed(challenges)}
-        if "bearer" in by_scheme:
+        header, life_s = "", float("inf")
+        if self._credentials is not None and self._credentials.bearer:
+            header = self._credentials.bearer
+        elif "bearer" in by_scheme:
             header, life_s = self._bearer(by_scheme["bearer"].params, scope)
         elif "basic" in by_scheme and self._credentials is not None:
-            header, life_s = self._credentials.basic, float("inf")
-        else:
-            return None
-        if header == refused:
+            header = self._credentials.basic
+        if header in {"", refused}:
             return None
         with self._lock:
             self._headers[scope] = (header, self._clock() + life_s)
@@ -146,6 +155,12 @@ class Authorizer:
         if "service" in params:
             query["service"] = params["service"]
         credentials = self._credentials if self._may_see_us(realm) else None
+        if credentials is not self._credentials:
+            host = shown(realm.host)
+            self.withheld = (
+                f"its token server {host} was not shown your credentials, since it is another "
+                f"host: if it is the right one, pass --trust-realm {quote(host)}"
+            )
         raw = self._ask(realm, query, credentials)
         token = raw.get("token") or raw.get("access_token")
         if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
@@ -171,7 +186,7 @@ class Authorizer:
         home, host = self._home.host, realm.host
         if host == home or host in self._trusted:
             return True
-        if self._registry == DEFAULT_REGISTRY and host.endswith("." + DEFAULT_REGISTRY):
+        if home.endswith("." + DEFAULT_REGISTRY) and host.endswith("." + DEFAULT_REGISTRY):
             return True
         return "." in host and home.endswith("." + host)
 
@@ -192,7 +207,7 @@ class Authorizer:
         else:
             method, body = "GET", None
             target = realm._replace(path=realm.path + joint + urlencode(query))
-            if credentials is not None:
+            if credentials is not None and credentials.basic:
                 headers["Authorization"] = credentials.basic
         status, data = self._exchange(method, target, headers, body)
         if status in {401, 403}:
@@ -200,7 +215,7 @@ class Authorizer:
                 self._registry,
                 query["scope"],
                 f"{realm.place} gives no token ({status})",
-                self._advice(realm),
+                self._advice(),
             )
         if status in BUSY:
             raise BrokenError(f"its realm {realm.place} is busy: it answered {status}")
@@ -217,7 +232,7 @@ class Authorizer:
         try:
             answer = self._transport.exchange(method, target, headers, body)
             try:
-                if answer.headers.get("Content-Encoding", "identity") != "identity":
+                if answer.is_encoded():
                     raise self._hostile(f"its realm {target.place} answered encoded")
                 return answer.status, answer.read(_ANSWER_BYTES)
             finally:
@@ -228,15 +243,10 @@ class Authorizer:
         except OversizeError as error:
             raise self._hostile(f"its realm {target.place} answered too much") from error
 
-    def _advice(self, realm: Target) -> str:
+    def _advice(self) -> str:
         if self._credentials is None:
             return "log in with docker login, or pass --user"
-        if not self._may_see_us(realm):
-            return (
-                f"your credentials were not shown to {realm.host}; "
-                f"if it is right, pass --trust-realm {realm.host}"
-            )
-        return "check the user and password, and whether they may do this"
+        return self.withheld or "check the user and password, and whether they may do this"
 
     def _hostile(self, reason: str) -> HostileRegistryError:
         return HostileRegistryError(

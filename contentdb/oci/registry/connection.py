@@ -1,14 +1,17 @@
-"""urllib3's connections, with strict response headers and watched from their beginning.
+"""urllib3's connections, with strict heads of answers and watched from their beginning.
 
 urllib3 gives no access to a socket before it is connected and TLS has started. Until then a slow
-server could not be cut off, and a caller could not interrupt the connection.
+server could not be cut off, and a caller could not interrupt the connection. Its own way through a
+proxy raises an error with the proxy's words in it, which may repeat a password.
 """
 
 from __future__ import annotations
 
 import socket
 from contextlib import ExitStack
-from http.client import HTTPException
+from functools import partial
+from http import HTTPStatus
+from http.client import BadStatusLine, HTTPException, RemoteDisconnected, UnknownProtocol
 from http.client import HTTPResponse as PlainResponse
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -18,7 +21,15 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HeaderParsingError
 from urllib3.util.response import assert_header_parsing
 
+from contentdb.oci.registry.proxy import refused_by
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from urllib3.response import HTTPResponse
+
+    from contentdb.oci.registry.proxy import Proxy
+    from contentdb.oci.registry.url import Target
     from contentdb.oci.registry.watchdog import Exchange, Watchdog
 
 __all__ = ["Connection", "Making", "PlainConnection", "TlsConnection"]
@@ -28,15 +39,26 @@ _LOOK_EVERY_S: Final = 0.1
 
 
 class _CheckedResponse(PlainResponse):
-    """Refuses malformed response headers, which urllib3 would log, with any secrets they echo."""
+    """Refuses malformed heads of answers, whose text urllib3 would log, with any secrets in it."""
+
+    def __init__(self, *args: Any, began: Callable[[], None], **named: Any) -> None:  # noqa: ANN401 - http.client's own
+        super().__init__(*args, **named)
+        self._began = began
 
     def begin(self) -> None:
-        """Read the status and the headers."""
-        super().begin()
+        """Read the status and the headers, and tell when their first byte is there."""
+        if self.fp.peek(1):
+            self._began()
         try:
+            super().begin()
             assert_header_parsing(self.msg)
-        except HeaderParsingError:
-            raise HTTPException("malformed head") from None
+        except RemoteDisconnected:
+            raise
+        except (BadStatusLine, UnknownProtocol, HeaderParsingError) as error:
+            kind = HTTPException if isinstance(error, HeaderParsingError) else type(error)
+        else:
+            return
+        raise kind("malformed head")  # out here: the first error's text is the head
 
 
 class Making:
@@ -99,11 +121,44 @@ class Making:
 
 
 class Connection(HTTPConnection):
-    """A connection that is watched while it is made."""
+    """A connection that is watched while it is made, to a server or through a proxy."""
 
-    response_class = _CheckedResponse
     making: Making
     """Set it before `connect`."""
+    origin: tuple[str, str, int]
+    """Of the server that is talked to, whether through a proxy or not."""
+    proxy_used: Proxy | None = None
+    """The proxy that the bytes go to, if any."""
+    _opening: bytes
+
+    def use_proxy(self, proxy: Proxy, target: Target) -> None:
+        """Go to a server through a proxy; for https, have it open a tunnel."""
+        self.proxy_used = proxy
+        if target.scheme == "https":
+            self.set_tunnel(target.host, target.port)
+            self._opening = proxy.opening(target)
+
+    @property
+    def is_forwarded(self) -> bool:
+        """Whether a proxy reads the requests and sends its own to the server."""
+        return self.proxy_used is not None and self._tunnel_host is None
+
+    def answer(self, began: Callable[[], None]) -> HTTPResponse:
+        """Read an answer's head; call ``began`` at its first byte."""
+        made = partial(_CheckedResponse, began=began)
+        self.response_class = made  # type: ignore[assignment]  # it is only called
+        return self.getresponse()
+
+    def _tunnel(self) -> None:
+        """Have the proxy connect to the server."""
+        self.send(self._opening)
+        response = _CheckedResponse(self.sock, method="CONNECT", began=lambda: None)
+        try:
+            response.begin()
+        finally:
+            response.close()
+        if response.status != HTTPStatus.OK and self.proxy_used is not None:
+            raise refused_by(self.proxy_used, response.status)
 
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that answers, or raise the operating system's error."""

@@ -1,26 +1,29 @@
-"""Interrupts the threads that wait for a registry when the user interrupts the caller."""
+"""Ends the threads that wait for a registry: if the user interrupts, or if another one failed."""
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from threading import local
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from threading import Event as Flag
 
     from contentdb.oci.registry.registry import Registry
 
-__all__ = ["interrupting", "results_of"]
+__all__ = ["interrupting", "pool_of", "results_of", "stop_flag", "stoppable"]
 
 T = TypeVar("T")
 
 _LOOK_UP_S: Final = 0.5
+_of_thread: Final = local()
 
 
 @contextmanager
-def interrupting(registry: Registry) -> Iterator[None]:
-    """Cut the registry's exchanges in other threads if this one is interrupted, e.g. by SIGINT.
+def interrupting(*registries: Registry) -> Iterator[None]:
+    """Cut the registries' exchanges in other threads if this one is interrupted, e.g. by SIGINT.
 
     Use it around a pool of threads and again inside, since the wait for the pool's end can be
     interrupted too.
@@ -30,8 +33,49 @@ def interrupting(registry: Registry) -> Iterator[None]:
     except Exception:
         raise
     except BaseException:
-        registry.interrupt()
+        for registry in registries:
+            registry.interrupt()
         raise
+
+
+@contextmanager
+def stoppable(stopped: Flag) -> Iterator[None]:
+    """End what this thread waits for at a registry once a flag is set, and begin nothing more."""
+    before = stop_flag()
+    _of_thread.stopped = stopped
+    try:
+        yield
+    finally:
+        _of_thread.stopped = before
+
+
+def stop_flag() -> Flag | None:
+    """Return the flag that ends this thread's waits, if there is one."""
+    return getattr(_of_thread, "stopped", None)
+
+
+@contextmanager
+def pool_of(
+    threads: int, stop: Callable[[], object], *registries: Registry
+) -> Iterator[ThreadPoolExecutor]:
+    """Yield a pool of threads that talk to registries; leave it when all of them have ended.
+
+    Args:
+        threads: How many.
+        stop: Called if the block raises: it ends the threads' work. No more work begins then.
+        registries: Whose exchanges an interrupt cuts.
+    """
+    with (
+        interrupting(*registries),
+        ThreadPoolExecutor(threads, "contentdb-oci") as pool,
+        interrupting(*registries),
+    ):
+        try:
+            yield pool
+        except BaseException:
+            stop()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def results_of(futures: Iterable[Future[T]]) -> list[T]:

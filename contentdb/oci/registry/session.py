@@ -4,46 +4,43 @@ The session follows redirects itself and sends no secret to another origin. It r
 content, and retries a few times when the server is busy or the connection breaks.
 """
 
+# Long: one class has the policy of one request.
+
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final, NoReturn
 from urllib.parse import urljoin
 
 from contentdb.errors import InvalidArgumentError
 from contentdb.logs import inform
-from contentdb.oci.documents.strict_json import parse_object
 from contentdb.oci.errors import (
     HostileRegistryError,
-    InvalidManifestError,
-    ObjectNotFoundError,
-    RegistryError,
-    UnauthorizedError,
-    UnreachableError,
+    UploadBrokenError,
     given_up,
 )
-from contentdb.oci.failures import BUSY, BrokenError, OversizeError
-from contentdb.oci.reference import DEFAULT_REGISTRY
+from contentdb.oci.failures import BUSY, BrokenError
+from contentdb.oci.registry.answer import error_code
 from contentdb.oci.registry.auth import Authorizer, parse_challenges
+from contentdb.oci.registry.bodies import Body
+from contentdb.oci.registry.endpoint import Endpoint
+from contentdb.oci.registry.redirects import REDIRECTS, check_write, lead
+from contentdb.oci.registry.statuses import error_of
 from contentdb.oci.registry.transport import Transport
-from contentdb.oci.registry.url import Target, is_loopback, target_of
+from contentdb.oci.registry.tries import Tries, retry_after
+from contentdb.oci.registry.url import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import BinaryIO
 
+    from contentdb.oci.registry.answer import Answer
     from contentdb.oci.registry.credentials import Credentials
-    from contentdb.oci.registry.transport import Answer
+    from contentdb.oci.registry.proxy import Proxies
+    from contentdb.oci.registry.url import Target
 
 __all__ = ["Session"]
 
-_DEFAULT_HOST: Final = "registry-1.docker.io"
 _MOST_HOPS: Final = 5
-_TRIES: Final = 4
-_MOST_PAUSE_S: Final = 30.0
-_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_ERROR_BYTES: Final = 64 * 1024
-_CODE: Final = re.compile(r"[A-Z_]{1,60}")
 
 
 class Session:
@@ -57,25 +54,36 @@ class Session:
         name: str,
         *,
         credentials: Credentials | None = None,
+        place: Endpoint | None = None,
         plain_http: bool = False,
         insecure: bool = False,
         ca: str | None = None,
         cert: tuple[str, str | None] | None = None,
         trusted_realms: Iterable[str] = (),
+        proxies: Proxies | None = None,
+        retries: int = 4,
+        timeout_s: float = 300.0,
         grace_s: float = 30.0,
         least_rate: float = 1024.0,
         pause: Callable[[float], object] | None = None,
     ) -> None:
-        host = _DEFAULT_HOST if name == DEFAULT_REGISTRY else name
+        if retries < 0:
+            raise InvalidArgumentError(f"{retries} is no count of retries")
         self.name = name
-        self.home = target_of(f"{'http' if plain_http else 'https'}://{host}/v2/")
-        if plain_http and not insecure and not is_loopback(self.home.host):
-            raise InvalidArgumentError(
-                f"{name} is another machine, and plain http shows it everything: "
-                "use https, or say that this is meant"
-            )
+        self.place = place or Endpoint.of(name, plain_http=plain_http, insecure=insecure)
+        self.home = target_of(self.place.root)
+        if proxies is not None:
+            proxies.choose(self.home)  # raises now if it cannot be used
+        self.retries = retries
         self._transport = Transport(
-            self.home.origin, ca=ca, cert=cert, grace_s=grace_s, least_rate=least_rate
+            self.home.origin,
+            ca=(*self.place.ca, *([] if ca is None else [ca])),
+            cert=self.place.cert or cert,
+            verified=self.place.verified,
+            proxies=proxies,
+            timeout_s=timeout_s,
+            grace_s=grace_s,
+            least_rate=least_rate,
         )
         self._authorizer = Authorizer(
             name, self.home, self._transport, credentials, trusted_realms=trusted_realms
@@ -94,6 +102,18 @@ class Session:
         """Allow requests again."""
         self._transport.resume()
 
+    def speaks(self) -> bool:
+        """Return whether a server answers there, whatever it says; try once."""
+        try:
+            self._transport.exchange("GET", self.home, {"Accept-Encoding": "identity"}).close()
+        except BrokenError:
+            return False
+        return True
+
+    def tries(self) -> Tries:
+        """Return the count of a new step's tries."""
+        return Tries(self.retries, self.pause)
+
     def request(
         self,
         method: str,
@@ -104,30 +124,54 @@ class Session:
         headers: Mapping[str, str],
         body: BinaryIO | bytes | None = None,
         ok: tuple[int, ...] = (200, 206),
+        as_stored: bool = False,
     ) -> Answer:
-        """Send a request, with authorization, redirects and retries; return an answer in ``ok``."""
+        """Send a request, with authorization, redirects and retries; return an answer in ``ok``.
+
+        The caller checks the body's digest if it is taken ``as_stored``: see `Answer.is_encoded`.
+
+        A body that is a file begins at its position. It is an upload's: after a failure the
+        registry may have taken any part of it, so this method does not retry then.
+
+        Raises:
+            UploadBrokenError: The body is a file, and it may have been sent in part.
+            RegistryError: The request failed for good.
+        """
         target = self._target(path, thing)
-        again = body is None or isinstance(body, bytes)
-        for attempt in range(1, _TRIES + 1):
-            last = attempt == _TRIES or not again
+        scope = self.place.scope(scope)
+        whole, tries = Body(body), self.tries()
+        while True:
             try:
-                answer = self._send_authorized(method, target, thing, scope, headers, body)
+                answer = self._send_authorized(method, target, thing, scope, headers, whole)
             except BrokenError as error:
-                if last or error.slow or error.advice:
-                    advice = error.advice or "check the name and the network, then try again"
-                    raise given_up(error, self.name, thing, advice) from error
-                inform("oci", "trying again", registry=self.name, thing=thing, why=error)
-                self.pause(0.1 * 2**attempt)
+                self._try_again(error, thing, whole, tries)
                 continue
             if answer.status in ok:
-                self._refuse_encoding(answer, thing)
+                if answer.is_encoded(as_stored=as_stored):
+                    answer.close()
+                    self.refuse(thing, "it sends content encoded, though asked not to")
                 return answer
-            if last or answer.status not in BUSY:
+            if answer.status not in BUSY:
                 self._fail(answer, thing, anonymous=self._authorizer.header(scope) is None)
+            after_s = retry_after(answer.headers.get("Retry-After"))
+            if whole.is_stream:
+                answer.close()
+                reason = f"it answers {answer.status}"
+                raise UploadBrokenError(self.name, thing, reason, after_s=after_s)
+            if not tries.again(after_s):
+                self._fail(answer, thing, anonymous=False)
             answer.close()
             inform("oci", "trying again", registry=self.name, thing=thing, status=answer.status)
-            self.pause(_retry_after(answer, 0.1 * 2**attempt))
-        raise AssertionError  # the last attempt returns or raises
+
+    def _try_again(self, error: BrokenError, thing: str, body: Body, tries: Tries) -> None:
+        """Wait for the next try after a broken exchange, or raise if there is to be none."""
+        final = error.slow or error.advice
+        if not final and body.is_stream and not body.is_untouched:
+            raise UploadBrokenError(self.name, thing, str(error)) from error
+        if final or not tries.again():
+            advice = error.advice or "check the name and the network, then try again"
+            raise given_up(error, self.name, thing, advice) from error
+        inform("oci", "trying again", registry=self.name, thing=thing, why=error)
 
     def _send_authorized(
         self,
@@ -136,17 +180,15 @@ class Session:
         thing: str,
         scope: str,
         headers: Mapping[str, str],
-        body: BinaryIO | bytes | None,
+        body: Body,
     ) -> Answer:
         known = self._authorizer.header(scope)
-        if known is None and body is not None and not isinstance(body, bytes):
+        if known is None and body.is_stream:
             known = self._authorize_stream(scope)
         answer = self._follow(method, target, thing, known, headers, body)
-        if answer.status != 401:  # noqa: PLR2004 - HTTP
+        if answer.status != 401 or not body.rewind():  # noqa: PLR2004 - HTTP
             return answer
         challenges = parse_challenges(answer.headers.getlist("WWW-Authenticate"))
-        if body is not None and not isinstance(body, bytes):
-            return answer  # the stream cannot be sent again
         try:
             fresh = self._authorizer.answer(challenges, scope, refused=known)
         except BaseException:
@@ -158,8 +200,9 @@ class Session:
         return self._follow(method, target, thing, fresh, headers, body)
 
     def _authorize_stream(self, scope: str) -> str | None:
-        """Get an authorization before sending a stream, which cannot be sent twice."""
-        answer = self._transport.exchange("GET", self.home, {"Accept-Encoding": "identity"})
+        """Get an authorization before sending a stream, which may be long."""
+        headers = {"Accept-Encoding": "identity", **dict(self.place.headers)}
+        answer = self._transport.exchange("GET", self.home, headers)
         answer.close()
         if answer.status != 401:  # noqa: PLR2004 - HTTP
             return None
@@ -173,23 +216,29 @@ class Session:
         thing: str,
         authorization: str | None,
         headers: Mapping[str, str],
-        body: BinaryIO | bytes | None,
+        body: Body,
     ) -> Answer:
-        """Send a request, follow a read's redirects; only the registry's origin sees the secret."""
+        """Send a request and follow redirects; only the registry's origin sees the secret."""
         for _ in range(_MOST_HOPS + 1):
-            sent = {"User-Agent": "contentdb", "Accept-Encoding": "identity", **headers}
+            own = dict(self.place.headers) if target.origin == self.home.origin else {}
+            sent = {"User-Agent": "contentdb", "Accept-Encoding": "identity", **own, **headers}
             if authorization is not None and target.origin == self.home.origin:
                 sent["Authorization"] = authorization
-            answer = self._transport.exchange(method, target, sent, body)
-            if answer.status not in _REDIRECTS:
+            answer = self._transport.exchange(method, target, sent, body.content)
+            if answer.status not in REDIRECTS:
                 if answer.status == 401 and target.origin != self.home.origin:  # noqa: PLR2004 - HTTP
                     answer.close()
                     self.refuse(thing, f"{target.place}, where it sent us, wants credentials")
                 return answer
             answer.close()
+            came_from, target = target, self._redirect(answer, target, thing)
             if method not in {"GET", "HEAD"}:
-                self.refuse(thing, f"it redirects a {method}")
-            target = self._redirect(answer, target, thing)
+                try:
+                    check_write(method, answer.status, came_from, target)
+                except ValueError as error:
+                    self.refuse(thing, str(error), "push to that place by its own name")
+                if not body.rewind():
+                    self.refuse(thing, f"it redirects a {method} whose body cannot be sent again")
         return self.refuse(thing, f"it redirects more than {_MOST_HOPS} times")
 
     def _redirect(self, answer: Answer, target: Target, thing: str) -> Target:
@@ -207,74 +256,42 @@ class Session:
     def allowed(self, url: str, came_from: Target, thing: str) -> Target:
         """Parse a server's redirect; refuse https to http, and another machine to this one."""
         try:
-            target = target_of(url)
+            return lead(url, came_from, self.home)
         except ValueError as error:
-            self.refuse(thing, f"it sends us to another place: {error}")
-        if target.scheme == "http" and target.origin != self.home.origin:
-            local = is_loopback(target.host) and is_loopback(self.home.host)
-            if came_from.scheme == "https" or not local:
-                self.refuse(thing, f"it sends us from https or this machine to {target.place}")
-        if is_loopback(target.host) and not is_loopback(self.home.host):
-            self.refuse(thing, f"it sends us to this machine, {target.place}")
-        return target
+            self.refuse(thing, str(error))
 
     def _target(self, path: str, thing: str) -> Target:
         if "://" in path:
             return self.allowed(path, self.home, thing)
-        return self.home._replace(path="/v2/" + path)
+        return self.home._replace(path=self.place.path(path))
 
-    def location(self, answer: Answer, thing: str) -> str:
-        """Return the absolute URL of an upload's next step, if it is allowed."""
+    def location(self, answer: Answer, thing: str, asked: str) -> str:
+        """Return the absolute URL of an upload's next step, if it is allowed.
+
+        Args:
+            answer: The answer with the Location.
+            thing: What is sent, for messages.
+            asked: The path or URL of the request, which a relative Location goes on from.
+        """
         location = answer.headers.get("Location", "")
         if not location:
             self.refuse(thing, "it began an upload without saying where")
-        url = self._resolve(f"{self.home.place}/v2/", location)
+        base = asked if "://" in asked else f"{self.home.place}{self.place.path(asked)}"
+        url = self._resolve(base, location)
         self.allowed(url, self.home, thing)
         return url
 
-    def _refuse_encoding(self, answer: Answer, thing: str) -> None:
-        encoding = answer.headers.get("Content-Encoding")
-        if encoding is not None and encoding.strip().lower() not in {"", "identity"}:
-            answer.close()
-            self.refuse(thing, "it sends content encoded, though asked not to")
-
     def _fail(self, answer: Answer, thing: str, *, anonymous: bool) -> NoReturn:
-        status = answer.status
-        code = _error_code(answer)
+        code = error_code(answer)
         answer.close()
-        reason = f"it answers {status}" + (f" {code}" if code else "")
-        if status in {401, 403}:
-            advice = (
-                "log in with docker login, or pass --user"
-                if anonymous
-                else "check the user, and what it may do"
-            )
-            raise UnauthorizedError(self.name, thing, reason, advice)
-        if status == 404:  # noqa: PLR2004 - HTTP
-            raise ObjectNotFoundError(
-                self.name, thing, reason, "check the repository and the tag or digest"
-            )
-        if status in BUSY:
-            raise UnreachableError(self.name, thing, reason, "try again later")
-        raise RegistryError(self.name, thing, reason, "see the registry's own log")
+        reason = f"it answers {answer.status}" + (f" {code}" if code else "")
+        if answer.proxy is not None:
+            reason += f" (through the proxy {answer.proxy})"
+        withheld = self._authorizer.withheld
+        error = error_of(self.name, thing, answer.status, reason, withheld, anonymous=anonymous)
+        error.status, error.code = answer.status, code
+        raise error
 
     def refuse(self, thing: str, reason: str, advice: str = "do not trust this copy") -> NoReturn:
         """Raise `HostileRegistryError` in this registry's name."""
         raise HostileRegistryError(self.name, thing, reason, advice)
-
-
-def _retry_after(answer: Answer, default_s: float) -> float:
-    """Return the seconds that the server asks to wait, up to `_MOST_PAUSE_S`."""
-    text = answer.headers.get("Retry-After", "")
-    short_number = text.isascii() and text.isdecimal() and len(text) < 6  # noqa: PLR2004 - a day
-    return min(float(text), _MOST_PAUSE_S) if short_number else default_s
-
-
-def _error_code(answer: Answer) -> str:
-    """Return the registry's error code, without its message, which may echo a secret."""
-    try:
-        raw = parse_object(answer.read(_ERROR_BYTES), most_bytes=_ERROR_BYTES)
-        code = raw["errors"][0]["code"]
-    except (BrokenError, OversizeError, InvalidManifestError, LookupError, TypeError):
-        return ""
-    return code if isinstance(code, str) and _CODE.fullmatch(code) else ""

@@ -7,103 +7,35 @@ each exchange's socket, and the pool logs whole URLs, which are secrets if they 
 
 from __future__ import annotations
 
-import ssl
 import threading
-from http.client import HTTPException
 from typing import TYPE_CHECKING, Final, cast
 
-from urllib3.exceptions import HTTPError
-
 from contentdb.errors import InvalidArgumentError
-from contentdb.oci.failures import BrokenError, OversizeError, no_connection
+from contentdb.oci.failures import BrokenError, no_connection
+from contentdb.oci.registry.answer import BREAKS, Answer
 from contentdb.oci.registry.connection import Connection, Making, PlainConnection, TlsConnection
+from contentdb.oci.registry.proxy import WANTS_CREDENTIALS, Proxies, refused_by
+from contentdb.oci.registry.tls import make_context
 from contentdb.oci.registry.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    import ssl
+    from collections.abc import Mapping
     from typing import BinaryIO
 
-    from urllib3 import HTTPHeaderDict
     from urllib3.response import HTTPResponse
 
     from contentdb.oci.registry.url import Target
     from contentdb.oci.registry.watchdog import Exchange
 
-__all__ = ["Answer", "Transport"]
+__all__ = ["Transport"]
 
-CHUNK_BYTES: Final = 1024 * 1024
-"""Limit for one piece of a body."""
 _SEND_BYTES: Final = 128 * 1024
 """Bytes to send within a socket's timeout; small, so that a slow line does not time out."""
 _TIMEOUT_S: Final = 30.0
-_BREAKS: Final = (HTTPError, HTTPException, OSError, ValueError, AttributeError)
-"""Errors of a broken connection; AttributeError if the socket is shut during a TLS read."""
-
-
-class Answer:
-    """A response whose body has not been read yet; read it, or drop it with `close`."""
-
-    def __init__(
-        self,
-        transport: Transport,
-        conn: Connection,
-        response: HTTPResponse,
-        exchange: Exchange,
-    ) -> None:
-        self._transport = transport
-        self._conn = conn
-        self._response = response
-        self._exchange = exchange
-        self._whole = False
-        self.status: int = response.status
-        self.headers: HTTPHeaderDict = response.headers
-
-    def chunks(self, most_bytes: int) -> Iterator[bytes]:
-        """Yield the body as it comes, never decoded.
-
-        Raises:
-            OversizeError: The body is longer than ``most_bytes``, which have been yielded.
-            BrokenError: The body ended before its declared length, or was too slow.
-        """
-        left = most_bytes
-        try:
-            while data := self._response.read1(min(CHUNK_BYTES, left + 1), decode_content=False):
-                self._exchange.moved(len(data))
-                if len(data) > left:
-                    yield data[:left]
-                    raise OversizeError
-                left -= len(data)
-                yield data
-        except _BREAKS as error:
-            raise self._broken(error) from error
-        if self._exchange.cut:
-            raise BrokenError("it sent too slowly", slow=True)
-        self._whole = True
-
-    def read(self, most_bytes: int) -> bytes:
-        """Return the whole body; it raises the same errors as `chunks`."""
-        return b"".join(self.chunks(most_bytes))
-
-    def close(self) -> None:
-        """Keep the connection for the next request if the body was read; else close it."""
-        self._exchange.done()
-        empty = self._response.length_remaining == 0 and not self._response.chunked
-        self._response.close()  # else the connection refuses the next request
-        if (self._whole or empty) and not self._exchange.cut and self._keep_alive():
-            self._transport.give_back(self._conn)
-        else:
-            self._conn.close()
-
-    def _keep_alive(self) -> bool:
-        return (
-            "close" not in self.headers.get("Connection", "").lower()
-            and self._conn.sock is not None
-        )
-
-    def _broken(self, error: Exception) -> BrokenError:
-        if self._exchange.cut:
-            return BrokenError("it sent too slowly", slow=True)
-        return BrokenError(f"the connection broke ({type(error).__name__})")
+_MOST_IDLE: Final = 128
+"""Limit for idle connections in all: a registry may redirect each request to another server."""
+_DAY_S: Final = 24 * 3600
 
 
 class _CountedBody:
@@ -125,31 +57,45 @@ class Transport:
 
     Args:
         trusted: The only origin that gets the client certificate.
-        ca: A file of further CA certificates, in PEM.
+        ca: Files of further CA certificates, in PEM.
         cert: A client certificate and its key, in PEM.
-        grace_s: Seconds that an exchange may stay silent.
+        verified: Whether the trusted origin's certificate has to be right; others' always have to.
+        proxies: The proxies to go through; by default none.
+        timeout_s: Seconds to wait for the first byte of an answer.
+        grace_s: Seconds that an exchange may stay silent at any other time.
         least_rate: Bytes per second that it must sustain afterwards.
+
+    Raises:
+        InvalidArgumentError: A file or a time cannot be used.
     """
 
     def __init__(
         self,
         trusted: tuple[str, str, int],
         *,
-        ca: str | None = None,
+        ca: tuple[str, ...] = (),
         cert: tuple[str, str | None] | None = None,
+        verified: bool = True,
+        proxies: Proxies | None = None,
+        timeout_s: float = 300.0,
         grace_s: float = 30.0,
         least_rate: float = 1024.0,
     ) -> None:
+        if not 0 < timeout_s <= _DAY_S:
+            raise InvalidArgumentError(f"{timeout_s} is no number of seconds up to a day")
+        self._proxies = Proxies() if proxies is None else proxies
+        self._answer_s = timeout_s
         self._trusted = trusted
         self._ca = ca
         self._cert = cert
+        self._verified = verified
         self._watchdog = Watchdog(grace_s=grace_s, least_rate=least_rate)
         self._timeout_s = min(_TIMEOUT_S, grace_s)
         self._lock = threading.Lock()
         self._closed = False
         self._idle: dict[tuple[str, str, int], list[Connection]] = {}
         self._contexts: dict[bool, ssl.SSLContext] = {}
-        if ca is not None or cert is not None:
+        if ca or cert is not None:
             self._context_for(trusted=True)  # raises now if the files cannot be used
 
     def exchange(
@@ -161,11 +107,12 @@ class Transport:
     ) -> Answer:
         """Send one request; read the status and headers of its answer.
 
-        If an idle connection turns out to be dead and the body can be sent again, retry once on a
-        new connection.
+        If an idle connection turns out to be dead and the body is no stream, retry once on a new
+        connection.
 
         Raises:
             BrokenError: The connection failed, or the answer's headers came too slowly.
+            InvalidArgumentError: The proxy for this request is of a kind that is not supported.
         """
         conn = self._take_idle(target)
         if conn is not None:
@@ -178,12 +125,15 @@ class Transport:
 
     def give_back(self, conn: Connection) -> None:
         """Keep a connection for the next request to its origin, unless the transport is closed."""
-        scheme = "https" if isinstance(conn, TlsConnection) else "http"
         with self._lock:
-            if not self._closed:
-                self._idle.setdefault((scheme, conn.host.strip("[]"), conn.port), []).append(conn)
-                return
-        conn.close()
+            kept = not self._closed
+            extra = [] if kept else [conn]
+            if kept:
+                self._idle.setdefault(conn.origin, []).append(conn)
+            if sum(map(len, self._idle.values())) > _MOST_IDLE:
+                extra += self._idle.pop(next(iter(self._idle)))
+        for one in extra:
+            one.close()
 
     def close(self) -> None:
         """Close the idle connections and stop the watchdog; an exchange under way continues."""
@@ -204,8 +154,8 @@ class Transport:
         self._watchdog.resume()
 
     def pause(self, seconds: float) -> None:
-        """Wait, until `interrupt` at the latest."""
-        self._watchdog.interrupted.wait(seconds)
+        """Wait, until `interrupt` or the end of this thread's work at the latest."""
+        self._watchdog.pause(seconds)
 
     def _send(
         self,
@@ -221,38 +171,91 @@ class Transport:
             if conn.sock is None:
                 self._connect(conn)
             exchange = self._watchdog.watch(conn.sock)
-            conn.request(
-                method,
-                target.path,
-                body=body
-                if body is None or isinstance(body, bytes)
-                else cast("BinaryIO", _CountedBody(body, exchange)),
-                headers=dict(headers),
-                preload_content=False,
-                decode_content=False,
-            )
-            response = conn.getresponse()
+            response, whole = self._ask(conn, exchange, method, target, headers, body)
             if exchange.cut:
+                response.close()
                 raise OSError("cut")  # noqa: TRY301 - handled below like a broken connection
         except BaseException as error:
+            reached = conn.sock is not None
             conn.close()
             if exchange is not None:
                 exchange.done()
-            if not isinstance(error, _BREAKS):
+            if not isinstance(error, BREAKS):
                 raise  # an error of the body's own
-            if exchange is not None and exchange.cut:
-                raise BrokenError("its answer came too slowly", slow=True) from error
-            raise no_connection(error) from error
-        return Answer(self, conn, response, exchange)
+            raise self._broken(conn, exchange, error, reached=reached) from error
+        answer = Answer(conn, response, exchange, self.give_back if whole else Connection.close)
+        proxy = conn.proxy_used
+        if proxy is not None and conn.is_forwarded and answer.status == WANTS_CREDENTIALS:
+            answer.close()
+            raise refused_by(proxy, answer.status)
+        return answer
+
+    def _ask(
+        self,
+        conn: Connection,
+        exchange: Exchange,
+        method: str,
+        target: Target,
+        headers: Mapping[str, str],
+        body: bytes | BinaryIO | None,
+    ) -> tuple[HTTPResponse, bool]:
+        """Send a request and read the answer's head; return whether the body was sent whole.
+
+        A server that refuses a body may answer and close the connection before it has read it.
+        """
+        sock = conn.sock
+        sock.settimeout(self._timeout_s)
+        path, more = target.path, {}
+        if conn.proxy_used is not None and conn.is_forwarded:
+            path, more = conn.proxy_used.absolute(target), conn.proxy_used.headers
+        lost: OSError | None = None
+        try:
+            conn.request(
+                method,
+                path,
+                body=body
+                if body is None or isinstance(body, bytes)
+                else cast("BinaryIO", _CountedBody(body, exchange)),
+                headers={**headers, **more},
+                preload_content=False,
+                decode_content=False,
+            )
+            exchange.await_answer(self._answer_s)
+            conn.timeout = self._answer_s
+        except (BrokenPipeError, ConnectionResetError) as error:
+            if body is None:
+                raise
+            lost, conn.timeout = error, self._timeout_s
+
+        def began() -> None:
+            exchange.answered()
+            sock.settimeout(self._timeout_s)
+
+        try:
+            return conn.answer(began), lost is None
+        except BREAKS as error:
+            if lost is None:
+                raise
+            raise lost from error
 
     def _connect(self, conn: Connection) -> None:
         with Making(self._watchdog) as conn.making:
-            try:
-                conn.connect()
-            except _BREAKS as error:
-                if conn.making.cut:
-                    raise BrokenError("the connection was made too slowly", slow=True) from error
-                raise
+            conn.connect()
+
+    @staticmethod
+    def _broken(
+        conn: Connection, exchange: Exchange | None, error: Exception, *, reached: bool
+    ) -> BrokenError:
+        """Return the error for an exchange that broke, which says what was waited for."""
+        if exchange is not None and (exchange.cut or isinstance(error, TimeoutError)):
+            found = BrokenError(exchange.late, slow=True, advice=exchange.advice)
+        elif exchange is None and conn.making.cut:
+            found = BrokenError("the connection was made too slowly", slow=True)
+        elif exchange is None and isinstance(error, TimeoutError):
+            found = BrokenError("no connection came about in time")
+        else:
+            found = no_connection(error)
+        return found if conn.proxy_used is None else conn.proxy_used.blamed(found, reached=reached)
 
     def _take_idle(self, target: Target) -> Connection | None:
         with self._lock:
@@ -265,36 +268,30 @@ class Transport:
         return None
 
     def _fresh(self, target: Target) -> Connection:
+        proxy = self._proxies.choose(target)
+        host, port = target[1:3] if proxy is None else (proxy.host, proxy.port)
+        conn: Connection
         if target.scheme == "http":
-            return PlainConnection(
-                target.host, target.port, timeout=self._timeout_s, blocksize=_SEND_BYTES
+            conn = PlainConnection(host, port, timeout=self._timeout_s, blocksize=_SEND_BYTES)
+        else:
+            conn = TlsConnection(
+                host,
+                port,
+                timeout=self._timeout_s,
+                blocksize=_SEND_BYTES,
+                ssl_context=self._context_for(trusted=target.origin == self._trusted),
             )
-        return TlsConnection(
-            target.host,
-            target.port,
-            timeout=self._timeout_s,
-            blocksize=_SEND_BYTES,
-            ssl_context=self._context_for(trusted=target.origin == self._trusted),
-        )
+        conn.origin = target.origin
+        if proxy is not None:
+            conn.use_proxy(proxy, target)
+        return conn
 
     def _context_for(self, *, trusted: bool) -> ssl.SSLContext:
         with self._lock:
             if trusted not in self._contexts:
-                self._contexts[trusted] = _make_context(self._ca, self._cert if trusted else None)
+                self._contexts[trusted] = make_context(
+                    self._ca,
+                    self._cert if trusted else None,
+                    verified=self._verified or not trusted,
+                )
             return self._contexts[trusted]
-
-
-def _make_context(ca: str | None, cert: tuple[str, str | None] | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    try:
-        if ca is not None:
-            context.load_verify_locations(ca)
-    except OSError as error:
-        raise InvalidArgumentError(f"{ca} holds no CA certificates in PEM") from error
-    try:
-        if cert is not None:
-            context.load_cert_chain(*cert)
-    except OSError as error:
-        names = " and ".join(name for name in cert or () if name)
-        raise InvalidArgumentError(f"{names}: no client certificate and its key, PEM") from error
-    return context

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -47,14 +48,25 @@ def target_of(url: str) -> Target:
     if "@" in parts.netloc:
         raise ValueError("it has a user in it")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    return Target(parts.scheme, parts.hostname, parts.port or _PORTS[parts.scheme], path)
+    port = _PORTS[parts.scheme] if parts.port is None else parts.port
+    return Target(parts.scheme, parts.hostname, port, path)
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether a host is ``localhost`` or a loopback address, without resolving it."""
-    if host == "localhost":
+    """Return whether a host is ``localhost`` or this machine's own address, without resolving it.
+
+    It knows the ways to write one that the system's resolver takes, such as ``127.1``.
+    """
+    name = host.strip("[]").rstrip(".")
+    if name == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        address = ipaddress.ip_address(name)
     except ValueError:
-        return False
+        try:
+            address = ipaddress.ip_address(socket.inet_aton(name))
+        except OSError:
+            return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback or address.is_unspecified

@@ -1,26 +1,40 @@
-"""Downloads one blob from a registry, resuming while there is progress."""
+"""Downloads one blob from a registry, resuming while there is progress.
+
+Registries differ in how they resume. If one refuses a range without an end, as
+go-containerregistry's does, a range with an end is asked for; if it refuses that too, or answers
+with something else, the whole blob is, and the bytes that are there are read past.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from contentdb.oci.errors import HostileRegistryError, given_up
+from contentdb.logs import inform
+from contentdb.oci.errors import (
+    HostileRegistryError,
+    RegistryError,
+    given_up,
+)
 from contentdb.oci.failures import BrokenError, OversizeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from contentdb.digest import Digest
-    from contentdb.oci.registry.registry import Registry
+    from contentdb.oci.registry.registry import BlobStream, Registry
 
 __all__ = ["blob_chunks"]
 
-_FAILURES: Final = 5
-"""Give up after this many broken connections in a row without progress."""
 _RETRIES: Final = 100
 """Give up after this many broken connections in all, so that no server makes us retry for ever."""
+_PARTS: Final = 4
+"""Ask for the whole after more answers in a row than this that bring less than the next."""
 _PROGRESS_BYTES: Final = 64 * 1024
 """A connection must bring this much to count as progress."""
+
+_Way = Literal["open range", "closed range", "whole"]
+_OVER_RANGES: Final = frozenset({400, 403, 405, 416, 500, 501})
+"""Statuses by which servers refuse a range of what they give whole: 403 is a signed URL's."""
 
 
 def blob_chunks(
@@ -35,8 +49,10 @@ def blob_chunks(
 ) -> Generator[bytes]:
     """Yield a blob's bytes from ``offset`` to its end, reconnecting if a connection breaks.
 
-    If a server ignores the range, skip the bytes before it. With ``size`` known, yield exactly the
-    bytes up to it, or raise; the caller still has to check the digest.
+    The registry's ``retries`` say how many connections in a row may break without progress. If a
+    server ignores or refuses the range, skip the bytes before it. With ``size`` known, or stated
+    by the first answer, yield exactly the bytes up to it, or raise; the caller still has to check
+    the digest.
 
     Args:
         registry: The client to use.
@@ -51,51 +67,134 @@ def blob_chunks(
     Raises:
         RegistryError: As for `Registry.blob`; or too many connections broke.
     """
+    download = _Download(registry, repository, digest, offset, size)
     failures = retries = 0
-    at = offset
-    while size is None or at < size or size == 0:
-        began = at
+    while True:
+        began = download.at
         try:
-            for chunk in _one_connection(registry, repository, digest, at, size):
-                at += len(chunk)
-                yield chunk
-            if size is None or at == size:
+            yield from download.one_answer()
+            if download.is_over:
                 return
-            raise BrokenError(f"the body ended after {at} of {size} bytes")  # noqa: TRY301 - handled below like a broken connection
+            short: BrokenError | None = None
         except BrokenError as error:
-            failures = 0 if at - began >= _PROGRESS_BYTES else failures + 1
+            if error.elsewhere:  # at most once for each mirror
+                on_retry(download.at)
+                continue
+            short = error
             retries += 1
-            if failures >= _FAILURES or retries >= _RETRIES or error.slow:
-                thing = f"{repository}@{digest}"
-                raise given_up(
-                    error, registry.name, thing, "run it again to go on from here"
-                ) from error
-            on_retry(at)
-            if failures:
-                (pause or registry.pause)(0.05 * 2**failures)
+        failures = 0 if download.at - began >= _PROGRESS_BYTES else failures + 1
+        if retries > (_RETRIES if registry.retries else 0) or (short is not None and short.slow):
+            raise download.failure(short)
+        if failures > (_PARTS if short is None else registry.retries):
+            if not download.ask_for_the_whole():
+                raise download.failure(short)
+            failures = 0
+        if short is None:
+            continue  # a part of what was asked for, which is legal: go on from there
+        on_retry(download.at)
+        if failures:
+            (pause or registry.pause)(0.05 * 2**failures)
 
 
-def _one_connection(
-    registry: Registry, repository: str, digest: Digest, at: int, size: int | None
-) -> Generator[bytes]:
-    stream = registry.blob(repository, digest, offset=at, size=size)
-    skip = at - stream.start
-    most = (size if size is not None else 2**63 - 1) - stream.start
-    try:
+class _Download:
+    """Where one download stands, and how it asks for the rest."""
+
+    def __init__(
+        self, registry: Registry, repository: str, digest: Digest, at: int, size: int | None
+    ) -> None:
+        self._registry = registry
+        self._repository = repository
+        self._digest = digest
+        self.at = at
+        """The offset of the next byte to yield."""
+        self._size = size
+        self._way: _Way = "open range"
+        self._refusal: tuple[int, RegistryError] | None = None
+        """Where the last range was refused, and how."""
+        self.is_over = False
+
+    def one_answer(self) -> Generator[bytes]:
+        """Yield what one answer brings.
+
+        Raises:
+            BrokenError: The connection broke, or the answer ended too early.
+        """
+        stream = self._request()
+        try:
+            yield from self._new_bytes(stream)
+        except OversizeError:
+            reason = f"it sends more than {self._size} bytes"
+            raise self._hostile(reason) from None
+        finally:
+            stream.answer.close()
+        if self._size is None or self.at == self._size:
+            self.is_over = True
+        elif stream.stop is None or self.at < stream.stop:
+            raise BrokenError(f"the body ended after {self.at} of {self._size} bytes")
+
+    def ask_for_the_whole(self) -> bool:
+        """Ask for no more ranges, since they bring nothing; return whether that is a change."""
+        if self._way == "whole" or not self.at:
+            return False
+        self._way = "whole"
+        return True
+
+    def failure(self, error: BrokenError | None) -> RegistryError:
+        """Return the error of a download that is given up: a refused range if that is the cause."""
+        error = error or BrokenError("it sends too little at a time")
+        if self._refusal is not None and self._refusal[0] == self.at and not error.slow:
+            return self._refusal[1]
+        failure = given_up(
+            error, self._registry.name, self._thing, "run it again to go on from here"
+        )
+        failure.__cause__ = error
+        return failure
+
+    def _request(self) -> BlobStream:
+        while True:
+            whole = self._way == "whole" or not self.at
+            try:
+                stream = self._registry.blob(
+                    self._repository,
+                    self._digest,
+                    offset=0 if whole else self.at,
+                    stop=None if whole or self._way == "open range" else self._size,
+                    size=self._size,
+                )
+            except RegistryError as error:
+                if whole or not _is_over_range(error):
+                    raise
+                self._refusal = (self.at, error)
+                closed = self._way == "open range" and self._size is not None
+                self._way = "closed range" if closed else "whole"
+                inform("oci", "asking in another way", way=self._way, why=error)
+                continue
+            self._size = self._size if self._size is not None else stream.size
+            return stream
+
+    def _new_bytes(self, stream: BlobStream) -> Generator[bytes]:
+        end = stream.stop if self._size is None else self._size
+        skip = self.at - stream.start
+        most = 2**63 - 1 if end is None else (stream.stop or end) - stream.start
         for chunk in stream.chunks(most):
-            if skip >= len(chunk):
-                skip -= len(chunk)
-            elif skip:
-                yield chunk[skip:]
-                skip = 0
-            else:
-                yield chunk
-    except OversizeError:
-        raise HostileRegistryError(
-            registry.name,
-            f"{repository}@{digest}",
-            f"it sends more than {size} bytes",
-            "do not trust this copy",
-        ) from None
-    finally:
-        stream.answer.close()
+            fresh = chunk[skip:] if skip else chunk
+            skip = max(0, skip - len(chunk))
+            if fresh:
+                self.at += len(fresh)
+                yield fresh
+
+    @property
+    def _thing(self) -> str:
+        return f"{self._repository}@{self._digest}"
+
+    def _hostile(self, reason: str) -> HostileRegistryError:
+        return HostileRegistryError(
+            self._registry.name, self._thing, reason, "do not trust this copy"
+        )
+
+
+def _is_over_range(error: RegistryError) -> bool:
+    """Return whether asking in another way may bring the bytes."""
+    if isinstance(error, HostileRegistryError):
+        return True  # it answered with another range
+    return error.status in _OVER_RANGES

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from threading import Event as Flag
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from contentdb.errors import (
     AlreadyExistsError,
@@ -16,19 +15,20 @@ from contentdb.errors import (
 )
 from contentdb.oci.errors import HostileRegistryError, InvalidManifestError, RegistryError
 from contentdb.oci.labels import MEDIA_TYPE, merge, source_key
-from contentdb.oci.registry.interrupts import interrupting, results_of
-from contentdb.oci.transfer.download import blob_chunks
+from contentdb.oci.registry.interrupts import pool_of, results_of, stoppable
 from contentdb.oci.transfer.progress import Event
-from contentdb.streams.pump import Taker
+from contentdb.oci.transfer.ranges import Lanes
+from contentdb.oci.transfer.split import SplitDownload
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from contentdb.content import ContentStore, Writer
     from contentdb.oci.documents.manifest import Descriptor
     from contentdb.oci.reference import Reference
     from contentdb.oci.registry.registry import Registry
     from contentdb.oci.transfer.progress import Kind, Listener
+    from contentdb.streams.pump import Taker
 
 __all__ = ["Arrivals"]
 
@@ -55,6 +55,7 @@ class Arrivals:
         self._listen = listen
         self._stopped = Flag()
         self._fetched: list[int] = []
+        self._lanes = Lanes(0, 0)
 
     @property
     def fetched_bytes(self) -> int:
@@ -62,37 +63,46 @@ class Arrivals:
         return sum(self._fetched)
 
     def fetch_all(self, blobs: Collection[Descriptor], jobs: int) -> None:
-        """Fetch all blobs durably, ``jobs`` at once; the first error stops the others.
+        """Fetch all blobs durably over ``jobs`` connections; the first error stops the others.
 
+        Connections that no blob needs any more fetch ranges of large blobs.
         The ingests of stopped blobs stay, so that a later pull resumes them.
         """
+        self.expect(blobs, jobs)
+        with pool_of(jobs, self.stop, self._registry) as pool:
+            results_of([pool.submit(self._fetch_in_turn, blob) for blob in blobs])
+
+    def expect(self, blobs: Collection[Descriptor], jobs: int) -> None:
+        """Begin with these blobs; each of them needs one of ``jobs`` connections: see `lane`."""
+        self._lanes = Lanes(jobs, len(blobs))
         for blob in blobs:
             self._tell("queued", blob, 0)
-        registry = self._registry
-        with (
-            interrupting(registry),
-            ThreadPoolExecutor(jobs, "contentdb-oci") as pool,
-            interrupting(registry),
-        ):
-            try:
-                results_of([pool.submit(self._fetch, blob) for blob in blobs])
-            except BaseException:
-                self._stop(pool)
-                raise
 
-    def _stop(self, pool: ThreadPoolExecutor) -> None:
-        """Start no more blobs, and stop those under way after their current piece."""
+    def stop(self) -> None:
+        """Stop the blobs under way, whatever they wait for."""
         self._stopped.set()
-        pool.shutdown(wait=False, cancel_futures=True)
 
-    def _fetch(self, blob: Descriptor) -> None:
+    @contextmanager
+    def lane(self) -> Iterator[None]:
+        """Hold the connection of one blob; afterwards other blobs may fetch ranges over it."""
         try:
-            with self._writer(blob) as writer:
+            yield
+        finally:
+            self._lanes.give_back()
+
+    def fetch(self, blob: Descriptor) -> None:
+        """Fetch a blob durably, unless it is stored."""
+        try:
+            with stoppable(self._stopped), self._writer(blob) as writer:
                 self._fill_and_commit(writer, blob)
         except AlreadyExistsError:
             self._check_size(blob)
             merge(self._store, blob.digest, {MEDIA_TYPE: blob.media_type}, self._place)
             self._tell("exists", blob, blob.size)
+
+    def _fetch_in_turn(self, blob: Descriptor) -> None:
+        with self.lane():
+            self.fetch(blob)
 
     def _check_size(self, blob: Descriptor) -> None:
         size = self._store.info(blob.digest).size
@@ -125,14 +135,16 @@ class Arrivals:
         raise self._stopped_error(blob)
 
     def _fill_and_commit(self, writer: Writer, blob: Descriptor) -> None:
-        resumed = writer.offset > 0
         if writer.offset > blob.size:
             writer.truncate()
-        self._fill(writer, blob)
-        if writer.digest != blob.digest and resumed:
-            # The earlier bytes may be wrong: fetch all again before blaming the registry.
+        in_parts = writer.offset > 0
+        in_parts |= self._fill(writer, blob)
+        while writer.digest != blob.digest and (in_parts or self._registry.doubt(blob.digest)):
+            # The earlier bytes, the ranges or a mirror's bytes may be wrong: fetch all over one
+            # connection before the registry is blamed.
+            in_parts = False
             writer.truncate()
-            self._fill(writer, blob)
+            self._fill(writer, blob, lanes=Lanes(0, 0))
         labels = {
             MEDIA_TYPE: blob.media_type,
             source_key(self._place.registry): self._place.repository,
@@ -153,27 +165,35 @@ class Arrivals:
             merge(self._store, blob.digest, {MEDIA_TYPE: blob.media_type}, self._place)
         self._tell("done", blob, blob.size)
 
-    def _fill(self, writer: Writer, blob: Descriptor) -> None:
-        """Append the missing bytes, and request only those."""
+    def _fill(self, writer: Writer, blob: Descriptor, lanes: Lanes | None = None) -> bool:
+        """Append the missing bytes, and request only those; return whether they came in ranges."""
         at = writer.offset
         self._tell("resumed" if at else "downloading", blob, at)
         if at == blob.size:
-            return
-        chunks = blob_chunks(
+            return False
+        download = SplitDownload(
             self._registry,
             self._place.repository,
             blob.digest,
-            offset=at,
             size=blob.size,
+            lanes=lanes or self._lanes,
+            stopped=self._stopped,
             on_retry=lambda offset: self._tell("retrying", blob, offset),
         )
-        with closing(chunks):
-            for chunk in chunks:
-                _write(writer, chunk)
-                self._fetched.append(len(chunk))
-                self._tell("downloading", blob, writer.offset)
-                if self._stopped.is_set():
-                    raise self._stopped_error(blob)
+        count = 0
+        try:
+            with closing(download.chunks(at)) as chunks:
+                for chunk in chunks:
+                    _write(writer, chunk)
+                    count += len(chunk)
+                    self._tell("downloading", blob, writer.offset)
+                    if self._stopped.is_set():
+                        break
+        finally:
+            self._fetched.append(count)  # once: a registry may send a byte at a time
+        if self._stopped.is_set():
+            raise self._stopped_error(blob)
+        return download.was_split
 
     def _stopped_error(self, blob: Descriptor) -> RegistryError:
         return RegistryError(
@@ -186,9 +206,10 @@ class Arrivals:
 
 def _write(writer: Writer, chunk: bytes) -> None:
     """Append a piece; a `Taker` hashes it while the next one arrives."""
-    if isinstance(writer, Taker):
-        writer.feed(chunk)
-        writer.settle(pending=1)
+    if hasattr(writer, "settle"):
+        taker = cast("Taker", writer)
+        taker.feed(chunk)
+        taker.settle(pending=1)
         return
     view = memoryview(chunk)
     while view:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import errno
-import os
-from concurrent.futures import ThreadPoolExecutor
-from threading import Event as Flag
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from contentdb.digest import Digest
 from contentdb.errors import InvalidArgumentError
 from contentdb.oci.documents.graph import tree_of
-from contentdb.oci.labels import merge, sources
+from contentdb.oci.errors import IncompleteIndexError
 from contentdb.oci.reference import Reference, parse_reference
-from contentdb.oci.registry.interrupts import interrupting, results_of
+from contentdb.oci.registry.interrupts import pool_of, results_of
 from contentdb.oci.registry.registry import Registry
-from contentdb.oci.transfer.progress import Event, Listener, silent
+from contentdb.oci.transfer.progress import Listener, silent
+from contentdb.oci.transfer.send import SPARSE_REFUSED, Departures
 
 if TYPE_CHECKING:
-    from contentdb.content import ContentStore, Reader
+    from contentdb.content import ContentStore
+    from contentdb.oci.documents.graph import Tree
     from contentdb.oci.documents.manifest import Descriptor
-    from contentdb.oci.transfer.progress import Kind
 
 __all__ = ["Pushed", "push"]
-
-CHUNK_BYTES: Final = 64 * 1024 * 1024
-"""A larger blob is uploaded in chunks of this size, a smaller one in one request."""
 
 
 class Pushed(NamedTuple):
@@ -35,6 +29,8 @@ class Pushed(NamedTuple):
     uploaded: tuple[Digest, ...]
     mounted: tuple[Digest, ...]
     existing: tuple[Digest, ...]
+    warnings: tuple[str, ...] = ()
+    """What could not be made sure of, a sentence each; the registry took everything."""
 
 
 def push(
@@ -43,25 +39,31 @@ def push(
     reference: str | Reference,
     *,
     registry: Registry | None = None,
-    chunk_bytes: int = CHUNK_BYTES,
+    chunk_bytes: int | None = None,
+    sparse: bool = False,
     jobs: int = 4,
     listen: Listener = silent,
 ) -> Pushed:
     """Push an image or artifact, and read its manifests back.
 
-    The call may be repeated: it sends no blob that the registry has. It verifies bytes as it reads
-    them from the store.
+    The call may be repeated: it sends nothing that the registry says it has. It verifies bytes as
+    it reads them from the store. Each blob is sent in one request; if the registry refuses that, in
+    chunks. An artifact with a ``subject`` is found by it afterwards: see `Registry.referrers`.
 
     Args:
         store: The store to push from.
         digest: The index or manifest.
         reference: The destination; its digest, if any, must be ``digest``.
         registry: The client to use; by default a new anonymous https client.
-        chunk_bytes: Larger blobs are uploaded in chunks of this size.
+        chunk_bytes: Send larger blobs in chunks of this size first; in one request if the registry
+            refuses that.
+        sparse: Push an index without those of its manifests that are not stored, which not every
+            registry takes.
         jobs: How many blobs to upload at once.
         listen: Called for each step, from several threads.
 
     Raises:
+        IncompleteIndexError: Manifests of an index are neither stored nor in the registry.
         NotFoundError: A part is not stored.
         RegistryError: The registry failed.
     """
@@ -73,112 +75,49 @@ def push(
     client = Registry(place.registry) if registry is None else registry
     client.resume()
     try:
-        return _Push(store, client, place, chunk_bytes, listen).run(top, jobs)
+        tree = tree_of(store, top)
+        if tree.absent and not sparse:
+            _refuse_incomplete(client, place, tree)
+        departures = Departures(store, client, place, chunk_bytes, listen)
+        with pool_of(jobs, departures.stop, client) as pool:
+            results_of([pool.submit(departures.send, blob) for blob in tree.blobs])
+        for node in tree.nodes[:-1]:
+            departures.publish(node.digest, node.data, node.document.media_type, name=node.digest)
+        advice = f"{SPARSE_REFUSED}: push {' or '.join(_stored(tree))} instead"
+        departures.publish(
+            top,
+            tree.top.data,
+            tree.top.document.media_type,
+            name=place.tag or top,
+            advice=advice if tree.absent else "",
+        )
     finally:
         if own:
             client.close()
+    return Pushed(top, *departures.sort(tree.blobs), tuple(departures.warnings))
 
 
-class _Push:
-    """One call of `push`."""
-
-    def __init__(
-        self,
-        store: ContentStore,
-        registry: Registry,
-        place: Reference,
-        chunk_bytes: int,
-        listen: Listener,
-    ) -> None:
-        self._store = store
-        self._registry = registry
-        self._place = place
-        self._chunk_bytes = chunk_bytes
-        self._listen = listen
-        self._stopped = Flag()
-
-    def run(self, top: Digest, jobs: int) -> Pushed:
-        tree = tree_of(self._store, top)
-        with (
-            interrupting(self._registry),
-            ThreadPoolExecutor(jobs, "contentdb-oci") as pool,
-            interrupting(self._registry),
-        ):
-            try:
-                kinds = results_of([pool.submit(self._push_blob, blob) for blob in tree.blobs])
-            except BaseException:
-                self._stopped.set()  # ends the uploads of other threads
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
-        for node in tree.nodes[:-1]:
-            self._registry.put_manifest(
-                self._place.repository, node.digest, node.data, node.document.media_type
-            )
-            self._tell("done", node.digest, node.document.media_type, len(node.data))
-        name = self._place.tag or top
-        self._registry.put_manifest(
-            self._place.repository, name, tree.top.data, tree.top.document.media_type
-        )
-        self._tell("done", top, tree.top.document.media_type, len(tree.top.data))
-        by_kind: dict[str, list[Digest]] = {}
-        for kind, blob in zip(kinds, tree.blobs, strict=True):
-            by_kind.setdefault(kind, []).append(blob.digest)
-        return Pushed(
-            top, *(tuple(by_kind.get(kind, ())) for kind in ("done", "mounted", "exists"))
-        )
-
-    def _push_blob(self, blob: Descriptor) -> Kind:
-        kind = self._bring(blob)
-        merge(self._store, blob.digest, {}, self._place)
-        self._tell(kind, blob.digest, blob.media_type, blob.size)
-        return kind
-
-    def _bring(self, blob: Descriptor) -> Kind:
-        repository = self._place.repository
-        if self._registry.has_blob(repository, blob.digest):
-            return "exists"
-        url = None
-        for source in sources(self._store.info(blob.digest).labels, self._place.registry):
-            if source != repository and url is None:
-                url = self._registry.mount(repository, blob.digest, source)
-                if url is None:
-                    return "mounted"
-        self._upload(blob, url or self._registry.begin_upload(repository))
-        return "done"
-
-    def _upload(self, blob: Descriptor, url: str) -> None:
-        repository, size = self._place.repository, blob.size
-        with self._store.open(blob.digest) as reader:
-            if size <= self._chunk_bytes:
-                self._tell("uploading", blob.digest, blob.media_type, 0, size)
-                body = _Part(reader, size, self._stopped) if size else b""
-                self._registry.finish_upload(repository, url, blob.digest, body, size)  # type: ignore[arg-type]  # has read()
-                return
-            for start in range(0, size, self._chunk_bytes):
-                self._tell("uploading", blob.digest, blob.media_type, start, size)
-                length = min(self._chunk_bytes, size - start)
-                part = _Part(reader, length, self._stopped)
-                url = self._registry.send_chunk(repository, url, part, start, length)  # type: ignore[arg-type]  # has read()
-        self._registry.finish_upload(repository, url, blob.digest)
-
-    def _tell(
-        self, kind: Kind, name: str, media_type: str, offset: int, total: int | None = None
-    ) -> None:
-        self._listen(Event(kind, name, media_type, offset, offset if total is None else total))
+def _refuse_incomplete(registry: Registry, place: Reference, tree: Tree) -> None:
+    """Raise unless the registry has the manifests of an index that the store lacks."""
+    absent = tree.absent
+    if all(registry.has_manifest(place.repository, part.digest) for part in absent):
+        return
+    missing = {str(part.digest): _platform(part) for part in absent}
+    raise IncompleteIndexError(tree.top.digest, missing, _stored(tree))
 
 
-class _Part:
-    """A file of a reader's next ``left`` bytes."""
+def _stored(tree: Tree) -> dict[str, str]:
+    """Return the manifests of a tree that could be pushed alone, with their platforms."""
+    named = {
+        part.digest: _platform(part) for node in tree.nodes for part in node.document.manifests
+    }
+    return {
+        str(node.digest): named.get(node.digest, "?")
+        for node in tree.nodes
+        if not node.document.is_index
+    }
 
-    def __init__(self, reader: Reader, left: int, stopped: Flag) -> None:
-        self._reader = reader
-        self._left = left
-        self._stopped = stopped
 
-    def read(self, size: int = -1, /) -> bytes:
-        """Read the next bytes; raise `InterruptedError` if the push was stopped."""
-        if self._stopped.is_set():
-            raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
-        data = self._reader.read(self._left if size < 0 else min(size, self._left))
-        self._left -= len(data)
-        return data
+def _platform(entry: Descriptor) -> str:
+    names = [entry.platform.get(key, "") for key in ("os", "architecture", "variant")]
+    return "/".join(name for name in names if name) or "no platform"
