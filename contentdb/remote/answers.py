@@ -32,6 +32,7 @@ def error_of(
     *,
     digest: str = "",
     ref: str | None = None,
+    absent: errors.ContentDBError | None = None,
     why: Callable[[], str | None] = lambda: None,
 ) -> errors.ContentDBError:
     """Translate a gRPC status into an error of the library.
@@ -43,11 +44,16 @@ def error_of(
         error: What gRPC raised.
         digest: The blob that the call was about.
         ref: The ingest that the call was about.
+        absent: The error if what the call was about is not there.
         why: Returns why the call did not reach a server, or None if it cannot find out.
     """
     call: Any = error  # gRPC raises objects that are also a `grpc.Call`; their type does not say so
     sent = unpack(call.trailing_metadata() or (), digest=digest, ref=ref)
-    return sent or _choose_error(call.code(), call.details() or "", digest, ref, why)
+    if sent is not None:
+        return sent
+    if absent is not None and call.code() is grpc.StatusCode.NOT_FOUND:
+        return absent
+    return _choose_error(call.code(), call.details() or "", digest, ref, why)
 
 
 def is_unimplemented(error: errors.ContentDBError) -> bool:

@@ -10,17 +10,28 @@ from typing import TYPE_CHECKING, Final
 
 from contentdb.digest import Digest
 from contentdb.errors import InvalidDigestError, StoreError
+from contentdb.wire.leasing import info_of_lease
 from contentdb.wire.messages import to_info, to_status
+from contentdb.wire.tagging import tag_of_image, tag_of_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from contentdb.content import Info, Status
+    from contentdb.content import Info, LeaseInfo, Status, Tag
     from contentdb.wire import content_pb2 as wire
+    from contentdb.wire import images_pb2, leases_pb2, tags_pb2
 
-__all__ = ["as_digest", "as_info", "as_status", "nonsense"]
+__all__ = [
+    "as_digest",
+    "as_info",
+    "as_lease",
+    "as_status",
+    "as_tag",
+    "as_tag_of_image",
+    "nonsense",
+]
 
 _FIRST_S: Final = -62_135_596_800
 _LAST_S: Final = 253_402_300_799
@@ -60,6 +71,37 @@ def as_status(message: wire.Status, *, asked: str | None = None) -> Status:
         raise nonsense(f"{message.offset} of {message.total} bytes")
     _check_times((message.started_at, message.updated_at))
     return to_status(message)
+
+
+def as_tag(message: tags_pb2.TagRecord, *, asked: str | None = None) -> Tag:
+    """Convert a server's tag; raise `StoreError` if impossible or of another name."""
+    _check_tag(message.name, message.digest, message.size, asked)
+    _check_times((message.created_at, message.updated_at))
+    return tag_of_record(message)
+
+
+def as_tag_of_image(message: images_pb2.Image, *, asked: str | None = None) -> Tag:
+    """Convert a server's image to a tag; raise `StoreError` if impossible or of another name."""
+    _check_tag(message.name, message.target.digest, message.target.size, asked)
+    _check_times((message.created_at, message.updated_at))
+    return tag_of_image(message)
+
+
+def as_lease(message: leases_pb2.Lease) -> LeaseInfo:
+    """Convert a server's lease; raise `StoreError` if impossible."""
+    _check_times((message.created_at,))
+    try:
+        return info_of_lease(message)
+    except ValueError as error:
+        raise nonsense(f"a lease that ends at no time: {error}") from error
+
+
+def _check_tag(name: str, digest: str, size: int, asked: str | None) -> None:
+    if asked is not None and name != asked:
+        raise nonsense(f"tag {name!r:.80} where {asked!r:.80} was asked for")
+    as_digest(digest)
+    if size < 0:
+        raise nonsense(f"a size of {size} bytes")
 
 
 def _check_times(stamps: Iterable[Timestamp]) -> None:

@@ -34,7 +34,7 @@ _inside: Final = Presence()
 class Entrance:
     """A context manager around each call into gRPC.
 
-    Its special methods are those of a lock written in C, as in `contentdb.local.call_guard`: no
+    Its special methods are those of a lock written in C, as in `contentdb.call_guard`: no
     handler can raise between them and the block, so the thread holds the lock only in the block.
     """
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Lock, Thread
@@ -15,19 +14,21 @@ from contentdb.errors import InvalidArgumentError, StorageError, StoreClosedErro
 from contentdb.remote.answers import error_of
 from contentdb.remote.calling import Entrance, Stream, free_locks, keep, let_go, unkeep
 from contentdb.remote.handshake import tls_failure
+from contentdb.remote.rpcs import rpcs_of
 from contentdb.wire import content_pb2 as wire
 from contentdb.wire import headers
 from contentdb.wire.addresses import unix_target
 from contentdb.wire.certificates import check_authority, check_pair
-from contentdb.wire.content_pb2_grpc import ContentStub
 from contentdb.wire.grpc_use import is_forked_from_user, note_use
-from contentdb.wire.messages import OWN_SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-__all__ = ["Channel", "Credentials"]
+    from contentdb.errors import ContentDBError
+    from contentdb.remote.rpcs import Rpc
+
+__all__ = ["Channel", "Connection", "Credentials"]
 
 _MESSAGE_BYTES: Final = 16 * 1024 * 1024
 
@@ -41,8 +42,6 @@ grpc-go, and so containerd, closes a connection that pings more often than every
 """
 
 T = TypeVar("T")
-
-_Rpc = Callable[..., Any]
 
 
 class Credentials(NamedTuple):
@@ -68,12 +67,14 @@ class Channel:
         self._closed = False
         self.is_ours = False
         """Whether the server is known to be a contentdb."""
+        self.lacks: frozenset[str] = frozenset()
+        """Services that the server is known not to have."""
         self._entrance = Entrance(address)
         self._entrance.check_fork()
         self._connect = _make_connector(address, credentials)
         self._connecting = Lock()
-        self._connection: _Connection | None = None
-        self._metadata = ((headers.NAMESPACE, namespace),)
+        self._connection: Connection | None = None
+        self._metadata: tuple[tuple[str, str | bytes], ...] = ((headers.NAMESPACE, namespace),)
 
     def note_kind(self, answer: wire.WriteContentResponse) -> None:
         """Note from the answer to a STAT whether the server is a contentdb."""
@@ -81,59 +82,66 @@ class Channel:
 
     def info(self, request: wire.InfoRequest) -> wire.InfoResponse:
         """Request one blob's Info."""
-        answer: wire.InfoResponse = self._ask("Info", request)
+        answer: wire.InfoResponse = self.ask("Info", request)
         return answer
 
     def update(self, request: wire.UpdateRequest) -> wire.UpdateResponse:
         """Change labels."""
-        answer: wire.UpdateResponse = self._ask("Update", request)
+        answer: wire.UpdateResponse = self.ask("Update", request)
         return answer
 
     def list_content(self, request: wire.ListContentRequest) -> Stream[wire.ListContentResponse]:
         """List blobs."""
-        return self._stream("List", request)
+        return self.stream("List", request)
 
     def delete(self, request: wire.DeleteContentRequest) -> None:
         """Remove a blob."""
-        self._ask("Delete", request)
+        self.ask("Delete", request)
 
     def read(self, request: wire.ReadContentRequest) -> Stream[wire.ReadContentResponse]:
         """Read a range."""
-        return self._stream("Read", request)
+        return self.stream("Read", request)
 
     def status(self, request: wire.StatusRequest) -> wire.StatusResponse:
         """Request one ingest's Status."""
-        answer: wire.StatusResponse = self._ask("Status", request)
+        answer: wire.StatusResponse = self.ask("Status", request)
         return answer
 
     def list_statuses(self, request: wire.ListStatusesRequest) -> wire.ListStatusesResponse:
         """List ingests."""
-        answer: wire.ListStatusesResponse = self._ask("ListStatuses", request)
+        answer: wire.ListStatusesResponse = self.ask("ListStatuses", request)
         return answer
 
     def stream_statuses(
         self, request: wire.ListStatusesRequest
     ) -> Stream[wire.ListStatusesResponse]:
         """List ingests; a server other than contentdb's answers `grpc.StatusCode.UNIMPLEMENTED`."""
-        return self._stream("StreamStatuses", request)
+        return self.stream("StreamStatuses", request)
 
     def write(
         self, requests: Iterator[wire.WriteContentRequest]
     ) -> Stream[wire.WriteContentResponse]:
         """Begin or resume an ingest."""
-        return self._stream("Write", requests)
+        return self.stream("Write", requests)
 
     def abort(self, request: wire.AbortRequest) -> None:
         """Remove an ingest."""
-        self._ask("Abort", request)
+        self.ask("Abort", request)
 
     @contextmanager
-    def translate_errors(self, *, digest: str = "", ref: str | None = None) -> Iterator[None]:
-        """Raise a `grpc.RpcError` of the block as an error of the library."""
+    def translate_errors(
+        self, *, digest: str = "", ref: str | None = None, absent: ContentDBError | None = None
+    ) -> Iterator[None]:
+        """Raise a `grpc.RpcError` of the block as an error of the library.
+
+        The arguments are what the call is about, for servers that do not say it: a blob, an
+        ingest, or the error to raise if what it is about is not there.
+        """
         try:
             yield
         except grpc.RpcError as error:
-            raise error_of(error, digest=digest, ref=ref, why=self._tls_failure) from error
+            why = self._tls_failure
+            raise error_of(error, digest=digest, ref=ref, absent=absent, why=why) from error
 
     def _tls_failure(self) -> str | None:
         return self._credentials and tls_failure(self._address, self._credentials)
@@ -162,17 +170,19 @@ class Channel:
                     free_locks(error)
                     raise
 
-    def _ask(self, name: str, request: object) -> Any:  # noqa: ANN401 - each rpc has its own type
+    def ask(self, name: str, request: object) -> Any:  # noqa: ANN401 - each rpc has its own type
+        """Call an rpc with one answer, by its name in `contentdb.remote.rpcs`."""
         connection = self._get_connection()
         return self._call(name, request, connection=connection, timeout=_PATIENCE_S)
 
-    def _stream(self, name: str, request: object) -> Stream[Any]:
+    def stream(self, name: str, request: object) -> Stream[Any]:
+        """Call an rpc with a stream of answers."""
         connection = self._get_connection()
         answers = self._call(name, request, connection=connection)
         return Stream(answers, self._entrance, partial(self._abandon, connection))
 
     def _call(
-        self, name: str, request: object, *, connection: _Connection, timeout: float | None = None
+        self, name: str, request: object, *, connection: Connection, timeout: float | None = None
     ) -> Any:  # noqa: ANN401 - as above
         with self._entrance:
             try:
@@ -189,41 +199,35 @@ class Channel:
                 free_locks(error)
                 raise
 
-    def _abandon(self, connection: _Connection) -> None:
+    def _abandon(self, connection: Connection) -> None:
         """Reconnect at the next call: a signal handler's exception has interrupted gRPC."""
         connection.mark_inconsistent()
         if self._connection is connection:
             self._connection = None
 
-    def _get_connection(self) -> _Connection:
+    def _get_connection(self) -> Connection:
         with self._entrance:
             return self._connect_once()
 
-    def _connect_once(self) -> _Connection:
+    def _connect_once(self) -> Connection:
         with self._connecting:  # cannot deadlock with a handler: `_entrance` refuses its call
             if self._closed:
                 raise StoreClosedError(self._address)
             if self._connection is None:
                 note_use()
-                self._connection = _Connection(self._connect())
+                self._connection = Connection(self._connect())
             return self._connection
 
 
-class _Connection:
+class Connection:
     """A gRPC channel and its rpcs. Each stream refers to it, so that it outlives the stream."""
 
     def __init__(self, channel: grpc.Channel) -> None:
         self._channel = channel
         self._is_inconsistent = False
-        self._rpcs: dict[str, _Rpc] = vars(ContentStub(channel)) | {
-            "StreamStatuses": channel.unary_stream(
-                f"/{OWN_SERVICE}/StreamStatuses",
-                request_serializer=wire.ListStatusesRequest.SerializeToString,
-                response_deserializer=wire.ListStatusesResponse.FromString,
-            )
-        }
+        self._rpcs = rpcs_of(channel)
 
-    def rpc(self, name: str) -> _Rpc:
+    def rpc(self, name: str) -> Rpc:
         """Return the callable of an rpc."""
         return self._rpcs[name]
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from contentdb.content import NewInfo
 from contentdb.remote.believing import as_info
+from contentdb.values import NewInfo
 from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from contentdb.remote.channel import Channel
     from contentdb.wire import content_pb2 as wire
 
-__all__ = ["list_infos", "list_statuses"]
+__all__ = ["flatten", "list_infos", "list_statuses"]
 
 Record = TypeVar("Record")
 
 
 def list_infos(channel: Channel, request: wire.ListContentRequest) -> Iterator[Info]:
     """List blobs. The first message has arrived on return, so the listing is as of this call."""
-    return _flatten(channel, map(_infos_of, channel.list_content(request)))
+    return flatten(channel, map(_infos_of, channel.list_content(request)))
 
 
 def list_statuses(channel: Channel, request: wire.ListStatusesRequest) -> Iterator[Status]:
@@ -32,7 +32,7 @@ def list_statuses(channel: Channel, request: wire.ListStatusesRequest) -> Iterat
     A contentdb server streams them; containerd's rpc answers with one message, in any order.
     """
     try:
-        return _flatten(channel, map(_statuses_of, channel.stream_statuses(request)))
+        return flatten(channel, map(_statuses_of, channel.stream_statuses(request)))
     except StoreError as error:
         if not is_unimplemented(error):
             raise
@@ -49,7 +49,7 @@ def _statuses_of(message: wire.ListStatusesResponse) -> list[Status]:
     return list(map(as_status, message.statuses))
 
 
-def _flatten(channel: Channel, messages: Iterator[list[Record]]) -> Iterator[Record]:
+def flatten(channel: Channel, messages: Iterator[list[Record]]) -> Iterator[Record]:
     """Wait for the first message, so that errors are raised now; fetch the others as needed."""
 
     def next_message() -> list[Record] | None:

@@ -8,10 +8,11 @@ from google.protobuf.empty_pb2 import Empty
 
 from contentdb.digest import Digest
 from contentdb.wire import content_pb2 as wire
+from contentdb.wire.happenings_pb2 import ContentDelete
 from contentdb.wire.messages import from_info, to_labels
 
 if TYPE_CHECKING:
-    from contentdb.server.openblobs import OpenBlobs
+    from contentdb.server.context import CallContext
     from contentdb.store import Store
 
 __all__ = ["abort", "delete", "update"]
@@ -27,10 +28,12 @@ def update(store: Store, request: wire.UpdateRequest) -> wire.UpdateResponse:
     return wire.UpdateResponse(info=from_info(changed))
 
 
-def delete(blobs: OpenBlobs, store: Store, request: wire.DeleteContentRequest) -> Empty:
+def delete(call: CallContext, store: Store, request: wire.DeleteContentRequest) -> Empty:
     """Remove a blob; durable when answered, and no later call reads it."""
     store.delete(Digest(request.digest))
-    blobs.forget(store, request.digest)
+    call.blobs.forget(store, request.digest)
+    event = ContentDelete(digest=request.digest)
+    call.events.publish(store.namespace, "/content/delete", event)
     return Empty()
 
 

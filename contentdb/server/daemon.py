@@ -6,12 +6,13 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
 
 import contentdb
+from contentdb.errors import InvalidArgumentError
 from contentdb.local.owner import may_only_read
 from contentdb.server.guard import SocketGuard
 from contentdb.server.health import Health
@@ -19,7 +20,9 @@ from contentdb.server.limits import Limits, Places
 from contentdb.server.metrics import Metrics, NoMetrics
 from contentdb.server.namespaces import Namespaces
 from contentdb.server.parsing import unary
-from contentdb.server.service import SERVICE, Service
+from contentdb.server.rpcs import RPCS
+from contentdb.server.service import Service
+from contentdb.store_folder import is_database
 from contentdb.wire import version_pb2
 from contentdb.wire.addresses import Address, unix_target
 from contentdb.wire.certificates import check_authority, check_pair
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from contentdb.store import Store
-    from contentdb.store.open import Durability, Mode, SharingPolicy
+    from contentdb.store.open import Durability, SharingPolicy
 
 __all__ = ["ListenError", "Server", "Tls"]
 
@@ -67,11 +70,27 @@ class Tls(NamedTuple):
     """The CA that must have signed a client's certificate."""
 
 
+def _opener(
+    root: str | os.PathLike[str], durability: Durability, sharing: SharingPolicy, *, read_only: bool
+) -> Callable[[str], Store]:
+    """Return a function that opens a namespace of the store."""
+    if is_database(root):
+        if durability != "full":
+            raise InvalidArgumentError("a store in a database has no durability but full")
+        return lambda namespace: contentdb.open(root, namespace=namespace)
+    mode: Literal["rw", "r"] = "r" if read_only and may_only_read(root) else "rw"
+    options: dict[str, Any] = {"durability": durability, "mode": mode, "sharing": sharing}
+    return lambda namespace: contentdb.open(
+        root, create=not read_only, namespace=namespace, **options
+    )
+
+
 class Server:
     """Serves the store at a root. Call `listen_…`, then `start`; the ``with`` block's end stops it.
 
     Args:
-        root: The store; it is created if it does not exist, unless ``read_only``.
+        root: The store; one on files is created if it does not exist, unless ``read_only``. One
+            in a database always stores what it is sent, whatever ``sharing`` says.
         durability: As for `contentdb.open`.
         default_namespace: The namespace of calls that name none, such as those of a containerd
             that uses this server as its content plugin; None refuses such calls.
@@ -93,18 +112,7 @@ class Server:
         metrics: Metrics | None = None,
     ) -> None:
         limits = limits or Limits()
-        mode: Mode = "r" if read_only and may_only_read(root) else "rw"
-
-        def open_store(namespace: str) -> Store:
-            return contentdb.open(
-                root,
-                create=not read_only,
-                durability=durability,
-                namespace=namespace,
-                mode=mode,
-                sharing=sharing,
-            )
-
+        open_store = _opener(root, durability, sharing, read_only=read_only)
         open_store(default_namespace or "default").close()  # raises now for a bad root
         self._namespaces = Namespaces(
             open_store, default=default_namespace, limit=limits.namespaces
@@ -118,7 +126,7 @@ class Server:
             self._threads, options=_options(limits), maximum_concurrent_rpcs=at_once
         )
         places = Places(limits)
-        self._health = Health(places, frozenset({SERVICE}))
+        self._health = Health(places, frozenset(rpc.service for rpc in RPCS))
         self._service = Service(
             self._namespaces, places, metrics or NoMetrics(), read_only=read_only
         )
@@ -171,6 +179,7 @@ class Server:
             return self._ended
         self._stopped = True
         self._health.set(serving=False)
+        self._service.events.close()
         deadline = monotonic() + grace_s + _CLOSING_S
         ended = self._server.stop(grace_s).wait(grace_s + _CLOSING_S)
         # A cancelled call may still be closing its ingest.

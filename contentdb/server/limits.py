@@ -15,11 +15,28 @@ from contentdb.wire.statuses import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Limits", "Place", "Places"]
+__all__ = ["Limits", "Place", "Places", "Room"]
 
 _log = logging.getLogger("contentdb.server")
 
 _MIB: Final = 1024 * 1024
+_MOST_ANSWER_BYTES: Final = 15 * _MIB
+"""Limit for the records of a listing in one answer; containerd's clients take 16 MiB."""
+
+
+class Room:
+    """What is left of the one message in which a listing is answered."""
+
+    def __init__(self, what: str, advice: str = "") -> None:
+        self._said = f"{what} take more than the {_MOST_ANSWER_BYTES >> 20} MiB of one answer"
+        self._said += f": {advice}" if advice else ""
+        self._left = _MOST_ANSWER_BYTES
+
+    def take(self, size_bytes: int) -> None:
+        """Take what a record needs; raise `Refusal` (ResourceExhausted) if it does not fit."""
+        self._left -= size_bytes
+        if self._left < 0:
+            raise Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, self._said)
 
 
 class Limits(NamedTuple):

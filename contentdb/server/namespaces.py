@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import grpc
 
 from contentdb.errors import InvalidArgumentError
-from contentdb.refs import check_namespace
+from contentdb.refs import DEFAULT_NAMESPACE, check_namespace
 from contentdb.wire import headers
 from contentdb.wire.statuses import Refusal
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from contentdb.store import Store
 
-__all__ = ["Namespaces"]
+__all__ = ["Namespaces", "check_name"]
 
 _RULE: Final = "^[A-Za-z0-9]+(?:[._-](?:[A-Za-z0-9]+))*$"
 _CHARS: Final = 76
@@ -47,8 +47,19 @@ class Namespaces:
         self._uses: OrderedDict[str, _Use] = OrderedDict()
         self._lock = Lock()
 
-    def find_name(self, metadata: Iterable[tuple[str, str | bytes]]) -> str:
-        """Return the namespace in a call's headers, or the default; else raise `Refusal`."""
+    def find_name(self, metadata: Iterable[tuple[str, str | bytes]], *, needed: bool = True) -> str:
+        """Return the namespace in a call's headers, or the default; else raise `Refusal`.
+
+        A call that is about no namespace gets some valid one: it is not ``needed``.
+        """
+        try:
+            return self._find_name(metadata)
+        except Refusal:
+            if needed:
+                raise
+            return self._default or DEFAULT_NAMESPACE
+
+    def _find_name(self, metadata: Iterable[tuple[str, str | bytes]]) -> str:
         name: str | bytes | None = None
         for key, value in metadata:  # a loop is fast: `ctr` makes a call for every 32 KiB
             if key == headers.NAMESPACE:
@@ -58,12 +69,7 @@ class Namespaces:
         if not name:
             raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "namespace is required")
         text = name if isinstance(name, str) else name.decode(errors="replace")
-        if text in self._uses:
-            return text
-        try:
-            return check_namespace(text)
-        except InvalidArgumentError as error:
-            raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, _explain(text)) from error
+        return text if text in self._uses else check_name(text, of_call=True)
 
     def enter(self, name: str) -> Store:
         """Return the namespace's open store; call `leave` after use."""
@@ -95,10 +101,23 @@ class Namespaces:
                 self._uses.popitem()[1].store.close()
 
 
+def check_name(name: str, *, of_call: bool = False) -> str:
+    """Return the name of a namespace; raise `Refusal` if it is none, in containerd's words.
+
+    Args:
+        name: Of the namespace.
+        of_call: Whether it comes from a call's header.
+    """
+    try:
+        return check_namespace(name)
+    except InvalidArgumentError as error:
+        reason = f"{'namespace validation: ' if of_call else ''}{_explain(name)}"
+        raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, reason) from error
+
+
 def _explain(name: str) -> str:
-    """Return the reason in containerd's words, which its clients print."""
     if len(name) > _CHARS:
         reason = f"greater than maximum length ({_CHARS} characters)"
     else:
         reason = f"must match {_RULE}"
-    return f'namespace validation: identifier "{name}" {reason}'
+    return f'identifier "{name}" {reason}'

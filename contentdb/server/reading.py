@@ -13,6 +13,7 @@ import grpc
 from contentdb import files
 from contentdb.digest import Digest
 from contentdb.errors import OffsetOutOfRangeError
+from contentdb.server.limits import Room
 from contentdb.wire import content_pb2 as wire
 from contentdb.wire.framing import frame_data
 from contentdb.wire.messages import fill_info, from_info, from_status
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from contentdb.content import Info, Status
-    from contentdb.server.openblobs import OpenBlobs
+    from contentdb.server.context import CallContext
     from contentdb.store import Store
 
 __all__ = ["info", "list_content", "list_statuses", "read", "status", "stream_statuses"]
@@ -35,8 +36,6 @@ _ENTRY_BYTES: Final = 12
 """Upper bound of the overhead of a label or an entry of metadata, beside its texts."""
 _STATUS_BYTES: Final = 256
 """Upper bound of a Status without its ref and metadata."""
-_MOST_BYTES: Final = 15 * 1024 * 1024
-"""Limit for all statuses in one answer, by these bounds; containerd's clients take 16 MiB."""
 
 
 def info(store: Store, request: wire.InfoRequest) -> wire.InfoResponse:
@@ -80,7 +79,7 @@ def _utf8_bytes(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def read(blobs: OpenBlobs, store: Store, request: wire.ReadContentRequest) -> Iterator[bytes]:
+def read(call: CallContext, store: Store, request: wire.ReadContentRequest) -> Iterator[bytes]:
     """Stream a range as serialized messages. A whole blob is verified before its end is sent.
 
     A size that is not positive, or exceeds the rest of the blob, means the rest. The offsets in
@@ -90,7 +89,7 @@ def read(blobs: OpenBlobs, store: Store, request: wire.ReadContentRequest) -> It
     if offset == 0 and request.size <= 0:
         yield from _stream_whole(store, Digest(request.digest))
         return
-    reader = blobs.reader(store, request.digest)
+    reader = call.blobs.reader(store, request.digest)
     left = reader.size - offset
     if left < 0:
         raise Refusal(
@@ -123,15 +122,10 @@ def status(store: Store, request: wire.StatusRequest) -> wire.StatusResponse:
 
 def list_statuses(store: Store, request: wire.ListStatusesRequest) -> wire.ListStatusesResponse:
     """Return the ingests that the filters select, by ref; refuse if one message is too small."""
-    response, left = wire.ListStatusesResponse(), _MOST_BYTES
+    response = wire.ListStatusesResponse()
+    room = Room("these ingests", "select fewer by a filter")
     for each in store.statuses(*request.filters):
-        left -= _weight_of_status(each)
-        if left < 0:
-            raise Refusal(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"these ingests take more than the {_MOST_BYTES >> 20} MiB of one answer: "
-                "select fewer by a filter",
-            )
+        room.take(_weight_of_status(each))
         response.statuses.append(from_status(each))
     return response
 

@@ -1,8 +1,8 @@
-"""The table of rpcs, and the steps common to every call.
+"""The steps common to every call.
 
 The service finds a call's namespace and takes a place for it, counts and logs it, and translates
-its errors into statuses. The rest of an rpc is a plain function of a store and a request, in one
-of the neighbouring modules.
+its errors into statuses. The rest of an rpc is a plain function of a store and a request, which
+the table in `contentdb.server.rpcs` names.
 
 The thread of the call parses its requests: see `contentdb.server.parsing`.
 """
@@ -13,19 +13,20 @@ import logging
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
+from itertools import groupby
 from time import monotonic, perf_counter
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
 
 from contentdb.errors import ContentDBError
-from contentdb.server import changing, reading, writing
+from contentdb.server.context import CallContext
+from contentdb.server.events import Events
+from contentdb.server.leases import check_lease, under_lease
 from contentdb.server.openblobs import OpenBlobs
 from contentdb.server.parsing import parse_request
-from contentdb.wire import content_pb2 as wire
-from contentdb.wire.framing import take_apart
-from contentdb.wire.messages import OWN_SERVICE
+from contentdb.server.rpcs import BOTH, RPCS, SERVER, UNARY
 from contentdb.wire.statuses import ERROR_TRAILER, Refusal, code_of, describe, shorten, text_of
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
     from contentdb.server.limits import Place, Places
     from contentdb.server.metrics import Metrics
     from contentdb.server.namespaces import Namespaces
+    from contentdb.server.rpcs import Rpc
     from contentdb.store import Store
+    from contentdb.store.lease import LeasedStore
 
-__all__ = ["SERVICE", "Service"]
-
-SERVICE: Final = "containerd.services.content.v1.Content"
+__all__ = ["Service"]
 
 _log = logging.getLogger("contentdb.server")
 
@@ -58,47 +59,8 @@ _OUR_FAULT: Final = frozenset(
 _Undo = Callable[[], object]
 
 
-class _Rpc(NamedTuple):
-    name: str
-    handler: Callable[..., Any]
-    request: type[Message]
-    shape: Callable[..., grpc.RpcMethodHandler[Any, Any]]
-    changes: bool = False
-    serialized: bool = False
-    """Whether the handler returns serialized messages."""
-    opens: bool = False
-    """Whether the handler's first argument is the `OpenBlobs`, before the store."""
-    parse: Callable[[bytes], Any] | None = None
-    """Replaces the request class's own parser."""
-    service: str = SERVICE
-
-
-_UNARY: Final = grpc.unary_unary_rpc_method_handler
-_SERVER: Final = grpc.unary_stream_rpc_method_handler
-_BOTH: Final = grpc.stream_stream_rpc_method_handler
-
-_RPCS: Final = (
-    _Rpc("Info", reading.info, wire.InfoRequest, _UNARY),
-    _Rpc("Update", changing.update, wire.UpdateRequest, _UNARY, changes=True),
-    _Rpc("List", reading.list_content, wire.ListContentRequest, _SERVER),
-    _Rpc("Delete", changing.delete, wire.DeleteContentRequest, _UNARY, changes=True, opens=True),
-    _Rpc("Read", reading.read, wire.ReadContentRequest, _SERVER, serialized=True, opens=True),
-    _Rpc("Status", reading.status, wire.StatusRequest, _UNARY),
-    _Rpc("ListStatuses", reading.list_statuses, wire.ListStatusesRequest, _UNARY),
-    _Rpc("Write", writing.write, wire.WriteContentRequest, _BOTH, changes=True, parse=take_apart),
-    _Rpc("Abort", changing.abort, wire.AbortRequest, _UNARY, changes=True),
-    _Rpc(
-        "StreamStatuses",
-        reading.stream_statuses,
-        wire.ListStatusesRequest,
-        _SERVER,
-        service=OWN_SERVICE,
-    ),
-)
-
-
 class Service:
-    """containerd's Content service, on one store per namespace."""
+    """All services that are about a store, on one store per namespace."""
 
     def __init__(
         self, namespaces: Namespaces, places: Places, metrics: Metrics, *, read_only: bool
@@ -107,53 +69,67 @@ class Service:
         self._places = places
         self.metrics = metrics
         self._read_only = read_only
-        self._blobs = OpenBlobs()
+        self.blobs = OpenBlobs()
+        self.events = Events()
 
     def close(self) -> None:
         """Close the blobs that calls left open; no call may be under way."""
-        self._blobs.clear()
+        self.blobs.clear()
 
     def handlers(self) -> Iterator[grpc.GenericRpcHandler]:
         """Yield the handlers for a gRPC server."""
-        for service in (SERVICE, OWN_SERVICE):
-            methods = {rpc.name: self._method(rpc) for rpc in _RPCS if rpc.service == service}
+        for service, rpcs in groupby(RPCS, lambda rpc: rpc.service):
+            methods = {rpc.method: self._method(rpc) for rpc in rpcs}
             yield grpc.method_handlers_generic_handler(service, methods)
 
-    def _method(self, rpc: _Rpc) -> grpc.RpcMethodHandler[Any, Any]:
-        handler = partial(rpc.handler, self._blobs) if rpc.opens else rpc.handler
+    def _method(self, rpc: Rpc) -> grpc.RpcMethodHandler[Any, Any]:
         parse = partial(parse_request, rpc.parse or rpc.request.FromString)
+
+        def handle(call: _Call, asked: object) -> Any:  # noqa: ANN401 - each rpc has its own type
+            if rpc.in_context:
+                return rpc.handler(call.context, call.store, asked)
+            return rpc.handler(call.store, asked)
 
         def answer(raw: bytes, context: grpc.ServicerContext) -> Message:
             answers: list[Message] = []
             with _Call(self, rpc, context) as call:
-                answers.append(handler(call.store, parse(raw)))
+                answers.append(handle(call, parse(raw)))
             return answers[0] if answers else Empty()  # no answer: the client has left
 
         def stream(raw: bytes, context: grpc.ServicerContext) -> Iterator[Message]:
             with _Call(self, rpc, context) as call:
-                yield from call.send(handler(call.store, parse(raw)))
+                yield from call.send(handle(call, parse(raw)))
 
         def converse(raws: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Message]:
             with _Call(self, rpc, context) as call:
-                yield from call.send(handler(call.store, map(parse, call.receive(raws))))
+                yield from call.send(handle(call, map(parse, call.receive(raws))))
 
         return rpc.shape(
-            {_UNARY: answer, _SERVER: stream, _BOTH: converse}[rpc.shape],
+            {UNARY: answer, SERVER: stream, BOTH: converse}[rpc.shape],
             request_deserializer=None,
             response_serializer=None if rpc.serialized else _serialize,
         )
 
+    def context_of(self, place: Place, context: grpc.ServicerContext) -> CallContext:
+        """Return what some rpcs need beside their store."""
+        return CallContext(self.blobs, self.events, place, context, self._read_only)
+
     def enter(
-        self, rpc: _Rpc, context: grpc.ServicerContext, undo: list[_Undo]
-    ) -> tuple[Store, Place]:
+        self, rpc: Rpc, context: grpc.ServicerContext, undo: list[_Undo]
+    ) -> tuple[Store | LeasedStore, Place]:
         """Admit a call, or raise `Refusal`; append to ``undo`` what frees its place and store."""
         if rpc.changes and self._read_only:
             raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, "this server is read-only")
-        name = self._namespaces.find_name(context.invocation_metadata())
+        named = context.invocation_metadata()
+        name = self._namespaces.find_name(named, needed=rpc.namespaced)
         place = self._places.enter(rpc.name, context.peer(), context.cancel, name)
         undo.append(place.leave)
         store = self._namespaces.enter(name)
         undo.append(partial(self._namespaces.leave, name))
+        if rpc.about_lease:
+            check_lease(store, named)
+        if rpc.leased:
+            return under_lease(store, named), place
         return store, place
 
 
@@ -165,11 +141,16 @@ class _Call:
 
     __slots__ = ("_began", "_context", "_place", "_rpc", "_service", "_undo", "store")
 
-    def __init__(self, service: Service, rpc: _Rpc, context: grpc.ServicerContext) -> None:
+    def __init__(self, service: Service, rpc: Rpc, context: grpc.ServicerContext) -> None:
         self._service = service
         self._rpc = rpc
         self._context = context
         self._undo: list[_Undo] = []
+
+    @property
+    def context(self) -> CallContext:
+        """What some rpcs need beside their store."""
+        return self._service.context_of(self._place, self._context)
 
     def receive(self, raws: Iterator[bytes]) -> Iterator[bytes]:
         """Yield a stream's requests; record since when the client is silent."""

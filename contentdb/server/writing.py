@@ -17,6 +17,7 @@ from contentdb.declared import Takeover, declare
 from contentdb.errors import AlreadyExistsError, NotFoundError, RefLockedError, SizeMismatchError
 from contentdb.metadata import pack_metadata
 from contentdb.wire import content_pb2 as wire
+from contentdb.wire.happenings_pb2 import ContentCreate
 from contentdb.wire.messages import digest_or_none, from_status, set_time, to_labels
 from contentdb.wire.statuses import Refusal
 
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from contentdb.digest import Digest
+    from contentdb.server.context import CallContext
     from contentdb.store import Store
-    from contentdb.streams.resume import Comparing
+    from contentdb.streams.pump import Comparing
     from contentdb.wire.framing import WriteRequest
 
 __all__ = ["write"]
@@ -43,7 +45,9 @@ _LOCK_WAIT_S: Final = 0.5
 """How long a stream waits for a held ref. Clients retry by themselves."""
 
 
-def write(store: Store, requests: Iterator[WriteRequest]) -> Iterator[wire.WriteContentResponse]:
+def write(
+    call: CallContext, store: Store, requests: Iterator[WriteRequest]
+) -> Iterator[wire.WriteContentResponse]:
     """Answer the requests of a client's stream until it commits or ends."""
     first = next(requests, None)
     if first is None:
@@ -53,9 +57,13 @@ def write(store: Store, requests: Iterator[WriteRequest]) -> Iterator[wire.Write
     with closing(_Ingest(store, first.fields)) as ingest:
         for request in chain((first,), requests):
             answer = ingest.answer(request, named_now=request is not first)
+            if request.fields.action != wire.COMMIT:
+                yield answer
+                continue
+            event = ContentCreate(digest=answer.digest, size=answer.offset)
+            call.events.publish(store.namespace, "/content/create", event)
             yield answer
-            if request.fields.action == wire.COMMIT:
-                return
+            return
 
 
 class _Ingest:

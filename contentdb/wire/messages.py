@@ -114,14 +114,19 @@ def to_status(message: wire.Status) -> Status:
     )
 
 
-def to_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return a request's labels, or refuse one that is too long in containerd's words."""
+def to_labels(labels: Mapping[str, str], of: str = "info") -> dict[str, str]:
+    """Return a request's labels, or refuse one that is too long in containerd's words.
+
+    Args:
+        labels: By their keys.
+        of: What containerd calls the record that they belong to.
+    """
     for key, value in labels.items():
         if len(key.encode()) + len(value.encode()) > _LABEL_BYTES:
             reason = f"label key and value greater than maximum size ({_LABEL_BYTES} bytes)"
             raise Refusal(
                 grpc.StatusCode.INVALID_ARGUMENT,
-                f"info.Labels: {reason}, key: {key[:_KEY_CHARS_SHOWN]}",
+                f"{of}.Labels: {reason}, key: {key[:_KEY_CHARS_SHOWN]}",
             ) from InvalidLabelError(key, reason)
     return dict(labels)
 

@@ -25,6 +25,7 @@ __all__ = [
     "code_of",
     "describe",
     "pack",
+    "quoted",
     "shorten",
     "text_of",
     "unpack",
@@ -41,12 +42,21 @@ three, and three bytes of the packed error take four. So texts are cut and large
 _FACTS: Final[dict[type[errors.ContentDBError], dict[str, type | UnionType]]] = {
     errors.InvalidDigestError: {"text": str},
     errors.InvalidRefError: {"ref": str},
+    errors.InvalidTagError: {"tag": str},
     errors.InvalidLabelError: {"key": str},
     errors.InvalidFieldError: {"field": str},
     errors.InvalidFilterError: {"text": str, "position": int, "reason": str},
     errors.OffsetOutOfRangeError: {"offset": int, "size": int},
-    errors.NotFoundError: {"digest": str | None, "ref": str | None},
+    errors.NotFoundError: {
+        "digest": str | None,
+        "ref": str | None,
+        "tag": str | None,
+        "lease": str | None,
+    },
     errors.AlreadyExistsError: {"digest": str},
+    errors.ConflictError: {"tag": str, "wanted": str | None, "found": str | None},
+    errors.LeaseExistsError: {"lease": str},
+    errors.LeaseEndedError: {"lease": str},
     errors.SizeMismatchError: {"expected": int, "actual": int, "ref": str | None},
     errors.DigestMismatchError: {"expected": str, "actual": str, "ref": str | None},
     errors.RefLockedError: {"ref": str, "held_s": float | None, "holder": str | None},
@@ -57,6 +67,9 @@ _FACTS: Final[dict[type[errors.ContentDBError], dict[str, type | UnionType]]] = 
     errors.IndexFailedError: {"path": str, "reason": str},
     errors.StoreError: {"root": str, "reason": str},
     errors.MissingExtraError: {"what": str, "extra": str},
+    errors.NoRootsError: {"namespace": str},
+    errors.UndecidedError: {"digest": str, "seen": int},
+    errors.QuotaExceededError: {"namespace": str, "wanted": int, "max_bytes": int},
 }
 """The attributes of each class, without those of its parents."""
 
@@ -65,12 +78,15 @@ _CODES: Final[dict[type[errors.ContentDBError], grpc.StatusCode]] = {
     errors.OffsetOutOfRangeError: grpc.StatusCode.OUT_OF_RANGE,
     errors.NotFoundError: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
+    errors.LeaseExistsError: grpc.StatusCode.ALREADY_EXISTS,
+    errors.LeaseEndedError: grpc.StatusCode.NOT_FOUND,
     errors.FailedPreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
     # Only this class is UNAVAILABLE: clients retry that without end.
     errors.RefLockedError: grpc.StatusCode.UNAVAILABLE,
     errors.CorruptBlobError: grpc.StatusCode.DATA_LOSS,
     errors.DurabilityError: grpc.StatusCode.DATA_LOSS,
     errors.NoSpaceError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.QuotaExceededError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.IndexBusyError: grpc.StatusCode.ABORTED,
     errors.ContentDBError: grpc.StatusCode.INTERNAL,
 }
@@ -92,11 +108,10 @@ def code_of(error: errors.ContentDBError) -> grpc.StatusCode:
 
 def text_of(error: errors.ContentDBError) -> str:
     """Return an error's text in containerd's words, for its clients."""
-    if isinstance(error, errors.NotFoundError):
-        what = f"content digest {error.digest}" if error.ref is None else f"ref {error.ref}"
-        return f"{what}: not found"
-    if isinstance(error, errors.AlreadyExistsError):
-        return f"content {error.digest}: already exists"
+    if isinstance(error, errors.NotFoundError | errors.LeaseEndedError):
+        return f"{_name_absent(error)}: not found"
+    if isinstance(error, errors.AlreadyExistsError | errors.LeaseExistsError):
+        return f"{_name_present(error)}: already exists"
     if isinstance(error, errors.RefLockedError):
         return f"ref {error.ref} locked: unavailable"
     if isinstance(error, errors.DigestMismatchError):
@@ -104,6 +119,25 @@ def text_of(error: errors.ContentDBError) -> str:
     if isinstance(error, errors.InvalidFilterError):
         return f"filters: parse error: position {error.position}: {error.reason}"
     return str(error)
+
+
+def _name_absent(error: errors.NotFoundError | errors.LeaseEndedError) -> str:
+    if error.lease is not None:
+        return f"lease {quoted(error.lease)}"
+    if error.tag is not None:
+        return f"image {quoted(error.tag)}"
+    return f"content digest {error.digest}" if error.ref is None else f"ref {error.ref}"
+
+
+def _name_present(error: errors.AlreadyExistsError | errors.LeaseExistsError) -> str:
+    if isinstance(error, errors.LeaseExistsError):
+        return f"lease {quoted(error.lease)}"
+    return f"content {error.digest}"
+
+
+def quoted(text: str) -> str:
+    """Quote a name in a sentence as Go does."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def describe(error: errors.ContentDBError) -> bytes:

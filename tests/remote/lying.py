@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from contentdb.server.service import SERVICE
+from contentdb.server.rpcs import SERVICE
 from contentdb.store.connect import RemoteStore, connect
 from contentdb.wire import content_pb2 as wire
 

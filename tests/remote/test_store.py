@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING, ClassVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import pytest
 
@@ -16,11 +17,27 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from contentdb.content import Leaser
     from contentdb.digest import Digest
+
+
+class Lasting:
+    """A store whose leases last, unless a time is given."""
+
+    def __init__(self, store: RemoteStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any method
+        return getattr(self._store, name)
+
+    def lease(self, **terms: Any) -> object:  # noqa: ANN401 - as those of a store
+        return self._store.lease(**{"lasting": "expires" not in terms} | terms)
 
 
 class TestRemoteStore(ContentSuite):
     has_paths: ClassVar[bool] = False
+    has_tags: ClassVar[bool] = True
+    has_leases: ClassVar[bool] = True
 
     @pytest.fixture
     def store(self, served: Path) -> Iterator[RemoteStore]:
@@ -31,6 +48,36 @@ class TestRemoteStore(ContentSuite):
     def second(self, served: Path) -> Iterator[RemoteStore]:
         with connect(f"unix:{served}") as second:
             yield second
+
+    @pytest.fixture
+    def leaser(self, store: RemoteStore) -> Leaser:
+        """Nobody can hold a lease over a connection: it lasts where no time is given."""
+        return cast("Leaser", Lasting(store))
+
+    @pytest.fixture
+    def other(self, second: RemoteStore) -> Leaser:
+        return cast("Leaser", Lasting(second))
+
+    def test_leases_are_listed(self, leaser: Leaser, other: Leaser) -> None:
+        """As the rule says, but for a held lease, which there cannot be."""
+        timed = leaser.lease(expires=timedelta(hours=1), flat=True, id="timed")
+        lasting = leaser.lease(lasting=True, id="a lasting one", labels={"k": "v", "e": ""})
+        first, second = other.leases()
+        assert (first, second) == (lasting.describe(), timed.describe())
+        assert (first.id, first.expires_at, first.flat) == ("a lasting one", None, False)
+        assert dict(first.labels) == {"k": "v"}
+        assert (second.id, second.flat, second.holder, dict(second.labels)) == (
+            "timed",
+            True,
+            None,
+            {},
+        )
+        assert second.expires_at is not None
+        assert second.expires_at - second.created_at >= timedelta(minutes=59)
+        assert [info.id for info in other.leases("labels.k==v", "id==none")] == ["a lasting one"]
+        for lease in (timed, lasting):
+            lease.close()
+        assert list(other.leases()) == []
 
     @pytest.fixture
     def damage(self, tmp_path: Path) -> Damage:

@@ -10,6 +10,10 @@ from click.testing import CliRunner
 import contentdb
 from contentdb.cli.app import contentdb as command
 from contentdb.digest import Digest
+from contentdb.server import service
+from contentdb.server.daemon import Server
+from contentdb.server.rpcs import RPCS
+from contentdb.wire.tagging import TAGS
 from tests.hostile.server import Image, sha
 from tests.oci.test_layout import write_layout
 
@@ -51,6 +55,52 @@ def test_the_commands_work_on_a_served_store(served: Path, tmp_path: Path) -> No
     assert call(served, "ls", "-q").strip() == more
     with contentdb.open(tmp_path / "store") as store:
         assert [info.digest for info in store.walk()] == [more]
+
+
+def test_tags_work_on_a_served_store(served: Path) -> None:
+    call(served, "ingest", "r", stdin=b"hello")
+    assert call(served, "tag", HELLO, "app:v1") == f"app:v1 {HELLO}\n"
+    assert run("--address", served, "tag", HELLO, "app:v1", "--if-is", "").exit_code == 1
+    assert call(served, "tags", "-q") == "app:v1\n"
+    assert call(served, "cat", "app:v1") == "hello"
+    assert run("--address", served, "rm", "app:v1").exit_code == 1
+    call(served, "rm", "--force", "app:v1")
+    assert call(served, "tags", "-q") + call(served, "ls", "-q") == ""
+
+
+def test_a_server_that_cannot_compare_keeps_a_tagged_blob(
+    tmp_path: Path, socket_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tag may have moved: it is not removed without looking, nor the blob without its tag."""
+    monkeypatch.setattr(service, "RPCS", tuple(rpc for rpc in RPCS if rpc.service != TAGS))
+    with Server(tmp_path / "store") as server:
+        server.listen_unix(socket_path)
+        server.start()
+        call(socket_path, "ingest", "r", stdin=b"hello")
+        call(socket_path, "tag", HELLO, "n", "--media-type", "text/plain")
+        more = call(socket_path, "ingest", "s", stdin=b"more")[-72:].strip()
+        result = run("--address", socket_path, "rm", "--force", HELLO, more)
+        assert result.exit_code == 1
+        assert "cannot compare and swap" in result.stderr
+        assert call(socket_path, "ls", "-q").strip() == HELLO
+
+
+def test_leases_work_on_a_served_store(served: Path) -> None:
+    assert call(served, "lease", "create", "--id", "mine") == "mine\n"
+    call(served, "--lease", "mine", "ingest", "r", stdin=b"hello")
+    with contentdb.connect(str(served)) as store:
+        assert [item.name for item in store.use_lease("mine").items()] == [HELLO]
+    assert call(served, "lease", "ls", "-q") == "mine\n"
+    call(served, "lease", "end", "mine")
+    assert call(served, "lease", "ls", "-q") == ""
+
+
+def test_no_command_holds_a_lease_of_a_served_store(served: Path, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    result = run("--address", served, "lease", "run", "--", "touch", made)
+    assert result.exit_code != 0
+    assert not made.exists()
+    assert "run works on a store's own files" in result.stderr
 
 
 def test_ingests_are_listed_and_dropped(served: Path, tmp_path: Path) -> None:

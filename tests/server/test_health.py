@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from contentdb.server.daemon import Server
 from contentdb.server.limits import Limits
-from contentdb.server.service import SERVICE
+from contentdb.server.rpcs import SERVICE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

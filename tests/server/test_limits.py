@@ -16,6 +16,7 @@ from contentdb.remote.channel import Channel
 from contentdb.remote.held import RemoteIngest
 from contentdb.server.daemon import Server
 from contentdb.server.limits import Limits, Place, Places
+from contentdb.server.rpcs import RPCS
 from contentdb.store.connect import connect
 from contentdb.wire import content_pb2 as wire
 from contentdb.wire.statuses import Refusal
@@ -200,7 +201,7 @@ def test_a_call_at_work_does_not_give_way(
         go_on.wait()
         yield wire.ListContentResponse()
 
-    monkeypatch.setattr("contentdb.server.service._RPCS", _with_list(slow))
+    monkeypatch.setattr("contentdb.server.service.RPCS", _with_list(slow))
     with Server(tmp_path / "store", limits=Limits(calls=1, silence_s=0)) as server:
         server.listen_unix(socket_path)
         server.start()
@@ -215,11 +216,7 @@ def test_a_call_at_work_does_not_give_way(
 
 
 def _with_list(handler: Callable[..., Any]) -> tuple[Any, ...]:
-    from contentdb.server import service
-
-    return tuple(
-        rpc._replace(handler=handler) if rpc.name == "List" else rpc for rpc in service._RPCS
-    )
+    return tuple(rpc._replace(handler=handler) if rpc.name == "List" else rpc for rpc in RPCS)
 
 
 def test_with_every_place_at_work_a_call_is_refused(tmp_path: Path, socket_path: Path) -> None:

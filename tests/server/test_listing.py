@@ -57,7 +57,7 @@ def test_no_blob_has_labels_that_a_message_cannot_hold(text: str) -> None:
 def long_refs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Forty ingests, and messages that hold ten."""
     monkeypatch.setattr(reading, "_BYTES_PER_MESSAGE", 50_000)
-    monkeypatch.setattr(reading, "_MOST_BYTES", 50_000)
+    monkeypatch.setattr("contentdb.server.limits._MOST_ANSWER_BYTES", 50_000)
     refs = [f"{number:02d}" + "r" * 4094 for number in range(40)]
     with contentdb.open(tmp_path / "store", durability="process") as store:
         for ref in refs:

@@ -56,8 +56,8 @@ from contentdb.server import daemon, service
 def stuck(store, request):
     print("stuck", flush=True)
     threading.Event().wait()
-service._RPCS = tuple(
-    rpc._replace(handler=stuck) if rpc.name == "Info" else rpc for rpc in service._RPCS
+service.RPCS = tuple(
+    rpc._replace(handler=stuck) if rpc.name == "Info" else rpc for rpc in service.RPCS
 )
 daemon._CLOSING_S = daemon._LEAST_S = 0.1
 from contentdb.__main__ import main

@@ -1,0 +1,35 @@
+"""A collection before the answer to a delete, for clients that ask for it by ``sync``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from contentdb.errors import ContentDBError, NoRootsError
+from contentdb.local.index.grace import GRACE_NS
+from contentdb.local.upkeep.collect import begins_ns
+from contentdb.logs import swallow
+
+if TYPE_CHECKING:
+    from contentdb.store import Store
+
+__all__ = ["collect_before_answer"]
+
+_FAILED: Final = "something was deleted, and the collection that the client asked for failed"
+
+
+def collect_before_answer(store: Store) -> None:
+    """Collect what nothing keeps any more, with the usual grace, in a store that collects at all.
+
+    A client cannot begin that: where no collection has been made, nothing happens. Nor does
+    anything where nothing is left that says what is wanted. What was deleted stays deleted if the
+    collection fails, so that is only logged.
+    """
+    with store.parts() as parts:
+        begins = begins_ns(parts, GRACE_NS)
+    if begins is None:
+        return
+    with swallow("server", _FAILED, ContentDBError, namespace=store.namespace):
+        try:
+            store.collect()
+        except NoRootsError:
+            return
