@@ -1,0 +1,1 @@
+"""The rows of a store: each function is one statement or one transaction."""

@@ -1,0 +1,108 @@
+"""The ingests: begin one, how far they are, whether a writer holds them, and how to abort them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from contentdb.cluster.catalog import ingests
+from contentdb.cluster.catalog.begin import begin
+from contentdb.cluster.engine.lifecycle import Lifecycle
+from contentdb.cluster.ingest import ClusterIngest
+from contentdb.cluster.publish import find_whole
+from contentdb.cluster.session import free_notice
+from contentdb.content import Status
+from contentdb.errors import AlreadyExistsError, NotFoundError, RefLockedError
+from contentdb.metadata import unpack_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from contentdb.declared import Declared, Takeover
+    from contentdb.filters import Filter
+
+__all__ = ["Ingests"]
+
+_LOOK_S: Final = 0.2
+"""How often a waiter looks whether the holder has died, of which nothing gives notice."""
+
+
+class Ingests(Lifecycle):
+    """The engine's part in `contentdb.content.IngestManager`, and the beginning of ingests."""
+
+    def hold(
+        self, ref: str, declared: Declared, takeover: Takeover, *, wait_s: float
+    ) -> ClusterIngest:
+        """Begin the ingest of a ref or take it over."""
+        resources = self._resources
+        deadline = time.monotonic() + wait_s
+        with self._gate:
+            session = resources.session
+            if declared.expected and find_whole(resources, self._namespace, declared.expected):
+                raise AlreadyExistsError(declared.expected)
+            with session.hearing(free_notice(self._namespace, ref)) as freed:
+                while True:
+                    freed.clear()
+                    try:
+                        row = begin(
+                            resources.database, session, self._namespace, ref, declared, takeover
+                        )
+                    except RefLockedError:
+                        left_s = deadline - time.monotonic()
+                        if left_s <= 0:
+                            raise
+                        freed.wait(min(_LOOK_S, left_s))
+                        continue
+                    made = ClusterIngest(resources, self._gate, self._namespace, row, self)
+                    self._held.add(made)
+                    return made
+
+    def status(self, ref: str) -> Status:
+        """Describe one ingest as it is now."""
+        with self._gate:
+            row = ingests.find(self._resources.database, self._namespace, ref)
+            if row is None:
+                raise NotFoundError(ref=ref)
+            return self._describe(row)
+
+    def statuses(self, chosen: Filter, texts: tuple[str, ...]) -> Iterator[Status]:  # noqa: ARG002 - an engine's
+        """Yield ingests, read in pages; each as it is when its page is read."""
+        pages = ingests.listed(self._resources.database, self._namespace)
+        while True:
+            with self._gate:
+                page = list(map(self._describe, next(pages, ())))
+            if not page:
+                return
+            for status in page:
+                if chosen.matches(_fields(status)):
+                    yield status
+
+    def _describe(self, row: ingests.IngestRow) -> Status:
+        return Status(
+            row.ref,
+            row.offset,
+            row.total,
+            row.declared.expected,
+            row.started_ns,
+            row.updated_ns,
+            row.is_held(self._resources.session),
+            unpack_metadata(row.metadata),
+        )
+
+    def abort(self, ref: str) -> None:
+        """Remove an ingest; its objects go to the trash."""
+        with self._gate:
+            resources = self._resources
+            if not ingests.drop(resources.database, resources.session, self._namespace, ref):
+                raise NotFoundError(ref=ref)
+
+
+def _fields(status: Status) -> dict[str, object]:
+    return {
+        "ref": status.ref,
+        "offset": status.offset,
+        "total": status.total,
+        "expected": status.expected,
+        "started_at": status.started_ns,
+        "updated_at": status.updated_ns,
+    }

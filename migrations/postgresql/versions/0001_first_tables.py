@@ -1,0 +1,101 @@
+"""The first tables: objects, blobs, ingests, tags, sessions, and the trash.
+
+They are spelled here again: what was released never changes, unlike `contentdb.cluster.schema`.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+_TABLES = """
+CREATE TABLE meta (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    uuid uuid NOT NULL,
+    objects text NOT NULL,
+    endpoint text,
+    inline_bytes integer NOT NULL CHECK (inline_bytes >= 0),
+    system_id bigint NOT NULL,
+    timeline integer NOT NULL,
+    database_oid bigint NOT NULL,
+    meta_oid bigint NOT NULL
+);
+CREATE TABLE sessions (
+    id bigint PRIMARY KEY,
+    holder text NOT NULL,
+    started_at timestamptz NOT NULL DEFAULT now(),
+    fenced boolean NOT NULL DEFAULT false
+);
+CREATE TABLE objects (
+    digest text COLLATE "C" PRIMARY KEY,
+    size bigint NOT NULL CHECK (size >= 0),
+    checksum bigint NOT NULL,
+    key text COLLATE "C",
+    runs jsonb,
+    inline bytea,
+    damaged boolean NOT NULL DEFAULT false,
+    CHECK (num_nonnulls(key, inline) = 1 AND (runs IS NULL OR key IS NOT NULL))
+);
+ALTER TABLE objects ALTER inline SET STORAGE EXTERNAL;
+CREATE INDEX objects_runs ON objects USING gin (runs jsonb_path_ops) WHERE runs IS NOT NULL;
+CREATE TABLE blobs (
+    namespace text COLLATE "C" NOT NULL,
+    digest text COLLATE "C" NOT NULL REFERENCES objects,
+    size bigint NOT NULL,
+    created_ns bigint NOT NULL,
+    updated_ns bigint NOT NULL,
+    labels jsonb NOT NULL DEFAULT '{}',
+    PRIMARY KEY (namespace, digest)
+);
+CREATE INDEX blobs_digest ON blobs (digest);
+CREATE INDEX blobs_size ON blobs (namespace, size, digest);
+CREATE INDEX blobs_created ON blobs (namespace, created_ns, digest);
+CREATE INDEX blobs_updated ON blobs (namespace, updated_ns, digest);
+CREATE INDEX blobs_labels ON blobs USING gin (labels jsonb_path_ops);
+CREATE TABLE ingests (
+    namespace text COLLATE "C" NOT NULL,
+    ref_hash bytea NOT NULL,
+    ref text COLLATE "C" NOT NULL,
+    token uuid NOT NULL,
+    session bigint,
+    total bigint,
+    expected text COLLATE "C",
+    metadata text,
+    "offset" bigint NOT NULL DEFAULT 0,
+    runs jsonb NOT NULL DEFAULT '[]',
+    started_ns bigint NOT NULL,
+    updated_ns bigint NOT NULL,
+    holder text NOT NULL,
+    held_since_ns bigint NOT NULL,
+    PRIMARY KEY (namespace, ref_hash)
+);
+CREATE INDEX ingests_ref ON ingests (namespace, left(ref, 500));
+CREATE TABLE trash (
+    key text COLLATE "C" PRIMARY KEY,
+    count integer,
+    since timestamptz NOT NULL DEFAULT now(),
+    gone boolean NOT NULL DEFAULT false
+);
+CREATE INDEX trash_since ON trash (since) WHERE NOT gone;
+CREATE TABLE tags (
+    namespace text COLLATE "C" NOT NULL,
+    name_hash bytea NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    digest text COLLATE "C" NOT NULL,
+    media_type text,
+    size bigint CHECK (size >= 0),
+    labels jsonb NOT NULL DEFAULT '{}',
+    created_ns bigint NOT NULL,
+    updated_ns bigint NOT NULL,
+    PRIMARY KEY (namespace, name_hash)
+);
+CREATE INDEX tags_name ON tags (namespace, left(name, 500));
+CREATE INDEX tags_digest ON tags (namespace, digest);
+"""
+
+
+def upgrade() -> None:
+    """Make them."""
+    op.get_bind().exec_driver_sql(_TABLES)

@@ -1,0 +1,203 @@
+"""A database that was restored or copied: no blob that it does not know is removed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+
+import contentdb
+from contentdb.errors import NotAStoreError, StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cluster.servers import Postgres
+
+LONG = b"0123456789" * 1_000_000
+ADD = """
+import contentdb, sys
+with contentdb.open(sys.argv[1]) as store:
+    for number in sys.argv[2:]:
+        store.add(number.encode() * 9000)
+"""
+
+
+def add(place: str, *numbers: int) -> None:
+    """Add contents from a process that has ended on return."""
+    subprocess.run([sys.executable, "-c", ADD, place, *map(str, numbers)], check=True)
+
+
+def content(number: int) -> bytes:
+    return str(number).encode() * 9000
+
+
+def digest(number: int) -> contentdb.Digest:
+    return contentdb.Digest.of(content(number))
+
+
+def order(postgres: Postgres, statement: str) -> None:
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def dump(place: str) -> str:
+    done = subprocess.run(["pg_dump", "-d", place], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def restore(postgres: Postgres, place: str, dumped: str) -> None:
+    """Replace a database by its dump."""
+    name = place.rpartition("/")[2]
+    order(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    order(postgres, f"CREATE DATABASE {name}")
+    subprocess.run(["psql", "-q", "-d", place], input=dumped, text=True, check=True,
+                   capture_output=True)  # fmt: skip
+
+
+def copy(postgres: Postgres, place: str) -> str:
+    """Copy a database that nothing is connected to; return the URL of the copy."""
+    name = place.rpartition("/")[2]
+    order(postgres, f"CREATE DATABASE {name}_copy TEMPLATE {name}")
+    return f"{place}_copy"
+
+
+def blob_files(folder: Path) -> list[Path]:
+    return [path for path in (folder / "objects" / "blobs").rglob("*") if path.is_file()]
+
+
+def test_a_dump_that_was_restored_into_the_same_server_removes_nothing(
+    postgres: Postgres, place: str
+) -> None:
+    """What was acknowledged after the dump is adopted by a reindex."""
+    add(place, 1)
+    dumped = dump(place)
+    add(place, 2, 3)
+    restore(postgres, place, dumped)
+    with contentdb.open(place) as store:
+        with pytest.raises(StoreError, match="restored, copied or failed over"):
+            store.prune(older_than=0)
+        assert store.adopt() == (2, 0)
+        store.prune(older_than=0)
+        assert [store.read(digest(number)) for number in (1, 2, 3)] == list(map(content, (1, 2, 3)))
+
+
+def test_tables_that_were_made_again_remove_nothing(place: str) -> None:
+    """`pg_restore --clean` keeps the database, and drops its tables."""
+    dumped = dump(place)
+    add(place, 1)
+    with psycopg.connect(place) as connection:
+        connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    subprocess.run(["psql", "-q", "-d", place], input=dumped, text=True, check=True,
+                   capture_output=True)  # fmt: skip
+    with contentdb.open(place) as store:
+        with pytest.raises(StoreError, match="restored, copied or failed over"):
+            store.prune(older_than=0)
+        assert store.adopt() == (1, 0)
+
+
+def test_a_copy_of_the_database_removes_no_objects_of_the_original(
+    postgres: Postgres, place: str
+) -> None:
+    add(place, 1)
+    with contentdb.open(copy(postgres, place)) as copied, contentdb.open(place) as original:
+        copied.delete(digest(1))
+        with pytest.raises(StoreError, match="restored, copied or failed over"):
+            copied.prune(older_than=0)
+        assert original.prune(older_than=0) == []
+        assert original.read(digest(1)) == content(1)
+
+
+def test_one_database_at_a_time_removes_the_objects_of_a_bucket(
+    postgres: Postgres, place: str
+) -> None:
+    """A reindex takes the bucket over; the other one, which lives on, removes nothing from then."""
+    add(place, 1)
+    url = copy(postgres, place)
+    with contentdb.open(url) as copied, contentdb.open(place) as original:
+        assert copied.adopt(dry_run=True) == (0, 0)
+        original.prune(older_than=0)
+        add(url, 2)
+        assert copied.adopt() == (0, 0)
+        copied.prune(older_than=0)
+        with pytest.raises(StoreError, match="over by its reindex"):
+            original.prune(older_than=0)
+        assert original.adopt() == (1, 0)  # takes it back
+        original.prune(older_than=0)
+        with pytest.raises(StoreError, match="over by its reindex"):
+            copied.prune(older_than=0)
+        assert [store.read(digest(2)) for store in (copied, original)] == [content(2)] * 2
+
+
+def test_a_bucket_that_is_away_is_neither_pruned_nor_reindexed(place: str, tmp_path: Path) -> None:
+    with contentdb.open(place) as store:
+        store.delete(store.add(content(1)).digest)
+        (tmp_path / "objects").rename(tmp_path / "away")
+        for act in (lambda: store.prune(older_than=0), store.adopt):
+            with pytest.raises(NotAStoreError, match="holds no store"):
+                act()
+        (tmp_path / "away").rename(tmp_path / "objects")
+        assert [one.kind for one in store.prune(older_than=0)] == ["trash"]
+
+
+@pytest.mark.parametrize("spoil", ["remove", "cut off", "falsify"])
+def test_a_found_object_takes_the_place_of_a_bad_one(
+    postgres: Postgres, place: str, tmp_path: Path, spoil: str
+) -> None:
+    """After a delete and a new add, the row of an older dump names an object that is gone."""
+    add(place, 1)
+    (old,) = blob_files(tmp_path)
+    dumped = dump(place)
+    with contentdb.open(place) as store:
+        store.delete(digest(1))
+    add(place, 1)
+    if spoil == "remove":
+        old.unlink()
+    else:
+        old.write_bytes(b"0" * (9000 if spoil == "falsify" else 1))
+    restore(postgres, place, dumped)
+    with contentdb.open(place) as store:
+        assert store.adopt() == (1, 0)
+        store.prune(older_than=0)
+        assert store.read(digest(1)) == content(1)
+        (new,) = blob_files(tmp_path)
+        assert new.name != old.name
+
+
+def test_a_found_object_is_not_needed_beside_a_good_one(
+    postgres: Postgres, place: str, tmp_path: Path
+) -> None:
+    add(place, 1)
+    (old,) = blob_files(tmp_path)
+    dumped = dump(place)
+    with contentdb.open(place) as store:
+        store.delete(digest(1))
+    add(place, 1)
+    assert len(blob_files(tmp_path)) == 2
+    restore(postgres, place, dumped)
+    with contentdb.open(place) as store:
+        assert store.adopt() == (1, 0)
+        store.prune(older_than=0)
+        assert store.read(digest(1)) == content(1)
+    assert blob_files(tmp_path) == [old]
+
+
+def test_manifests_that_share_objects_keep_them(
+    postgres: Postgres, place: str, tmp_path: Path
+) -> None:
+    """A commit that was cut off has left a manifest of the same segments."""
+    dumped = dump(place)
+    with contentdb.open(place) as store:
+        info = store.add(LONG)
+    (manifest,) = blob_files(tmp_path)
+    name, _, number = manifest.name.removesuffix(".m").rpartition(".")
+    manifest.with_name(f"{name}.{int(number) + 1}.m").write_bytes(manifest.read_bytes())
+    restore(postgres, place, dumped)
+    with contentdb.open(place) as store:
+        assert store.adopt() == (2, 0)
+        store.prune(older_than=0)
+        assert store.read(info.digest) == LONG
+    assert len(blob_files(tmp_path)) == 1
