@@ -11,6 +11,7 @@ import sys
 
 TYPE_CHECKING = False  # `typing` takes ten times as long as the rest
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from sys import UnraisableHookArgs
 
 __all__ = ["main"]
@@ -37,8 +38,12 @@ def _end_if_interrupted(ignored: UnraisableHookArgs) -> None:
 def _run() -> None:
     from contentdb.cli import quick
 
-    if sys.stdout is not None and (printed := quick.answer(sys.argv[1:])) is not None:
-        quick.print_and_exit(printed)
+    closed = None in (sys.stdin, sys.stdout, sys.stderr)
+    call = None if closed else quick.recognise(sys.argv[1:])
+    if call is not None and (answer := quick.find_answer(call)) is not None:
+        from contentdb.cli.quick import blobs
+
+        blobs.print_and_exit(answer)
     from contentdb.cli import stopping
 
     stopping.end_at_once()
@@ -48,19 +53,23 @@ def _run() -> None:
     # searching objects that stay. So it is off during the imports, and `freeze` makes it ignore
     # these objects later, at the end too.
     gc.disable()
-    from contentdb.cli.app import contentdb
-
+    command = (None if call is None else quick.prepare(call)) or _import_whole()
     gc.enable()
     gc.freeze()
-    from contentdb.cli import session
-
-    session.leave_open = True
     stopping.unwind()
     try:
-        contentdb.main(prog_name="contentdb")
+        command()
     except SystemExit as stop:
         stopping.end_at_once()
         _end(stop.code)
+
+
+def _import_whole() -> Callable[[], object]:
+    from contentdb.cli import session
+    from contentdb.cli.app import contentdb
+
+    session.leave_open = True
+    return lambda: contentdb.main(prog_name="contentdb")
 
 
 def _end(code: object) -> None:

@@ -12,19 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from contentdb.cli.listing import INGEST_HEADS, ingest_row, print_ingests
 from contentdb.cli.options import LIMIT, Seconds, filters_option, refs_argument
 from contentdb.cli.session import dry_run_option, each, json_option, open_store, quiet_option
-from contentdb.cli.show import (
-    age,
-    escape,
-    flush,
-    json_line,
-    line,
-    size,
-    status_record,
-    table,
-    write_bytes,
-)
+from contentdb.cli.show import escape, flush, json_line, line, status_record, table, write_bytes
 from contentdb.errors import RefLockedError
 
 if TYPE_CHECKING:
@@ -36,9 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["abort", "active"]
 
-_HEADS = ("REF", "OFFSET", "TOTAL", "DONE", "STARTED", "HELD")
-_PAGE_ROWS = 1000
-"""Rows whose columns are aligned together, as in `ls`."""
 _SORTS = {"ref": "ref", "offset": "offset", "started_at": "started_ns", "updated_at": "updated_ns"}
 
 
@@ -105,26 +93,11 @@ def _show(found: Iterator[Status], *, null: bool, as_json: bool, quiet: bool) ->
     if as_json:
         for status in found:
             json_line(status_record(status))
-    elif quiet:
+    elif quiet and null:
         for status in found:
-            if null:
-                write_bytes(status.ref.encode() + b"\0")  # exact, whatever the locale
-            else:
-                line(escape(status.ref))
+            write_bytes(status.ref.encode() + b"\0")  # exact, whatever the locale
     else:
-        page = list(islice(found, _PAGE_ROWS))
-        for text in table(_HEADS, map(_row, page)):
-            line(text)
-        while page := list(islice(found, _PAGE_ROWS)):
-            for text in islice(table(_HEADS, map(_row, page)), 1, None):
-                line(text)
-
-
-def _row(status: Status) -> tuple[str, ...]:
-    done = f"{100 * status.offset // status.total}%" if status.total else "?"
-    held = "yes" if status.held else "no"
-    ref = escape(status.ref)
-    return ref, size(status.offset), size(status.total), done, age(status.started_ns), held
+        print_ingests(found, quiet=quiet)
 
 
 def _live(now: Callable[[], Iterable[Status]], interval: float) -> NoReturn:
@@ -133,7 +106,7 @@ def _live(now: Callable[[], Iterable[Status]], interval: float) -> NoReturn:
 
     with Live(transient=True, auto_refresh=False) as live:
         while True:
-            live.update(Text("\n".join(table(_HEADS, map(_row, now())))), refresh=True)
+            live.update(Text("\n".join(table(INGEST_HEADS, map(ingest_row, now())))), refresh=True)
             time.sleep(interval)
 
 

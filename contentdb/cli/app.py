@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from importlib import import_module
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from contentdb.cli.failures import exit_code_of, tell
+from contentdb.cli.failures import conclude
 from contentdb.cli.session import remote_options
-from contentdb.cli.show import flush
-from contentdb.cli.stopping import what_stopped
+from contentdb.cli.show import flush, let_stdout_print_any
 from contentdb.store_folder import DEFAULT_ROOT
 
 if TYPE_CHECKING:
@@ -39,12 +37,26 @@ _SECTIONS: Final = {
         "rm": "rm",
         "du": "ls",
     },
+    "Names of blobs": {
+        "tags": "tag",
+        "tag": "tag",
+        "untag": "tag",
+    },
+    "What stays": {
+        "lease": "lease",
+        "why": "gc",
+        "gc": "gc",
+        "policy": "policy",
+    },
     "The store itself": {
         "init": "init",
         "verify": "verify",
         "repair": "verify",
         "reindex": "verify",
         "prune": "prune",
+        "pack": "pack",
+        "unpack": "pack",
+        "repack": "pack",
         "migrate": "init",
         "doctor": "doctor",
         "serve": "serve",
@@ -52,7 +64,10 @@ _SECTIONS: Final = {
     "Registries and image layouts": {
         "pull": "pull",
         "push": "push",
+        "copy": "remote_copy",
         "fetch": "fetch",
+        "referrers": "remote_lists",
+        "remote-tags": "remote_lists",
         "import-oci": "oci_layout",
         "export-oci": "oci_layout",
     },
@@ -123,11 +138,7 @@ class _LazyGroup(click.Group):
         except click.exceptions.Exit as stop:
             return stop.exit_code
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - `tell` raises unknown ones
-            _flush_or_drop()
-            cause = what_stopped(error)
-            if not isinstance(cause, BrokenPipeError):  # the reader, such as `head`, ended normally
-                tell(cause)
-            return exit_code_of(cause)
+            return conclude(error)
         return code
 
 
@@ -142,16 +153,7 @@ def _check_streams() -> None:
             os.open(os.devnull, os.O_RDONLY if fd == 1 else os.O_RDWR)
             if fd:
                 setattr(sys, name, open(fd, "w", closefd=False))  # noqa: SIM115 - stays open
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a label must not fail where the locale is ASCII
-        sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _flush_or_drop() -> None:
-    """Flush stdout, or drop its buffer: else Python's flush at exit reports the error again."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    let_stdout_print_any()
 
 
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -166,6 +168,12 @@ def _flush_or_drop() -> None:
     help="The store's directory.",
 )
 @remote_options
+@click.option(
+    "--lease",
+    envvar="CONTENTDB_LEASE",
+    metavar="ID",
+    help="A lease that keeps what the command stores [env: CONTENTDB_LEASE].",
+)
 @click.option(
     "-v",
     "--verbose",

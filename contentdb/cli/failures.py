@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import suppress
 from typing import Final
@@ -10,7 +11,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from contentdb.cli.show import escape
-from contentdb.cli.stopping import Terminated
+from contentdb.cli.stopping import Terminated, what_stopped
 from contentdb.errors import (
     ContentDBError,
     InvalidArgumentError,
@@ -20,7 +21,7 @@ from contentdb.errors import (
     StoreNotFoundError,
 )
 
-__all__ = ["EXIT_CODES", "FOUND", "exit_code_of", "tell"]
+__all__ = ["EXIT_CODES", "FOUND", "conclude", "exit_code_of", "tell"]
 
 FOUND: Final = 3
 """Exit code of a `verify` that found something."""
@@ -54,6 +55,23 @@ def tell(error: BaseException) -> None:
         raise error
     with suppress(OSError):  # standard error may be closed
         print(_sentence(error), file=sys.stderr)  # noqa: T201 - the output of a command line
+
+
+def conclude(error: BaseException) -> int:
+    """Tell the error that ended a command, and return the exit code; raise one that is a bug."""
+    _flush_or_drop()
+    cause = what_stopped(error)
+    if not isinstance(cause, BrokenPipeError):  # the reader, such as `head`, ended normally
+        tell(cause)
+    return exit_code_of(cause)
+
+
+def _flush_or_drop() -> None:
+    """Flush stdout, or drop its buffer: else Python's flush at exit reports the error again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _sentence(error: BaseException) -> str:

@@ -37,7 +37,7 @@ def fetch(repository: str, object: str, media_types: tuple[str, ...], **options:
     place = parse_repository(repository)
     joint = "@" if ":" in object else ":"
     wanted = parse_reference(f"{place}{joint}{object}")
-    with connect(place.registry, **options) as registry:
+    with connect(wanted, **options) as registry:
         if wanted.digest is None or any(map(is_document, media_types)):
             _manifest(registry, place.repository, wanted.object, media_types)
         else:
@@ -86,8 +86,7 @@ def _blob(registry: Registry, repository: str, digest: str) -> None:
 
     parsed = Digest(digest)
     hasher = Hasher(parsed.algorithm)
-    size = registry.blob_size(repository, parsed)
-    for chunk in blob_chunks(registry, repository, parsed, size=size):
+    for chunk in blob_chunks(registry, repository, parsed):
         hasher.update(chunk)
         sys.stdout.buffer.write(chunk)
     if hasher.digest != parsed:

@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from contentdb.cli.listing import print_info
 from contentdb.cli.names import null_option, read_names, require_names
 from contentdb.cli.options import complete_digest, digests_argument, read_labels
-from contentdb.cli.session import each, json_option, open_store, quiet_option, tell_and_go_on
-from contentdb.cli.show import age, escape, info_record, json_line, labels_text, line, size
+from contentdb.cli.session import (
+    each,
+    json_option,
+    open_store,
+    quiet_option,
+    resolve,
+    tell_and_go_on,
+)
+from contentdb.cli.show import escape, info_record, json_line, labels_text, line
 from contentdb.errors import ContentDBError
 
 if TYPE_CHECKING:
@@ -34,18 +42,11 @@ def info(context: click.Context, digests: tuple[str, ...], as_json: bool, quiet:
     store = open_store(context, reads=True)
 
     def show(prefix: str) -> None:
-        found = store.info(store.resolve(prefix))
+        found = store.info(resolve(store, prefix))
         if as_json:
             json_line(info_record(found))
             return
-        line(found.digest)
-        if quiet:
-            return
-        line(f"  size     {size(found.size)} ({found.size} bytes)")
-        line(f"  created  {found.created_at:%Y-%m-%d %H:%M:%S}Z, {age(found.created_ns)}")
-        line(f"  updated  {found.updated_at:%Y-%m-%d %H:%M:%S}Z, {age(found.updated_ns)}")
-        for key, value in sorted(found.labels.items()):
-            line(f"  label    {escape(key)}={escape(value)}")
+        print_info(found, quiet=quiet)
 
     each(context, digests, show)
 
@@ -96,7 +97,7 @@ def _label_all(
 
     def change(prefix: str) -> Info | ContentDBError:
         try:
-            return store.update(store.resolve(prefix), labels, fields=fields)
+            return store.update(resolve(store, prefix), labels, fields=fields)
         except ContentDBError as error:
             return error
 

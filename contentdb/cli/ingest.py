@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import sys
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import click
 
+from contentdb.cli.ingesting import read_standard_input, take_in
 from contentdb.cli.options import Seconds, complete_ref, labels_option
-from contentdb.cli.progress import bar
 from contentdb.cli.session import invocation, json_option, open_store, quiet_option
-from contentdb.cli.show import escape, info_record, json_line, line, shorten, size
 from contentdb.digest import Digest
-from contentdb.errors import (
-    ContentDBError,
-    DigestMismatchError,
-    FailedPreconditionError,
-    SizeMismatchError,
-)
 
 if TYPE_CHECKING:
     from typing import BinaryIO
-
-    from contentdb import Store
 
 __all__ = ["ingest", "standard_input"]
 
@@ -65,79 +55,23 @@ def ingest(  # noqa: PLR0917 - click passes every option by name
     if no_wait and wait is not None:
         raise click.UsageError("--no-wait and --wait exclude each other", context)
     source = standard_input(context)
-    store = open_store(context, create=True)
-    try:
-        shown = bar(expected_size, lambda: _kept_bytes(store, ref), what=shorten(ref))
-        with nullcontext() if quiet else shown:
-            info = store.ingest(
-                ref,
-                source,
-                total=expected_size,
-                expected=expected_digest,
-                labels=labels,
-                wait=False if no_wait else True if wait is None else wait,
-            )
-    except KeyboardInterrupt as stop:
-        raise type(stop)(_explain_interrupt(store, ref)) from stop
-    except (SizeMismatchError, DigestMismatchError) as error:
-        raise FailedPreconditionError(_explain_mismatch(store, ref, error)) from error
-    except OSError as error:  # of standard input; the library wraps those of files
-        raise OSError(error.errno, error.strerror, "standard input") from error
-    if as_json:
-        json_line(info_record(info))
-    elif not quiet:
-        line(info.digest)
+    store = open_store(context, create=True, joins=True)
+    take_in(
+        store,
+        ref,
+        source=source,
+        expected_digest=expected_digest,
+        expected_size=expected_size,
+        labels=labels,
+        wait=False if no_wait else True if wait is None else wait,
+        as_json=as_json,
+        quiet=quiet,
+        invocation=invocation,
+    )
 
 
 def standard_input(context: click.Context) -> BinaryIO:
-    """Return standard input without Python's buffer, since the library reads in large pieces."""
+    """Return standard input; raise a usage error if it is closed."""
     if sys.stdin is None:
         raise click.UsageError("standard input is closed; give the content as in `< FILE`", context)
-    if sys.stdin.isatty():
-        print(  # noqa: T201 - tells the user why the command seems to hang
-            "contentdb: reading from the terminal; end with Ctrl-D", file=sys.stderr
-        )
-    raw: BinaryIO = getattr(sys.stdin.buffer, "raw", sys.stdin.buffer)
-    return raw
-
-
-def _kept_bytes(store: Store, ref: str) -> int:
-    try:
-        return store.status(ref).offset
-    except ContentDBError:
-        return 0
-
-
-def _abort_command(ref: str) -> str:
-    from shlex import quote
-
-    dashes = "-- " if ref.startswith("-") else ""
-    return escape(f"`{invocation()} abort {dashes}{quote(ref)}`")
-
-
-def _explain_interrupt(store: Store, ref: str) -> str:
-    kept = _kept_bytes(store, ref)
-    if not kept:
-        return "interrupted before anything was kept; run the same command again"
-    return (
-        f"interrupted with {size(kept)} kept: run the same command again to resume, "
-        f"or {_abort_command(ref)} to drop it"
-    )
-
-
-def _explain_mismatch(
-    store: Store, ref: str, error: SizeMismatchError | DigestMismatchError
-) -> str:
-    if isinstance(error, SizeMismatchError):
-        sentence = f"ref {escape(repr(ref))}: expected {error.expected} bytes, got {error.actual}"
-        if error.actual < error.expected:
-            return (
-                f"{sentence}; {size(_kept_bytes(store, ref))} kept: give the whole content to "
-                f"resume, or {_abort_command(ref)} to drop it"
-            )
-    else:
-        sentence = f"ref {escape(repr(ref))}: expected content {error.expected}, got {error.actual}"
-    return (
-        f"{sentence}; nothing is stored, and what came is kept: give the right content, "
-        f"or {_abort_command(ref)} to drop it"
-    )
+    return read_standard_input()

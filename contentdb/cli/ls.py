@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, cast
 
 import click
 
+from contentdb.cli.listing import print_blobs
 from contentdb.cli.options import LIMIT, filters_option
 from contentdb.cli.session import json_option, open_store, quiet_option
-from contentdb.cli.show import age, info_record, json_line, labels_text, line, size, table
+from contentdb.cli.show import info_record, json_line, line, size, table
 
 if TYPE_CHECKING:
-    from contentdb.content import Info, SortOrder
+    from contentdb.content import SortOrder
 
 __all__ = ["du", "ls"]
-
-_PAGE_ROWS = 1000
-"""Rows whose columns are aligned together, so that a listing of millions begins at once."""
 
 
 @click.command(short_help="List the blobs.")
@@ -49,19 +46,7 @@ def ls(
         for info in found:
             json_line(info_record(info))
         return
-    if quiet:
-        for info in found:
-            line(info.digest)
-        return
-    heads: tuple[str, ...] = ("DIGEST", f"{'SIZE':>10}", f"{'AGE':>8}", "LABELS")
-    while page := list(islice(found, _PAGE_ROWS)):
-        for text in islice(table(heads, map(_row, page)), 0 if heads[0] else 1, None):
-            line(text)
-        heads = ("", "", "", "")
-
-
-def _row(info: Info) -> tuple[str, str, str, str]:
-    return info.digest, f"{size(info.size):>10}", f"{age(info.created_ns):>8}", labels_text(info)
+    print_blobs(found, quiet=quiet)
 
 
 @click.command(short_help="Count blobs, ingests and their bytes.")

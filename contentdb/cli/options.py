@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -11,15 +12,18 @@ from contentdb.cli.session import store_of
 from contentdb.errors import ContentDBError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from contentdb import Store
 
 __all__ = [
     "LIMIT",
+    "Age",
     "Seconds",
+    "Size",
     "complete_digest",
     "complete_ref",
+    "complete_tag",
     "digest_argument",
     "digests_argument",
     "filters_option",
@@ -54,6 +58,46 @@ class Seconds(click.FloatRange):
         return seconds
 
 
+class Age(click.ParamType):  # type: ignore[type-arg]  # not generic in click 8.2
+    """A time from now, as in ``90s``, ``2h`` or ``7d``; ``0`` is none at all."""
+
+    name = "age"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's signature
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> timedelta:
+        """Parse the time, to a microsecond."""
+        from contentdb.units import age_ns
+
+        try:
+            return timedelta(microseconds=0 if value == "0" else age_ns(value) // 1000)
+        except (ValueError, OverflowError) as error:
+            self.fail(str(error), param, ctx)
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A number of bytes, as in ``10MB`` or ``4KiB``."""
+
+    name = "size"
+
+    def convert(
+        self,
+        value: Any,  # noqa: ANN401 - click's signature
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> int:
+        """Parse the bytes."""
+        from contentdb.units import size_bytes
+
+        try:
+            return size_bytes(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 _MOST_SHOWN = 100
 """Limit of completions; a longer list is of no use."""
 
@@ -61,11 +105,11 @@ _MOST_SHOWN = 100
 def complete_digest(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[str]:
-    """Complete a digest; without an algorithm if the user wrote none."""
-    del parameter
+    """Complete a digest, without an algorithm if the user wrote none, or the name of a tag."""
     try:
         with store_of(context, reads=True) as store:
-            return list(_find_by_prefix(store, incomplete))[:_MOST_SHOWN]
+            found = list(islice(_find_by_prefix(store, incomplete), _MOST_SHOWN))
+        return found + complete_tag(context, parameter, incomplete)[: _MOST_SHOWN - len(found)]
     except (ContentDBError, click.ClickException):
         return []
 
@@ -86,10 +130,22 @@ def _find_by_prefix(store: Store, text: str) -> Iterator[str]:
 def complete_ref(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Complete a ref, from refs that a shell can show."""
     del parameter
+    return _complete(context, incomplete, lambda store: (one.ref for one in store.statuses()))
+
+
+def complete_tag(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the name of a tag, from names that a shell can show."""
+    del parameter
+    return _complete(context, incomplete, lambda store: (tag.name for tag in store.tags()))
+
+
+def _complete(
+    context: click.Context, incomplete: str, names_of: Callable[[Store], Iterator[str]]
+) -> list[str]:
     try:
         with store_of(context, reads=True) as store:
-            refs = (status.ref for status in store.statuses())
-            shown = (ref for ref in refs if ref.startswith(incomplete) and ref.isprintable())
+            names = names_of(store)
+            shown = (name for name in names if name.startswith(incomplete) and name.isprintable())
             return list(islice(shown, _MOST_SHOWN))
     except (ContentDBError, click.ClickException):
         return []

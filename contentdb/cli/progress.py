@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+
+from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Final
 
     from rich.progress import Progress
 
@@ -59,8 +60,11 @@ def reads() -> Callable[[], int]:
 
 
 def _count_read_bytes() -> int:
-    with suppress(OSError, ValueError, IndexError):
-        return int(Path("/proc/self/io").read_bytes().split(maxsplit=2)[1])  # rchar, proc(5)
+    with (
+        suppress(OSError, ValueError, IndexError),
+        open("/proc/self/io", "rb") as file,  # noqa: PTH123 - pathlib is slow to import
+    ):
+        return int(file.read().split(maxsplit=2)[1])  # rchar, proc(5)
     return 0
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from contentdb.cli.image_tags import ImageTags, tag_options
 from contentdb.cli.registry_options import connect, registry_options
 from contentdb.cli.session import open_store
-from contentdb.cli.show import json_line, line
-from contentdb.cli.transfer_bars import transfer
+from contentdb.cli.transfer_result import result_options
+
+if TYPE_CHECKING:
+    from contentdb.cli.transfer_result import Telling
 
 __all__ = ["pull"]
 
@@ -17,56 +20,74 @@ __all__ = ["pull"]
 @click.command(short_help="Download an image from a registry into the store.")
 @click.argument("reference")
 @click.option(
-    "--platform", metavar="OS/ARCH[/VARIANT]", help="This platform instead of this machine's."
+    "--platform",
+    "platforms",
+    metavar="OS/ARCH[/VARIANT]",
+    multiple=True,
+    help="This platform instead of this machine's; may be repeated.",
 )
 @click.option("--all-platforms", is_flag=True, help="All platforms that the index names.")
+@click.option(
+    "--with-referrers", is_flag=True, help="Signatures and other artifacts of what is pulled too."
+)
 @click.option(
     "--jobs",
     "-j",
     type=click.IntRange(1, 64),
     default=4,
     show_default=True,
-    help="How many objects at once.",
+    help="How many connections at once, for objects and ranges of large ones.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One object on one line.")
-@click.option("--quiet", "-q", is_flag=True, help="No bars; print only the digest.")
+@tag_options
+@result_options
 @registry_options
 @click.pass_context
 def pull(
     context: click.Context,
     /,
+    *,
     reference: str,
-    platform: str | None,
+    platforms: tuple[str, ...],
     all_platforms: bool,
+    with_referrers: bool,
     jobs: int,
-    as_json: bool,
-    quiet: bool,
+    tags: tuple[str, ...],
+    no_tag: bool,
+    telling: Telling,
     **options: Any,  # noqa: ANN401 - click passes them
 ) -> None:
     """Download an image's index, manifest, config and layers into the store.
 
-    The same command resumes a pull that was interrupted. Prints the digest.
+    The same command resumes a pull that was interrupted. The image is tagged with REFERENCE, unless
+    that has only a digest. Prints the digest of the object that REFERENCE names; standard error has
+    that of the manifest chosen from an index.
     """
     from contentdb import oci
 
     place = oci.parse_reference(reference)
-    if platform and all_platforms:
+    if platforms and all_platforms:
         raise click.UsageError("--platform and --all-platforms exclude each other")
-    store = open_store(context, create=True)
-    with (
-        connect(place.registry, **options) as registry,
-        transfer(quiet=quiet or as_json) as listen,
-    ):
+    store = open_store(context, create=True, joins=True)
+    naming = ImageTags.of(store, tags, no_tag=no_tag)
+    with connect(place, **options) as registry, telling.transfer() as watch:
         pulled = oci.pull(
             store,
             place,
             registry=registry,
-            platform=platform,
+            platform=platforms,
             all_platforms=all_platforms,
+            with_referrers=with_referrers,
             jobs=jobs,
-            listen=listen,
+            listen=watch,
         )
-    if as_json:
-        json_line(pulled._asdict())
-    else:
-        line(pulled.digest)
+    own = place._replace(digest=None)
+    given = naming.give(store, pulled.digest, pulled.media_type, str(own) if own.tag else None)
+    telling.tell(
+        pulled,
+        watch,
+        f"pulled {place}",
+        moved="fetched",
+        counts=("present_bytes", "elapsed_s"),
+        details=tuple(one.sentence() for one in given if one.was),
+        more={"tags": [one._asdict() for one in given]},
+    )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from contentdb.cli.options import digest_argument
 from contentdb.cli.registry_options import connect, registry_options
-from contentdb.cli.session import open_store
-from contentdb.cli.show import json_line, line
-from contentdb.cli.transfer_bars import transfer
+from contentdb.cli.session import open_store, resolve
+from contentdb.cli.transfer_result import result_options
+
+if TYPE_CHECKING:
+    from contentdb.cli.transfer_result import Telling
 
 __all__ = ["push"]
 
@@ -19,6 +21,16 @@ __all__ = ["push"]
 @digest_argument
 @click.argument("reference")
 @click.option(
+    "--sparse",
+    is_flag=True,
+    help="Push an index without the platforms that are not stored; not every registry takes that.",
+)
+@click.option(
+    "--chunk-bytes",
+    type=click.IntRange(min=1),
+    help="Send larger blobs in chunks of this size; otherwise only if the registry refuses more.",
+)
+@click.option(
     "--jobs",
     "-j",
     type=click.IntRange(1, 64),
@@ -26,36 +38,49 @@ __all__ = ["push"]
     show_default=True,
     help="How many objects at once.",
 )
-@click.option("--json", "as_json", is_flag=True, help="One object on one line.")
-@click.option("--quiet", "-q", is_flag=True, help="No bars.")
+@result_options
 @registry_options
 @click.pass_context
 def push(
     context: click.Context,
     /,
+    *,
     digest: str,
     reference: str,
+    sparse: bool,
+    chunk_bytes: int | None,
     jobs: int,
-    as_json: bool,
-    quiet: bool,
+    telling: Telling,
     **options: Any,  # noqa: ANN401 - click passes them
 ) -> None:
     """Upload an index or manifest, and those of its parts that the registry lacks.
 
-    Manifests are read back and compared. Prints the digest.
+    DIGEST may be a tag's name. Manifests are read back and compared. Prints the digest; where the
+    registry does not show what it took, a warning too.
     """
     from contentdb import oci
 
     place = oci.parse_reference(reference)
     store = open_store(context, reads=True)
     with (
-        connect(place.registry, **options) as registry,
-        transfer(quiet=quiet or as_json) as listen,
+        connect(place, writes=True, **options) as registry,
+        telling.transfer() as watch,
     ):
         pushed = oci.push(
-            store, store.resolve(digest), place, registry=registry, jobs=jobs, listen=listen
+            store,
+            resolve(store, digest),
+            place,
+            registry=registry,
+            chunk_bytes=chunk_bytes,
+            sparse=sparse,
+            jobs=jobs,
+            listen=watch,
         )
-    if as_json:
-        json_line(pushed._asdict())
-    else:
-        line(pushed.digest)
+    telling.tell(
+        pushed,
+        watch,
+        f"pushed {place}",
+        moved="sent",
+        counts=("present_bytes", "mounted_bytes", "elapsed_s"),
+        more={"sent_bytes": watch.fields()["moved_bytes"]},
+    )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from contentdb.cli.session import root_of
+from contentdb.cli.session import any_root_of
 from contentdb.cli.show import escape
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def serve(  # noqa: PLR0917 - click passes every option by name
     tls = None if listen is None else _tls(listen, tls_key, tls_cert, tls_client_ca)
     log_to_stderr(level=log_level, as_json=log_json)
     server = daemon.Server(
-        root_of(context),
+        any_root_of(context),
         default_namespace=default_namespace,
         read_only=read_only,
         sharing=sharing,

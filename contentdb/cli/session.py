@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 from click.core import ParameterSource
 
 from contentdb.cli.failures import exit_code_of, tell
 from contentdb.digest import Digest
-from contentdb.errors import ContentDBError, InvalidDigestError
+from contentdb.engine import Capability
+from contentdb.errors import (
+    AmbiguousDigestError,
+    ContentDBError,
+    InvalidDigestError,
+    InvalidTagError,
+    NotFoundError,
+)
+from contentdb.store_folder import is_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from contentdb import Store
-    from contentdb.engine import Capability
     from contentdb.remote.channel import Credentials
 
 __all__ = [
+    "any_root_of",
     "digest_of",
     "dry_run_option",
     "each",
@@ -28,6 +36,7 @@ __all__ = [
     "open_store",
     "quiet_option",
     "remote_options",
+    "resolve",
     "root_of",
     "set_exit_code",
     "store_of",
@@ -92,6 +101,8 @@ def root_of(context: click.Context) -> str:
     root: str = context.find_root().params["root"]
     if not root:
         raise click.UsageError("--root is empty; name the store's directory", context)
+    if is_database(root):
+        raise _needs_files(context)
     try:
         Path(root).absolute()
     except OSError as error:
@@ -99,6 +110,17 @@ def root_of(context: click.Context) -> str:
             f"the current directory: {error.strerror}; go to another, or name --root from /"
         ) from error
     return root
+
+
+def any_root_of(context: click.Context) -> str:
+    """Return the store's directory or database as the user gave it; fail for a served store."""
+    return database_of(context) or root_of(context)
+
+
+def database_of(context: click.Context) -> str | None:
+    """Return the database that holds the store; None for a store on files or behind a server."""
+    root: str = context.find_root().params["root"]
+    return root if is_database(root) and _address_of(context) is None else None
 
 
 def _address_of(context: click.Context) -> str | None:
@@ -120,6 +142,7 @@ def store_of(
     create: bool = False,
     reads: bool = False,
     shared: Literal["group"] | None = None,
+    pack_below: int | None = None,
     needs: Capability | None = None,
 ) -> Store:
     """Open the store that the command line names; the caller closes it.
@@ -129,6 +152,7 @@ def store_of(
         create: Make a store on files if there is none.
         reads: The command changes nothing: it needs no permission to write to the store.
         shared: With ``"group"``, a new store is for all members of its directory's group.
+        pack_below: A new store packs blobs of fewer bytes.
         needs: A capability that the command needs; only a store on files has it.
     """
     import contentdb
@@ -137,10 +161,19 @@ def store_of(
     options = context.find_root().params
     namespace = options["namespace"]
     address = _address_of(context)
-    if address is None:
+    if (database := database_of(context)) is not None:
+        store = contentdb.open(database, namespace=namespace)
+    elif address is None:
         root = root_of(context)
         mode: Literal["rw", "r"] = "r" if reads and may_only_read(root) else "rw"
-        store = contentdb.open(root, create=create, namespace=namespace, mode=mode, shared=shared)
+        store = contentdb.open(
+            root,
+            create=create,
+            namespace=namespace,
+            mode=mode,
+            shared=shared,
+            pack_below=pack_below,
+        )
     else:
         store = contentdb.connect(address, namespace=namespace, credentials=_credentials(context))
     if needs is not None and needs not in store.capabilities:
@@ -150,6 +183,10 @@ def store_of(
 
 
 def _needs_files(context: click.Context) -> click.UsageError:
+    if database_of(context) is not None:
+        name = context.command_path.partition(" ")[2]
+        reason = f"a store in a database has no {name} yet: only stores on files have it"
+        return click.UsageError(reason, context)
     return click.UsageError(
         f"{context.info_name} works on a store's own files: run it where they are, with --root",
         context,
@@ -172,25 +209,68 @@ def open_store(
     create: bool = False,
     reads: bool = False,
     shared: Literal["group"] | None = None,
+    pack_below: int | None = None,
     needs: Capability | None = None,
+    joins: bool = False,
 ) -> Store:
-    """Open the store that the command line names, and close it when the command ends."""
-    store = store_of(context, create=create, reads=reads, shared=shared, needs=needs)
+    """Open the store that the command line names, and close it when the command ends.
+
+    With ``joins`` the lease that the command line or the environment names gets what is stored.
+    """
+    store = store_of(
+        context, create=create, reads=reads, shared=shared, pack_below=pack_below, needs=needs
+    )
     if leave_open:
         context.meta["contentdb.store"] = store  # stays open until the process ends
-        return store
-    return context.with_resource(store)
+    else:
+        context.with_resource(store)
+    lease = context.find_root().params.get("lease")
+    # It has what such a command uses of a store.
+    return cast("Store", store.use_lease(lease)) if joins and lease else store
 
 
 def digest_of(store: Store, text: str) -> Digest:
     """Return a whole digest as it is, and that of the one stored blob for a shortened one.
 
-    Whoever reads the blob then finds out whether it is there: for that the file alone counts.
+    The read of the blob then finds out whether it is there: for that the file alone counts.
     """
     try:
         return Digest(text)
     except InvalidDigestError:
+        return resolve(store, text)
+
+
+def resolve(store: Store, text: str) -> Digest:
+    """Return the digest of the one stored blob that a digest, its beginning, or a tag names.
+
+    Where a digest begins so, that is meant, not the tag; a whole digest is never a tag, or the name
+    of a stranger's image could stand for other content. The blob of a tag may be gone.
+    """
+    try:
         return store.resolve(text)
+    except AmbiguousDigestError:
+        raise
+    except (InvalidDigestError, NotFoundError) as error:
+        if Capability.TAGS not in store.capabilities or _is_whole(text):
+            raise
+        try:
+            return store.tagged(text).digest
+        except NotFoundError:
+            if isinstance(error, NotFoundError):
+                raise error from None
+            reason = f"there is no tag of that name, and {error.reason}"
+            raise type(error)(text, reason) from None
+        except InvalidTagError:
+            raise error from None
+
+
+def _is_whole(text: str) -> bool:
+    """Return whether a text is a digest, not only the beginning of one."""
+    try:
+        Digest(text)
+    except InvalidDigestError:
+        return False
+    return True
 
 
 def set_exit_code(context: click.Context, code: int) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+
+from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import timedelta
+    from typing import Any, Final
 
     from contentdb.content import Info, Status
 
@@ -18,9 +22,13 @@ __all__ = [
     "info_record",
     "json_line",
     "labels_text",
+    "let_stdout_print_any",
     "line",
+    "moment",
+    "name_stdout",
     "shorten",
     "size",
+    "span",
     "status_record",
     "table",
     "write",
@@ -65,6 +73,20 @@ def age(moment_ns: int, now_ns: int | None = None) -> str:
     return "now"
 
 
+def moment(ns: int) -> str:
+    """Format a moment in nanoseconds since the epoch, in UTC, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(ns // 1_000_000_000))
+
+
+def span(time_: timedelta) -> str:
+    """Format a time span in the largest unit of which it is a whole number: ``90s``, ``30d``."""
+    seconds = time_.total_seconds()
+    for unit, length in _AGES:
+        if seconds and seconds % length == 0:
+            return f"{int(seconds) // length}{unit}"
+    return f"{seconds:g}s"
+
+
 def line(text: str) -> None:
     """Print a line."""
     write(f"{text}\n")
@@ -75,7 +97,7 @@ def write(text: str) -> None:
     try:
         sys.stdout.write(text)
     except OSError as error:
-        raise _name_stdout(error) from error
+        raise name_stdout(error) from error
 
 
 def write_bytes(data: bytes) -> None:
@@ -84,7 +106,13 @@ def write_bytes(data: bytes) -> None:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
     except OSError as error:
-        raise _name_stdout(error) from error
+        raise name_stdout(error) from error
+
+
+def let_stdout_print_any() -> None:
+    """Let stdout escape what its encoding lacks: no label may fail where the locale is ASCII."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def flush() -> None:
@@ -92,10 +120,10 @@ def flush() -> None:
     try:
         sys.stdout.flush()
     except OSError as error:
-        raise _name_stdout(error) from error
+        raise name_stdout(error) from error
 
 
-def _name_stdout(error: OSError) -> OSError:
+def name_stdout(error: OSError) -> OSError:
     """Return the error with "standard output" as its file; the number decides the same class."""
     return OSError(error.errno, error.strerror, "standard output")
 

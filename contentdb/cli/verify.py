@@ -11,6 +11,7 @@ import contentdb
 from contentdb.cli.failures import FOUND
 from contentdb.cli.progress import bar
 from contentdb.cli.session import (
+    database_of,
     dry_run_option,
     json_option,
     open_store,
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from contentdb.content import Usage
+    from contentdb.engine import Adopted
+    from contentdb.local.upkeep.reindex import Reindexed
     from contentdb.local.upkeep.repair import Repaired
     from contentdb.local.upkeep.verify import Finding
 
@@ -108,8 +111,11 @@ def reindex(context: click.Context, dry_run: bool, as_json: bool, quiet: bool) -
     """Rebuild the index from the files; labels that it can still read are kept."""
     from contentdb.refs import DEFAULT_NAMESPACE
 
+    done: Reindexed | Adopted
     with nullcontext() if quiet else bar(None, what="reindexing"):
-        if context.find_root().params["namespace"] == DEFAULT_NAMESPACE:
+        if database_of(context) is not None:
+            done = open_store(context, needs=Capability.ADOPT).adopt(dry_run=dry_run)
+        elif context.find_root().params["namespace"] == DEFAULT_NAMESPACE:
             done = contentdb.reindex(root_of(context), dry_run=dry_run)  # also of a broken index
         else:
             done = open_store(context, needs=Capability.UPKEEP).reindex(dry_run=dry_run)

@@ -46,11 +46,16 @@ def call(root: Path, *args: object, stdin: bytes = b"") -> Result:
     return result
 
 
-def start(root: Path, *args: object, stderr: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+def start(
+    root: Path,
+    *args: object,
+    stdin: int = subprocess.PIPE,
+    stdout: int = subprocess.PIPE,
+    stderr: int = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
     """Start a command with pipes all round, unless told otherwise."""
     words = [*PROGRAM, "--root", str(root), *map(str, args)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=stderr)
+    return subprocess.Popen(words, stdin=stdin, stdout=stdout, stderr=stderr)
 
 
 def run(root: Path, *args: object, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

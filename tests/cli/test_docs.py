@@ -17,12 +17,15 @@ SECTIONS = {
     for match in re.finditer(r"^### `?([\w-]+).*?\n(.*?)(?=^##|\Z)", TEXT, re.DOTALL | re.MULTILINE)
 }
 COMMON = TEXT[: TEXT.index("## What comes in")]
-REGISTRY = {"fetch", "pull", "push"}
+REGISTRY = {"copy", "fetch", "pull", "push", "referrers", "remote-tags"}
 
 
 def options(command: click.Command) -> list[tuple[str, ...]]:
-    """Each option's names."""
-    return [tuple(one.opts) for one in command.params if isinstance(one, click.Option)]
+    """Each option's names, and those of a group's commands, but for the group of all."""
+    own = [tuple(one.opts) for one in command.params if isinstance(one, click.Option)]
+    if isinstance(command, click.Group) and command is not contentdb:
+        own += [found for one in command.commands.values() for found in options(one)]
+    return own
 
 
 def names(text: str) -> set[str]:

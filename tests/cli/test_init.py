@@ -8,6 +8,9 @@ import subprocess
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from click.testing import CliRunner
+
+from contentdb.cli import app
 from contentdb.local.index.revision import HEAD
 from tests.cli.shell import PROGRAM, call, only_line, records, stored
 from tests.fixtures import tree
@@ -15,6 +18,8 @@ from tests.upgrade.older import take_back
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def test_init_makes_a_store_and_leaves_one_as_it_is(root: Path) -> None:
@@ -94,3 +99,14 @@ def test_an_older_store_is_refused_until_it_is_migrated(root: Path) -> None:
 def test_migrate_of_no_store_is_exit_4(root: Path) -> None:
     assert call(root, "migrate").exit_code == 4
     assert not root.exists()
+
+
+def test_a_served_store_is_meant_though_a_database_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for other commands, the address of the environment comes before its root."""
+    monkeypatch.setenv("CONTENTDB_ROOT", "postgresql://nowhere/store")
+    monkeypatch.setenv("CONTENTDB_ADDRESS", f"unix://{tmp_path}/nothing listens here")
+    result = CliRunner().invoke(app.contentdb, ["init"])
+    assert result.exit_code != 0
+    assert "--objects" not in result.output

@@ -1,13 +1,11 @@
-"""``path`` and ``cat`` of whole digests, answered before click and the library are imported.
+"""``path`` and ``cat`` of whole digests, answered by the files of the blobs alone.
 
-Scripts call these two for each blob, and then a start of the interpreter is all the time there is.
-A name in ``blobs/`` promises a whole blob, so the file alone answers. This module knows the common
-shapes of the command line and the common store. Whatever it does not know, or does not find as it
-should be, it leaves to the whole command, which does it all or says what is wrong:
+A name in ``blobs/`` promises a whole blob, so the file alone answers. Whatever is not as it should
+be is left to click's way:
 
-- ``contentdb [--root DIR] path [-q] DIGEST…`` and ``contentdb [--root DIR] cat DIGEST``;
-- a store of this user alone, of this version, with the default namespace only, at ``--root``;
-- a blob that is there and is not being deleted; for ``cat`` one of at most `_LARGEST_BYTES`.
+- the store is of this user alone, of this version, with the default namespace only;
+- the store has never had a bound: then each read must be noted as a use;
+- the blob is there and not being deleted; for ``cat`` it has at most `_LARGEST_BYTES`.
 """
 
 from __future__ import annotations
@@ -19,73 +17,58 @@ from contentdb.local.file_times import BEING_DELETED_NS
 from contentdb.store_folder import (
     APPLICATION_ID,
     BLOBS,
-    DEFAULT_ROOT,
+    BOUNDED,
     FORMAT_VERSION,
     INDEX,
     SEVERAL_NAMESPACES,
     SHARED,
 )
 
-__all__ = ["answer", "print_and_exit"]
+TYPE_CHECKING = False  # as in `contentdb.cli.quick`
+if TYPE_CHECKING:
+    from contentdb.cli.quick import Call
 
-_HEX_DIGITS = {"sha256": 64, "sha384": 96, "sha512": 128}
+__all__ = ["answer", "is_common", "open_root", "print_and_exit"]
+
 _LARGEST_BYTES = 1 << 20
 _HEADER_BYTES = 100
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-def answer(arguments: list[str]) -> bytes | None:
+def answer(call: Call) -> bytes | None:
     """Return what the command prints; None if the whole command has to find out."""
-    words = list(arguments)
-    root = os.environ.get("CONTENTDB_ROOT") or DEFAULT_ROOT
-    if len(words) > 1 and words[0] == "--root":
-        root = words[1]
-        del words[:2]
-    if len(words) < 2 or not root or any(map(_is_a_setting, os.environ)):  # noqa: PLR2004 - a command and a digest
-        return None
-    command, *digests = words
-    quiet = command == "path" and digests[0] == "-q"
-    if quiet:
-        del digests[0]
-    known = command == "path" or (command == "cat" and len(digests) == 1)
-    if not known or not digests or not all(map(_is_whole, digests)):
-        return None
     try:
-        return _look(os.path.realpath(root), command, digests, quiet=quiet)
+        return _look(os.path.realpath(call.root), call)
     except (OSError, ValueError):
         return None
 
 
-def _is_a_setting(name: str) -> bool:
-    return name.startswith(("CONTENTDB_", "_CONTENTDB_")) and name != "CONTENTDB_ROOT"
+def open_root(root: str) -> int:
+    """Open the directory of a store."""
+    return os.open(root, _OPEN | os.O_DIRECTORY)
 
 
-def _is_whole(digest: str) -> bool:
-    algorithm, _, encoded = digest.partition(":")
-    return len(encoded) == _HEX_DIGITS.get(algorithm) and not encoded.strip("0123456789abcdef")
-
-
-def _look(root: str, command: str, digests: list[str], *, quiet: bool) -> bytes | None:
-    fd = os.open(root, _OPEN | os.O_DIRECTORY)
+def _look(root: str, call: Call) -> bytes | None:
+    fd = open_root(root)
     try:
-        if not _is_common(fd):
+        if not is_common(fd) or _read(fd, SHARED, BOUNDED + 1)[BOUNDED:].strip(b"\0"):
             return None
         blobs = os.open(BLOBS, _OPEN | os.O_DIRECTORY, dir_fd=fd)
         parts = []
-        for digest in digests:
-            data = _find(blobs, digest, read=command == "cat")
+        for digest in call.words:
+            data = _find(blobs, digest, read=call.command == "cat")
             if data is None:
                 return None
             algorithm, _, encoded = digest.partition(":")
             path = os.fsencode(f"{root}/{BLOBS}/{algorithm}/{encoded[:2]}/{encoded}\n")
-            head = b"" if quiet else digest.encode() + b" "
-            parts.append(data if command == "cat" else head + path)
+            head = b"" if call.quiet else digest.encode() + b" "
+            parts.append(data if call.command == "cat" else head + path)
         return b"".join(parts)
     finally:
         os.close(fd)
 
 
-def _is_common(root: int) -> bool:
+def is_common(root: int) -> bool:
     """Return whether it is a store of this user and this version, with one namespace."""
     found = os.fstat(root)
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022:
