@@ -7,7 +7,7 @@ import signal
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
-pytest_plugins = ["tests.fixtures"]
+pytest_plugins = ["tests.fixtures", "tests.cluster.fixtures"]
 
 # Deadlines are off everywhere: no test depends on timing.
 settings.register_profile("dev", deadline=None, max_examples=50)
@@ -32,7 +32,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if "CI" in os.en
 
 
 def pytest_configure() -> None:
-    """Let commands hear SIGINT even where a shell ran us in the background, which ignores it."""
+    """Let commands hear SIGINT, and leave out what the machine says about registries' mirrors.
+
+    A shell that runs us in the background ignores SIGINT, and we would inherit that.
+    """
+    os.environ["CONTENTDB_HOSTS_DIR"] = os.devnull
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks import report
+import contentdb
+from benchmarks import large, report
 from benchmarks.__main__ import main
 from benchmarks.cases import Case, Scale, cases
+from benchmarks.collection import Sizes, figures
 from benchmarks.contestants import entry, missing
 from benchmarks.figures import FIGURES
+from benchmarks.images import make_images
 from benchmarks.material import Stream, objects
 from benchmarks.measure import Sample
 from benchmarks.plots import draw
@@ -27,6 +30,7 @@ PROMISED = (
     *("fill_bulk", "fill_duplicate", "resume", "read_random", "walk_10k", "walk_100k", "walk_1m"),
     *(f"fill_parallel_{n}_{kind}" for n in (1, 2, 8) for kind in ("threads", "processes")),
     *("walk_label_1m", "walk_page_1m", "delete", "open_store_1m", "cli_path", "cli_ingest"),
+    *("pack_many_1m", "reindex_packed_1m", "add_at_packed_1m", "add_files"),
 )
 FLOOR, OURS, RIVAL = "floor, file + directory", "contentdb add", "diskcache"
 
@@ -81,7 +85,7 @@ def test_a_tiny_run_measures_and_its_record_reads_back_the_same(tmp_path: Path) 
     run = ["run", "--quick", "--scale", "0.02", "--only", only, "--scratch", str(tmp_path)]
     assert main([*run, "--out", str(out)]) == 0
     found = Results.load(out)
-    assert len(found.rows) == 10
+    assert len(found.rows) == 11
     assert all(one.rate > 0 and not one.error for one in found.rows.values())
     again = tmp_path / "again.json"
     found.save(again)
@@ -122,7 +126,8 @@ def test_a_missed_figure_is_shown_as_missed(results: Results) -> None:
 
 
 def test_the_front_table_bolds_a_rival_that_wins(results: Results) -> None:
-    assert "| Store 1 KiB, durable | 50.0 | 0.50 | **100** diskcache" in report.front(results)
+    made = report.front(results)
+    assert "| Store 1 KiB, durable | 50.0 | 0.50 |  |  | **100** diskcache" in made
 
 
 def test_blocks_go_between_their_marks_and_nowhere_else() -> None:
@@ -191,3 +196,25 @@ def test_the_limits_are_measured_row_by_row(
     assert sum(line.startswith("| the floor | ") for line in lines) == 3
     assert sum(line.startswith("| contentdb | ") for line in lines) == 3
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_blob_written_past_the_page_cache_is_read_back_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also its end, which fills no block."""
+    if large.main(["--sizes", "--scratch", str(tmp_path)]):
+        pytest.skip("needs a filesystem with O_DIRECT, such as ext4: give one by --basetemp")
+    large.compare(tmp_path, (10 << 20) + 4097, rounds=2, pause_s=0)
+    table = capsys.readouterr().out
+    assert table.count("| O_DIRECT") == 3
+
+
+def test_a_collection_is_measured_at_a_tiny_size(tmp_path: Path) -> None:
+    """Every figure is there, and the made index has as many references as it says."""
+    root = tmp_path / "store"
+    images = make_images(root, 300)
+    with contentdb.open(root) as store:
+        labels = sum(len(info.labels) for info in store.walk())
+    assert labels == images.references
+    sizes = Sizes(300, asked=20, reviewed=20, garbage=1, alone_s=0.1, deleted=10, rounds=1)
+    assert len(list(figures(tmp_path, root, images, sizes))) == 7

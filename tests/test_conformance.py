@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 import contentdb
+from contentdb.local.packs.record import content_at
 from contentdb.testing import ContentSuite
-from tests.inside import blob_path
+from tests.inside import blob_path, parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +24,19 @@ class TestStore(ContentSuite):
 
     durability: Literal["full", "process"] = "full"
     namespace = "default"
+    pack_below = 0
+    has_tags = True
+    has_leases = True
+    has_policies = True
 
     def handle(self, root: Path) -> contentdb.Store:
         """Open it as any process would."""
-        return contentdb.open(root, durability=self.durability, namespace=self.namespace)
+        return contentdb.open(
+            root,
+            durability=self.durability,
+            namespace=self.namespace,
+            pack_below=self.pack_below,
+        )
 
     @pytest.fixture
     def store(self, root: Path) -> Iterator[contentdb.Store]:
@@ -78,5 +88,40 @@ class TestProcessDurability(TestStore):
 
 class TestNamespace(TestStore):
     """A namespace of its own, over shared blobs."""
+
+    namespace = "k8s.io"
+
+
+class TestPacked(TestStore):
+    """A store that packs small blobs, which are most of the suite's."""
+
+    pack_below = 32 << 10
+    damaged_bytes = 1000
+
+    @pytest.fixture
+    def damage(self, root: Path) -> Damage:
+        """Spoil the record of a blob, or remove its pack."""
+
+        def spoil(digest: contentdb.Digest, harm: Harm) -> None:
+            with self.handle(root) as store:
+                row = parts_of(store).index.blob(digest)
+            assert row is not None
+            assert row.location is not None
+            path = root / "packs" / f"{row.location.pack}.pack"
+            at = row.location.offset + content_at(digest) + row.size // 2
+            if harm == "altered":
+                with path.open("r+b") as file:
+                    file.seek(at)
+                    file.write(b"spoilt")
+            elif harm == "truncated":
+                os.truncate(path, at)
+            else:
+                path.unlink()
+
+        return spoil
+
+
+class TestPackedNamespace(TestPacked):
+    """A namespace of its own, over shared packs."""
 
     namespace = "k8s.io"

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from contentdb.content import Info, NewInfo, Status, Usage
 from contentdb.digest import Digest
+from contentdb.values import Info, NewInfo, Status, Usage
 
 DIGEST = Digest.of(b"content")
 NS = 1_700_000_000_123_456_789

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import contentdb
 from contentdb.local.index import State
 from tests.crash.ledger import bound_for, content, digest_of
+from tests.crash.packedacts import PACK_BELOW, packed_acts
 from tests.inside import parts_of
 
 if TYPE_CHECKING:
@@ -107,10 +108,12 @@ class Act(NamedTuple):
     """Whether `then` comes before anything else is written."""
     remote: bool = False
     """Whether another process serves the store, and this one is its client."""
+    packed: bool = False
+    """Whether `prepare` begins with a store that packs."""
 
 
-def _stored(scene: Scene) -> None:
-    with contentdb.open(scene.root) as store:
+def _stored(scene: Scene, below: int) -> None:
+    with contentdb.open(scene.root, pack_below=below) as store:
         for number in _STORED:
             store.add(content(number), labels={"number": str(number)})
 
@@ -464,26 +467,31 @@ def _database(scene: Scene) -> Any:  # noqa: ANN401 - the index's own
     return index._database
 
 
-def _other_queued(scene: Scene) -> None:
-    """Another thread's job waits for the turn, and is for the act's thread to run."""
-    _used(scene)
+def _queue_other(scene: Scene, owner: Any, call: Callable[[], object]) -> None:  # noqa: ANN401 - has the queue
+    """Let another thread's job wait for the turn: it is for the act's thread to run."""
     queue = _Queue("other")
-    _database(scene)._queue = queue
+    owner._queue = queue
     fault = "the other thread has no answer"
     scene.faults.append(fault)
 
-    def update() -> None:
+    def run() -> None:
         try:
-            scene.store.update(digest_of(901), {"by": "another"})
+            call()
         except contentdb.ContentDBError as error:
             scene.faults[0] = f"the other thread is refused: {error}"
         else:
             scene.faults.remove(fault)
 
-    thread = threading.Thread(target=update, name="other", daemon=True)
+    thread = threading.Thread(target=run, name="other", daemon=True)
     scene.threads.append(thread)
     thread.start()
     queue.queued.wait()
+
+
+def _other_queued(scene: Scene) -> None:
+    _used(scene)
+    update = partial(scene.store.update, digest_of(901), {"by": "another"})
+    _queue_other(scene, _database(scene), update)
 
 
 def _let_other_go_on(scene: Scene) -> None:
@@ -491,6 +499,19 @@ def _let_other_go_on(scene: Scene) -> None:
     scene.threads[0].join(_PATIENCE_S)
     if scene.store.info(digest_of(901)).labels != {"by": "another"} and not scene.faults:
         scene.faults.append("the other thread's change is acknowledged and not there")
+
+
+def _other_add_queued(scene: Scene) -> None:
+    _used(scene)
+    _queue_other(scene, parts_of(scene.store).appender, partial(scene.store.add, content(1)))
+
+
+def _let_other_add_go_on(scene: Scene) -> None:
+    appender: Any = parts_of(scene.store).appender
+    appender._queue.awake.set()
+    scene.threads[0].join(_PATIENCE_S)
+    if not scene.store.exists(digest_of(1)) and not scene.faults:
+        scene.faults.append("the other thread's content is acknowledged and not there")
 
 
 def _update_both(scene: Scene) -> None:
@@ -767,9 +788,17 @@ _REMOTE: Final = (
     ),
 )
 
-ACTS: Final = {act.name: act for act in (*_EVERY, *_REMOTE)}
+_LOOSE: Final = {act.name: act for act in _EVERY}
+
+_PACKED: Final = (
+    *packed_acts(_LOOSE),
+    Act("packed-add-both", partial(_add, number=0), ready=_other_add_queued,
+        then=_let_other_add_go_on, urgent=True, touched=(0, 1), packed=True),
+)  # fmt: skip
+
+ACTS: Final = {act.name: act for act in (*_EVERY, *_PACKED, *_REMOTE)}
 
 
-def stored(scene: Scene) -> None:
+def stored(scene: Scene, *, packed: bool = False) -> None:
     """Make the store that all acts but a few begin with."""
-    _stored(scene)
+    _stored(scene, PACK_BELOW if packed else 0)

@@ -155,6 +155,8 @@ class Aftermath:
         seen = self.look()
         if seen["root_locked"]:
             self.found("the root's lock is held")
+        if seen["packs_locked"]:
+            self.found("the lock on packs/ is held")
         if seen["busy"]:
             self.found("a write transaction is left open")
         for ref in self._strangely_held(seen):
@@ -218,7 +220,9 @@ class Aftermath:
             path = self.scene.source(number)
             if path.exists() or f"source-{number}" not in self.scene.outside_before:
                 continue
-            if self.act.name != "add-move" or not self.scene.store.exists(digest_of(number)):
+            if not self.act.name.endswith("add-move") or not self.scene.store.exists(
+                digest_of(number)
+            ):
                 self.found("the source is gone", path.name)
         strange = set(os.listdir(self.scene.outside)) - self.scene.outside_before - {"exported"}
         if strange:
@@ -237,7 +241,7 @@ class Aftermath:
             try:
                 self.scene.store = contentdb.open(self.scene.root)
             except contentdb.IndexDamagedError:
-                if self.act.name != "reindex-lost":
+                if not self.act.name.endswith("reindex-lost"):
                     raise
                 contentdb.reindex(self.scene.root)
                 self.scene.store = contentdb.open(self.scene.root)
@@ -449,7 +453,13 @@ def _finish_ref(store: contentdb.Store, ref: str, number: int, *, held: bool) ->
 
 
 def finish(root: Path, touched: tuple[int, ...], spoilt: tuple[int, ...]) -> list[str]:
-    """Look at the store after its process has ended; what is wrong."""
+    """Look at the store after its process has ended; what is wrong.
+
+    Args:
+        root: The store.
+        touched: Contents that must be there.
+        spoilt: Contents that may be damaged.
+    """
     found: list[str] = []
     contentdb.open(root).close()
     seen = look(root)
@@ -468,4 +478,20 @@ def finish(root: Path, touched: tuple[int, ...], spoilt: tuple[int, ...]) -> lis
             if store.read(name_of(number)) != data_of(number):
                 found.append("wrong bytes are served")
             store.delete(name_of(number))
+        listed = {str(info.digest) for info in store.walk()}
+    if (root / "packs").exists() and not spoilt:
+        found += _compare_rebuilt(root, listed)
     return found
+
+
+def _compare_rebuilt(root: Path, listed: set[str]) -> Iterator[str]:
+    """What is listed is in an index that is made from records and files alone, and nothing else."""
+    for path in root.glob("index.sqlite*"):
+        path.unlink()
+    contentdb.reindex(root)
+    with contentdb.open(root) as store:
+        again = {str(info.digest) for info in store.walk()}
+    if again - listed:
+        yield f"a deleted blob is in an index that is built anew: {len(again - listed)}"
+    if listed - again:
+        yield f"LOST: a blob is not in an index that is built anew: {len(listed - again)}"

@@ -104,6 +104,14 @@ class Ledger:
         """Its abort or truncation was asked for: its bytes may be any, until it is aborted."""
         self._say("dropped", 0, ref)
 
+    def collects(self) -> None:
+        """All that was stored so far is in the queue of the collector, or kept."""
+        self._say("collects", 0)
+
+    def kept(self, number: int) -> None:
+        """It was acknowledged that something keeps it: no collection may take it."""
+        self._say("kept", number)
+
     def damaged(self, number: int) -> None:
         """The harness itself damaged the blob's file, or its row."""
         self._say("damaged", number)
@@ -146,6 +154,8 @@ class Promises:
         self.others: dict[str, int] = {}
         self.offsets: dict[str, int] = {}
         self.dropped: set[str] = set()
+        self.kept: set[int] = set()
+        self.collecting = False
         self.index_lost = False
         self.migrating = False
         self.migrated = False
@@ -165,7 +175,14 @@ class Promises:
         self.going.discard(number)
         self.damaged.discard(number)
 
+    def _collects(self, _: int, __: str) -> None:
+        self.collecting = True
+
+    def _kept(self, number: int, _: str) -> None:
+        self.kept.add(number)
+
     def _going(self, number: int, _: str) -> None:
+        self.kept.discard(number)
         self.have.discard(number)
         self.gone.discard(number)
         self.going.add(number)

@@ -21,14 +21,19 @@ __all__ = ["look"]
 
 
 def look(root: Path) -> dict[str, Any]:
-    """What there is: blobs, ingests, leftovers, and which locks are held."""
+    """What there is: blobs, ingests, leftovers, and which locks are held.
+
+    A packed blob is among the files if its pack is there.
+    """
     seen: dict[str, Any] = {
         "blobs": {}, "tombstones": [], "ingests": {}, "files": [], "temporaries": [], "trash": [],
-        "held": [], "unknown": [], "root_locked": False, "busy": False,
+        "held": [], "unknown": [], "root_locked": False, "packs_locked": False, "busy": False,
     }  # fmt: skip
     if not root.exists():
         return seen
     seen["root_locked"] = _is_locked(str(root), fcntl.LOCK_EX)
+    if (root / "packs").exists():
+        seen["packs_locked"] = _is_locked(str(root / "packs"), fcntl.LOCK_EX)
     names: dict[str, str] = {}
     path = root / "index.sqlite"
     if path.exists() and path.stat().st_size:
@@ -79,7 +84,7 @@ def _read_index(path: Path, root: Path, seen: dict[str, Any], names: dict[str, s
             seen["busy"] = True
         try:
             rows = connection.execute(
-                "SELECT digest, state, size FROM blobs WHERE namespace = 'default'"
+                "SELECT digest, state, size, pack FROM blobs WHERE namespace = 'default'"
             ).fetchall()
         except sqlite3.OperationalError:  # it has no tables yet
             return
@@ -88,7 +93,9 @@ def _read_index(path: Path, root: Path, seen: dict[str, Any], names: dict[str, s
             "SELECT digest, key, value FROM labels WHERE namespace = 'default'"
         ):
             labels.setdefault(digest, {})[key] = value
-        for digest, state, size in rows:
+        for digest, state, size, pack in rows:
+            if pack is not None and (root / "packs" / f"{pack}.pack").exists():
+                seen["files"].append(digest)
             if state == State.TOMBSTONE:
                 seen["tombstones"].append(digest)
             else:

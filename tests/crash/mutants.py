@@ -53,6 +53,7 @@ _CREATE: Final = "contentdb.local.index.create"
 _MIGRATE: Final = "contentdb.local.index.migrate"
 _SHARDS: Final = "contentdb.local.blobs"
 _PUBLISH: Final = "contentdb.local.commit.publish"
+_STORED: Final = "contentdb.local.commit.stored"
 _GROUP: Final = "contentdb.local.commit.group_commit"
 _FILE: Final = "contentdb.local.ingest.file"
 _BEGINNING: Final = "contentdb.local.ingest.begin"
@@ -71,6 +72,16 @@ _SHARING: Final = "contentdb.local.shared_flags"
 _MOMENTS: Final = "contentdb.local.file_times"
 _READER: Final = "contentdb.streams.reader"
 
+_APPEND: Final = "contentdb.local.packs.append"
+_OWN_PACK: Final = "contentdb.local.packs.own"
+_PACKS: Final = "contentdb.local.packs.directory"
+_RECORD: Final = "contentdb.local.packs.record"
+_PACKED: Final = "contentdb.local.index.packed"
+_MATERIALISE: Final = "contentdb.local.commit.materialise"
+_PACKING: Final = "contentdb.local.upkeep.pack"
+_COPIES: Final = "contentdb.local.upkeep.copies"
+_REPACK: Final = "contentdb.local.upkeep.repack"
+
 _POWER: Final = ("states", "cuts", "images")
 _COMMITS: Final = ("commit", "add", "ingest")
 _GROUPS: Final = ("group",)
@@ -82,7 +93,363 @@ def _mutant(
     return Mutant(name, (patches,) if isinstance(patches, Patch) else patches, engines, scenarios)
 
 
+_COLLECTING: Final = "contentdb.local.index.collecting"
+_REFERENCES: Final = "contentdb.local.index.references"
+_TAGS: Final = "contentdb.local.index.tags"
+_MET: Final = "contentdb.local.met"
+_RECOVERY: Final = "contentdb.local.upkeep.recovery"
+_STATEMENTS: Final = "contentdb.local.index.statements"
+_SCHEDULES: Final = ("collecting",)
+_NO_SEEN: Final = "digest = :digest AND :seen IS NOT NULL AND state <> 1"
+
+_POLICY: Final = "contentdb.local.index.policy"
+_RESERVATIONS: Final = "contentdb.local.index.reservations"
+_RESERVATION: Final = "contentdb.local.reservation"
+
 _ALL: Final = (
+    # -- caches
+    _mutant(
+        "reserved-not-turned-into-bytes",
+        Patch(_RESERVATIONS, "use_reservations", "entry.reserved is not None", "False"),
+        ("kills",),
+        "cache",
+    ),
+    _mutant(
+        "nothing-reserved",
+        Patch(_RESERVATION, "Reservation.cover", "not self._parts.sharing.bounded", "True"),
+        ("kills",),
+        "cache",
+    ),
+    _mutant(
+        "deleted-bytes-still-counted",
+        Patch(_POLICY, "", "AFTER UPDATE OF state, size ON blobs", "AFTER UPDATE OF size ON blobs"),
+        ("kills",),
+        "cache",
+    ),
+    # -- collection
+    _mutant(
+        "collected-before-the-tombstone-is-synced",
+        Patch(_COLLECTING, "Collecting.entomb_garbage", "durable=True", "durable=False"),
+        _POWER,
+        "gc",
+    ),
+    _mutant(
+        "children-of-what-is-collected-not-queued",
+        Patch(
+            _COLLECTING,
+            "Collecting.let_go_of_references",
+            "queue_lost(connection, key, [(name, value)])",
+            "pass",
+        ),
+        ("kills",),
+        "gc",
+    ),
+    _mutant(
+        "references-go-with-the-row-of-a-killed-run",
+        (
+            Patch(_RECOVERY, "recover", "let_go_of_references(parts, some)", "pass"),
+            Patch(_DELETES, "Deletes._bury", "if find_labels(connection, key):", "if False:"),
+        ),
+        ("kills",),
+        "gc",
+    ),
+    _mutant(
+        "opening-forgets-what-a-killed-run-referred-to",
+        Patch(_RECOVERY, "recover", "let_go_of_references(parts, some)", "pass"),
+        ("kills",),
+        "gc",
+    ),
+    _mutant(
+        "untag-queues-nothing",
+        Patch(_TAGS, "Tags.drop_tag", "queue(connection, self._namespace, [old.digest])", "pass"),
+        ("kills",),
+        "gc",
+    ),
+    _mutant(
+        "untag-queues-nothing-beside-others",
+        Patch(_TAGS, "Tags.drop_tag", "queue(connection, self._namespace, [old.digest])", "pass"),
+        _SCHEDULES,
+        "untag",
+    ),
+    _mutant(
+        "moved-tag-queues-nothing",
+        Patch(_TAGS, "Tags._write_tag", "queue(connection, self._namespace, [old.digest])", "pass"),
+        _SCHEDULES,
+        "move-tag",
+    ),
+    _mutant(
+        "lease-lets-go-without-queueing",
+        Patch(
+            "contentdb.local.index.leases",
+            "Leases._drop_items",
+            "queue(connection, self._namespace, [name for kind, name in items if kind == CONTENT])",
+            "pass",
+        ),
+        _SCHEDULES,
+        "share",
+    ),
+    _mutant(
+        "collected-without-asking-under-the-lock",
+        Patch(
+            _COLLECTING,
+            "Collecting.entomb_garbage",
+            "Walk(connection, self._namespace, horizon).unkept(str(candidate.digest))",
+            "[str(candidate.digest)]",
+        ),
+        _SCHEDULES,
+        "tag",
+    ),
+    _mutant(
+        "parents-of-what-is-collected-stay",
+        Patch(
+            _COLLECTING,
+            "Collecting.entomb_garbage",
+            "for digest in map(Digest, going):",
+            "for digest in map(Digest, going[:1]):",
+        ),
+        _SCHEDULES,
+        "tag",
+    ),
+    _mutant(
+        "dequeued-without-a-compare",
+        Patch(_STATEMENTS, "", "digest = :digest AND review_at IS :seen AND state <> 1", _NO_SEEN),
+        _SCHEDULES,
+        "untag-what-is-due",
+    ),
+    _mutant(
+        "queued-only-where-not-queued",
+        Patch(
+            _STATEMENTS,
+            "",
+            "max(:now, coalesce(review_at + 1, 0))\nWHERE",
+            "coalesce(review_at, :now)\nWHERE",
+        ),
+        _SCHEDULES,
+        "untag-what-is-due",
+    ),
+    _mutant(
+        "found-stored-without-a-touch",
+        Patch(_MET, "meet", "if not _is_due(parts, digest):", "if parts.lease is None:"),
+        _SCHEDULES,
+        "add",
+    ),
+    _mutant(
+        "asked-for-without-a-touch",
+        Patch(_MET, "touch", "if not _is_due(parts, digest) or", "if True or"),
+        _SCHEDULES,
+        "ask",
+    ),
+    _mutant(
+        "kept-without-asking-whether-it-is-there",
+        Patch(_INDEX, "Index.meet", "if state_of(connection, key) != State.LIVE:", "if False:"),
+        _SCHEDULES,
+        "hold",
+    ),
+    _mutant(
+        "tagged-though-it-is-going",
+        Patch(
+            _TAGS,
+            "Tags.set_tag",
+            "if blob is None or blob.state != State.LIVE:",
+            "if blob is None:",
+        ),
+        _SCHEDULES,
+        "tag",
+    ),
+    _mutant(
+        "buried-though-stored-again",
+        Patch(
+            _DELETES,
+            "Deletes._bury",
+            "if blob is None or blob.state != State.TOMBSTONE:",
+            "if blob is None:",
+        ),
+        _SCHEDULES,
+        "pull-again",
+    ),
+    _mutant(
+        "stored-again-and-old-children-not-queued",
+        Patch(
+            _RECORDING,
+            "_revive",
+            "drop_labels(connection, values)",
+            'connection.execute("DELETE FROM labels WHERE digest = :digest", values)',
+        ),
+        _SCHEDULES,
+        "replace",
+    ),
+    _mutant(
+        "kept-by-a-lease-that-has-ended",
+        Patch(
+            "contentdb.local.index.leasing",
+            "add_items",
+            "check_lives(connection, namespace, lease)",
+            "pass",
+        ),
+        _SCHEDULES,
+        "share",
+    ),
+    _mutant(
+        "kept-by-a-lease-before-that-is-synced",
+        Patch(_MET, "keep_met", "parts.index.sync()", "pass"),
+        _POWER,
+        "gc",
+    ),
+    _mutant(
+        "tag-not-synced",
+        Patch(_TAGS, "Tags.set_tag", "durable=True", "durable=False"),
+        _POWER,
+        "gc",
+    ),
+    _mutant(
+        "stored-content-not-queued",
+        Patch(_RECORDING, "_values", "until.at_ns or None", "None"),
+        ("kills",),
+        "gc",
+    ),
+    # -- packs
+    _mutant(
+        "record-not-synced",
+        Patch(_OWN_PACK, "OwnPack.write", "self._sync(own)", "pass"),
+        _POWER[:2],
+        "packed-add",
+        "packed-commit",
+    ),
+    _mutant(
+        "recorded-too-far",
+        Patch(_PACKED, "_set_recorded", '"recorded": end}', '"recorded": end + 200_000}'),
+        ("states", "images"),
+        "packed-add",
+    ),
+    _mutant(
+        "record-synced-before-it-is-written",
+        (
+            Patch(
+                _OWN_PACK,
+                "OwnPack.write",
+                '            _write_all(own.fd, b"".join(pieces), start, path)\n',
+                "",
+            ),
+            Patch(
+                _OWN_PACK,
+                "OwnPack.write",
+                "            self._check_name(own)\n",
+                '            _write_all(own.fd, b"".join(pieces), start, path)\n',
+            ),
+        ),
+        _POWER[:2],
+        "packed-add",
+        "packed-commit",
+    ),
+    _mutant(
+        "labels-not-in-the-record",
+        Patch(_RECORD, "facts_of", "if labels.new:", "if False:"),
+        _POWER[:2],
+        "packed-commit",
+    ),
+    _mutant(
+        "unpacked-without-its-file",
+        (
+            Patch(
+                _PACKING,
+                "_unpack",
+                "made = make_file(parts, digest, row, always_sync=True)",
+                "made = True",
+            ),
+            Patch(
+                _PACKING, "_leave_pack", "lambda: parts.shards.size(digest) == size", "lambda: 1"
+            ),
+        ),
+        ("kills",),
+        "unpack",
+    ),
+    _mutant(
+        "unpacked-record-not-marked",
+        Patch(_PACKING, "_leave_pack", "leave_records(parts, record)", "pass"),
+        ("kills",),
+        "unpack",
+    ),
+    _mutant(
+        "deleted-record-not-marked",
+        Patch(_DELETE, "finish_delete", "mark_deleted(parts, packed)", "pass"),
+        ("kills",),
+        "packed-delete",
+    ),
+    _mutant(
+        "pack-without-its-name",
+        Patch(_PACKS, "PackDirectory.make", "files.sync_directory(self.directory)", "pass"),
+        ("states",),
+        "packed-create",
+        "packed-add",
+    ),
+    _mutant(
+        "moves-not-synced",
+        (
+            Patch(_PACKED, "Packed.move_records", "durable=True", "durable=False"),
+            Patch(_COPIES, "store_copies", "parts.index.sync()", "pass"),
+        ),
+        _POWER[:2],
+        "pack",
+    ),
+    _mutant(
+        "file-gone-before-its-record",
+        Patch(
+            _PACKING,
+            "_pack",
+            "    store_copies(parts, copies)",
+            "    for one, _ in read:\n"
+            "        parts.shards.move(one.digest, parts.trash, trash_name(one.digest))\n"
+            "    store_copies(parts, copies)",
+        ),
+        ("kills", "states"),
+        "pack",
+    ),
+    _mutant(
+        "unpacked-without-its-name",
+        Patch(_MATERIALISE, "make_file", "files.sync_directory(shard)", "pass"),
+        ("states",),
+        "unpack",
+    ),
+    _mutant(
+        "pack-gone-before-its-records",
+        Patch(_REPACK, "_empty", "    live = [", "    packs.remove(pack)\n    live = ["),
+        ("kills", "states"),
+        "repack",
+    ),
+    _mutant(
+        "pack-forgotten-before-it-is-gone",
+        Patch(
+            _REPACK,
+            "_empty",
+            "    packs.remove(pack)\n    parts.index.forget_pack(pack)",
+            "    parts.index.forget_pack(pack)\n    packs.remove(pack)",
+        ),
+        ("unsynced",),
+        "repack, delete elsewhere",
+    ),
+    _mutant(
+        "merged-row-not-synced",
+        Patch(_APPEND, "Appender._end_unused", "self._index.sync()", "pass"),
+        ("unsynced",),
+        "packed add, labels",
+    ),
+    _mutant(
+        "records-deferred",
+        Patch(_APPEND, "Appender.append", "            job.done = True", "            pass"),
+        ("raises",),
+        "packed-commit-again",
+    ),
+    _mutant(
+        "packs-locked-for-good",
+        Patch(
+            _PACKS,
+            "PackDirectory.choosing",
+            "                    files.unlock(self.directory.fd)\n                    raise",
+            "                    raise",
+        ),
+        ("raises",),
+        "packed-add",
+    ),
     # -- durability: each must be caught by two engines at least
     _mutant("no-file-sync", Patch(_FILES, "sync", "os.fsync(fd)", "pass"), _POWER, *_COMMITS),
     _mutant(
@@ -107,7 +474,7 @@ _ALL: Final = (
     ),
     _mutant(
         "stored-content-told-before-its-row-is-synced",
-        Patch(_PUBLISH, "_secure", "parts.index.sync()", "pass"),
+        Patch(_STORED, "_Answering.may_say", "parts.index.sync()", "pass"),
         ("unsynced",),
         "add, add",
         "add, commit",
@@ -140,8 +507,8 @@ _ALL: Final = (
     _mutant(
         "labels-found-before-they-are-synced",
         Patch(
-            _PUBLISH,
-            "find_stored",
+            _STORED,
+            "_Answering.may_say",
             "not parts.known.is_secured(info)",
             "info.digest not in parts.known._secured",
         ),
@@ -190,8 +557,9 @@ _ALL: Final = (
             Patch(
                 _PUBLISH,
                 "publish",
-                "    if outcome is not Outcome.FENCED:\n",
-                "    file.sync()\n    if outcome is not Outcome.FENCED:\n",
+                "    if outcome is not Outcome.FENCED:\n        file.take_away()  # C7",
+                "    file.sync()\n    if outcome is not Outcome.FENCED:\n"
+                "        file.take_away()  # C7",
             ),
         ),
         _POWER,
@@ -216,7 +584,7 @@ _ALL: Final = (
                 "            (outcome,) = parts.index.record([candidate])  # C6",
                 "            # C6",
             ),
-            Patch(_RECORDING, "_record", "if not entry.present():", "if False:"),
+            Patch(_RECORDING, "_record", "if not _is_there(entry):", "if False:"),
         ),
         ("kills", "states", "cuts"),
         *_COMMITS,
@@ -306,15 +674,15 @@ _ALL: Final = (
             Patch(
                 _REINDEX,
                 "_rebuild",
-                "        with closing(open_tree(path, directory, _NEW,",
+                "        with closing(open_tree(str(path), directory, _NEW,",
                 "        fold(path / _NEW)\n        _replace(directory)\n"
-                "        with closing(open_tree(path, directory, INDEX,",
+                "        with closing(open_tree(str(path), directory, INDEX,",
             ),
             Patch(
                 _REINDEX,
                 "_rebuild",
-                "reindex_parts(parts)\n        fold(path / _NEW)\n        _replace(directory)\n",
-                "reindex_parts(parts)\n",
+                "        fold(path / _NEW)\n        _replace(directory)\n    finally",
+                "    finally",
             ),
         ),
         ("kills", "states"),
@@ -401,7 +769,7 @@ _ALL: Final = (
     ),
     _mutant(
         "row-without-a-look",
-        Patch(_RECORDING, "_record", "if not entry.present():", "if False:"),
+        Patch(_RECORDING, "_record", "if not _is_there(entry):", "if False:"),
         ("probes",),
         "a_group_meets_a_delete",
     ),
@@ -449,10 +817,9 @@ _ALL: Final = (
         Patch(
             _DELETE,
             "finish_delete",
-            "bury_all(\n            tombstones, lambda digest: "
-            "parts.shards.move(digest, parts.trash, names[digest])\n        )\n",
-            "bury_all(tombstones, bool)\n        for digest, _ in tombstones:\n"
-            "            parts.shards.move(digest, parts.trash, names[digest])\n",
+            "bury_all(tombstones[:at_once], take_away)\n",
+            "bury_all(tombstones[:at_once], bool)\n        for one in tombstones:\n"
+            "            take_away(one.digest)\n",
         ),
         ("probes",),
         "a_commit_follows_a_burial",
@@ -531,7 +898,7 @@ _ALL: Final = (
         Patch(
             _ADDING,
             "_check_stored",
-            "if is_source or why_damaged(parts.shards, digest) is None:",
+            "if is_source or why_stored_damaged(parts, digest) is None:",
             "if digest:",
         ),
         ("probes",),
@@ -545,7 +912,7 @@ _ALL: Final = (
     ),
     _mutant(
         "age-ignored-by-prune",
-        Patch(_PRUNE, "_prune_ingests", "if updated_ns > before_ns or", "if"),
+        Patch(_PRUNE, "prune_ingests", "if updated_ns > before_ns or", "if"),
         ("probes",),
         "a_prune_spares_what_is_young",
     ),

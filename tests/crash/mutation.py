@@ -22,6 +22,7 @@ from tests.crash.suite import (
     Violation,
     chosen,
 )
+from tests.stress.collecting import collecting
 from tests.stress.unsynced import unsynced
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ _ENGINES: Final[dict[str, Callable[[Plan], Outcome]]] = {
     "probes": probing,
     "raises": raises,
     "unsynced": unsynced,
+    "collecting": collecting,
 }
 _PATIENCE_S: Final = 120.0
 

@@ -164,7 +164,7 @@ class Server:
 
             def work() -> None:
                 if act.makes:
-                    stored(scene)
+                    stored(scene, packed=act.packed)
                 act.prepare(scene)
 
             status, lines = _in_child(work)

@@ -29,7 +29,8 @@ _PROGRAM: Final = "tests.crash.raiser"
 SHARE: Final = (
     "open", "close-writer-open", "fork", "resume", "write-large", "commit", "ingest-resumed", "add",
     "add-move", "add-many", "batch", "delete-again", "update", "walk-filter", "read", "export-copy",
-    "repair", "remote-write", "remote-add",
+    "repair", "packed-add", "packed-commit", "packed-delete", "repack", "remote-write",
+    "remote-add",
 )  # fmt: skip
 """Acts that go through most of what there is: to let each of them run once takes long enough."""
 
@@ -129,8 +130,8 @@ def _twice(pool: Pool, clean: dict[str, Job], firsts: list[Job]) -> list[Job]:
 _VARYING: Final = re.compile(r"sha256:[0-9a-f]{7,}|(?<=/sha256/)[0-9a-f]{2}")
 _WORST: Final = (
     "LOST", "wrong", "deferred", "listed", "neither", "an acknowledged", "HANGS", "died",
-    "the root", "a write transaction", "another process", "ref held", "another exception",
-    "the exception",
+    "the root", "the lock on packs", "a write transaction", "another process", "ref held",
+    "another exception", "the exception",
 )  # fmt: skip
 
 

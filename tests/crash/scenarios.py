@@ -13,7 +13,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import contentdb
+from tests.crash.caching import cache_steps
+from tests.crash.collecting import collection_steps
 from tests.crash.ledger import Ledger, content, digest_of
+from tests.crash.packedscenarios import packed_scenarios
 from tests.upgrade.older import take_back
 
 if TYPE_CHECKING:
@@ -37,7 +40,8 @@ class Scenario(NamedTuple):
 
 def _open(root: Path) -> contentdb.Store:
     durability = os.environ.get("CRASH_DURABILITY", "full")
-    return contentdb.open(root, durability=durability)  # type: ignore[arg-type]
+    below = int(os.environ.get("CRASH_PACK_BELOW", "0"))
+    return contentdb.open(root, durability=durability, pack_below=below)  # type: ignore[arg-type]
 
 
 # -- the stores that operations meet -------------------------------------------------------------
@@ -509,7 +513,7 @@ def _read(root: Path, ledger: Ledger) -> None:
         store.usage()
 
 
-SCENARIOS: Final = {
+_LOOSE: Final = {
     scenario.name: scenario
     for scenario in (
         Scenario("create", _nothing, _create),
@@ -542,6 +546,10 @@ SCENARIOS: Final = {
         Scenario("reindex-lost", _store_without_index, _reindex_lost),
         Scenario("migrate", _warm_of_old, _migrate),
         Scenario("checkpoint", warm, _checkpoint),
+        Scenario("gc", *collection_steps(_open, warm, _LEFT_OPEN)),
+        Scenario("cache", *cache_steps(_open, warm, _LEFT_OPEN)),
         Scenario("read", _store, _read),
     )
 }
+
+SCENARIOS: Final = _LOOSE | packed_scenarios(_LOOSE, _add)

@@ -23,7 +23,7 @@ from tests.crash.suite import Plan, Suite
 
 __all__ = ["suites"]
 
-_OFFERING: Final = ("tests.stress.suites", "tests.damage.suites")
+_OFFERING: Final = ("tests.stress.suites", "tests.damage.suites", "tests.cluster.suites")
 
 _OWN: Final = (
     Suite(
@@ -67,7 +67,7 @@ _OWN: Final = (
         raises,
         "An exception is raised at every point where CPython runs a signal handler, or the "
         "handler calls the store",
-        share=Plan(limit=400, seconds=20, scenarios=SHARE),
+        share=Plan(limit=400, seconds=25, scenarios=SHARE),
         whole=Plan(seconds=1_800),
     ),
     Suite(

@@ -12,7 +12,11 @@ from tests.crash.mutants import MUTANTS, Mutant, patched
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _POWER = {"states", "cuts", "images"}
-_SEEN_BY_STATES_ALONE = {"deleted-name-not-synced"}
+_SEEN_BY_STATES_ALONE = {
+    "deleted-name-not-synced",
+    "pack-without-its-name",
+    "unpacked-without-its-name",
+}
 """No filesystem that the other engines use can lose what the model may lose."""
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 WITHOUT = """
 import sys
 
-ABSENT = {"google", "grpc", "grpc_health", "prometheus_client", "urllib3"}
+ABSENT = {"google", "grpc", "grpc_health", "obstore", "prometheus_client", "psycopg", "urllib3"}
 
 class Absent:
     '''Finds nothing for the packages of all extras, as where they were never installed.'''
@@ -79,6 +79,8 @@ RUN = "from contentdb.cli import main; main()"
         ("import-oci .", "oci"),
         ("export-oci out 2cf2", "oci"),
         ("serve --socket s", "grpc"),
+        ("--root postgresql://host/store ls", "cluster"),
+        ("--root postgresql://host/store migrate -q", "cluster"),
     ],
 )
 def test_a_command_says_which_extra_to_install(line: str, extra: str) -> None:

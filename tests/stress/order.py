@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["ABSENT", "BAD", "LIVE", "MARKED", "ORPHAN", "Call", "Now", "ends", "outcomes"]
+__all__ = [
+    "ABSENT",
+    "BAD",
+    "BAD_RECORD",
+    "LIVE",
+    "MARKED",
+    "ORPHAN",
+    "Call",
+    "Now",
+    "ends",
+    "outcomes",
+]
 
 ABSENT: Final = "absent"
 ORPHAN: Final = "orphan"
@@ -21,6 +32,9 @@ ADOPTED: Final = "adopted"
 """As live; upkeep made the row of the file of a commit in flight, which is told that it is new."""
 BAD: Final = "bad"
 """A damaged file, of the right size, whose row says nothing of it."""
+BAD_RECORD: Final = "a bad record"
+"""The same of a packed blob. No time vouches for a record, so only a read finds its damage: until
+then its content counts as stored."""
 MARKED: Final = "marked"
 """A row that says that its file was damaged, and no file."""
 
@@ -52,33 +66,44 @@ class Now(NamedTuple):
 _STORING: Final = {"add", "commit"}
 _NEW: Final = {ABSENT, ORPHAN}
 _ENDS: Final[dict[tuple[str, str], dict[str, tuple[str, ...]]]] = {
-    ("commit", "stored"): {ABSENT: (LIVE,), ORPHAN: (LIVE,), MARKED: (LIVE,), ADOPTED: (LIVE,)},
-    ("commit", "exists"): {LIVE: (LIVE,), BAD: (LIVE,), ADOPTED: (ADOPTED,)},
+    ("commit", "stored"): {
+        ABSENT: (LIVE,), ORPHAN: (LIVE,), MARKED: (LIVE,), ADOPTED: (LIVE,),
+        BAD_RECORD: (LIVE,),  # whoever reads it at the same time may have marked it just before
+    },
+    ("commit", "exists"): {
+        LIVE: (LIVE,), BAD: (LIVE,), BAD_RECORD: (BAD_RECORD,), ADOPTED: (ADOPTED,),
+    },
     ("commit", "locked"): {
-        state: (state,) for state in (ABSENT, ORPHAN, LIVE, ADOPTED, BAD, MARKED)
+        state: (state,) for state in (ABSENT, ORPHAN, LIVE, ADOPTED, BAD, BAD_RECORD, MARKED)
     },
     ("add", "stored"): {
         ABSENT: (LIVE,), ORPHAN: (LIVE,), LIVE: (LIVE,), BAD: (LIVE,), MARKED: (LIVE,),
-        ADOPTED: (LIVE, ADOPTED),
+        ADOPTED: (LIVE, ADOPTED), BAD_RECORD: (BAD_RECORD, LIVE),
     },
     ("delete", "done"): {
         LIVE: (ABSENT,), BAD: (ABSENT,), MARKED: (ABSENT,), ADOPTED: (ABSENT,),
+        BAD_RECORD: (ABSENT,),
     },
     ("delete", "absent"): {ABSENT: (ABSENT,), ORPHAN: (ORPHAN,)},
-    ("update", "done"): {LIVE: (LIVE,), BAD: (BAD,), ADOPTED: (ADOPTED,)},
+    ("update", "done"): {
+        LIVE: (LIVE,), BAD: (BAD,), BAD_RECORD: (BAD_RECORD,), ADOPTED: (ADOPTED,),
+    },
     ("update", "absent"): {ABSENT: (ABSENT,), ORPHAN: (ORPHAN,)},
     ("read", "data"): {LIVE: (LIVE,), ORPHAN: (ORPHAN,), ADOPTED: (ADOPTED,)},
     ("read", "absent"): {ABSENT: (ABSENT,)},
-    ("read", "corrupt"): {BAD: (BAD, MARKED), MARKED: (MARKED,)},
+    ("read", "corrupt"): {
+        BAD: (BAD, MARKED), BAD_RECORD: (BAD_RECORD, MARKED), MARKED: (MARKED,),
+    },
     # What looks after a store may find nothing to do, and acts on what it saw a while ago.
     ("upkeep", "done"): {
         ABSENT: (ABSENT,), ORPHAN: (ORPHAN, ABSENT, LIVE), LIVE: (LIVE,), BAD: (BAD, MARKED),
-        MARKED: (MARKED,), ADOPTED: (ADOPTED,),
+        MARKED: (MARKED,), ADOPTED: (ADOPTED,), BAD_RECORD: (BAD_RECORD, MARKED),
     },
     # A file that has its name and not yet its row may be adopted: of that the commit knows.
     ("upkeep", "beside a commit"): {
         ABSENT: (ABSENT, ADOPTED), ORPHAN: (ORPHAN, ABSENT, LIVE, ADOPTED), LIVE: (LIVE,),
         BAD: (BAD, MARKED), MARKED: (MARKED, ADOPTED), ADOPTED: (ADOPTED,),
+        BAD_RECORD: (BAD_RECORD, MARKED),
     },
 }  # fmt: skip
 

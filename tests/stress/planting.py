@@ -74,7 +74,8 @@ def _directory(path: Path, _outside: Path) -> None:
     (path / "child").write_bytes(b"")
 
 
-def _socket(path: Path, _outside: Path) -> None:
+def plant_socket(path: Path, _outside: Path | None = None) -> None:
+    """Make a socket, through its directory: a whole path may be too long for one."""
     with closing(socket.socket(socket.AF_UNIX)) as end:
         where = os.open(path.parent, os.O_PATH)
         try:
@@ -114,13 +115,31 @@ PLANTS: Final[dict[str, Callable[[Path, Path], None]]] = {
     "loop": _loop,
     "fifo": _fifo,
     "directory": _directory,
-    "socket": _socket,
+    "socket": plant_socket,
     "zero device": _zero_device,
     "foreign file": _foreign_file,
     "unreadable": _unreadable,
     "garbage": _garbage,
     "nothing": _nothing,
 }
+
+
+def _pack(root: Path) -> Path:
+    """The one that there is."""
+    (pack,) = (root / "packs").glob("*.pack")
+    return pack
+
+
+_OF_PACKS: Final[dict[str, Callable[[Path], Path]]] = {
+    "a pack": _pack,
+    "another pack": lambda root: root / "packs" / "1.pack",
+    "the mark of a pack": lambda root: _pack(root).with_suffix(".sealed"),
+    "what is packed": lambda root: root / "packs" / "below",
+    "a stray in packs": lambda root: root / "packs" / "stray",
+    "packs": lambda root: root / "packs",
+    "the file of a packed blob": lambda root: _blob(root, _STORED),
+}
+"""In a store that packs."""
 
 PLACES: Final[dict[str, Callable[[Path], Path]]] = {
     "a blob": lambda root: _blob(root, _STORED),
@@ -145,7 +164,7 @@ PLACES: Final[dict[str, Callable[[Path], Path]]] = {
     "shm": lambda root: root / "index.sqlite-shm",
     "a new index": lambda root: root / "index.sqlite.new",
     "a stray": lambda root: root / "stray",
-}
+} | _OF_PACKS
 
 # -- what is called --------------------------------------------------------------------------------
 
@@ -176,7 +195,14 @@ def _batched(store: contentdb.Store) -> object:
         return store.add(_ABSENT)
 
 
-CALLS: Final[dict[str, Callable[[contentdb.Store], object]]] = {
+_MOVES: Final[dict[str, Callable[[contentdb.Store], object]]] = {
+    "pack": lambda store: store.pack(),
+    "unpack": lambda store: store.unpack(),
+    "repack": lambda store: store.repack(),
+}
+"""Of stores that pack."""
+
+CALLS: Final[dict[str, Callable[[contentdb.Store], object]]] = _MOVES | {
     "add": lambda store: store.add(_ABSENT),
     "add what is stored": lambda store: store.add(_STORED),
     "add sha512": lambda store: store.add(_ABSENT, expected=contentdb.Digest.of(_ABSENT, "sha512")),
@@ -220,9 +246,13 @@ def _look(outside: Path) -> dict[str, tuple[object, ...]]:
     return seen
 
 
-def _template(root: Path) -> None:
-    with contentdb.open(root, durability="process") as store:
+def _template(root: Path, *, packs: bool) -> None:
+    with contentdb.open(root, durability="process", pack_below=1_000 if packs else 0) as store:
+        if packs:
+            store.delete(store.add(b"what repack takes back").digest)
         store.add(_STORED, labels={"k": "v"})
+        if packs:
+            store.path(_digest(_STORED))
         with store.writer(_REF) as writer:
             writer.write(b"half")
 
@@ -286,15 +316,17 @@ def _remove(path: Path) -> None:
 def _some(
     folder: Path, cases: list[tuple[str, str, str]], plan: Plan
 ) -> tuple[int, list[Violation]]:
-    template = folder / "template"
     folder.mkdir()
-    _template(template)
+    templates = {packs: folder / f"template {packs}" for packs in (False, True)}
+    for packs, template in templates.items():
+        _template(template, packs=packs)
     found: list[Violation] = []
     tried = 0
     deadline = plan.deadline()
     for what, where, call in cases:
         place_of_it = Path(tempfile.mkdtemp(dir=folder))
         try:
+            template = templates[where in _OF_PACKS]
             wrong = list(_case(template, place_of_it, what, where, call))
         finally:
             shutil.rmtree(place_of_it, ignore_errors=True)
@@ -314,6 +346,7 @@ def plants(plan: Plan) -> Outcome:
         for what in PLANTS
         if can_all or what not in _NEEDS_ROOT
         for call in CALLS
+        if call not in _MOVES or where in _OF_PACKS
     ]
     if plan.case is not None:
         what, where, call = plan.case.split("/")

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import contentdb
 from contentdb import Digest
-from contentdb.local.commit.publish import look_up
-from contentdb.local.index import State
-from tests.stress.order import ABSENT, BAD, LIVE, MARKED, ORPHAN, Call, Now, ends
+from contentdb.local.commit.stored import look_up
+from contentdb.local.index import Location, State
+from contentdb.local.packs.record import content_at
+from tests.inside import parts_of
+from tests.stress.order import ABSENT, BAD, BAD_RECORD, LIVE, MARKED, ORPHAN, Call, Now, ends
 from tests.stress.schedules import one_shard, perform
 from tests.stress.stepping import DeadlockError, Stepper, Switch
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["SCENES", "races"]
 
 _ACTORS: Final = 3
+_PACK_BELOW: Final = 1_000
 _OTHER: Final = "other"
 """A second namespace over the same files."""
 
@@ -40,6 +43,7 @@ class Stage:
         self.digest = Digest.of(self.content)
         self.file = root / "blobs" / "sha256" / self.digest.encoded[:2] / self.digest.encoded
         self.stores = stores
+        self.is_packed = parts_of(stores[-1]).packs is not None
         self.first = Now(ABSENT)
         self.calls: dict[str, list[Call]] = {}
         self.stepper = Stepper((), lambda: None)
@@ -67,6 +71,15 @@ class Stage:
     def label(self) -> dict[str, str]:
         """A label that no other call gives."""
         return {f"by {self.stepper.steps}": "a call"}
+
+    def record(self, location: Location) -> bytes | None:
+        """Return what a record holds; None if its pack is gone."""
+        try:
+            pack = (self.root / "packs" / f"{location.pack}.pack").read_bytes()
+        except FileNotFoundError:
+            return None
+        at = location.offset + content_at(self.digest)
+        return pack[at : at + len(self.content)]
 
 
 Actor = "Callable[[Stage, contentdb.Store], None]"
@@ -170,6 +183,24 @@ def _read(stage: Stage, store: contentdb.Store) -> None:
     stage.call(store, "read", work)
 
 
+def _path(stage: Stage, store: contentdb.Store) -> None:
+    def work() -> str:
+        try:
+            path = store.path(stage.digest)
+        except contentdb.NotFoundError:
+            return "absent"
+        except contentdb.CorruptBlobError:
+            return "corrupt"
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:  # it was deleted, or packed again, since
+            return "data"
+        assert data == stage.content, "damaged bytes have the path"
+        return "data"
+
+    stage.call(store, "read", work)
+
+
 def _upkeep(work: Callable[[contentdb.Store], object]) -> Callable[[Stage, contentdb.Store], None]:
     def act(stage: Stage, store: contentdb.Store) -> None:
         def told() -> str:
@@ -184,6 +215,9 @@ def _upkeep(work: Callable[[contentdb.Store], object]) -> Callable[[Stage, conte
 _prune = _upkeep(lambda store: store.prune(older_than=0))
 _mend = _upkeep(lambda store: contentdb.repair(store, store.verify(quick=True)))
 _reindex = _upkeep(lambda store: store.reindex())
+_pack = _upkeep(lambda store: store.pack())
+_unpack = _upkeep(lambda store: store.unpack())
+_repack = _upkeep(lambda store: store.repack())
 
 
 def _both(*acts: Callable[[Stage, contentdb.Store], None]) -> Callable[..., None]:
@@ -208,6 +242,22 @@ def _nothing(_stage: Stage) -> str:
 
 def _stored(stage: Stage) -> str:
     stage.stores[-1].add(stage.content)
+    if (appender := parts_of(stage.stores[-1]).appender) is not None:
+        appender.let_go()  # others may append to its pack, and repack it
+    return LIVE
+
+
+def _loose(stage: Stage) -> str:
+    """In a store that packs."""
+    _stored(stage)
+    stage.stores[-1].unpack()
+    return LIVE
+
+
+def _with_file(stage: Stage) -> str:
+    """A packed blob that has a file too."""
+    _stored(stage)
+    stage.stores[-1].path(stage.digest)
     return LIVE
 
 
@@ -218,7 +268,13 @@ def _orphaned(stage: Stage) -> str:
 
 
 def _damaged(stage: Stage) -> str:
-    stage.stores[-1].add(stage.content)
+    _stored(stage)
+    row = parts_of(stage.stores[-1]).index.blob(stage.digest)
+    if row is not None and row.location is not None:
+        with (stage.root / "packs" / f"{row.location.pack}.pack").open("r+b") as pack:
+            pack.seek(row.location.offset + content_at(stage.digest))
+            pack.write(b"X")
+        return BAD_RECORD
     stage.file.chmod(0o600)
     stage.file.write_bytes(b"X" + stage.content[1:])
     stage.file.chmod(0o444)
@@ -243,9 +299,11 @@ class Scene(NamedTuple):
     begin: Callable[[Stage], str]
     actors: tuple[Callable[[Stage, contentdb.Store], None], ...]
     namespaces: tuple[str, ...] = ("default",) * _ACTORS
+    packs: bool = False
+    """Whether the store packs the content."""
 
 
-SCENES: Final[dict[str, Scene]] = {
+_OVER_BOTH: Final[dict[str, Scene]] = {
     "commit-commit": Scene(_nothing, (_one, _two)),
     "commit-delete": Scene(_stored, (_one, _delete)),
     "add-delete": Scene(_stored, (_add, _delete)),
@@ -293,6 +351,39 @@ SCENES: Final[dict[str, Scene]] = {
     ),
 }
 
+_MOVES: Final[dict[str, Scene]] = {
+    "pack-read-delete": Scene(_loose, (_pack, _read, _delete)),
+    "pack-add-delete": Scene(_loose, (_pack, _both(_delete, _add))),
+    "pack-update": Scene(_loose, (_pack, _red)),
+    "pack-pack": Scene(_loose, (_pack, _pack, _delete)),
+    "pack-unpack": Scene(_loose, (_pack, _unpack)),
+    "pack-path": Scene(_loose, (_pack, _path)),
+    "pack-mend": Scene(_loose, (_pack, _mend, _add)),
+    "pack-reindex": Scene(_loose, (_pack, _reindex)),
+    "pack-elsewhere": Scene(_loose, (_pack, _both(_add, _delete)), ("default", _OTHER)),
+    "unpack-read-delete": Scene(_stored, (_unpack, _read, _delete)),
+    "unpack-add-delete": Scene(_stored, (_unpack, _both(_delete, _add))),
+    "unpack-pack": Scene(_with_file, (_unpack, _pack, _path)),
+    "unpack-prune": Scene(_stored, (_unpack, _prune)),
+    "unpack-elsewhere": Scene(_stored, (_unpack, _both(_add, _delete)), ("default", _OTHER)),
+    "repack-read-delete": Scene(_stored, (_repack, _read, _delete)),
+    "repack-add-delete": Scene(_stored, (_repack, _both(_delete, _add))),
+    "repack-repack": Scene(_stored, (_repack, _repack, _add_many)),
+    "repack-unpack": Scene(_stored, (_repack, _unpack, _red)),
+    "repack-mend": Scene(_stored, (_repack, _mend)),
+    "repack-of-a-damaged-record": Scene(_damaged, (_repack, _red)),
+    "repack-damaged-read-delete": Scene(_damaged, (_repack, _read, _delete)),
+    "path-delete": Scene(_stored, (_path, _delete)),
+    "path-path-unpack": Scene(_stored, (_path, _path, _unpack)),
+    "path-delete-add": Scene(_with_file, (_path, _both(_delete, _add))),
+}
+
+SCENES: Final = (
+    _OVER_BOTH
+    | {f"packed-{name}": scene._replace(packs=True) for name, scene in _OVER_BOTH.items()}
+    | {name: scene._replace(packs=True) for name, scene in _MOVES.items()}
+)
+
 # -- one run ---------------------------------------------------------------------------------------
 
 
@@ -304,18 +395,23 @@ class Theatre:
         self._opened: dict[tuple[str, int], contentdb.Store] = {}
         self._leave = leave
         self._number = 0
-        self._observer = self._store("default", _ACTORS)
+        self._below = 0
+
+    @property
+    def _observer(self) -> contentdb.Store:
+        return self._store("default", _ACTORS)
 
     def _store(self, namespace: str, number: int) -> contentdb.Store:
         key = (namespace, number)
         if key not in self._opened:
-            opened = contentdb.open(self._root, namespace=namespace)
+            opened = contentdb.open(self._root, namespace=namespace, pack_below=self._below)
             self._opened[key] = self._leave.enter_context(opened)
         return self._opened[key]
 
     def play(self, name: str, switches: tuple[Switch, ...]) -> tuple[list[str], int]:
         """Run a scene by a schedule: what is wrong, and how many steps it had."""
         scene = SCENES[name]
+        self._below = _PACK_BELOW if scene.packs else 0
         self._number += 1
         stores = [
             self._store(scene.namespaces[number], number) for number in range(len(scene.actors))
@@ -324,7 +420,7 @@ class Theatre:
         found: list[str] = []
         with one_shard(stage.digest.encoded[:2]):
             began = scene.begin(stage)
-            watched = began not in {BAD, MARKED}
+            watched = began not in {BAD, BAD_RECORD, MARKED}
             stage.first = self._state(stage, "default", claimed=False)
             assert stage.first.kind == began
             stage.stepper = Stepper(switches, lambda: self._watch(stage, watched=watched))
@@ -343,24 +439,31 @@ class Theatre:
                 found.append(f"a call raised {type(error).__name__}: {error}")
         if not found:
             found += self._judge(stage)
+        if stage.is_packed:  # moves take all that there is
+            for store in stage.stores:
+                store.delete_many([stage.digest], missing_ok=True)
         return found, stage.stepper.steps
 
     def _watch(self, stage: Stage, *, watched: bool) -> None:
-        """What holds at every step: a live row has its file, whole."""
+        """What holds at every step: a live row has its file or its record, whole."""
         if not watched:
             return
         with self._observer.parts() as parts:
-            row = parts.index._database.one(  # past the seam
-                "SELECT count(*) FROM blobs WHERE digest = :digest AND state = 0",
+            rows = parts.index._database.all(  # past the seam
+                'SELECT pack, "offset" FROM blobs WHERE digest = :digest AND state = 0',
                 {"digest": stage.digest},
             )
-        if row[0]:
+        for pack, offset in rows:
+            if pack is not None:
+                data = stage.record(Location(pack, offset))
+                assert data == stage.content, "a live row without its whole record"
+                continue
             assert stage.file.exists(), "a live row without its file"
             assert stage.file.read_bytes() == stage.content, "a live row with a damaged file"
 
     def _judge(self, stage: Stage) -> Iterator[str]:
         claimed = False
-        for namespace in sorted({store.namespace for store in stage.stores}, reverse=True):
+        for namespace in self._by_claim(stage):
             calls = stage.calls.get(namespace, [])
             first = stage.first if namespace == "default" else Now(ABSENT)
             beside = [
@@ -379,6 +482,14 @@ class Theatre:
                 (self._root / "trash" / name).unlink()
         yield from self._ingests()
 
+    def _by_claim(self, stage: Stage) -> list[str]:
+        """The namespaces, first those whose the file is."""
+
+        def is_free(namespace: str) -> bool:
+            return self._state(stage, namespace, claimed=False).kind != LIVE
+
+        return sorted({store.namespace for store in stage.stores}, key=is_free)
+
     def _state(self, stage: Stage, namespace: str, *, claimed: bool) -> Now:
         with self._store(namespace, _ACTORS).parts() as parts:
             row = parts.index.blob(stage.digest)
@@ -396,6 +507,10 @@ class Theatre:
             return "a tombstone"
         if row.state == State.DAMAGED:
             return "a row marked as damaged with its file whole" if whole else MARKED
+        if row.location is not None:
+            data = stage.record(row.location)
+            lost = "a live row without its pack" if data is None else BAD_RECORD
+            return LIVE if data == stage.content else lost
         if whole:
             return LIVE
         return BAD if stage.file.exists() else "a live row without its file"

@@ -4,6 +4,10 @@ Damage to a file is *found* if `Store.verify` names it, quick or not; it is *ser
 that verifies hands its bytes out; it is *healed* if after the repair, and after its content was
 stored again, it reads right. Damage to the index is found if opening, verifying or using the
 store says so, or if the findings of `verify` do; it is healed if `reindex` brings every blob back.
+
+Every second store packs its smaller blobs: their records are damaged where they lie, and one of
+its packs is lost. A record whose head alone is damaged is served as ever; what it costs is that a
+new index lacks its blob, and no other.
 """
 
 from __future__ import annotations
@@ -17,17 +21,22 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import contentdb
+from contentdb.local.packs.record import content_at
 from tests.crash.suite import Outcome, Plan, Violation
+from tests.inside import parts_of
 from tests.stress.crew import crew, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from contentdb.local.index import Location
+
 __all__ = ["DAMAGES", "PAGE_DAMAGES", "damaged_files", "damaged_pages"]
 
 _SIZES: Final = (1, 30, 700, 4_096, 5_000, 20_000)
 _PIECE: Final = 1_000
+_PACK_BELOW: Final = 4_000
 
 
 def _content(number: int) -> bytes:
@@ -108,6 +117,32 @@ def _damage(path: Path, kind: str, data: bytes, rng: random.Random) -> None:
         os.mkfifo(path)
 
 
+def _damage_record(
+    root: Path, place: Location, digest: str, kind: str, data: bytes, rng: random.Random
+) -> None:
+    """Damage the content of a record, whose length stays; or its head, with kind ``head``."""
+    with (root / "packs" / f"{place.pack}.pack").open("r+b") as pack:
+        if kind == "head":
+            at = place.offset + rng.randrange(content_at(digest))
+            pack.seek(at)
+            byte = pack.read(1)[0]
+            pack.seek(at)
+            pack.write(bytes([byte ^ (1 << rng.randrange(8))]))
+            return
+        changed = DAMAGES[kind](data, rng)[: len(data)].ljust(len(data), b"\0")
+        pack.seek(place.offset + content_at(digest))
+        pack.write(changed if changed != data else _flipped(data, rng))
+
+
+def _lose_pack(path: Path, rng: random.Random) -> None:
+    """Let a pack be gone, or something else have its name."""
+    kind = rng.choice((*_OTHERWISE, "emptied"))
+    if kind == "emptied":
+        path.write_bytes(b"")
+    else:
+        _damage(path, kind, b"", rng)
+
+
 def _reads(store: contentdb.Store, digest: str, folder: Path) -> Iterator[tuple[str, bytes]]:
     """All ways by which bytes get out, with what they gave."""
     ways: dict[str, Callable[[], bytes]] = {
@@ -138,9 +173,14 @@ class _Damaged(NamedTuple):
 class _Rotten:
     """A store of which nine blobs of ten are damaged."""
 
-    def __init__(self, root: Path, first: int, count: int, seed: int) -> None:
+    def __init__(
+        self, root: Path, first: int, count: int, seed: int, *, packs: bool = False
+    ) -> None:
         self._root = root
         self._seed = seed
+        self._below = _PACK_BELOW if packs else 0
+        self._without_head: set[str] = set()
+        """Packed blobs of whose records the head alone is damaged."""
         self._rng = random.Random(f"{seed} {first}")
         numbers = range(first, first + count * 10 // 9)
         self._contents = {number: _content(number) for number in numbers}
@@ -154,10 +194,14 @@ class _Rotten:
 
     def run(self) -> None:
         """Damage, find, read, repair, store again, reindex."""
-        with contentdb.open(self._root, durability="process") as store:
-            for _ in store.add_many(self._contents.values()):
-                pass
-            self._damage(store)
+        with self._open() as store:
+            with self._open() as beside:  # it has a pack of its own
+                lost = self._rng.sample(sorted(self._contents), 5) if self._below else []
+                for number in lost:
+                    beside.add(self._contents[number])
+                for _ in store.add_many(self._contents.values()):
+                    pass
+            self._damage(store, lost)
             self._find(store)
             # One half is repaired before anybody has read it, the other is read first.
             self._read(store, self._rng.sample(sorted(self._damaged), len(self._damaged) // 2))
@@ -166,15 +210,39 @@ class _Rotten:
                     self._wrong(repaired.finding.digest, "the repair leaves it alone")
             self._read(store, list(self._damaged))
             self._heal(store)
-        self.found += [("reindex", what) for what in _reindexed(self._root, self._contents)]
+        found = _reindexed(self._root, self._contents, self._without_head)
+        self.found += [("reindex", what) for what in found]
 
-    def _damage(self, store: contentdb.Store) -> None:
+    def _open(self) -> contentdb.Store:
+        return contentdb.open(self._root, durability="process", pack_below=self._below)
+
+    def _damage(self, store: contentdb.Store, lost: list[int]) -> None:
         kinds = [*DAMAGES, *DAMAGES, *_OTHERWISE]
-        for number in self._chosen:
-            kind = kinds[number % len(kinds)]
+        of_records = [*DAMAGES, "head"]
+        lost_packs: set[int] = set()
+        for number in lost:
             digest = _digest(self._contents[number])
-            _damage(store.path(digest), kind, self._contents[number], self._rng)
-            self._damaged[digest] = _Damaged(kind, number)
+            if (place := _location(store, digest)) is not None:
+                lost_packs.add(place.pack)
+                self._damaged[digest] = _Damaged("lost pack", number)
+        for number in self._chosen:
+            digest = _digest(self._contents[number])
+            place = _location(store, digest)
+            if place is not None and place.pack in lost_packs:
+                continue
+            kind = kinds[number % len(kinds)]
+            if place is None:
+                _damage(store.path(digest), kind, self._contents[number], self._rng)
+            else:
+                kind = of_records[number // len(_SIZES) % len(of_records)]
+                data = self._contents[number]
+                _damage_record(self._root, place, digest, kind, data, self._rng)
+            if kind == "head":
+                self._without_head.add(digest)
+            else:
+                self._damaged[digest] = _Damaged(kind, number)
+        for pack in lost_packs:
+            _lose_pack(self._root / "packs" / f"{pack}.pack", self._rng)
 
     def _find(self, store: contentdb.Store) -> None:
         for quick in (True, False):
@@ -190,6 +258,10 @@ class _Rotten:
                 self._wrong(digest, f"{way} serves {len(data)} bytes of it")
 
     def _heal(self, store: contentdb.Store) -> None:
+        for number in self._chosen:
+            digest = _digest(self._contents[number])
+            if digest in self._without_head and store.read(digest) != self._contents[number]:
+                self._wrong(digest, "it is not served without the head of its record")
         for digest, one in self._damaged.items():
             _stored_again(store, digest, self._contents[one.number], self._rng)
         for number, data in self._contents.items():
@@ -212,14 +284,20 @@ def _stored_again(store: contentdb.Store, digest: str, data: bytes, rng: random.
         list(store.add_many([data]))
 
 
-def _reindexed(root: Path, contents: dict[int, bytes]) -> Iterator[str]:
-    """Without its index a store has all its blobs again after a reindex."""
+def _location(store: contentdb.Store, digest: str) -> Location | None:
+    row = parts_of(store).index.blob(contentdb.Digest(digest))
+    return None if row is None else row.location
+
+
+def _reindexed(root: Path, contents: dict[int, bytes], headless: set[str]) -> Iterator[str]:
+    """Without its index a store has all its blobs again after a reindex, but those ``headless``."""
     for name in ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm"):
         (root / name).unlink(missing_ok=True)
     contentdb.reindex(root)
     with contentdb.open(root, create=False) as store:
         listed = {str(info.digest): info.size for info in store.walk()}
-        if listed != {_digest(data): len(data) for data in contents.values()}:
+        wanted = {_digest(data): len(data) for data in contents.values()}
+        if not wanted.items() >= listed.items() or wanted.keys() - listed.keys() - headless:
             yield "reindex does not bring back what was there"
         yield from (f"after a reindex: {finding}" for finding in store.verify(quick=True))
 
@@ -227,7 +305,7 @@ def _reindexed(root: Path, contents: dict[int, bytes]) -> Iterator[str]:
 def damaged_files(plan: Plan) -> Outcome:
     """Damage files, find them, read them, repair them, store them again."""
     total = plan.limit or 10_000
-    share = max(20, min(2_500, total // plan.jobs))
+    share = max(20, min(2_500, total // max(2, plan.jobs)))
     starts = range(0, total, share)
     found: list[Violation] = []
     tried = 0
@@ -235,9 +313,12 @@ def damaged_files(plan: Plan) -> Outcome:
     with place("rot") as folder:
         for batch in range(0, len(starts), plan.jobs):
             works = [
-                partial(_one_store, folder / f"{start}", start * 2, share, plan.seed)
+                partial(
+                    _one_store, folder / f"{start}", start * 2, share, plan.seed,
+                    packs=start // share % 2 == 1,
+                )
                 for start in starts[batch : batch + plan.jobs]
-            ]
+            ]  # fmt: skip
             for count, wrong in crew(works):
                 tried += count
                 found += [Violation(case, what) for case, what in wrong]
@@ -247,11 +328,11 @@ def damaged_files(plan: Plan) -> Outcome:
 
 
 def _one_store(
-    folder: Path, first: int, count: int, seed: int
+    folder: Path, first: int, count: int, seed: int, *, packs: bool
 ) -> tuple[int, list[tuple[str, str]]]:
     folder.mkdir()
     try:
-        rotten = _Rotten(folder / "store", first, count, seed)
+        rotten = _Rotten(folder / "store", first, count, seed, packs=packs)
         rotten.run()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -261,6 +342,7 @@ def _one_store(
 # -- pages of the index ----------------------------------------------------------------------------
 
 _BLOBS: Final = 400
+_PACK_ALL_BELOW: Final = 1_000
 _PAGE: Final = 4_096
 
 
@@ -319,10 +401,11 @@ def _labels_of(number: int) -> dict[str, str]:
 class _Original:
     """A whole store, whose index is damaged again and again."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, packs: bool) -> None:
         self.root = root
         self.contents = {number: _content(number)[:200] for number in range(_BLOBS)}
-        with contentdb.open(root, durability="process") as store:
+        below = _PACK_ALL_BELOW if packs else 0
+        with contentdb.open(root, durability="process", pack_below=below) as store:
             for number, data in self.contents.items():
                 store.add(data, labels=_labels_of(number))
             with store.writer("an ingest") as writer:
@@ -409,13 +492,14 @@ def _page(original: _Original, kind: str, number: int, seed: int) -> Iterator[st
 
 
 def _pages(folder: Path, cases: list[tuple[str, int]], plan: Plan) -> tuple[int, list[Violation]]:
-    original = _Original(folder)
+    folder.mkdir()
+    originals = [_Original(folder / f"{packs}", packs=packs) for packs in (False, True)]
     found: list[Violation] = []
     tried = 0
     deadline = plan.deadline()
     for kind, number in cases:
         try:
-            wrong = list(_page(original, kind, number, plan.seed))
+            wrong = list(_page(originals[number % 2], kind, number, plan.seed))
         except Exception as error:  # noqa: BLE001 - it is the finding
             wrong = [f"{type(error).__name__}: {error}"]
         found += [Violation(f"{kind}:{number}", what) for what in wrong]
@@ -426,7 +510,7 @@ def _pages(folder: Path, cases: list[tuple[str, int]], plan: Plan) -> tuple[int,
 
 
 def damaged_pages(plan: Plan) -> Outcome:
-    """Damage a page of the index, use the store, reindex it."""
+    """Damage a page of the index, use the store, reindex it; every second store packs."""
     kinds = list(PAGE_DAMAGES)
     cases = [(kinds[number % len(kinds)], number) for number in range(plan.limit or 1_400)]
     if plan.case is not None:

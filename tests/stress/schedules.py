@@ -69,11 +69,12 @@ def _many_switches(rng: random.Random, steps: int, actors: int) -> tuple[Switch,
 
 
 def _schedules(
-    steps: int, actors: int, count: int, rng: random.Random
+    steps: int, actors: int, count: int, rng: random.Random, *, mixed: bool
 ) -> Iterator[tuple[Switch, ...]]:
+    """First few switches, in their order unless ``mixed``; then random schedules of more."""
     few = list(_few_switches(steps, actors))
-    if len(few) > count:
-        few = [few[0], *rng.sample(few[1:], count - 1)]
+    if mixed or len(few) > count:
+        few = [few[0], *rng.sample(few[1:], min(count, len(few)) - 1)]
     yield from few
     for _ in range(count - len(few)):
         yield _many_switches(rng, steps, actors)
@@ -107,7 +108,7 @@ def _some(
             _, steps = theatre.play(name, ())
             rng = random.Random(f"{plan.seed} {name}")
             steps += steps // 2  # where actors meet, they take more of them
-            for switches in _schedules(steps, actors[name], each, rng):
+            for switches in _schedules(steps, actors[name], each, rng, mixed=plan.first):
                 wrong, _ = theatre.play(name, switches)
                 tried += 1
                 found += [Violation(_said(name, switches), what) for what in wrong]

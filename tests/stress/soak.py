@@ -4,7 +4,8 @@ Each process keeps a diary, one write(2) a line, of what it was told: the system
 process is killed. In the end the store is held to all of them. Contents are of two kinds: those
 of one process alone, of which the diary says everything, labels and times too, and those of all,
 of which only what is read can be judged. Three of the processes look after the store as well, in
-every way there is: they must take nothing from the others.
+every way there is: they must take nothing from the others. Half of the time goes to a store that
+packs its smaller contents, whose keepers move records too.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 import contentdb
 from contentdb.local.upkeep import doubts
 from tests.crash.suite import Outcome, Plan, Violation
+from tests.inside import parts_of
 from tests.stress.crew import place, started
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ _KEEPERS: Final = 3
 _UPKEEP: Final = 0.02
 _GRACES_S: Final = (0.0, 1.0)
 """How long upkeep allows a commit: none meets one all the time, a second next to never."""
+
+_PACK_BELOW: Final = 5_000
 
 _MOST_WAL_BYTES: Final = 64 << 20
 _MOST_DESCRIPTORS: Final = 60
@@ -220,8 +224,13 @@ class _Worker:
             self._store.update(_digest(data), {"at": f"{self._rng.random()}"})
 
     def _upkeep(self) -> None:
-        act = self._rng.choice(("prune", "verify", "verify", "repair", "reindex"))
-        if act == "prune":
+        acts = ["prune", "verify", "verify", "repair", "reindex"]
+        if parts_of(self._store).packs is not None:
+            acts += ["pack", "unpack", "repack", "repack"]
+        act = self._rng.choice(acts)
+        if act in {"pack", "unpack", "repack"}:
+            getattr(self._store, act)()
+        elif act == "prune":
             self._store.prune(older_than=self._rng.choice((0, 0, 5)))
         elif act == "reindex":
             self._store.reindex()
@@ -384,11 +393,27 @@ def _judged_diary(store: contentdb.Store, diary: Path, number: int) -> Iterator[
 
 
 def soak(plan: Plan) -> Outcome:
-    """Work, kill, and compare; a case is its seed."""
+    """Work, kill, and compare, in a loose and in a packed store; a case is its seed, and which."""
+    kinds = ["loose", "packed"]
     if plan.case is not None:
-        plan = plan._replace(seed=int(plan.case))
+        seed, kind = plan.case.split(" ")
+        plan, kinds = plan._replace(seed=int(seed)), [kind]
+    half = plan._replace(
+        limit=(plan.limit or 12_000) // 2,
+        seconds=None if plan.seconds is None else plan.seconds / 2,
+    )
+    outcomes = [_soak(half, kind) for kind in kinds]
+    return Outcome(
+        sum(outcome.tried for outcome in outcomes),
+        [violation for outcome in outcomes for violation in outcome.violations],
+        "; ".join(outcome.notes for outcome in outcomes),
+    )
+
+
+def _soak(plan: Plan, kind: str) -> Outcome:
     with place("soak") as folder:
-        contentdb.open(folder / "store").close()
+        below = _PACK_BELOW if kind == "packed" else 0
+        contentdb.open(folder / "store", pack_below=below).close()
         watch = _Watch(folder / "store")
         kills, found = _run(folder, plan, watch)
         found += _judged(folder)
@@ -398,7 +423,7 @@ def soak(plan: Plan) -> Outcome:
     if watch.descriptors > _MOST_DESCRIPTORS:
         found.append(f"a process had {watch.descriptors} descriptors")
     notes = (
-        f"{kills:,} kills, {told:,} lines of diaries; at most {watch.wal_bytes >> 20} MiB of WAL "
-        f"and {watch.descriptors} descriptors a process"
+        f"{kind}: {kills:,} kills, {told:,} lines of diaries; at most {watch.wal_bytes >> 20} MiB "
+        f"of WAL and {watch.descriptors} descriptors a process"
     )
-    return Outcome(kills, [Violation(f"{plan.seed}", what) for what in found], notes)
+    return Outcome(kills, [Violation(f"{plan.seed} {kind}", what) for what in found], notes)

@@ -21,20 +21,21 @@ from contentdb.local.info_cache import Known
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["DeadlockError", "Stepper", "Switch", "seam"]
+__all__ = ["DeadlockError", "Stepper", "Switch", "seam", "undisturbed", "wait_for_others"]
 
 Switch = tuple[int, int]
 """Before that step, that actor goes on."""
 
 _FILES: Final = (
-    "entries", "link", "link_unnamed", "lock", "lock_shared", "open_file", "rename", "stat_name",
-    "sync_data", "unlink",
+    "entries", "link", "link_unnamed", "lock", "lock_shared", "open_file", "read_at", "rename",
+    "stat_name", "sync_data", "unlink", "write_at",
 )  # fmt: skip
-"""What of the seam sees or changes what others see: names, and locks."""
+"""What of the seam sees or changes what others see: names, locks, and records."""
 
 _INDEX: Final = (
-    "blob", "claims", "ingest", "ingest_of", "ingests", "find_ingests_named", "rows_between",
-    "tombstones",
+    "blob", "claims", "due", "ingest", "ingest_of", "ingests", "find_ingests_named", "in_pack",
+    "is_in_place", "judge", "keeps", "lease_row", "places", "recorded", "rows_between",
+    "tombstones", "who_needs",
 )  # fmt: skip
 """Looks into the index. What writes to it stops at the lock."""
 
@@ -132,6 +133,12 @@ class _Running(threading.local):
 _running = _Running()
 
 
+def wait_for_others() -> None:
+    """Let others go on until one of them has done a step, as a call does that waits for them."""
+    if _running.stepper is not None:
+        _running.stepper.pause(blocked=True)
+
+
 def _stopping(call: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(call)
     def stop_first(*args: Any, **options: Any) -> Any:  # noqa: ANN401 - passed through
@@ -140,6 +147,16 @@ def _stopping(call: Callable[..., Any]) -> Callable[..., Any]:
         return call(*args, **options)
 
     return stop_first
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let what this thread does in the block be no step of a run."""
+    stepper, _running.stepper = _running.stepper, None
+    try:
+        yield
+    finally:
+        _running.stepper = stepper
 
 
 def _in_one_step(call: Callable[..., Any]) -> Callable[..., Any]:

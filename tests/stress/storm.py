@@ -53,6 +53,9 @@ class _Entry:
     ref: str | None = None
     token: str | None = None
     only_if: frozenset[int | None] | None = None
+    lease: Any = None
+    reserved: str | None = None
+    location: Any = None
 
     @property
     def labelling(self) -> Any:  # noqa: ANN401 - a Labelling, which is imported late
@@ -61,8 +64,15 @@ class _Entry:
 
         return Labelling(self.labels, self.labels)
 
+    def end_record(self, location: object, *, is_elsewhere: bool) -> None:
+        """There is no record."""
+
     def present(self) -> bool:
         """There are no files here."""
+        return True
+
+    def has_content(self, blob: object) -> bool:  # noqa: ARG002 - of the role
+        """As above."""
         return True
 
     def stamp(self, moment_ns: int, *, instead_of_ns: int | None = None) -> None:

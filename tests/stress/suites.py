@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from tests.crash.suite import Plan, Suite
+from tests.stress.collecting import collecting
 from tests.stress.fuzzing import fuzz
 from tests.stress.holding import handovers, holdings
 from tests.stress.model import schedules
 from tests.stress.planting import plants
+from tests.stress.pulling import pulls
 from tests.stress.races import races
 from tests.stress.rot import damaged_files, damaged_pages
 from tests.stress.soak import soak
@@ -30,18 +32,34 @@ SUITES: Final = [
     Suite(
         "races",
         races,
-        "The same in the real store, whose threads change over at each file operation and look "
-        "into the index",
-        share=Plan(limit=780, seconds=12),
-        whole=Plan(limit=104_000, seconds=600),
+        "The same in the real store, loose and packed, and moves of records; threads change "
+        "over at each file operation and look into the index",
+        share=Plan(limit=1_600, seconds=20),
+        whole=Plan(limit=208_000, seconds=1_000),
+    ),
+    Suite(
+        "collecting",
+        collecting,
+        "Collections beside pulls under leases, tags, adds and deletes in the real store; threads "
+        "change over at each file operation and look into the index",
+        share=Plan(limit=360, seconds=20),
+        whole=Plan(limit=120_000, seconds=1_000),
+    ),
+    Suite(
+        "pulls",
+        pulls,
+        "A pull under a lease is killed at each of its steps, while collections without grace go "
+        "on; the next pull goes on from there",
+        share=Plan(limit=6, seconds=20),
+        whole=Plan(limit=100),
     ),
     Suite(
         "unsynced",
         unsynced,
         "Power loss between a commit and the sync of its log, wherever threads change over: what "
         "rests on a row that is not on disk yet",
-        share=Plan(limit=780, seconds=12),
-        whole=Plan(limit=26_000, seconds=300),
+        share=Plan(limit=1_200, seconds=20),
+        whole=Plan(limit=60_000, seconds=600),
     ),
     Suite(
         "locks",
@@ -83,8 +101,8 @@ SUITES: Final = [
     Suite(
         "rot",
         damaged_files,
-        "Blobs flipped, cut, emptied, zeroed, extended, swapped, removed or replaced: found, not "
-        "served, healed, reindexed",
+        "Blobs, files and records, flipped, cut, emptied, zeroed, extended, swapped, removed or "
+        "replaced: found, not served, healed, reindexed",
         share=Plan(limit=200, seconds=10),
         whole=Plan(limit=10_000),
     ),

@@ -69,7 +69,7 @@ def test_an_answer_that_is_not_so_has_no_order() -> None:
 
 def test_the_stepping_sees_a_wrong_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit that does not look whether its file is there, in the real store."""
-    from contentdb.local.commit.publish import Candidate
+    from contentdb.local.commit.candidate import Candidate
 
     monkeypatch.setattr(Candidate, "present", lambda _self: True)
     outcome = races(Plan(limit=1000, scenarios=("commit-delete",), jobs=1))

@@ -6,6 +6,9 @@ while the names of files are the latest: so a promise that rests on a row which 
 as content that was acknowledged and is not listed, and an act that was too early as a row without
 its file.
 
+In a store that packs, the power takes of packs what was not synced, or nothing: either may be on
+disk. What is listed then is what the next opening finds: rows, and records that have lost theirs.
+
 Cases are written as in `tests.stress.schedules`.
 """
 
@@ -18,21 +21,28 @@ import sqlite3
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import contentdb
 from contentdb import Digest, files
+from contentdb.local.index.index import Index
+from contentdb.local.packs.directory import PackDirectory
+from contentdb.local.packs.record import content_at
+from contentdb.local.packs.replay import replay_all
+from tests.inside import parts_of
 from tests.stress.schedules import one_shard, perform
-from tests.stress.stepping import DeadlockError, Stepper, Switch
+from tests.stress.stepping import DeadlockError, Stepper, Switch, undisturbed
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.crash.suite import Outcome, Plan
 
 __all__ = ["SCENES", "unsynced"]
 
 _OTHER: Final = "other"
+_PACK_BELOW: Final = 1_000
 _HEADER_BYTES: Final = 32
 _FRAME_BYTES: Final = 24 + 4096
 """Of a log, see https://sqlite.org/fileformat2.html#the_write_ahead_log."""
@@ -56,18 +66,23 @@ class Run:
         """Check an acknowledgement: the content is there after a power cut, with its labels."""
         if self.deletes[store.namespace]:
             return
-        found = self._disk.read(self.digest).get(store.namespace)
-        assert found is not None, "acknowledged, and lost with the power"
-        assert found.items() >= (labels or {}).items(), "labels are lost with the power"
+        for found in self._disk.cuts(self.digest):
+            have = found.get(store.namespace)
+            assert have is not None, "acknowledged, and lost with the power"
+            assert have.items() >= (labels or {}).items(), "labels are lost with the power"
 
     def deleted(self, store: contentdb.Store) -> None:
         """Check the acknowledgement of a delete, unless somebody may have stored it again."""
         if self.adds:
             return
-        assert store.namespace not in self._disk.read(self.digest), "it comes back with the power"
+        for found in self._disk.cuts(self.digest):
+            assert store.namespace not in found, "it comes back with the power"
 
     def look(self) -> None:
-        """Check that a power cut leaves no row without a file."""
+        """Check that a power cut leaves no row without a file or a record."""
+        if self._disk.packs is not None:
+            self._disk.check_records(self.digest, self.content)
+            return
         if self.file.exists():
             self._had_file = True
         elif self._had_file:
@@ -75,18 +90,28 @@ class Run:
 
 
 class _Disk:
-    """The index as the last sync of its log left it."""
+    """The index as the last sync of its log left it, and each pack as its own last sync did."""
 
-    def __init__(self, root: Path, scratch: Path) -> None:
+    def __init__(self, root: Path, scratch: Path, *, packs: bool) -> None:
         self._index = root / "index.sqlite"
         self._scratch = scratch
         self._sync = files.sync_data
         self._log = b""
+        self.packs = root / "packs" if packs else None
+        self._synced: dict[str, bytes] = {}
+        self._checked: object = None
+        """What there was on disk at the last check of records."""
         scratch.mkdir()
+        (scratch / "packs").mkdir()
 
     def sync(self, fd: int, path: str) -> None:
         """Sync, and keep what is on disk then."""
         self._sync(fd, path)
+        self._checked = None
+        if path.endswith(".pack"):
+            # it may be open for writing alone, and its name be gone
+            self._synced[Path(path).name] = Path(f"/proc/self/fd/{fd}").read_bytes()
+            return
         log = self._index.with_name("index.sqlite-wal").read_bytes()
         used = len(log.rstrip(b"\0"))  # zeros behind the last frame are not copied
         self._log = log[: _HEADER_BYTES - (_HEADER_BYTES - used) // _FRAME_BYTES * _FRAME_BYTES]
@@ -97,17 +122,81 @@ class _Disk:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         self._log = b""
 
-    def read(self, digest: Digest) -> dict[str, dict[str, str]]:
-        """Cut the power: return the labels of the content, by each namespace that lists it."""
+    def cuts(self, digest: Digest) -> Iterator[dict[str, dict[str, str]]]:
+        """Cut the power, in each way that there is, and read."""
+        if self.packs is None:
+            yield self.read(digest)
+            return
+        for packs in (self._packs_synced(), self._packs_written()):
+            yield self.read(digest, packs)
+
+    def _names(self) -> list[str]:
+        assert self.packs is not None
+        return [path.name for path in self.packs.glob("*.pack")]
+
+    def _packs_synced(self) -> dict[str, bytes]:
+        return {name: self._synced.get(name, b"") for name in self._names()}
+
+    def _packs_written(self) -> dict[str, bytes]:
+        assert self.packs is not None
+        return {name: (self.packs / name).read_bytes() for name in self._names()}
+
+    def check_records(self, digest: Digest, content: bytes) -> None:
+        """Check that each row that is on disk has its file, or its record on disk too."""
+        now = (self._log, sorted(self._names()), sorted(self._synced))
+        if now == self._checked:
+            return
+        self._checked = now
+        packs = self._packs_synced()
+        self._copy()
+        with contextlib.closing(sqlite3.connect(self._scratch / "index.sqlite")) as db:
+            query = 'SELECT pack, "offset" FROM blobs WHERE state = 0 AND digest = ?'
+            rows = db.execute(query, (digest,)).fetchall()
+        for pack, offset in rows:
+            if pack is None:
+                assert self._has_file(digest), "a row without its file after a power cut"
+                continue
+            at = offset + content_at(digest)
+            data = packs.get(f"{pack}.pack", b"")[at : at + len(content)]
+            assert data == content, "a row without its record after a power cut"
+
+    def _has_file(self, digest: Digest) -> bool:
+        name = digest.encoded
+        return (self._index.parent / "blobs" / "sha256" / name[:2] / name).exists()
+
+    def _copy(self) -> Path:
         copy = self._scratch / "index.sqlite"
         copy.write_bytes(self._index.read_bytes())
         (self._scratch / "index.sqlite-wal").write_bytes(self._log)
         (self._scratch / "index.sqlite-shm").unlink(missing_ok=True)
+        return copy
+
+    def read(
+        self, digest: Digest, packs: Mapping[str, bytes] | None = None
+    ) -> dict[str, dict[str, str]]:
+        """Cut the power: return the labels of the content, by each namespace that lists it."""
+        copy = self._copy()
+        if packs is not None:
+            self._replay(copy, packs)
         with contextlib.closing(sqlite3.connect(copy)) as db:
             query = "SELECT namespace FROM blobs WHERE state = 0 AND digest = ?"
             rows = db.execute(query, (digest,)).fetchall()
             query = "SELECT key, value FROM labels WHERE namespace = ? AND digest = ?"
             return {name: dict(db.execute(query, (name, digest))) for (name,) in rows}
+
+    def _replay(self, copy: Path, packs: Mapping[str, bytes]) -> None:
+        """Do what the next opening does first."""
+        folder = self._scratch / "packs"
+        for path in folder.iterdir():
+            path.unlink()
+        for name, data in packs.items():
+            (folder / name).write_bytes(data)
+        with undisturbed(), contextlib.ExitStack() as leave:
+            index = Index(str(copy), str(self._scratch), namespace="default", durable=False)
+            leave.callback(index.close)
+            directory = PackDirectory(files.open_directory(str(folder)), _PACK_BELOW)
+            leave.callback(directory.close)
+            replay_all(directory, index)
 
 
 # -- what actors do --------------------------------------------------------------------------------
@@ -164,11 +253,31 @@ def _verify(_run: Run, store: contentdb.Store) -> None:
     list(store.verify())
 
 
+def _moved(move: Callable[[contentdb.Store], object]) -> Callable[[Run, contentdb.Store], None]:
+    def act(_run: Run, store: contentdb.Store) -> None:
+        move(store)
+
+    return act
+
+
+_pack = _moved(contentdb.Store.pack)
+_unpack = _moved(contentdb.Store.unpack)
+_repack = _moved(contentdb.Store.repack)
+
+
+def _path(run: Run, store: contentdb.Store) -> None:
+    with contextlib.suppress(contentdb.NotFoundError):
+        store.path(run.digest)
+
+
 _labelled = partial(_add, labels={"key": "value"})
 
-SCENES: Final[dict[str, tuple[bool, tuple[tuple[Any, str], ...]]]] = {
+_Scenes = dict[str, tuple[bool, tuple[tuple[Any, str], ...]]]
+
+_OVER_BOTH: Final[_Scenes] = {
     "add, add": (False, ((_add, "default"), (_add, "default"))),
     "add, add twice": (False, ((_add, "default"), (_add, "default"), (_add, "default"))),
+    "add, labels": (False, ((_add, "default"), (_labelled, "default"))),
     "add, commit": (False, ((_add, "default"), (_commit, "default"))),
     "commit, add": (False, ((_commit, "default"), (_add, "default"))),
     "add, group": (False, ((_add, "default"), (_add_many, "default"))),
@@ -185,6 +294,26 @@ SCENES: Final[dict[str, tuple[bool, tuple[tuple[Any, str], ...]]]] = {
 }
 """By name: whether the content is there before, and the actors with their namespaces."""
 
+_MOVES: Final[_Scenes] = {
+    "unpack, add": (True, ((_unpack, "default"), (_labelled, "default"))),
+    "unpack, delete": (True, ((_unpack, "default"), (_delete, "default"))),
+    "unpack, pack": (True, ((_unpack, "default"), (_pack, "default"))),
+    "unpack, pack, add": (
+        True, ((_unpack, "default"), (_pack, "default"), (_labelled, "default")),
+    ),
+    "repack, add": (True, ((_repack, "default"), (_labelled, "default"))),
+    "repack, delete": (True, ((_repack, "default"), (_add_and_delete, "default"))),
+    "repack, repack, add": (
+        False, ((_repack, "default"), (_repack, "default"), (_add, "default")),
+    ),
+    "repack, delete elsewhere": (True, ((_repack, "default"), (_delete, _OTHER))),
+    "path, delete": (True, ((_path, "default"), (_delete, "default"))),
+}  # fmt: skip
+
+_PACKED: Final[_Scenes] = {f"packed {name}": scene for name, scene in _OVER_BOTH.items()} | _MOVES
+
+SCENES: Final[_Scenes] = _OVER_BOTH | _PACKED
+
 
 class Theatre:
     """A store with an open store object for each actor, on a watched disk."""
@@ -192,22 +321,30 @@ class Theatre:
     def __init__(self, root: Path, leave: contextlib.ExitStack) -> None:
         root.mkdir(parents=True)
         self._root = root / "store"
-        contentdb.open(self._root).close()
-        self._disk = _Disk(self._root, root / "scratch")
-        leave.callback(setattr, files, "sync_data", files.sync_data)
+        self._folder = root
+        self._leave = leave
+        self._number = 0
+        self._stores: dict[str, list[contentdb.Store]] = {}
+
+    def _begin(self, *, packs: bool) -> None:
+        contentdb.open(self._root, pack_below=_PACK_BELOW if packs else 0).close()
+        self._disk = _Disk(self._root, self._folder / "scratch", packs=packs)
+        self._leave.callback(setattr, files, "sync_data", files.sync_data)
         files.sync_data = self._disk.sync
         self._stores = {
             name: [
-                leave.enter_context(contentdb.open(self._root, namespace=name)) for _ in range(3)
+                self._leave.enter_context(contentdb.open(self._root, namespace=name))
+                for _ in range(3)
             ]
             for name in ("default", _OTHER)
         }
         for store in itertools.chain(*self._stores.values()):
             store.add(store.namespace.encode())
-        self._number = 0
 
     def play(self, name: str, switches: tuple[Switch, ...]) -> tuple[list[str], int]:
         """Play a scene by a schedule; return what was wrong, and its steps."""
+        if not self._stores:
+            self._begin(packs=name in _PACKED)
         self._number += 1
         there, actors = SCENES[name]
         run = Run(self._root, self._number, self._disk)
@@ -215,6 +352,8 @@ class Theatre:
         if there:
             for store in stores:
                 store.add(run.content)
+                if (appender := parts_of(store).appender) is not None:
+                    appender.let_go()  # others may append to its pack, and repack it
         self._disk.fold()
         stepper = Stepper(switches, run.look)
         acts = [partial(act, run, store) for (act, _), store in zip(actors, stores, strict=True)]
@@ -225,6 +364,9 @@ class Theatre:
                 run.look()
             except (AssertionError, DeadlockError, contentdb.ContentDBError) as error:
                 wrong.append(f"{type(error).__name__}: {error}")
+        if self._disk.packs is not None:  # moves take all that there is
+            for store in stores:
+                store.delete_many([run.digest], missing_ok=True)
         return wrong, stepper.steps
 
 

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "next"
-down_revision = "0002"
+down_revision = "0006"
 
 
 def upgrade() -> None:
