@@ -17,6 +17,7 @@ NO_SYNC = "floor, no sync"
 FILE = "floor, file"
 BOTH = "floor, file + directory"
 GROUP = "floor, syncfs per 1,000"
+APPEND = "floor, append"
 INDEX_ONLY = "its index was filled by SQL: rows without files"
 
 
@@ -83,7 +84,14 @@ LARGE = (
 
 def cases(scale: Scale) -> list[Case]:
     """List them, those that delete at the end."""
-    found = [*_fills(scale), *_many(scale), *_reads(scale), *_index(scale), *_commands(scale)]
+    found = [
+        *_fills(scale),
+        *_many(scale),
+        *_packed(scale),
+        *_reads(scale),
+        *_index(scale),
+        *_commands(scale),
+    ]
     rivals = {"disk-objectstore", "diskcache", "hashfs", "git"}
     if not scale.rivals:
         found = [case for case in found if case.subject.split()[0] not in rivals]
@@ -99,6 +107,10 @@ def _fills(scale: Scale) -> Iterator[Case]:
     ):
         for subject, floor in SINGLE:
             yield Case(workload, subject, "fill", scale.of(count), size, floor)
+    for subject in (APPEND, "contentdb packed add", "contentdb packed writer"):
+        yield Case("fill_small", subject, "fill", scale.of(2000), KIB, BOTH)
+    yield Case("fill_small", "contentdb add, cache", "fill", scale.of(2000), KIB, BOTH)
+    yield Case("fill_512k", "contentdb add, large cache", "fill", scale.of(100), 512 * KIB, BOTH)
     for workload, size, count in (("fill_large_64m", 64 * MIB, 4), ("fill_large_1g", GIB, 1)):
         if size <= scale.largest:
             for subject, floor in LARGE:
@@ -109,11 +121,23 @@ def _fills(scale: Scale) -> Iterator[Case]:
                 yield Case(workload, "git hash-object", "fill_large", count, size, floor, rounds=3)
 
 
+def _packed(scale: Scale) -> Iterator[Case]:
+    packed = "contentdb packed add_many"
+    for workload in ("pack_many", "reindex_packed"):
+        yield Case(f"{workload}_1m", packed, workload, scale.of(1_000_000), rounds=1)
+    for name, rows in (("1k", 1_000), ("1m", 1_000_000)):
+        yield Case(f"add_at_packed_{name}", packed, "add_at_packed", scale.of(rows), rounds=1)
+    for subject in ("contentdb add_many", "contentdb CLI"):
+        floor = "" if subject == "contentdb add_many" else "contentdb add_many"
+        yield Case("add_files", subject, "add_files", scale.of(20_000), floor=floor)
+
+
 def _many(scale: Scale) -> Iterator[Case]:
     for subject in (
         GROUP,
         "contentdb add_many",
         "contentdb batch",
+        "contentdb packed add_many",
         "disk-objectstore packed",
         "disk-objectstore packed, one call",
     ):
@@ -121,7 +145,11 @@ def _many(scale: Scale) -> Iterator[Case]:
         yield Case("fill_bulk", subject, "fill_bulk", scale.of(20_000), floor=floor)
     for kind in ("threads", "processes"):
         for jobs in (1, 2, 8):
-            for subject, floor in ((BOTH, ""), ("contentdb add", BOTH)):
+            for subject, floor in (
+                (BOTH, ""),
+                ("contentdb add", BOTH),
+                ("contentdb packed add", BOTH),
+            ):
                 workload = f"fill_parallel_{jobs}_{kind}"
                 count = scale.of(2000) // jobs * jobs or jobs
                 yield Case(workload, subject, f"fill_{kind}", count, floor=floor, jobs=jobs)
@@ -153,6 +181,7 @@ def _reads(scale: Scale) -> Iterator[Case]:
         (NO_SYNC, ""),
         ("contentdb add_many", NO_SYNC),
         ("contentdb open", NO_SYNC),
+        ("contentdb packed add_many", NO_SYNC),
         ("disk-objectstore loose", NO_SYNC),
         ("disk-objectstore packed", NO_SYNC),
         ("diskcache", NO_SYNC),
@@ -195,16 +224,28 @@ def _index(scale: Scale) -> Iterator[Case]:
 
 def _commands(scale: Scale) -> Iterator[Case]:
     plain = "python -c pass"
-    for workload in ("cli_path", "cli_ingest"):
+    for workload in (
+        "cli_path",
+        "cli_cat",
+        "cli_info",
+        "cli_ingest",
+        "cli_add",
+        "cli_active",
+        "cli_ls",
+    ):
         for subject in (plain, "contentdb CLI", "git CLI"):
+            if subject == "git CLI" and workload not in {"cli_path", "cli_cat", "cli_add"}:
+                continue
             floor = "" if subject == plain else plain
-            yield Case(workload, subject, workload, max(5, scale.of(15)), floor=floor)
+            note = "CPU time of the process, not the clock's"
+            yield Case(workload, subject, workload, max(5, scale.of(15)), floor=floor, note=note)
 
 
 def _deletes(scale: Scale) -> Iterator[Case]:
     for subject, floor in (
         (BOTH, ""),
         ("contentdb add_many", BOTH),
+        ("contentdb packed add_many", BOTH),
         ("diskcache", ""),
         ("disk-objectstore loose", ""),
     ):

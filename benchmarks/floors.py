@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ENTRIES", "sync_all"]
 
 _GROUP = 1000
+_STEP = 4 << 20
 _SHARDS = [f"{number:02x}" for number in range(256)]
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -155,6 +156,32 @@ class GroupSync(Floor):
             yield from keys
 
 
+class Append(Floor):
+    """One file for all objects, filled with zeros ahead: append and ``fdatasync``, no name."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self._file = os.open(directory / "part" / "pack", os.O_RDWR | os.O_CREAT, 0o600)
+        self._end = self._size = 0
+
+    def put(self, data: bytes) -> str:
+        """Append one object behind its digest."""
+        digest = hashlib.sha256(data)
+        record = digest.digest() + data
+        if self._end + len(record) > self._size:
+            os.pwrite(self._file, bytes(_STEP), self._size)
+            self._size += _STEP
+        os.pwrite(self._file, record, self._end)
+        os.fdatasync(self._file)
+        self._end += len(record)
+        return digest.hexdigest()
+
+    def close(self) -> None:
+        """Close the file too."""
+        os.close(self._file)
+        super().close()
+
+
 class HashOnly(Floor):
     """Hashes and forgets."""
 
@@ -200,6 +227,7 @@ ENTRIES = (
     Entry("floor, file", "floor", "file", FileSync),
     Entry("floor, file + directory", "floor", "yes", BothSync),
     Entry("floor, syncfs per 1,000", "floor", "per group", GroupSync),
+    Entry("floor, append", "floor", "yes", Append),
     Entry("hashing alone", "floor", "-", HashOnly),
     Entry("writing alone", "floor", "no", WriteOnly),
     Entry("writing alone, fsync", "floor", "file", WriteSync),

@@ -38,6 +38,8 @@ class Sample(NamedTuple):
     """Growth of resident memory at its highest, from the start of the workload."""
     first_ms: float | None = None
     """Until the first record."""
+    disk_bytes: int | None = None
+    """What the store takes on disk, all included."""
 
 
 def timed(operation: Callable[[object], object], arguments: Iterable[object]) -> list[int]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import contentdb
@@ -19,10 +22,13 @@ class Ours(Subject):
     """`Store.add`."""
 
     durability: Literal["full", "process"] = "full"
+    pack_below: int | None = None
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.store = contentdb.open(directory, durability=self.durability)
+        self.store = contentdb.open(
+            directory, durability=self.durability, pack_below=self.pack_below
+        )
 
     def close(self) -> None:
         """Close the store."""
@@ -125,11 +131,53 @@ class OursOpen(Ours):
             return reader.read()
 
 
+class OursPacked(Ours):
+    """`Store.add` in a store that packs."""
+
+    pack_below = 32 << 10
+
+
+class OursPackedWriter(OursWriter):
+    """A writer for each object, in a store that packs."""
+
+    pack_below = 32 << 10
+
+
+class OursPackedMany(OursMany):
+    """`Store.add_many` in a store that packs."""
+
+    pack_below = 32 << 10
+
+
+class OursCache(Ours):
+    """`Store.add` in a cache that is full: each object takes the place of another."""
+
+    size = 1 << 10
+    count = 1000
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.store.set_policy(max_bytes=self.size * self.count, grace=timedelta(0))
+        deque(self.store.add_many(map(os.urandom, [self.size] * self.count)), maxlen=0)
+
+
+class OursLargeCache(OursCache):
+    """The same, of large objects."""
+
+    size = 512 << 10
+    count = 60
+
+
 ENTRIES = (
     Entry("contentdb add", "contentdb", "yes", Ours),
     Entry("contentdb writer", "contentdb", "yes", OursWriter),
     Entry("contentdb add_many", "contentdb", "per group", OursMany),
     Entry("contentdb batch", "contentdb", "per block", OursBatch),
     Entry("contentdb add, process", "contentdb", "no", OursProcess),
+    Entry("contentdb packed add", "contentdb", "yes", OursPacked),
+    Entry("contentdb packed writer", "contentdb", "yes", OursPackedWriter),
+    Entry("contentdb packed add_many", "contentdb", "per group", OursPackedMany),
     Entry("contentdb open", "contentdb", "yes", OursOpen),
+    Entry("contentdb add, cache", "contentdb", "yes", OursCache),
+    Entry("contentdb add, large cache", "contentdb", "yes", OursLargeCache),
 )

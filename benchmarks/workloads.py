@@ -9,7 +9,7 @@ from collections import deque
 from time import perf_counter, perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import commands
+from benchmarks import commands, many_blobs
 from benchmarks.contestants import entry
 from benchmarks.floors import Floor, sync_all
 from benchmarks.material import Stream, objects
@@ -234,7 +234,9 @@ WORKLOADS: dict[str, Callable[[Job], Sample]] = {
         walk_page,
         open_store,
         delete,
-        commands.cli_path,
-        commands.cli_ingest,
+        many_blobs.pack_many,
+        many_blobs.reindex_packed,
+        many_blobs.add_at_packed,
+        many_blobs.add_files,
     )
-}
+} | commands.COMMANDS
