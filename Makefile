@@ -6,10 +6,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Versions for test-all, as `python3.11` and so on, on PATH or known to pyenv.
 PYTHONS ?= 3.11 3.12 3.13
-# `make test TESTS=tests/store/test_store.py ARGS='-k orphan'`; JOBS=2 runs test files side by side.
+# `make test TESTS=tests/store/test_store.py ARGS='-k orphan'`; JOBS=1 runs one test file after the other.
 TESTS ?=
 ARGS ?=
-JOBS ?=
+JOBS ?= 2
 # Slow tests are CI's.
 MARKERS ?= $(if $(CI),,not slow)
 # Where each of the checks looks; the link contentdb/migrations is followed by mypy alone.
@@ -32,7 +32,7 @@ PYTEST = $(BIN)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadfile)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-all test-oldest check lint types layers format bench bench-quick \
+.PHONY: help demo demo-cluster test test-all test-oldest check lint types layers format bench bench-quick \
 	bench-compare profile crash docs proto proto-check wheel clean
 
 help:  ## list these targets
@@ -55,7 +55,7 @@ $(VENV)/.installed: pyproject.toml
 $(VENV)/.developed: $(VENV)/.installed
 	@echo 'installing the tools of development into $(VENV)'
 	@$(BIN)/pip install --quiet --disable-pip-version-check --group dev \
-		--editable '.[bench,grpc,metrics,oci]'
+		--editable '.[bench,cluster,grpc,metrics,oci]'
 	@touch $@
 
 # --- the two commands of a newcomer -----------------------------------------------------------
@@ -63,7 +63,11 @@ $(VENV)/.developed: $(VENV)/.installed
 demo: $(VENV)/.installed  ## show the main job: many processes take real files in, one is killed
 	@$(BIN)/python demo/demo.py
 
-test: $(VENV)/.developed  ## run the tests (TESTS=file ARGS='-k word' JOBS=2)
+demo-cluster: $(VENV)/.developed  ## show two hosts with one store; one is killed (needs PostgreSQL)
+	@$(BIN)/pip install --quiet --disable-pip-version-check --group cluster-servers
+	@$(BIN)/python demo/hosts.py
+
+test: $(VENV)/.developed  ## run the tests (TESTS=file ARGS='-k word' JOBS=1)
 	$(PYTEST) -m '$(MARKERS)' $(ARGS) $(TESTS)
 
 # --- checks -----------------------------------------------------------------------------------
