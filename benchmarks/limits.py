@@ -12,6 +12,7 @@ import hashlib
 import os
 import sqlite3
 import statistics
+import struct
 import tempfile
 import time
 from pathlib import Path
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["table"]
 
 _GROUP: Final = 1000
+_HEADER: Final = 64
+_STEP: Final = 4 << 20
 _CREATE: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL
 _SHARDS: Final = [f"{number:02x}" for number in range(256)]
 _TABLE: Final = (
@@ -50,6 +53,10 @@ class _Variant(NamedTuple):
     """A transaction; of its own or for the group."""
     checked: bool = False
     """The transaction under a lock that queues writers, the name looked at inside."""
+    packed: bool = False
+    """Appended to one file that was zero-filled ahead, with a record's header, and synced."""
+    ref: bool = False
+    """A locked file and a row for the ref before the first byte, which end with the blob's row."""
     ours: bool = False
 
 
@@ -63,10 +70,33 @@ def _steps(*, sync: bool = False, group: bool = False) -> tuple[_Variant, ...]:
     return (floor, *([careful] if group else []), look, row, checked, ours)
 
 
+def _steps_of_writer() -> tuple[_Variant, ...]:
+    floor, _, _, checked, ours = _steps(sync=True)
+    ref = checked._replace(title="… a ref: its row, its locked file", ref=True)
+    return (
+        floor,
+        checked._replace(title="… all that an `add` needs"),
+        ref,
+        ours._replace(ref=True),
+    )
+
+
+def _steps_of_packed(*, ref: bool = False) -> tuple[_Variant, ...]:
+    floor = _Variant("the floor", sync=True)
+    packed = floor._replace(title="a record appended to a zero-filled file, synced", packed=True)
+    row = packed._replace(title="… looked up, a row, not synced", look=True, row=True, checked=True)
+    with_ref = row._replace(title="… a ref: its row, its locked file", ref=True)
+    ours = _Variant("contentdb", sync=True, packed=True, ref=ref, ours=True)
+    return (floor, packed, row, *([with_ref] if ref else []), ours)
+
+
 _TABLES: Final = {
     '`add`, `durability="process"`': _steps(),
     "`add`, durable": _steps(sync=True),
+    "`writer(ref)`, durable": _steps_of_writer(),
     "`add_many`, durable": _steps(sync=True, group=True),
+    "packed `add`, durable": _steps_of_packed(),
+    "packed `writer(ref)`, durable": _steps_of_packed(ref=True),
 }
 
 
@@ -86,21 +116,55 @@ class _ByHand:
         self._root = directory
         self._index = sqlite3.connect(directory / "index", isolation_level=None)
         self._index.execute("PRAGMA journal_mode = WAL")
-        self._index.execute(f"PRAGMA synchronous = {'FULL' if how.sync else 'NORMAL'}")
+        synced = how.sync and not how.packed  # a packed row is made again from its record
+        self._index.execute(f"PRAGMA synchronous = {'FULL' if synced else 'NORMAL'}")
         self._index.execute(_TABLE)
+        self._index.execute("CREATE TABLE ingests (ref TEXT PRIMARY KEY, token TEXT, at INT)")
+        self._pack = os.open(directory / "pack", os.O_RDWR | os.O_CREAT)
+        self._end = self._zeros = 0
 
     def close(self) -> None:
         self._index.close()
-        for descriptor in (self._part, self._blobs, *self._shards.values()):
+        for descriptor in (self._part, self._blobs, self._pack, *self._shards.values()):
             os.close(descriptor)
 
     def add(self, data: bytes, name: str) -> None:
+        if self._how.ref:
+            self._hold(name)
+        if self._how.packed:
+            self._append(data, name)
+            return
         key = self._write(data, name)
         os.rename(name, key, src_dir_fd=self._part, dst_dir_fd=self._shards[key[:2]])
         if self._how.sync:
             os.fsync(self._shards[key[:2]])
         if self._how.row:
-            self._record([key])
+            self._record([key], name)
+
+    def _hold(self, name: str) -> None:
+        """Take a ref as a store must: by a file that is locked, then by its row."""
+        self._lock = os.open(f"{name}.lock", _CREATE, 0o600, dir_fd=self._part)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        fcntl.flock(self._part, fcntl.LOCK_EX)
+        self._index.execute("BEGIN IMMEDIATE")
+        self._index.execute("INSERT INTO ingests VALUES (?, ?, 1)", (name, "token"))
+        self._index.execute("COMMIT")
+        fcntl.flock(self._part, fcntl.LOCK_UN)
+
+    def _append(self, data: bytes, name: str) -> None:
+        digest = hashlib.sha256(data)
+        if self._how.look:
+            self._size(digest.hexdigest())
+        if self._end + len(data) + _HEADER > self._zeros:
+            os.pwrite(self._pack, bytes(_STEP), self._zeros)
+            os.fsync(self._pack)
+            self._zeros += _STEP
+        header = struct.pack(f"<32sQ{_HEADER - 40}x", digest.digest(), len(data))
+        os.pwritev(self._pack, [header, data], self._end)
+        os.fdatasync(self._pack)
+        self._end += _HEADER + len(data)
+        if self._how.row:
+            self._record([digest.hexdigest()], name)
 
     def add_group(self, items: Iterable[tuple[bytes, str]]) -> None:
         named = sorted((self._write(data, name), name) for data, name in items)
@@ -133,30 +197,46 @@ class _ByHand:
         except FileNotFoundError:
             return None
 
-    def _record(self, keys: list[str]) -> None:
+    def _record(self, keys: list[str], ref: str | None = None) -> None:
         if self._how.checked:
             fcntl.flock(self._part, fcntl.LOCK_EX)
         self._index.execute("BEGIN IMMEDIATE")
-        if self._how.checked and any(self._size(key) is None for key in keys):
+        named = self._how.checked and not self._how.packed
+        if named and any(self._size(key) is None for key in keys):
             raise FileNotFoundError
         self._index.executemany(_INSERT, [(key,) for key in keys])
+        if self._how.ref:
+            self._index.execute("DELETE FROM ingests WHERE ref = ?", (ref,))
         self._index.execute("COMMIT")
         if self._how.checked:
             fcntl.flock(self._part, fcntl.LOCK_UN)
+        if self._how.ref:
+            os.unlink(f"{ref}.lock", dir_fd=self._part)
+            os.close(self._lock)
 
 
 class _Ours:
     """contentdb, asked in the same way."""
 
     def __init__(self, directory: Path, how: _Variant) -> None:
-        self._store = contentdb.open(directory / "s", durability="full" if how.sync else "process")
+        self._how = how
+        self._store = contentdb.open(
+            directory / "s",
+            durability="full" if how.sync else "process",
+            pack_below=32 << 10 if how.packed else None,
+        )
         self._store.add(b"the first, which makes the shards")
 
     def close(self) -> None:
         self._store.close()
 
-    def add(self, data: bytes, name: str) -> None:  # noqa: ARG002 - it has names of its own
-        self._store.add(data)
+    def add(self, data: bytes, name: str) -> None:
+        if not self._how.ref:
+            self._store.add(data)
+            return
+        with self._store.writer(name) as writer:
+            writer.write(data)
+            writer.commit()
 
     def add_group(self, items: Iterable[tuple[bytes, str]]) -> None:
         for _ in self._store.add_many(data for data, _ in items):
