@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from contentdb import files
@@ -20,13 +19,21 @@ from contentdb.cluster.publish import (
 from contentdb.cluster.segments import SEGMENT_BYTES, Segments
 from contentdb.declared import check_digest
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, Hasher
-from contentdb.errors import ContentDBError, InvalidArgumentError, StorageError
+from contentdb.errors import ContentDBError, StorageError
 from contentdb.logs import swallow
-from contentdb.store_folder import is_store
 from contentdb.streams.pump import pump
-from contentdb.streams.source import bytes_of, open_source, reading, reading_file
+from contentdb.streams.source import (
+    bytes_of,
+    check_movable,
+    open_source,
+    reading,
+    reading_file,
+    remove_moved,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from typing_extensions import Buffer
 
     from contentdb.cluster.extents import Place
@@ -77,34 +84,49 @@ def take(resources: Resources, source: object, expected: Digest | None) -> Conte
     Raises:
         DigestMismatchError: It is not what was expected.
     """
-    algorithm = DEFAULT_ALGORITHM if expected is None else expected.algorithm
     view = bytes_of(source)
     if view is not None and len(view) <= SEGMENT_BYTES:
-        hasher = Hasher(algorithm)
+        hasher = Hasher(_algorithm(expected))
         hasher.update(view)
         check_digest(hasher.digest, expected)
         return Content(hasher.digest, len(view), hasher.checksum, view, None)
-    intake = _Intake(resources, algorithm)
+    if view is not None:
+        return _collect(resources, expected, lambda sink: _feed(sink, view))
+    if not isinstance(source, os.PathLike):
+        fill = reading(source)
+        return _collect(resources, expected, lambda sink: pump(fill, sink))
+    fd = open_source(source)
     try:
-        _pump(intake, view, source)
+        return _take_file(resources, fd, os.fspath(source), expected)
+    finally:
+        files.let_go(fd)
+
+
+def _take_file(resources: Resources, fd: int, path: str, expected: Digest | None) -> Content:
+    """Read and hash an open file as `take` does."""
+    fill = reading_file(fd, path)
+    return _collect(resources, expected, lambda sink: pump(fill, sink))
+
+
+def _algorithm(expected: Digest | None) -> str:
+    return DEFAULT_ALGORITHM if expected is None else expected.algorithm
+
+
+def _collect(
+    resources: Resources, expected: Digest | None, bring: Callable[[_Intake], object]
+) -> Content:
+    intake = _Intake(resources, _algorithm(expected))
+    try:
+        bring(intake)
         return _taken(intake, expected)
     except BaseException:
         discard(resources, intake.segments)
         raise
 
 
-def _pump(intake: _Intake, view: bytes | memoryview | None, source: object) -> None:
-    if view is not None:
-        for at in range(0, len(view), SEGMENT_BYTES):
-            intake.feed(memoryview(view)[at : at + SEGMENT_BYTES])
-    elif isinstance(source, os.PathLike):
-        fd = open_source(source)
-        try:
-            pump(reading_file(fd, os.fspath(source)), intake)
-        finally:
-            files.let_go(fd)
-    else:
-        pump(reading(source), intake)
+def _feed(intake: _Intake, view: bytes | memoryview) -> None:
+    for at in range(0, len(view), SEGMENT_BYTES):
+        intake.feed(memoryview(view)[at : at + SEGMENT_BYTES])
 
 
 def discard(resources: Resources, segments: Segments | None) -> None:
@@ -144,20 +166,34 @@ def add(
     link: Link,
 ) -> Info:
     """Store one source; a reflink or hard link becomes a copy."""
-    moved = link == "move" and isinstance(source, os.PathLike)
-    if expected is not None and not moved:
+    if link == "move" and isinstance(source, os.PathLike):
+        return _move(resources, namespace, source, expected, labels)
+    if expected is not None:
         known = label_stored(resources, namespace, expected, labels)
         if known is not None:
             return known
-    if moved:
-        _check_outside(os.fspath(source))  # type: ignore[call-overload]
-    content = take(resources, source, expected)
-    if moved:
+    return _add(resources, namespace, take(resources, source, expected), labels)
+
+
+def _move(
+    resources: Resources,
+    namespace: str,
+    source: os.PathLike[str],
+    expected: Digest | None,
+    labels: Labelling,
+) -> Info:
+    """Store a file and remove it, unless its path leads to another one by then."""
+    path = os.fspath(source)
+    check_movable(path)
+    fd = open_source(source)
+    try:
+        content = _take_file(resources, fd, path, expected)
         examine(resources, content.digest)  # the last good copy may be the one that is moved
-    info = _add(resources, namespace, content, labels)
-    if moved:
-        _remove(source)  # type: ignore[arg-type]
-    return info
+        info = _add(resources, namespace, content, labels)
+        remove_moved(fd, path)
+        return info
+    finally:
+        files.let_go(fd)
 
 
 def _add(resources: Resources, namespace: str, content: Content, labels: Labelling) -> Info:
@@ -183,21 +219,3 @@ def judged_dead(digest: Digest) -> StorageError:
     """Return the error for content whose process was judged dead while it was stored."""
     reason = "a prune took this process for dead meanwhile; store the content again"
     return StorageError("store", str(digest), OSError(errno.ESTALE, reason))
-
-
-def _check_outside(path: str) -> None:
-    """Raise if a path that is to be moved is a file of a store, or a symbolic link."""
-    real = Path(os.path.realpath(path))
-    for folder in real.parents:
-        if is_store(folder):
-            raise InvalidArgumentError(f"{path} is a file of the store at {folder}; copy it")
-    if Path(path).is_symlink():
-        raise InvalidArgumentError(f"{path} is a symbolic link; move {real} itself, or copy it")
-
-
-def _remove(source: os.PathLike[str]) -> None:
-    path = os.fspath(source)
-    try:
-        Path(path).unlink()
-    except OSError as error:
-        raise StorageError.of("remove", path, error) from error

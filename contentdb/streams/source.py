@@ -18,6 +18,7 @@ from contentdb.errors import (
     StorageError,
 )
 from contentdb.light_typing import TYPE_CHECKING
+from contentdb.store_folder import is_store
 from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
@@ -30,11 +31,13 @@ if TYPE_CHECKING:
 __all__ = [
     "bytes_of",
     "bytes_read",
+    "check_movable",
     "check_unchanged",
     "is_of_source",
     "open_source",
     "reading",
     "reading_file",
+    "remove_moved",
 ]
 
 _TICK_NS: Final = 20_000_000
@@ -221,3 +224,28 @@ def check_unchanged(fd: int, found: os.stat_result, path: str) -> None:
 
 def _changed_error(path: str) -> FailedPreconditionError:
     return FailedPreconditionError(f"{path} changed while it was read; nothing is stored of it")
+
+
+# -- a source that is moved -------------------------------------------------------------------
+
+
+def check_movable(path: str, *, moves: bool = True) -> None:
+    """Raise if a path is a file of a store, which would lose it, or a symbolic link to move.
+
+    Without ``moves`` the file gets another name, and loses none: then a link is taken.
+    """
+    place = folder = os.path.realpath(path)
+    while folder != (folder := os.path.dirname(folder)):  # noqa: PTH120 - pathlib is slow to import
+        if is_store(folder):
+            raise InvalidArgumentError(f"{path} is a file of the store at {folder}; copy it")
+    if moves and os.path.islink(path):  # noqa: PTH114 - as above
+        raise InvalidArgumentError(f"{path} is a symbolic link; move {place} itself, or copy it")
+
+
+def remove_moved(fd: int, path: str) -> None:
+    """Remove a moved source if its path still leads to the open file that was stored."""
+    try:
+        if os.path.samestat(os.lstat(path), files.stat_open(fd, path)):
+            os.unlink(path)  # noqa: PTH108 - pathlib is slow to import
+    except OSError as error:
+        raise StorageError.of("remove", path, error) from error

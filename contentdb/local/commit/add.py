@@ -25,9 +25,14 @@ from contentdb.local.commit.temporary import Temporary
 from contentdb.local.damage import quarantine, why_stored_damaged
 from contentdb.local.reservation import STEP_BYTES, Reservation, reserving
 from contentdb.local.sink import Sink
-from contentdb.store_folder import is_store
 from contentdb.streams.pump import pump
-from contentdb.streams.source import check_unchanged, open_source, reading_file
+from contentdb.streams.source import (
+    check_movable,
+    check_unchanged,
+    open_source,
+    reading_file,
+    remove_moved,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,7 +165,7 @@ def add_path(
 ) -> Info:
     """Store a file; share its blocks or use the file itself where the filesystem allows it."""
     if link in {"hardlink", "move"}:
-        _check_outside(parts, os.fspath(source), moves=link == "move")
+        _check_movable(parts, os.fspath(source), moves=link == "move")
     fd = open_source(source)
     try:
         small = read_small(parts, fd, os.fspath(source))
@@ -177,7 +182,7 @@ def add_path(
             info = add_stream(parts, reading_file(fd, os.fspath(source)), expected, labels, size)
         if link == "move":
             _check_stored(parts, fd, os.fspath(source), Digest(info.digest))
-            _remove(fd, os.fspath(source))
+            remove_moved(fd, os.fspath(source))
         return info
     finally:
         files.let_go(fd)
@@ -194,16 +199,11 @@ def read_small(parts: Parts, fd: int, path: str) -> bytes | None:
     return bytes(buffer[:taken]) if taken < len(buffer) else None
 
 
-def _check_outside(parts: Parts, path: str, *, moves: bool) -> None:
-    """Raise if the path is a file of a store, which would lose it, or a symbolic link to move."""
-    place = folder = os.path.realpath(path)
-    if place.startswith(os.path.join(parts.root, "")):  # noqa: PTH118 - pathlib is slow to import
+def _check_movable(parts: Parts, path: str, *, moves: bool) -> None:
+    """Raise if the path is a file of this store, or what `check_movable` refuses."""
+    if os.path.realpath(path).startswith(os.path.join(parts.root, "")):  # noqa: PTH118 - pathlib is slow to import
         raise InvalidArgumentError(f"{path} is the store's own file; copy it, if you mean that")
-    while folder != (folder := os.path.dirname(folder)):  # noqa: PTH120 - as above
-        if is_store(folder):
-            raise InvalidArgumentError(f"{path} is a file of the store at {folder}; copy it")
-    if moves and os.path.islink(path):  # noqa: PTH114 - as above
-        raise InvalidArgumentError(f"{path} is a symbolic link; move {place} itself, or copy it")
+    check_movable(path, moves=moves)
 
 
 def _clone(parts: Parts, fd: int, expected: Digest | None, labels: Labelling) -> Info | None:
@@ -311,12 +311,3 @@ def _check_stored(parts: Parts, fd: int, path: str, digest: Digest) -> None:
     raise CorruptBlobError(
         digest, parts.shards.path(digest), f"it cannot be healed; {path} is kept"
     )
-
-
-def _remove(fd: int, path: str) -> None:
-    """Remove the moved source if its path still leads to the file that was stored."""
-    try:
-        if os.path.samestat(os.lstat(path), files.stat_open(fd, path)):
-            os.unlink(path)  # noqa: PTH108 - pathlib is slow to import
-    except OSError as error:
-        raise StorageError.of("remove", path, error) from error
