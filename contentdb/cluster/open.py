@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from contentdb.cluster.catalog.meta import EPOCH, Epoch, Meta, read_meta
+from contentdb.cluster.catalog.meta import EPOCH, Epoch, Meta, names_objects, read_meta
 from contentdb.cluster.mark import check_mark, read_mark, write_mark
 from contentdb.cluster.objects import Bucket, check_objects
 from contentdb.cluster.resources import Resources, borrow
@@ -31,15 +31,35 @@ VALUES (%(uuid)s, %(objects)s, %(endpoint)s, %(inline)s,
     %(system_id)s, %(timeline)s, %(database_oid)s, %(meta_oid)s)"""
 
 
-def open_resources(url: str) -> Resources:
+def open_resources(url: str, objects: str | None = None, endpoint: str | None = None) -> Resources:
     """Open a store's database and bucket, or share those that this process has open.
+
+    With ``objects`` the store is made if there is none, as `create` does.
 
     Raises:
         StoreNotFoundError: The database holds no store.
         NotAStoreError: The bucket belongs to another store, or to none.
+        InvalidArgumentError: The store keeps its objects elsewhere.
         IndexFailedError, StorageError: One of them does not answer.
     """
-    return borrow(url, lambda: _open(url))
+    if objects is None:
+        return borrow(url, lambda: _open(url))
+    check_objects(objects)
+    made = borrow(url, lambda: _open_or_make(url, objects, endpoint))
+    try:
+        _check_same(made.database, made.meta, objects)
+    except InvalidArgumentError:
+        made.close()
+        raise
+    return made
+
+
+def _open_or_make(url: str, objects: str, endpoint: str | None) -> Resources:
+    try:
+        return _open(url)
+    except (StoreNotFoundError, NotAStoreError):  # no mark: its making may have been cut off
+        create(url, objects, endpoint=endpoint)
+        return _open(url)
 
 
 def _open(url: str) -> Resources:
@@ -58,6 +78,9 @@ def create(
 ) -> Meta:
     """Make a store in an empty database and an empty prefix; one that is there stays as it is.
 
+    A bucket without a mark gets one only if no row names an object of it: else the bucket of the
+    store is away, and this is another place.
+
     Args:
         url: The database.
         objects: ``s3://BUCKET/PREFIX``.
@@ -65,7 +88,7 @@ def create(
         inline_bytes: Blobs up to this size are kept in their rows.
 
     Raises:
-        NotAStoreError: The prefix is another store's.
+        NotAStoreError: The prefix is another store's, or lacks the objects of this one.
         InvalidArgumentError: The database has a store with other objects.
     """
     check_objects(objects)
@@ -77,17 +100,22 @@ def create(
     try:
         bucket = Bucket(objects, endpoint)
         meta = _create(database, bucket, endpoint, inline_bytes)
-        if meta.objects != bucket.url:
-            raise InvalidArgumentError(
-                f"the store at {database.place} keeps its objects at {meta.objects}, "
-                f"not at {bucket.url}"
-            )
-        if read_mark(bucket) is None:
+        _check_same(database, meta, bucket.url)
+        if read_mark(bucket) is None and not names_objects(database):
             write_mark(bucket, meta.uuid, meta.epoch)
         check_mark(bucket, meta.uuid)
         return meta
     finally:
         database.close()
+
+
+def _check_same(database: Database, meta: Meta, objects: str) -> None:
+    """Raise if a store keeps its objects elsewhere."""
+    wanted = check_objects(objects)
+    if meta.objects != wanted:
+        raise InvalidArgumentError(
+            f"the store at {database.place} keeps its objects at {meta.objects}, not at {wanted}"
+        )
 
 
 def _create(database: Database, bucket: Bucket, endpoint: str | None, inline_bytes: int) -> Meta:

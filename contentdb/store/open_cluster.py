@@ -18,7 +18,7 @@ __all__ = ["open_cluster"]
 def open_cluster(
     url: str, *, namespace: str, objects: str | None = None, endpoint: str | None = None
 ) -> Store:
-    """Open the store in a database; with ``objects`` make it first if there is none.
+    """Open the store in a database; with ``objects`` make it if there is none.
 
     Raises:
         MissingExtraError: The packages that it needs are not installed.
@@ -26,12 +26,9 @@ def open_cluster(
     check_namespace(namespace)
     try:
         from contentdb.cluster.engine import open_engine
-        from contentdb.cluster.open import create
     except ImportError as error:
         raise MissingExtraError("a store in a database", "cluster", error) from error
-    if objects is not None:
-        create(url, objects, endpoint=endpoint)
-    engine = open_engine(url, namespace)
+    engine = open_engine(url, namespace, objects=objects, endpoint=endpoint)
     return Store(engine, partial(_reduce, engine))
 
 

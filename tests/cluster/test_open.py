@@ -61,6 +61,40 @@ def test_a_store_keeps_its_objects_where_it_was_made(place: str, tmp_path: Path)
         contentdb.open(place, objects=f"file://{tmp_path}/elsewhere")
 
 
+@pytest.mark.parametrize("kind", ["a blob", "an ingest"])
+def test_a_bucket_that_is_away_is_not_made_anew(place: str, tmp_path: Path, kind: str) -> None:
+    """B: what is stored would seem lost, and what is stored then would lie apart from it."""
+    data = b"c" * 10_000
+    with contentdb.open(place) as store, store.writer("r") as writer:
+        writer.write(data)
+        if kind == "a blob":
+            writer.commit()
+    objects = tmp_path / "objects"
+    objects.rename(tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(NotAStoreError, match="holds no store"):
+            contentdb.open(place, objects=f"file://{objects}")
+    assert not list(objects.iterdir())
+    objects.rmdir()
+    (tmp_path / "away").rename(objects)
+    with contentdb.open(place, objects=f"file://{objects}") as store:
+        if kind == "an ingest":
+            store.writer("r", resume=True).commit()
+        assert store.read(contentdb.Digest.of(data)) == data
+
+
+def test_a_store_whose_making_was_cut_off_is_made(place: str, tmp_path: Path) -> None:
+    """Its database is there, and the bucket has no mark yet."""
+    with contentdb.open(place) as store:
+        digest = store.add(b"in its row").digest
+    (tmp_path / "objects" / "contentdb.json").unlink()
+    with pytest.raises(NotAStoreError, match="holds no store"):
+        contentdb.open(place)
+    with contentdb.open(place, objects=f"file://{tmp_path}/objects") as store:
+        assert store.read(digest) == b"in its row"
+    contentdb.open(place).close()
+
+
 def test_a_newer_store_is_refused(place: str) -> None:
     database = Database(place)
     database.change("UPDATE alembic_version SET version_num = '9999'")

@@ -16,13 +16,16 @@ from contentdb.errors import (
 if TYPE_CHECKING:
     from contentdb.cluster.sql import Database
 
-__all__ = ["EPOCH", "Epoch", "Meta", "read_epoch", "read_meta"]
+__all__ = ["EPOCH", "Epoch", "Meta", "names_objects", "read_epoch", "read_meta"]
 
 _TABLES: Final = "SELECT to_regclass('meta'), to_regclass('alembic_version')"
 _REVISION: Final = "SELECT version_num FROM alembic_version"
 _META: Final = """
 SELECT uuid::text, objects, endpoint, inline_bytes, system_id, timeline, database_oid, meta_oid
 FROM meta"""
+_NAMES: Final = """
+SELECT EXISTS (SELECT 1 FROM objects WHERE key IS NOT NULL)
+OR EXISTS (SELECT 1 FROM ingests WHERE jsonb_array_length(runs) > 0)"""
 EPOCH: Final = """
 SELECT system_identifier, timeline_id, d.oid::bigint, 'meta'::regclass::oid::bigint
 FROM pg_control_system(), pg_control_checkpoint(), pg_database d
@@ -62,6 +65,11 @@ class Meta(NamedTuple):
 def read_epoch(database: Database) -> Epoch:
     """Return the life of a database that it is in now."""
     return Epoch(*database.rows(EPOCH)[0])
+
+
+def names_objects(database: Database) -> bool:
+    """Return whether a blob or an ingest of the store has bytes in its bucket."""
+    return bool(database.rows(_NAMES)[0][0])
 
 
 def read_meta(database: Database) -> Meta:

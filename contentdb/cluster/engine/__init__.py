@@ -20,6 +20,8 @@ class ClusterEngine(Read, Write, Ingests, Manage, Tags, LookAfter):
     capabilities = frozenset({Capability.TAGS, Capability.PRUNE, Capability.ADOPT})
 
 
-def open_engine(url: str, namespace: str) -> ClusterEngine:
+def open_engine(
+    url: str, namespace: str, *, objects: str | None = None, endpoint: str | None = None
+) -> ClusterEngine:
     """Open a namespace of the store in a database; see `contentdb.open`."""
-    return ClusterEngine(open_resources(url), namespace)
+    return ClusterEngine(open_resources(url, objects, endpoint), namespace)
