@@ -11,9 +11,10 @@ import hashlib
 import os
 import select
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
+from contentdb.cluster.ending import Ending
 from contentdb.cluster.sql import socket_of, take_notices
 from contentdb.errors import ContentDBError, IndexFailedError, StoreError
 from contentdb.logs import inform, warn
@@ -63,8 +64,7 @@ class Session:
         self._id: int | None = None
         self._thread: threading.Thread | None = None
         self._waiting: dict[str, set[threading.Event]] = {}
-        self._wake_read = self._wake_write = -1
-        self._ending = threading.Event()
+        self._ending: Ending | None = None
 
     # -- what it is for -------------------------------------------------------------------------
 
@@ -92,10 +92,20 @@ class Session:
         """Begin another session in place of this one if it is fenced; return whether it is."""
         fenced = self._is_fenced(self._database.rows(_FENCED, {"id": id_}))
         with self._lock:
-            if fenced and self._id == id_:
+            if fenced and self._forget(id_):
                 self._stop()
-                self._id = None
         return fenced
+
+    def _forget(self, id_: int) -> bool:
+        """Let the next use begin another session, and the refs of this one be taken.
+
+        The lock is held. Return False if another one has begun.
+        """
+        if self._id != id_:
+            return False
+        self._id = None
+        self.tokens.clear()
+        return True
 
     @staticmethod
     def _is_fenced(rows: Sequence[tuple[object, ...]]) -> bool:
@@ -134,14 +144,18 @@ class Session:
                 "do the same again",
             )
 
-        connection = self._database.prepare(begin)
-        self._id = id_
-        self._wake_read, self._wake_write = os.pipe()
-        self._ending.clear()
-        self._thread = threading.Thread(
-            target=self._listen, args=(connection, id_), name="contentdb-session", daemon=True
-        )
-        self._thread.start()
+        with ExitStack() as undo:
+            ending = Ending()
+            undo.callback(ending.close)
+            connection = self._database.prepare(begin)
+            undo.callback(connection.close)
+            given = (connection, id_, ending)
+            thread = threading.Thread(
+                target=self._listen, args=given, name="contentdb-session", daemon=True
+            )
+            thread.start()
+            undo.pop_all()  # they are the thread's
+        self._id, self._thread, self._ending = id_, thread, ending
 
     def _take_lock(self, connection: Connection[tuple[object, ...]], id_: int) -> bool:
         """Take the lock and listen; prove that both belong to this connection alone.
@@ -168,15 +182,15 @@ class Session:
         connection.execute(f'LISTEN "{self.channel}"')
         return True
 
-    def _listen(self, connection: Connection[tuple[object, ...]], id_: int) -> None:
+    def _listen(self, connection: Connection[tuple[object, ...]], id_: int, ending: Ending) -> None:
         poll = select.poll()
-        poll.register(self._wake_read, select.POLLIN)
+        poll.register(ending.read, select.POLLIN)
         watched = socket_of(connection)
         poll.register(watched, select.POLLIN)
         try:
-            while not self._ending.is_set():
+            while True:
                 poll.poll()
-                if self._ending.is_set():
+                if ending.begun.is_set():
                     return
                 try:
                     for notice in take_notices(connection):
@@ -185,7 +199,7 @@ class Session:
                     warn("cluster.session", "the session's connection broke", error=error)
                     poll.unregister(watched)
                     connection.close()
-                    again = self._come_back(id_)
+                    again = self._come_back(id_, ending.begun)
                     if again is None:
                         return
                     connection, watched = again, socket_of(again)
@@ -193,19 +207,20 @@ class Session:
                     self._tell_all()
         finally:
             connection.close()
-            os.close(self._wake_read)
-            os.close(self._wake_write)
+            ending.close()
 
-    def _come_back(self, id_: int) -> Connection[tuple[object, ...]] | None:
+    def _come_back(
+        self, id_: int, ending: threading.Event
+    ) -> Connection[tuple[object, ...]] | None:
         """Connect again and take the session's own lock before anything else can be done with it.
 
         Return None if the session is fenced or ended: the next use begins another.
         """
-        while not self._ending.is_set():
+        while not ending.is_set():
             try:
                 connection = self._database.connect()
             except ContentDBError:
-                select.select([self._wake_read], [], [], _RETRY_S)
+                ending.wait(_RETRY_S)
                 continue
             with suppress(Exception):
                 if self._take_lock(connection, id_):
@@ -215,11 +230,9 @@ class Session:
                     connection.close()
                     break
             connection.close()
-            select.select([self._wake_read], [], [], _RETRY_S)
+            ending.wait(_RETRY_S)
         with self._lock:
-            if self._id == id_:
-                self._id = None
-                self.tokens.clear()
+            self._forget(id_)
         return None
 
     def _tell(self, notice: str) -> None:
@@ -236,11 +249,10 @@ class Session:
 
     def _stop(self) -> None:
         thread, self._thread = self._thread, None
-        if thread is None or not thread.is_alive():
+        ending, self._ending = self._ending, None
+        if thread is None or ending is None:
             return
-        self._ending.set()
-        with suppress(OSError):
-            os.write(self._wake_write, b"x")
+        ending.begin()
         if thread is not threading.current_thread():
             self._lock.release()  # the thread may want it for a notice
             try:

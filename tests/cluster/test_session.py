@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import os
+import resource
 import signal
 import subprocess
 import sys
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import threading
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -16,7 +19,7 @@ import contentdb
 from contentdb.cluster.session import Session
 from contentdb.cluster.sql import Database
 from contentdb.digest import Digest
-from contentdb.errors import RefLockedError, StorageError, StoreError
+from contentdb.errors import IndexFailedError, RefLockedError, StorageError, StoreError
 from tests.inside import resources_of
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from tests.cluster.servers import PgBouncer, Postgres
 
 LIMIT_S = 60
+BREAK = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
 
 
 @contextmanager
@@ -82,9 +86,7 @@ def test_a_broken_connection_comes_back_with_its_lock(store: contentdb.Store, pl
     with store.writer("r") as writer:
         writer.write(b"con")
         session = resources.session.id
-        resources.database.rows(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'"
-        )
+        resources.database.rows(BREAK)
         with resources.session.hearing("never") as again:
             assert again.wait(LIMIT_S)  # told when the connection is back
         assert resources.session.id == session
@@ -93,6 +95,65 @@ def test_a_broken_connection_comes_back_with_its_lock(store: contentdb.Store, pl
             other.writer("r")
         writer.write(b"tent")
         assert store.read(writer.commit().digest) == b"content"
+
+
+def test_a_connection_comes_back_beside_many_open_files(
+    store: contentdb.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`select` takes no descriptor from 1024 on."""
+    connect = Database.connect
+    refused: list[int] = []
+
+    def refuse(self: Database) -> Connection[tuple[object, ...]]:
+        if not refused:
+            refused.append(1)
+            raise IndexFailedError("session", "refused once", what="database")
+        return connect(self)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 2048), hard))
+    with ExitStack() as opened:
+        opened.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        while opened.enter_context(open(os.devnull)).fileno() < 1024:  # noqa: PTH123 - hundreds
+            pass
+        session = resources_of(store).session
+        before = session.id
+        monkeypatch.setattr(Database, "connect", refuse)
+        with session.hearing("never") as again:
+            resources_of(store).database.rows(BREAK)
+            assert again.wait(LIMIT_S)
+        assert refused
+        assert session.id == before
+
+
+def test_the_end_of_a_session_leaves_the_next_one_alone(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one begins while the thread of the first is about to end."""
+    come_back = Session._come_back
+    begun = threading.Event()
+
+    def late(self: Session, *given: Any) -> object:  # noqa: ANN401 - as they are
+        found = come_back(self, *given)
+        assert found is None
+        assert self.id != first
+        begun.set()
+        return found
+
+    monkeypatch.setattr(Session, "_come_back", late)
+    store = contentdb.open(place)
+    resources = resources_of(store)
+    first = resources.session.id
+    resources.database.change("UPDATE sessions SET fenced = true")
+    (thread,) = (one for one in threading.enumerate() if one.name == "contentdb-session")
+    resources.database.rows(BREAK)
+    assert begun.wait(LIMIT_S)
+    thread.join()
+    monkeypatch.undo()
+    closer = threading.Thread(target=store.close, daemon=True)
+    closer.start()
+    closer.join(LIMIT_S)
+    assert not closer.is_alive()
 
 
 def test_a_fenced_writer_commits_nothing(store: contentdb.Store) -> None:
@@ -124,14 +185,6 @@ def test_a_fenced_writer_is_told_when_it_notes_its_bytes(store: contentdb.Store)
         writer.truncate()
         writer.write(bytes(20 << 20))
         assert writer.commit().new
-
-
-def test_only_a_fenced_session_is_begun_again(store: contentdb.Store) -> None:
-    """Another one in place of a live one would let others take the refs that this one holds."""
-    session = resources_of(store).session
-    before = session.id
-    assert not session.renew(before)
-    assert session.id == before
 
 
 def test_a_session_fenced_before_it_has_its_lock_gives_way_to_another(
