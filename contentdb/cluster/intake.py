@@ -139,27 +139,31 @@ class Intake:
             if runs and runs[-1].last_size < segment_size(offset - runs[-1].last_size):
                 size = runs[-1].last_size
                 offset -= size
-                head = b"".join(self._read(offset, size))
+                head = b"".join(self._read(runs, offset, size))
                 runs = without_last(runs)
             made = Segments(self._resources, runs, offset)
             made.buffer += head
             self._segments = made
         return self._segments
 
-    def _read(self, offset: int, size: int) -> Iterator[bytes]:
-        """Yield bytes of the objects that the row lists."""
+    def _read(self, runs: tuple[Run, ...], offset: int, size: int) -> Iterator[bytes]:
+        """Yield bytes of the ingest's objects.
+
+        Raises:
+            FailedPreconditionError: One is gone or cut off.
+        """
         try:
-            yield from fetch_pieces(self._resources, pieces(self.row.runs, offset, size))
+            yield from fetch_pieces(self._resources, pieces(runs, offset, size))
         except MissingError as error:
             raise FailedPreconditionError(
-                f"ref {self.ref!r:.80}: its object {error} is gone; start over with resume=False"
+                f"ref {self.ref!r:.80}: its object {error} is gone or cut off; start over with "
+                "resume=False, or abort() drops it"
             ) from error
 
     def stored_bytes(self) -> Iterator[bytes]:
         """Yield all bytes of the ingest, from the object store and from memory."""
         segments = self.segments()
-        if segments.runs:
-            yield from fetch_pieces(self._resources, pieces(segments.runs, 0, segments.stored))
+        yield from self._read(segments.runs, 0, segments.stored)
         yield bytes(segments.buffer)
 
     def hashed(self, algorithm: str | None = None) -> Hasher:
@@ -256,6 +260,5 @@ class Intake:
                 stored -= runs[-1].last_size
                 runs = without_last(runs)
             made.runs, made.stored = runs, stored
-            rest = pieces(segments.runs, stored, size - stored)
-            made.buffer += b"".join(fetch_pieces(self._resources, rest))
+            made.buffer += b"".join(self._read(segments.runs, stored, size - stored))
         self._keep(made, hasher)
