@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 
 from contentdb import files
 from contentdb.content import Reader
@@ -12,7 +13,7 @@ from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
     import hashlib
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Final, NoReturn
 
     from typing_extensions import Buffer
@@ -22,23 +23,20 @@ if TYPE_CHECKING:
     Damaged = Callable[[int, Digest, str], NoReturn]
     """A function of descriptor, digest and reason that records the damage and raises the error."""
 
-__all__ = ["BlobReader", "read_whole"]
+__all__ = ["BlobReader", "VerifyingReader", "read_whole"]
 
 
 _LINE_BYTES: Final = 8192
 """How many bytes `readline` reads at once to find a newline."""
 
 
-class BlobReader(Reader):
-    """A seekable binary stream over one blob; see `contentdb.content.Reader`."""
+class VerifyingReader(Reader):
+    """Position, lines and verification, over bytes that a subclass gets from their place."""
 
-    def __init__(self, fd: int, digest: Digest, damaged: Damaged, *, verify: bool) -> None:
-        """Take over the descriptor; ``damaged`` is called if the bytes do not match."""
+    def __init__(self, digest: Digest, size: int, *, verify: bool) -> None:
         super().__init__()
-        self._fd = fd
         self._digest = digest
-        self._damaged = damaged
-        self._size = files.stat_open(fd, digest).st_size
+        self._size = size
         self._at = 0
         self._hash = new_hash(digest.algorithm) if verify else None
         self._hashed = 0
@@ -46,7 +44,7 @@ class BlobReader(Reader):
         """Whether the hash may include bytes that `_hashed` does not count."""
 
     def __reduce__(self) -> NoReturn:
-        """Raise `TypeError`: the open file belongs to this process."""
+        """Raise `TypeError`: the open file, or the connections, belong to this process."""
         raise TypeError(
             f"the reader of {self._digest} cannot be pickled or copied; open the blob again "
             "from a store that was"
@@ -59,7 +57,7 @@ class BlobReader(Reader):
 
     @property
     def size(self) -> int:
-        """Length of the file in bytes."""
+        """Length of the blob in bytes."""
         return self._size
 
     def readable(self) -> bool:
@@ -70,10 +68,22 @@ class BlobReader(Reader):
         """Return True."""
         return True
 
-    def fileno(self) -> int:
-        """Return the descriptor, for sendfile(2) and the like; reads through it are unverified."""
-        self._check_open()
-        return self._fd
+    @abstractmethod
+    def _bytes(self, offset: int, size: int) -> bytes:
+        """Return bytes of the blob; fewer only where it is cut off."""
+
+    @abstractmethod
+    def _begin(self, size: int) -> Iterable[bytes]:
+        """Yield the first bytes of the blob in pieces, to hash them again."""
+
+    @abstractmethod
+    def _mismatch(self) -> NoReturn:
+        """Record that the bytes do not match the digest, and raise `CorruptBlobError`."""
+
+    def _check_open(self) -> None:
+        """Raise `ValueError` if this reader is closed."""
+        if self.closed:
+            raise ValueError(f"the reader of {self._digest} is closed")
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read up to ``size`` bytes; to the end for None or a negative size.
@@ -82,11 +92,8 @@ class BlobReader(Reader):
             CorruptBlobError: The whole blob was read and does not match its digest.
         """
         self._check_open()
-        left = max(0, self._size - self._at)
-        wanted = left if size is None or size < 0 else min(size, left)
-        data = self._pread(wanted)
-        while len(data) < wanted and (more := self._pread(wanted - len(data), len(data))):
-            data += more
+        wanted = self._most(size)
+        data = self._bytes(self._at, wanted)
         self._advance(data, wanted)
         return data
 
@@ -97,11 +104,10 @@ class BlobReader(Reader):
     def readline(self, size: int | None = -1, /) -> bytes:
         """Read up to a newline, the end, or ``size`` bytes."""
         self._check_open()
-        left = max(0, self._size - self._at)
-        most = left if size is None or size < 0 else min(size, left)
+        most = self._most(size)
         looked = 0
         while looked < most:
-            ahead = self._pread(min(_LINE_BYTES, most - looked), looked)
+            ahead = self._bytes(self._at + looked, min(_LINE_BYTES, most - looked))
             newline = ahead.find(b"\n")
             if newline >= 0:
                 return self.read(looked + newline + 1)
@@ -117,8 +123,9 @@ class BlobReader(Reader):
         view[: len(data)] = data
         return len(data)
 
-    def _pread(self, size: int, behind: int = 0) -> bytes:
-        return files.read_at(self._fd, size, self._at + behind, self._digest)
+    def _most(self, size: int | None) -> int:
+        left = max(0, self._size - self._at)
+        return left if size is None or size < 0 else min(size, left)
 
     def _advance(self, data: bytes, wanted: int) -> None:
         """Hash bytes that were read in order; at the end of a bad blob raise before returning."""
@@ -132,19 +139,15 @@ class BlobReader(Reader):
         self._hash.update(data)
         at_end = self._hashed + count == self._size or count < wanted
         if at_end and self._hash.hexdigest() != self._digest.encoded:
-            self._damaged(self._fd, self._digest, MISMATCH)
+            self._mismatch()
         self._at = self._hashed = self._hashed + count
         self._torn = False
 
     def _rehash(self) -> hashlib._Hash:
-        """Hash the bytes read so far again, after a signal handler raised during a read."""
+        """Hash the bytes read so far again, after an exception in the midst of a read."""
         running = new_hash(self._digest.algorithm)
-        at = 0
-        while at < self._hashed and (
-            piece := files.read_at(self._fd, min(PIECE_BYTES, self._hashed - at), at, self._digest)
-        ):
+        for piece in self._begin(self._hashed):
             running.update(piece)
-            at += len(piece)
         return running
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
@@ -162,6 +165,38 @@ class BlobReader(Reader):
     def tell(self) -> int:
         """Return the position of the next read."""
         return self._at
+
+
+class BlobReader(VerifyingReader):
+    """A seekable binary stream over one blob; see `contentdb.content.Reader`."""
+
+    def __init__(self, fd: int, digest: Digest, damaged: Damaged, *, verify: bool) -> None:
+        """Take over the descriptor; ``damaged`` is called if the bytes do not match."""
+        self._fd = fd  # first: `close` lets go of it, also if the next line raises
+        super().__init__(digest, files.stat_open(fd, digest).st_size, verify=verify)
+        self._damaged = damaged
+
+    def fileno(self) -> int:
+        """Return the descriptor, for sendfile(2) and the like; reads through it are unverified."""
+        self._check_open()
+        return self._fd
+
+    def _bytes(self, offset: int, size: int) -> bytes:
+        data = files.read_at(self._fd, size, offset, self._digest)
+        while len(data) < size and (
+            more := files.read_at(self._fd, size - len(data), offset + len(data), self._digest)
+        ):
+            data += more
+        return data
+
+    def _begin(self, size: int) -> Iterator[bytes]:
+        at = 0
+        while at < size and (piece := self._bytes(at, min(PIECE_BYTES, size - at))):
+            yield piece
+            at += len(piece)
+
+    def _mismatch(self) -> NoReturn:
+        self._damaged(self._fd, self._digest, MISMATCH)
 
     def close(self) -> None:
         """Close the descriptor; a second call does nothing."""
