@@ -11,12 +11,12 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from contentdb.content import Usage
 from contentdb.errors import CorruptBlobError, FailedPreconditionError, NotFoundError
 from contentdb.remote.believing import as_info
-from contentdb.remote.exporting import save
 from contentdb.remote.labelling import info_of, label_stored
 from contentdb.remote.listing import list_infos, list_statuses
 from contentdb.remote.reader import RemoteReader
 from contentdb.remote.sorting import sorted_infos
 from contentdb.remote.tags import Tags
+from contentdb.streams.export import save
 from contentdb.wire import content_pb2 as wire
 
 if TYPE_CHECKING:

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Final
 
-    from contentdb.content import ExportLink
+    from contentdb.content import ExportLink, Reader
     from contentdb.digest import Digest
     from contentdb.streams.reader import Damaged
 
-__all__ = ["Draft", "cat_advice", "draft", "export", "refuse_stores", "target_path"]
+__all__ = ["Draft", "cat_advice", "draft", "export", "refuse_stores", "save", "target_path"]
 
 _LEFT: Final = "a hidden file beside the target could not be removed"
 _HIDDEN: Final = ".contentdb-"
@@ -131,6 +131,21 @@ def refuse_stores(target: Path, real: str) -> None:
 def cat_advice(digest: Digest) -> str:
     """Tell how to write a blob into something that `draft` does not replace: a device, a pipe."""
     return f"`contentdb cat {digest} > FILE` writes into what is there"
+
+
+def save(reader: Reader, target: Path) -> Path:
+    """Copy a reader to a file, which gets its name only after the reader has verified all bytes.
+
+    What is replaced is documented at `draft`.
+
+    Raises:
+        CorruptBlobError: The blob is damaged; the target stays as it was.
+        StorageError: The target cannot be written.
+    """
+    with draft(target, advice=cat_advice(reader.digest)) as new, Path(new.path).open("xb") as file:
+        while piece := reader.read(PIECE_BYTES):
+            file.write(piece)
+    return target
 
 
 def export(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from contentdb.cluster.engine.lifecycle import Lifecycle
@@ -11,10 +9,11 @@ from contentdb.cluster.fetch import MissingError, fetch
 from contentdb.cluster.reader import ClusterReader
 from contentdb.digest import MISMATCH
 from contentdb.errors import FailedPreconditionError
-from contentdb.streams.export import cat_advice, draft
-from contentdb.streams.pump import PIECE_BYTES
+from contentdb.streams.export import save
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from contentdb.content import ExportLink
     from contentdb.digest import Digest
 
@@ -56,13 +55,8 @@ class Read(Lifecycle):
 
     def export(self, digest: Digest, target: Path, link: ExportLink) -> Path:  # noqa: ARG002 - a copy always
         """Write a blob to a path of the caller, as a copy."""
-        with (
-            self.open(digest, verify=True) as reader,
-            draft(target, advice=cat_advice(digest)) as new,
-            Path(new.path).open("xb") as file,
-        ):
-            shutil.copyfileobj(reader, file, PIECE_BYTES)
-        return target
+        with self.open(digest, verify=True) as reader:
+            return save(reader, target)
 
     def urls(self, digest: Digest, seconds: int) -> list[str]:
         """Return URLs by which anyone may read the blob's objects, in order, for so long.
