@@ -48,6 +48,34 @@ class Declared(NamedTuple):
             new.metadata or self.metadata,
         )
 
+    def taken_over(self, ref: str, new: Declared, takeover: Takeover) -> Declared:
+        """Return what holds after the next writer, who declares ``new``, takes the ingest over.
+
+        Raises:
+            FailedPreconditionError: ``AGREE`` meets a contradiction.
+        """
+        if takeover is Takeover.ANEW:
+            return new
+        if takeover is Takeover.AGREE:
+            return self.merged(ref, new)
+        voids = new.expected is not None or (
+            None not in {self.total, new.total} and self.total != new.total
+        )
+        if takeover is Takeover.PREFER and not voids:
+            total = self.total if new.total is None else new.total
+            new = new._replace(total=total, expected=self.expected)
+        if new.metadata is None or takeover is Takeover.PREFER:
+            new = new._replace(metadata=self.metadata)
+        return new
+
+    def check_room(self, ref: str, new: Declared, held: int) -> None:
+        """Raise if a first total is below the bytes held; the ingest would keep that total."""
+        if self.total is None and new.total is not None and new.total < held:
+            raise FailedPreconditionError(
+                f"ref {ref!r:.80} has {held} bytes already, more than a total of {new.total}; "
+                "give the right total, or resume=False starts over and abort() drops it"
+            )
+
 
 def declare(
     total: int | None, expected: str | None, metadata: Mapping[str, str] | None

@@ -5,9 +5,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from contentdb.content import LeaseInfo, Tag
+    from contentdb.values import Info, LeaseInfo, Status, Tag
 
-__all__ = ["fields_of_lease", "fields_of_tag"]
+__all__ = ["fields_of_info", "fields_of_lease", "fields_of_status", "fields_of_tag"]
+
+
+def fields_of_info(info: Info) -> dict[str, object]:
+    """Return the values of a blob's `BLOB_FIELDS`."""
+    return {
+        "digest": info.digest,
+        "size": info.size,
+        "labels": info.labels,
+        "created_at": info.created_ns,
+        "updated_at": info.updated_ns,
+    }
+
+
+def fields_of_status(status: Status) -> dict[str, object]:
+    """Return the values of an ingest's `INGEST_FIELDS`."""
+    return {
+        "ref": status.ref,
+        "offset": status.offset,
+        "total": status.total,
+        "expected": status.expected,
+        "started_at": status.started_ns,
+        "updated_at": status.updated_ns,
+    }
 
 
 def fields_of_tag(tag: Tag) -> dict[str, object]:

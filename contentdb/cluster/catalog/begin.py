@@ -20,7 +20,7 @@ from contentdb.cluster.extents import pack_runs
 from contentdb.cluster.session import holder
 from contentdb.cluster.sql import NOW_NS, Jsonb
 from contentdb.declared import Takeover
-from contentdb.errors import AlreadyExistsError, FailedPreconditionError, RefLockedError
+from contentdb.errors import AlreadyExistsError, RefLockedError
 
 if TYPE_CHECKING:
     from contentdb.cluster.session import Session
@@ -105,7 +105,9 @@ def _take_over(
     declared: Declared,
     takeover: Takeover,
 ) -> IngestRow:
-    merged = _merge(found, declared, takeover)
+    if takeover is Takeover.AGREE:
+        found.declared.check_room(found.ref, declared, found.offset)
+    merged = found.declared.taken_over(found.ref, declared, takeover)
     kept: dict[str, Any] = {"started": found.started_ns, "updated": found.updated_ns}
     kept |= {"offset": found.offset, "runs": Jsonb(pack_runs(found.runs))}
     if takeover is Takeover.ANEW:
@@ -114,30 +116,3 @@ def _take_over(
     taken = connection.execute(_TAKE_OVER, values | declarations(merged) | kept).fetchone()
     assert taken is not None  # noqa: S101 - its row is locked
     return row_of(taken)
-
-
-def _merge(found: IngestRow, new: Declared, takeover: Takeover) -> Declared:
-    """Return what holds after a takeover; see `contentdb.declared.Takeover`."""
-    old = found.declared
-    if takeover is Takeover.ANEW:
-        return new
-    if takeover is Takeover.AGREE:
-        merged = old.merged(found.ref, new)
-        if old.total is None and merged.total is not None and merged.total < found.offset:
-            raise FailedPreconditionError(
-                f"ref {found.ref!r:.80} has {found.offset} bytes already, more than a total of "
-                f"{merged.total}; give the right total, or resume=False starts over and abort() "
-                "drops it"
-            )
-        return merged
-    voids = new.expected is not None or (
-        None not in {old.total, new.total} and old.total != new.total
-    )
-    if takeover is Takeover.PREFER and not voids:
-        new = new._replace(
-            total=old.total if new.total is None else new.total,
-            expected=new.expected or old.expected,
-        )
-    if new.metadata is None or takeover is Takeover.PREFER:
-        new = new._replace(metadata=old.metadata)
-    return new

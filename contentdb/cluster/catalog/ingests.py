@@ -16,6 +16,8 @@ from contentdb.cluster.sql import NOW_NS, Jsonb
 from contentdb.declared import Declared
 from contentdb.digest import Digest
 from contentdb.errors import RefLockedError
+from contentdb.metadata import unpack_metadata
+from contentdb.values import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +110,14 @@ class IngestRow(NamedTuple):
         """What its writers have declared."""
         expected = None if self.expected is None else Digest(self.expected)
         return Declared(self.total, expected, self.metadata)
+
+    def status(self, offset: int, *, held: bool) -> Status:
+        """Return the Status of the ingest; its writer may know more bytes than the row."""
+        total, expected, metadata = self.declared
+        times = self.started_ns, self.updated_ns
+        return Status(
+            self.ref, offset, total, expected, *times, held=held, metadata=unpack_metadata(metadata)
+        )
 
     def is_held(self, session: Session) -> bool:
         """Return whether a writer that lives holds it."""

@@ -11,15 +11,15 @@ from contentdb.cluster.engine.lifecycle import Lifecycle
 from contentdb.cluster.ingest import ClusterIngest
 from contentdb.cluster.publish import find_whole
 from contentdb.cluster.session import free_notice
-from contentdb.content import Status
 from contentdb.errors import AlreadyExistsError, NotFoundError, RefLockedError
-from contentdb.metadata import unpack_metadata
+from contentdb.filters.items import fields_of_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentdb.declared import Declared, Takeover
     from contentdb.filters import Filter
+    from contentdb.values import Status
 
 __all__ = ["Ingests"]
 
@@ -74,20 +74,11 @@ class Ingests(Lifecycle):
             if not page:
                 return
             for status in page:
-                if chosen.matches(_fields(status)):
+                if chosen.matches(fields_of_status(status)):
                     yield status
 
     def _describe(self, row: ingests.IngestRow) -> Status:
-        return Status(
-            row.ref,
-            row.offset,
-            row.total,
-            row.declared.expected,
-            row.started_ns,
-            row.updated_ns,
-            row.is_held(self._resources.session),
-            unpack_metadata(row.metadata),
-        )
+        return row.status(row.offset, held=row.is_held(self._resources.session))
 
     def abort(self, ref: str) -> None:
         """Remove an ingest; its objects go to the trash."""
@@ -95,14 +86,3 @@ class Ingests(Lifecycle):
             resources = self._resources
             if not ingests.drop(resources.database, resources.session, self._namespace, ref):
                 raise NotFoundError(ref=ref)
-
-
-def _fields(status: Status) -> dict[str, object]:
-    return {
-        "ref": status.ref,
-        "offset": status.offset,
-        "total": status.total,
-        "expected": status.expected,
-        "started_at": status.started_ns,
-        "updated_at": status.updated_ns,
-    }

@@ -43,13 +43,15 @@ class Ingests(Lifecycle):
 
     def _select(self, rows: Iterator[IngestRow], chosen: Filter) -> Iterator[Status]:
         """Yield the chosen ingests; a page's files are read at once, however slow the caller."""
+        from contentdb.filters.items import fields_of_status  # few commands ask
+
         while True:
             with self._gate:
                 page = list(map(self._describe, islice(rows, _PAGE_ROWS)))
             if not page:
                 return
             for status in page:
-                if status is not None and chosen.matches(_fields(status)):
+                if status is not None and chosen.matches(fields_of_status(status)):
                     yield status
 
     def _describe(self, row: IngestRow) -> Status | None:
@@ -73,14 +75,3 @@ class Ingests(Lifecycle):
                 raise ref_locked_error(self._parts, ref)
             if not dropped:
                 raise NotFoundError(ref=ref)
-
-
-def _fields(status: Status) -> dict[str, object]:
-    return {
-        "ref": status.ref,
-        "offset": status.offset,
-        "total": status.total,
-        "expected": status.expected,
-        "started_at": status.started_ns,
-        "updated_at": status.updated_ns,
-    }

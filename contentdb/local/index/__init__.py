@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contentdb.declared import Declared
+from contentdb.digest import Digest
 from contentdb.light_typing import TYPE_CHECKING, Enum, NamedTuple, Protocol
+from contentdb.metadata import unpack_metadata
+from contentdb.values import Status
 
 if TYPE_CHECKING:
-    from contentdb.digest import Digest
     from contentdb.labels import Labelling
 
 __all__ = [
@@ -90,6 +93,20 @@ class IngestRow(NamedTuple):
     held_since_ns: int
     metadata: str | None = None
     """A JSON object of texts, or None."""
+
+    @property
+    def declared(self) -> Declared:
+        """What its writers have declared."""
+        expected = None if self.expected is None else Digest(self.expected)
+        return Declared(self.total, expected, self.metadata)
+
+    def status(self, offset: int, updated_ns: int, *, held: bool) -> Status:
+        """Return the Status of the ingest, whose file and lock tell what is given."""
+        total, expected, metadata = self.declared
+        described = unpack_metadata(metadata)
+        return Status(
+            self.ref, offset, total, expected, self.started_ns, updated_ns, held, described
+        )
 
 
 class LeaseKey(NamedTuple):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contentdb.declared import Declared, Takeover
-from contentdb.digest import Digest
+from contentdb.declared import Takeover
 from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.index import IngestRow, statements
 from contentdb.local.index.bound import Bound
@@ -143,27 +142,8 @@ def _begin(
 
 
 def _take_over(found: IngestRow, new: IngestRow, takeover: Takeover) -> IngestRow:
+    total, expected, metadata = found.declared.taken_over(found.ref, new.declared, takeover)
+    new = new._replace(total=total, expected=expected, metadata=metadata, offset=found.offset)
     if takeover is Takeover.ANEW:
-        return new._replace(offset=found.offset)
-    if takeover is Takeover.AGREE:
-        _declared_by(found).merged(found.ref, _declared_by(new))
-    if takeover is Takeover.AGREE or (takeover is Takeover.PREFER and not _voids(found, new)):
-        total = found.total if new.total is None else new.total
-        new = new._replace(total=total, expected=new.expected or found.expected)
-    if new.metadata is None or takeover is Takeover.PREFER:
-        new = new._replace(metadata=found.metadata)
-    return new._replace(
-        offset=found.offset, started_ns=found.started_ns, updated_ns=found.updated_ns
-    )
-
-
-def _voids(found: IngestRow, new: IngestRow) -> bool:
-    """Return whether the new declarations replace all earlier ones."""
-    return new.expected is not None or (
-        None not in {found.total, new.total} and found.total != new.total
-    )
-
-
-def _declared_by(row: IngestRow) -> Declared:
-    expected = None if row.expected is None else Digest(row.expected)
-    return Declared(row.total, expected, row.metadata)
+        return new
+    return new._replace(started_ns=found.started_ns, updated_ns=found.updated_ns)

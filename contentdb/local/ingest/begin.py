@@ -72,7 +72,7 @@ def begin(
             fd = _prepare(parts, name, ref, fd)
         size = files.stat_open(fd, path).st_size
         if takeover is Takeover.AGREE:
-            _check_room(parts, ref, declared.total, size)
+            _check_room(parts, ref, declared, size)
         row = parts.index.begin(_new_row(ref, name, declared), takeover)
         room.cover(row.total or 0)  # which an earlier try may have declared
         return forget_beyond(parts, row, size), fd, size, room
@@ -110,16 +110,12 @@ def _new_row(ref: str, name: str, declared: Declared) -> IngestRow:
     )
 
 
-def _check_room(parts: Parts, ref: str, total: int | None, held: int) -> None:
-    """Raise if a first total is below the bytes received; the ingest would keep that total."""
-    if total is None or total >= held:
+def _check_room(parts: Parts, ref: str, declared: Declared, held: int) -> None:
+    if declared.total is None or declared.total >= held:
         return
     row = parts.index.ingest(ref)
-    if row is not None and row.total is None:
-        raise FailedPreconditionError(
-            f"ref {ref!r:.80} has {held} bytes already, more than a total of {total}; "
-            "give the right total, or resume=False starts over and abort() drops it"
-        )
+    if row is not None:
+        row.declared.check_room(ref, declared, held)
 
 
 def forget_beyond(parts: Parts, row: IngestRow, size: int) -> IngestRow:

@@ -5,17 +5,15 @@ from __future__ import annotations
 import time
 
 from contentdb import files
-from contentdb.digest import Digest
 from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local import locks
-from contentdb.metadata import unpack_metadata
-from contentdb.values import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from contentdb.files import Directory
     from contentdb.local.index import IngestRow
+    from contentdb.values import Status
 
 __all__ = ["describe"]
 
@@ -39,15 +37,4 @@ def describe(
     updated_ns = row.updated_ns
     if found is not None and offset != row.offset:
         updated_ns = max(updated_ns, min(found.st_mtime_ns, time.time_ns()))
-    expected = None if row.expected is None else Digest(row.expected)
-    held = locks.is_held(within, row.name)
-    return Status(
-        row.ref,
-        offset,
-        row.total,
-        expected,
-        row.started_ns,
-        updated_ns,
-        held,
-        unpack_metadata(row.metadata),
-    )
+    return row.status(offset, updated_ns, held=locks.is_held(within, row.name))

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import time
 
-from contentdb.declared import Declared, Takeover
+from contentdb.declared import Takeover
 from contentdb.digest import DEFAULT_ALGORITHM, Digest
 from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.ingest.begin import forget_beyond, ref_locked_error
 from contentdb.local.ingest.file import HeldFile
 from contentdb.local.reservation import STEP_BYTES
 from contentdb.local.sink import Sink
-from contentdb.metadata import unpack_metadata
-from contentdb.values import Status
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from contentdb.call_guard import Gate
+    from contentdb.declared import Declared
     from contentdb.local.index import IngestRow
     from contentdb.local.reservation import Reservation
     from contentdb.local.resources import Parts
+    from contentdb.values import Status
 
 __all__ = ["Comparison", "Intake"]
 
@@ -57,7 +57,7 @@ class Intake:
     @property
     def declared(self) -> Declared:
         """What its writers have declared so far."""
-        return Declared(self.row.total, self._expected, self.row.metadata)
+        return self.row.declared
 
     @property
     def received(self) -> int:
@@ -83,17 +83,7 @@ class Intake:
 
     def status(self) -> Status:
         """Describe the ingest as it is now."""
-        row = self.row
-        return Status(
-            row.ref,
-            self.offset,
-            row.total,
-            self._expected,
-            row.started_ns,
-            self.updated_ns,
-            held=not self.closed,
-            metadata=unpack_metadata(row.metadata),
-        )
+        return self.row.status(self.offset, self.updated_ns, held=not self.closed)
 
     def _take_row(self, row: IngestRow) -> None:
         """Use a row as it is in the index now, with our token."""

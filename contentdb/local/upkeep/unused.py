@@ -16,6 +16,7 @@ from contentdb import files
 from contentdb.digest import Digest
 from contentdb.errors import ContentDBError
 from contentdb.filters import parse
+from contentdb.filters.items import fields_of_info
 from contentdb.local.index.collecting import Candidate, Verdict
 from contentdb.local.index.grace import review_after_use
 from contentdb.local.last_use import find_use, forget_use
@@ -53,7 +54,7 @@ class Sieve:
 
     def may_go(self, info: Info) -> bool:
         """Return whether the filters select a blob."""
-        return self._chosen is None or self._chosen.matches(_fields(info))
+        return self._chosen is None or self._chosen.matches(fields_of_info(info))
 
     def judge(self, page: Sequence[Candidate], horizon: Horizon) -> list[Judged]:
         """Find what keeps each candidate, and what `choose` asks of those that nothing keeps."""
@@ -119,13 +120,3 @@ class Sieve:
                     ring.execute("INSERT INTO ring VALUES (?, ?, ?)", row)
             for review_ns, digest, size in ring.execute("SELECT * FROM ring ORDER BY 1, 2"):
                 yield Candidate(Digest(digest), review_ns, size), review_ns
-
-
-def _fields(info: Info) -> dict[str, object]:
-    return {
-        "digest": info.digest,
-        "size": info.size,
-        "labels": info.labels,
-        "created_at": info.created_ns,
-        "updated_at": info.updated_ns,
-    }
