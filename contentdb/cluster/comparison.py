@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from contentdb.streams.pump import count_common
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -56,7 +58,7 @@ class Comparison:
                     if not self._rest:
                         break
                 most = min(len(view) - same, len(self._rest))
-                equal = _count_equal(view[same : same + most], self._rest[:most])
+                equal = count_common(view[same : same + most], self._rest[:most])
                 self._hasher.update(view[same : same + equal])
                 same += equal
                 self._rest = self._rest[equal:]
@@ -69,17 +71,3 @@ class Comparison:
         """Keep only the equal bytes; the next write goes behind them."""
         with self._gate:
             self._intake.cut(self.size, self._hasher)
-
-
-def _count_equal(one: memoryview, other: memoryview) -> int:
-    """Return how many leading bytes two views of one length have in common."""
-    if one == other:
-        return len(one)
-    same, most = 0, len(one)
-    while most - same > 1:  # the first `same` are equal, the first `most` are not
-        middle = (same + most) // 2
-        if one[same:middle] == other[same:middle]:
-            same = middle
-        else:
-            most = middle
-    return same

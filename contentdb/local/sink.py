@@ -13,7 +13,7 @@ from contentdb import files
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, new_hash, signed
 from contentdb.errors import StorageError
 from contentdb.light_typing import TYPE_CHECKING
-from contentdb.streams.pump import PIECE_BYTES
+from contentdb.streams.pump import PIECE_BYTES, count_common
 
 if TYPE_CHECKING:
     from typing import Final
@@ -154,7 +154,7 @@ class Sink:
             if not piece:
                 break
             held += piece
-        same = _count_common(wanted, held)
+        same = count_common(wanted, held)
         self._hash.update(wanted[:same])
         self._checksum.update(wanted[:same])
         self.size += same
@@ -190,17 +190,3 @@ class Sink:
         """Do as `close`, without waiting for the thread."""
         if self._thread is not None:
             self._thread.stop(join=False)
-
-
-def _count_common(one: bytes, other: bytes | bytearray) -> int:
-    """Return how many leading bytes two texts have in common."""
-    same, most = 0, min(len(one), len(other))
-    if one[:most] == other[:most]:
-        return most
-    while most - same > 1:  # the first `same` are equal, the first `most` are not
-        middle = (same + most) // 2
-        if one[same:middle] == other[same:middle]:
-            same = middle
-        else:
-            most = middle
-    return same

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contentdb.declared import Declared
     from contentdb.digest import Digest
 
-__all__ = ["PIECE_BYTES", "Comparing", "Taker", "Taking", "pump"]
+__all__ = ["PIECE_BYTES", "Comparing", "Taker", "Taking", "count_common", "pump"]
 
 PIECE_BYTES: Final = 1 << 20
 """Size of the pieces in which streams are read."""
@@ -130,3 +130,17 @@ def pump(read_into: Callable[[memoryview], int], sink: Taker, most: int | None =
         if count == len(buffers[0]) < size:  # the source is longer
             buffers = _make_buffers(size)
     sink.settle()
+
+
+def count_common(one: bytes | memoryview, other: bytes | bytearray | memoryview) -> int:
+    """Return how many leading bytes two buffers have in common."""
+    same, most = 0, min(len(one), len(other))
+    if one[:most] == other[:most]:
+        return most
+    while most - same > 1:  # the first `same` are equal, the first `most` are not
+        middle = (same + most) // 2
+        if one[same:middle] == other[same:middle]:
+            same = middle
+        else:
+            most = middle
+    return same

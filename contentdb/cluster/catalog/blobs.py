@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from contentdb.cluster.catalog.record import LOST_KEYS
 from contentdb.cluster.extents import Place, unpack_runs
 from contentdb.cluster.sql import NOW_NS, Jsonb
 from contentdb.content import Info, Usage
@@ -60,16 +61,13 @@ _THERE: Final = """
 SELECT digest FROM blobs WHERE namespace = %(namespace)s AND digest = ANY(%(digests)s)"""
 _REMOVE: Final = """
 DELETE FROM blobs WHERE namespace = %(namespace)s AND digest = ANY(%(digests)s)"""
-_DISCARD: Final = """
-WITH gone AS (
+_DISCARD: Final = f"""
+WITH lost AS (
     DELETE FROM objects o WHERE digest = ANY(%(digests)s)
     AND NOT EXISTS (SELECT 1 FROM blobs b WHERE b.digest = o.digest) RETURNING key, runs
-), keys AS (
-    SELECT key, NULL::int AS count FROM gone WHERE key IS NOT NULL
-    UNION SELECT (r ->> 0) || lpad(r ->> 1, 8, '0'), (r ->> 2)::int
-    FROM gone, jsonb_array_elements(runs) r
 )
-INSERT INTO trash (key, count) SELECT key, count FROM keys ORDER BY key ON CONFLICT DO NOTHING"""
+INSERT INTO trash (key, count) SELECT key, count FROM ({LOST_KEYS}) AS k ORDER BY key
+ON CONFLICT DO NOTHING"""  # noqa: S608 - a constant
 _USAGE: Final = """
 SELECT b.count, b.bytes, i.count, i.bytes FROM
 (SELECT count(*), coalesce(sum(size), 0)::bigint AS bytes FROM blobs

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.labels import Labelling
 
-__all__ = ["Candidate", "FencedError", "Recorded", "record", "trash"]
+__all__ = ["LOST_KEYS", "Candidate", "FencedError", "Recorded", "record", "trash"]
 
-_KEYS: Final = """
+LOST_KEYS: Final = """
     SELECT key, NULL::int AS count FROM lost WHERE key IS NOT NULL
     UNION SELECT (r ->> 0) || lpad(r ->> 1, 8, '0'), (r ->> 2)::int
     FROM lost, jsonb_array_elements(runs) r"""
+"""The rows for the trash of what ``lost`` names: a table, within a statement, of key and runs."""
 _ENDED: Final = """
 ended AS (
     DELETE FROM ingests WHERE namespace = %(namespace)s AND ref_hash = %(ref)s
@@ -69,7 +70,7 @@ given AS MATERIALIZED (
     UNION ALL SELECT NULL, s.runs FROM (SELECT %(spare)s::jsonb AS runs) s, {{source}}
 ), thrown AS (
     INSERT INTO trash (key, count)
-    SELECT key, count FROM ({_KEYS}) AS k ORDER BY key ON CONFLICT DO NOTHING
+    SELECT key, count FROM ({LOST_KEYS}) AS k ORDER BY key ON CONFLICT DO NOTHING
 )
 SELECT given.digest, listed.created_ns,
     coalesce(listed.created_ns, b.created_ns, {NOW_NS}){{notify}}
@@ -88,7 +89,7 @@ SELECT 1 FROM ingests WHERE namespace = %(namespace)s AND ref_hash = %(ref)s
 AND token = %(token)s FOR UPDATE"""
 _TRASH: Final = f"""
 WITH lost AS (SELECT %(key)s::text AS key, %(spare)s::jsonb AS runs)
-INSERT INTO trash (key, count) SELECT key, count FROM ({_KEYS}) AS k ORDER BY key
+INSERT INTO trash (key, count) SELECT key, count FROM ({LOST_KEYS}) AS k ORDER BY key
 ON CONFLICT DO NOTHING"""  # noqa: S608 - a constant
 
 
