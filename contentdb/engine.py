@@ -9,8 +9,11 @@ imports another.
 
 from __future__ import annotations
 
+from contentdb.errors import ConflictError
+from contentdb.labels import ANNOTATION
 from contentdb.light_typing import TYPE_CHECKING, Enum, NamedTuple, Protocol
 from contentdb.streams.pump import Taking
+from contentdb.values import ANY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -56,6 +59,7 @@ __all__ = [
     "Query",
     "TagChange",
     "TagEngine",
+    "check_condition",
 ]
 
 
@@ -100,6 +104,32 @@ class TagChange(NamedTuple):
     """None keeps those of a tag that is there."""
     if_is: Digest | Anything | None
     """What the name must stand for now; None means nothing."""
+
+    def media_type_after(self, old: Tag | None) -> str | None:
+        """Return the tag's media type after this; without one given, that of the same blob stays.
+
+        Args:
+            old: The tag as it is; None if there is none of this name.
+        """
+        if self.media_type is None and old is not None and old.digest == self.digest:
+            return old.media_type
+        return self.media_type
+
+    def labels_after(self, old: Tag | None) -> Mapping[str, str]:
+        """Return the tag's labels after this; annotations describe a blob, and stay with it."""
+        if self.labels is not None:
+            return self.labels
+        kept = {} if old is None else old.labels
+        if old is not None and old.digest == self.digest:
+            return kept
+        return {key: value for key, value in kept.items() if not key.startswith(ANNOTATION)}
+
+
+def check_condition(name: str, old: Tag | None, if_is: Digest | Anything | None) -> None:
+    """Raise `ConflictError` unless a name stands for what it must, which is nothing for None."""
+    found = None if old is None else old.digest
+    if if_is is not ANY and found != if_is:
+        raise ConflictError(name, wanted=if_is, found=found)
 
 
 class LeaseTerms(NamedTuple):

@@ -68,13 +68,11 @@ def _image_of(channel: Channel, change: TagChange) -> wire.Image:
         old = tagged(channel, change.name)
     except NotFoundError:
         old = None
-    stays = old if old is not None and old.digest == change.digest else None
-    media_type = change.media_type or (stays and stays.media_type)
+    media_type = change.media_type_after(old)
     if media_type is None:
         reason = "this server names nothing without a media type: give one"
         raise FailedPreconditionError(f"tag {change.name!r:.80}: {reason}")
-    kept = {} if stays is None else stays.labels
-    labels, annotations = split(kept if change.labels is None else change.labels)
+    labels, annotations = split(change.labels_after(old))
     target = Descriptor(
         digest=change.digest, size=size, media_type=media_type, annotations=annotations
     )

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from contentdb.cluster.sql import NOW_NS, Jsonb
 from contentdb.content import ANY, Tag
 from contentdb.digest import Digest
-from contentdb.errors import ConflictError, NotFoundError
-from contentdb.labels import ANNOTATION
+from contentdb.engine import check_condition
+from contentdb.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,16 +71,12 @@ def set_tag(database: Database, namespace: str, change: TagChange) -> Tag:
         if blob is None:
             raise NotFoundError(digest=change.digest)
         old = _find(connection, values)
-        _check_condition(change.name, old, change.if_is)
-        stays = old is not None and old.digest == change.digest
-        labels = change.labels
-        if labels is None:
-            kept = {} if old is None else dict(old.labels)
-            labels = {key: kept[key] for key in kept if stays or not key.startswith(ANNOTATION)}
-        media_type = change.media_type
-        if media_type is None and old is not None and stays:
-            media_type = old.media_type
-        new = {"media_type": media_type, "size": blob[0], "labels": Jsonb(dict(labels))}
+        check_condition(change.name, old, change.if_is)
+        new = {
+            "media_type": change.media_type_after(old),
+            "size": blob[0],
+            "labels": Jsonb(dict(change.labels_after(old))),
+        }
         made = connection.execute(_SET, values | new).fetchone()
         assert made is not None  # noqa: S101 - it returns its row
         return _tag(made)
@@ -106,7 +102,7 @@ def drop_tag(database: Database, namespace: str, name: str, if_is: Digest | Anyt
         old = _find(connection, values)
         if old is None:
             raise NotFoundError(tag=name)
-        _check_condition(name, old, if_is)
+        check_condition(name, old, if_is)
         connection.execute(_DROP, values)
 
     database.transact(work, repeatable=False)
@@ -124,9 +120,3 @@ def tags(database: Database, namespace: str, of: Digest | None) -> Iterator[list
     while page := [_tag(row) for row in database.rows(_PAGE, values)]:
         yield page
         values["after"] = page[-1].name
-
-
-def _check_condition(name: str, old: Tag | None, if_is: Digest | Anything | None) -> None:
-    found = None if old is None else old.digest
-    if if_is is not ANY and found != if_is:
-        raise ConflictError(name, wanted=if_is, found=found)

@@ -362,11 +362,6 @@ INSERT INTO tag_labels (namespace, name, key, value) VALUES (:namespace, :name, 
 
 DROP_TAG_LABELS: Final = "DELETE FROM tag_labels WHERE namespace = :namespace AND name = :name"
 
-DROP_TAG_ANNOTATIONS: Final = """
-DELETE FROM tag_labels
-WHERE namespace = :namespace AND name = :name AND key >= :first AND key < :behind
-"""
-
 # -- namespaces --------------------------------------------------------------------------------
 
 # Those that a client made have a row of settings, named "namespace:" and their name.

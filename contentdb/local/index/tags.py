@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from contentdb.digest import Digest
-from contentdb.errors import ConflictError, NotFoundError
-from contentdb.labels import ANNOTATION
+from contentdb.engine import check_condition
+from contentdb.errors import NotFoundError
 from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.index import State, statements
 from contentdb.local.index.bound import Bound
 from contentdb.local.index.references import queue
 from contentdb.local.index.rows import find_blob
-from contentdb.values import ANY, Tag
+from contentdb.values import Tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ class Tags(Bound):
             if blob is None or blob.state != State.LIVE:
                 raise NotFoundError(digest=change.digest)
             old = self._find_tag(connection, change.name)
-            _check_condition(change.name, old, change.if_is)
+            check_condition(change.name, old, change.if_is)
             made = self._write_tag(connection, change, old, blob.size, now_ns)
             return made
 
@@ -85,24 +85,19 @@ class Tags(Bound):
     def _write_tag(
         self, connection: Connection, change: TagChange, old: Tag | None, size: int, now_ns: int
     ) -> Tag:
-        stays = old is not None and old.digest == change.digest
-        media_type = change.media_type
-        if media_type is None and old is not None and stays:
-            media_type = old.media_type
         values = self._tag_key(change.name)
+        media_type = change.media_type_after(old)
         connection.execute(
             statements.SET_TAG,
             values
             | {"digest": str(change.digest), "media_type": media_type, "size": size, "now": now_ns},
         )
-        if old is not None and not stays:
+        if old is not None and old.digest != change.digest:
             queue(connection, self._namespace, [old.digest])
-        if change.labels is None and not stays:
-            about = values | {"first": ANNOTATION, "behind": f"{ANNOTATION}\U0010ffff"}
-            connection.execute(statements.DROP_TAG_ANNOTATIONS, about)
-        elif change.labels is not None:
+        labels = change.labels_after(old)
+        if labels != (old.labels if old is not None else {}):
             connection.execute(statements.DROP_TAG_LABELS, values)
-            rows = [values | {"key": key, "value": value} for key, value in change.labels.items()]
+            rows = [values | {"key": key, "value": value} for key, value in labels.items()]
             connection.executemany(statements.SET_TAG_LABEL, rows)
         made = self._find_tag(connection, change.name)
         assert made is not None  # noqa: S101 - it was written a moment ago
@@ -120,7 +115,7 @@ class Tags(Bound):
             old = self._find_tag(connection, name)
             if old is None:
                 raise NotFoundError(tag=name)
-            _check_condition(name, old, if_is)
+            check_condition(name, old, if_is)
             connection.execute(statements.DROP_TAG, self._tag_key(name))
             queue(connection, self._namespace, [old.digest])
 
@@ -161,9 +156,3 @@ class Tags(Bound):
 
     def _tag_key(self, name: str) -> dict[str, Any]:
         return {"namespace": self._namespace, "name": name}
-
-
-def _check_condition(name: str, old: Tag | None, if_is: Digest | Anything | None) -> None:
-    found = None if old is None else old.digest
-    if if_is is not ANY and found != if_is:
-        raise ConflictError(name, wanted=if_is, found=found)
