@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import urllib3
 
 from tests.cluster.servers import BUCKET, CREDENTIALS
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,8 +40,7 @@ http: {{addr: "{host}", secret: abc}}
 def docker_registry(folder: Path, s3: SeaweedFS) -> Iterator[str]:
     """Run it until the block ends; gives ``host:port``."""
     folder.mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        host = f"127.0.0.1:{free.getsockname()[1]}"
+    host = f"127.0.0.1:{free_ports(1)[0]}"
     config = folder / "config.yml"
     text = _CONFIG.format(
         key=CREDENTIALS["AWS_ACCESS_KEY_ID"],

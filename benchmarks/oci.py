@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -28,6 +27,7 @@ import urllib3
 import contentdb
 from benchmarks.machine import describe
 from contentdb import oci
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -228,8 +228,7 @@ def push_image(folder: Path, client: oci.Registry, place: str, layers: int, size
 @contextlib.contextmanager
 def running_registry(folder: Path) -> Iterator[str]:
     """Run docker-registry on a free port, with its content in the folder; yield its name."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        host = f"127.0.0.1:{free.getsockname()[1]}"
+    host = f"127.0.0.1:{free_ports(1)[0]}"
     config = folder / "registry.yml"
     config.write_text(_CONFIG.format(folder=folder, host=host), encoding="utf-8")
     command = ["docker-registry", "serve", str(config)]

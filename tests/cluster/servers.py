@@ -23,6 +23,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
+from tests.ports import free_ports
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -76,15 +78,6 @@ def missing(*servers: type[Server]) -> str:
     needed = {name for server in servers for name in server.programs} | {"setpriv"}
     lacking = sorted(name for name in needed if program(name) is None)
     return f"needs {', '.join(lacking)}; .ci/run installs what tests need" if lacking else ""
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on, all at once so that they differ."""
-    sockets = [socket.create_server((_LOOPBACK, 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
-    return ports
 
 
 class Server:

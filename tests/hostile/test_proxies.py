@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import socket
 from itertools import repeat
 from time import sleep
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,6 +15,7 @@ from tests.hostile.guard import BAITS, CANARY, CREDENTIALS
 from tests.hostile.proxy import Tunnels
 from tests.hostile.server import Request, Server, drip, reply
 from tests.hostile.test_connections import deaf, ends_when_interrupted, mute
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -162,8 +162,7 @@ def test_a_registry_that_crawls_behind_a_proxy_is_given_up() -> None:
 
 
 def test_a_proxy_that_is_not_there_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"127.0.0.1:{free.getsockname()[1]}"
+    place = f"127.0.0.1:{free_ports(1)[0]}"
     with (
         oci.Registry(NAME, retries=0, proxies=oci.Proxies(https=url(place))) as registry,
         pytest.raises(LOST, match=f"the proxy http://{place} cannot be reached: .*refused"),

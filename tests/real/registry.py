@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import BinaryIO, Literal
 
 import urllib3
 
+from tests.ports import free_ports
 from tests.real.tokens import ISSUER, SERVICE, token_server
 
 PROGRAMS = ("docker-registry", "skopeo", "umoci", "jq", "htpasswd", "openssl")
@@ -47,8 +47,7 @@ def contentdb_command(root: Path, *arguments: str | Path) -> list[str]:
 def registry(folder: Path, *, auth: Auth = "open") -> Iterator[str]:
     """Serve from a folder until the block ends; gives ``host:port``."""
     folder.mkdir(parents=True)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     with (
         _guarded(folder, auth) as settings,
         (folder / "log").open("wb") as log,

@@ -15,6 +15,7 @@ from contentdb import oci
 from contentdb.oci.registry import proxy as proxies
 from tests.hostile.server import Image, Server, sha
 from tests.oci.test_tls import context, keys
+from tests.ports import free_ports
 from tests.real.registry import PROGRAMS, blobs_of, make_image, registry, skopeo_copy
 
 if TYPE_CHECKING:
@@ -49,8 +50,7 @@ class Running:
 
 @contextmanager
 def tinyproxy(folder: Path) -> Iterator[Running]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_ports(1)[0]
     config, log = folder / "tinyproxy.conf", folder / "tinyproxy.log"
     config.write_text(_CONFIG.format(port=port, user=USER, password=PASSWORD))
     with (
@@ -139,8 +139,7 @@ def test_who_may_not_ask_over_http_is_told_the_proxys_name(through: Running, use
 
 
 def test_a_server_that_the_proxy_does_not_reach_is_told_with_its_name(through: Running) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        host = f"127.0.0.1:{free.getsockname()[1]}"
+    host = f"127.0.0.1:{free_ports(1)[0]}"
     place = f"http://{USER}:{PASSWORD}@{through.place}"
     with (
         oci.Registry(host, retries=0, proxies=oci.Proxies(https=place)) as client,

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,8 +43,7 @@ pytestmark = pytest.mark.skipif(UWSGI is None, reason="needs uwsgi: pip install 
 def served(root: Path, folder: Path, *options: str) -> Iterator[str]:
     """Run the application with three workers and no master until the block ends; gives its URL."""
     (folder / "app.py").write_text(APPLICATION.format(root=str(root)))
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_ports(1)[0]}"
     command = [
         str(UWSGI), *options, "--http-socket", address, "--processes", "3", "--home", sys.prefix,
         "--pythonpath", str(CHECKOUT), "--wsgi-file", str(folder / "app.py"), "--disable-logging",

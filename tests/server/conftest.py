@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ import pytest
 
 from contentdb.remote.channel import Channel
 from contentdb.server.daemon import Server
+from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,10 +26,7 @@ def socket_path() -> Iterator[Path]:
 @pytest.fixture
 def free_port() -> int:
     """A port of this machine that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    return free_ports(1)[0]
 
 
 @pytest.fixture
