@@ -9,18 +9,12 @@ from contentdb.errors import (
     StorageError,
     StoreError,
     StoreNotFoundError,
+    UnsupportedFilesystemError,
 )
 from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local import disk_reserve
 from contentdb.local.blobs import Shards
 from contentdb.local.create import MISSING, has_index_file, make, open_root
-from contentdb.local.directories import (
-    check_one_filesystem,
-    lock_in_use,
-    make_missing,
-    open_child,
-    open_packs,
-)
 from contentdb.local.index import revision
 from contentdb.local.index.index import Index
 from contentdb.local.layout import (
@@ -204,24 +198,30 @@ def _assemble(path: str, root: Directory, index: Index, place: Place, options: O
     with ExitStack() as undo:
         top = files.open_again(root)
         undo.callback(top.close)
-        if not read_only:
-            make_missing(path, top, index)
+        missing = [name for name in DIRECTORIES if files.stat_name(top, name) is None]
+        if missing and not read_only:
+            from contentdb.local.directories import make_missing  # seldom
+
+            make_missing(path, top, index, missing)
         opened: dict[str, Directory] = {}
         for name in DIRECTORIES:
-            opened[name] = open_child(top, name, read_only=read_only)
+            opened[name] = _open_child(top, name, read_only=read_only)
             undo.callback(opened[name].close)
-        check_one_filesystem(path, [top, *opened.values()])
+        _check_one_filesystem(path, [top, *opened.values()])
         blobs = opened[BLOBS]
         place.watch(root.child(BLOBS), files.stat_open(blobs.fd, blobs.path), blobs)
         if not read_only or files.stat_name(top, TRASH) is not None:
-            lock_in_use(path, opened[TRASH])
+            _lock_in_use(path, opened[TRASH])
         shards = Shards(blobs)
         undo.callback(shards.close)
         if not read_only:
             with suppress(StorageError):  # the write that needs one raises the reason
                 shards.complete_all()
-        packs = open_packs(path, top, index, read_only=read_only)
-        if packs is not None:
+        packs = None
+        if below := index.pack_below():
+            from contentdb.local.directories import open_packs  # few stores have packs
+
+            packs = open_packs(path, top, index, below, read_only=read_only)
             undo.callback(packs.close)
         several = _asks_always(root, options)
         sharing = Sharing(top, read_only=read_only, several=several)
@@ -248,3 +248,28 @@ def _make_appender(packs: PackDirectory | None, index: Index, options: Options) 
     from contentdb.local.packs.append import Appender  # as above
 
     return Appender(packs, index, options.namespace, durable=options.durable)
+
+
+def _open_child(root: Directory, name: str, *, read_only: bool) -> Directory:
+    """Open a directory of the layout.
+
+    Copies of a store may lack empty directories. With ``read_only`` the root is opened in place of
+    a missing one; it has no file with the name of an ingest.
+    """
+    if read_only and name != BLOBS and files.stat_name(root, name) is None:
+        return files.open_directory(".", within=root)
+    return files.open_directory(name, within=root)
+
+
+def _lock_in_use(path: str, trash: Directory) -> None:
+    """Lock ``trash/`` until it is closed, which shows `reindex` that the store is in use."""
+    if not files.lock_shared(trash.fd, trash.path):
+        raise StoreError(path, "its index is being rebuilt; try again when that is done")
+
+
+def _check_one_filesystem(path: str, directories: list[Directory]) -> None:
+    """Raise unless all are on one filesystem: links and renames are atomic only within one."""
+    if len({files.stat_open(directory.fd, directory.path).st_dev for directory in directories}) > 1:
+        raise UnsupportedFilesystemError(
+            path, f"{', '.join(DIRECTORIES)} must be on one filesystem with their root"
+        )
