@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contentdb.engine import Capability, Engine
+from contentdb.errors import InvalidArgumentError
 from contentdb.light_typing import TYPE_CHECKING, Protocol, cast
 from contentdb.store.front import Front
 
@@ -106,7 +107,13 @@ class Local(Front):
             older_than: Remove only what has not changed for this many seconds.
             dry_run: Remove nothing, only list.
             progress: Called with each thing when it is removed.
+
+        Raises:
+            InvalidArgumentError: ``older_than`` is not 0 or more seconds.
         """
+        given: object = older_than
+        if not isinstance(given, int | float) or not given >= 0:
+            raise InvalidArgumentError(f"an age is 0 or more seconds, not {older_than!r:.80}")
         self._require(Capability.PRUNE, "prune")
         engine = cast("PruneEngine", self._engine)
         return engine.prune(older_than=older_than, dry_run=dry_run, progress=progress)

@@ -16,7 +16,7 @@ from contentdb.cluster.catalog.meta import read_epoch, read_meta
 from contentdb.cluster.mark import check_mark
 from contentdb.cluster.upkeep.names import BLOBS, PARTS, parse_key
 from contentdb.engine import Pruned
-from contentdb.errors import InvalidArgumentError, RefLockedError, StoreError
+from contentdb.errors import RefLockedError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +40,6 @@ def prune(
     Raises:
         StoreError: The database is not the one that wrote the objects.
     """
-    given: object = older_than_s
-    if not isinstance(given, int | float) or not given >= 0:
-        raise InvalidArgumentError(f"an age is 0 or more seconds, not {older_than_s!r:.80}")
     check_epoch(resources)
     age_s = min(float(older_than_s), time.time())
     yield from _prune_ingests(resources, namespace, age_s, dry_run=dry_run)

@@ -25,10 +25,9 @@ if TYPE_CHECKING:
 
     from contentdb.content import Collected, Collection, ExportLink
     from contentdb.digest import Digest
-    from contentdb.engine import CollectTerms
+    from contentdb.engine import CollectTerms, Pruned
     from contentdb.local.index import Location
     from contentdb.local.resources import Options
-    from contentdb.local.upkeep.prune import Pruned
     from contentdb.local.upkeep.reindex import Reindexed
 
 __all__ = ["LocalEngine", "ReadOnlyEngine", "open_engine"]

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from typing import Final
 
     from contentdb.digest import Digest
+    from contentdb.engine import Pruned
     from contentdb.local.resources import Parts
-    from contentdb.local.upkeep.prune import Pruned
     from contentdb.local.upkeep.reindex import Reindexed
     from contentdb.local.upkeep.repack import Repacked
     from contentdb.local.upkeep.verify import Finding

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from contentdb import files
 from contentdb.digest import Digest
 from contentdb.engine import Pruned
-from contentdb.errors import InvalidArgumentError, InvalidDigestError
+from contentdb.errors import InvalidDigestError
 from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local import locks
 from contentdb.local.commit.temporary import TEMPORARY, dead_temporaries, remove_temporary
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from contentdb.local.index import IngestRow
     from contentdb.local.resources import Parts
 
-__all__ = ["Pruned", "drop_ingest", "prune", "prune_ingests"]
+__all__ = ["drop_ingest", "prune", "prune_ingests"]
 
 _NAMES_AT_ONCE: Final = 500
 _DEAD_SHARE: Final = 0.5
@@ -40,9 +40,6 @@ _DEAD_SHARE: Final = 0.5
 
 def prune(parts: Parts, *, older_than_s: float, dry_run: bool) -> Iterator[Pruned]:
     """Remove each thing, then yield it; see `Store.prune`."""
-    given: object = older_than_s
-    if not isinstance(given, int | float) or not given >= 0:
-        raise InvalidArgumentError(f"an age is 0 or more seconds, not {older_than_s!r:.80}")
     now_ns = time.time_ns()
     before_ns = now_ns - int(min(older_than_s * 1e9, now_ns))  # nothing is older than the epoch
     yield from prune_ingests(parts, before_ns, dry_run=dry_run)
