@@ -206,6 +206,6 @@ filters_option = click.option(
     metavar="FILTER",
     multiple=True,
     callback=_not_empty,
-    help="List only what this selects; may be repeated, then any of them.",
+    help="Only what this selects; may be repeated, then any of them.",
 )
 """Empty text is refused: it would select everything, and comes from an unset shell variable."""

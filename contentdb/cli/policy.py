@@ -64,8 +64,7 @@ def policy(context: click.Context, as_json: bool, quiet: bool) -> None:
     found = store.policy()
     if found is None:
         set_exit_code(context, 1)
-        if not quiet and not as_json:
-            line("no policy")
+        _tell_none(as_json=as_json, quiet=quiet)
         return
     _tell(store, found, as_json=as_json, quiet=quiet)
 
@@ -110,18 +109,25 @@ def set_(
 
 
 @policy.command(short_help="Remove the policy.")
+@json_option
 @quiet_option
 @click.pass_context
-def clear(context: click.Context, quiet: bool) -> None:
+def clear(context: click.Context, as_json: bool, quiet: bool) -> None:
     """Remove the policy of the namespace, durably; nothing happens if there is none."""
     open_store(context, needs=Capability.UPKEEP).clear_policy()
-    if not quiet:
+    _tell_none(as_json=as_json, quiet=quiet)
+
+
+def _tell_none(*, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        json_line({"policy": None})
+    elif not quiet:
         line("no policy")
 
 
 def _tell(store: Store, found: Policy, *, as_json: bool, quiet: bool) -> None:
-    status = store.queue_status()
     if as_json:
+        status = store.queue_status()
         spans = {"grace_s": found.grace, "unused_for_s": found.unused_for}
         record: dict[str, Any] = {
             name: None if one is None else one.total_seconds() for name, one in spans.items()
@@ -130,9 +136,9 @@ def _tell(store: Store, found: Policy, *, as_json: bool, quiet: bool) -> None:
         record |= {"filters": list(found.filters)}
         json_line(record | {"bytes": status.bytes, "reserved": status.reserved})
         return
-    options = _options(found)
-    line(" ".join(options))
+    line(" ".join(_options(found)))
     if not quiet and found.max_bytes is not None:
+        status = store.queue_status()
         held, reserved = status.bytes or 0, status.reserved or 0
         line(f"holds {size(held)} of {size(found.max_bytes)}, {size(reserved)} reserved")
 

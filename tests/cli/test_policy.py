@@ -35,6 +35,27 @@ def test_it_is_set_told_and_cleared(root: Path) -> None:
     assert call(root, "policy", "-q").exit_code == 1
 
 
+def test_no_policy_is_a_record_too(root: Path) -> None:
+    stored(root, b"hello")
+    found = call(root, "policy", "--json")
+    assert (found.exit_code, records(found.stdout)) == (1, [{"policy": None}])
+    call(root, *SET)
+    cleared = call(root, "policy", "clear", "--json")
+    assert (cleared.exit_code, records(cleared.stdout)) == (0, [{"policy": None}])
+    assert call(root, "policy", "clear", "-q").stdout == ""
+
+
+def test_the_queue_is_counted_only_for_what_is_printed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(root, b"hello")
+    call(root, *SET)
+    monkeypatch.setattr(contentdb.Store, "queue_status", None)
+    assert call(root, "policy", "-q").exit_code == 0
+    call(root, "policy", "clear")
+    assert call(root, "policy", "set", "--unused-for", "30d").stdout == "--unused-for 30d\n"
+
+
 @pytest.mark.parametrize(
     "terms",
     [
