@@ -8,18 +8,38 @@ from contentdb.cli.show import age, escape, labels_text, line, moment, size, tab
 from contentdb.light_typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Final
 
     from contentdb.content import Info, Status
 
-__all__ = ["INGEST_HEADS", "ingest_row", "print_blobs", "print_info", "print_ingests"]
+__all__ = [
+    "INGEST_HEADS",
+    "ingest_row",
+    "print_blobs",
+    "print_info",
+    "print_ingests",
+    "print_pages",
+]
 
 _PAGE_ROWS: Final = 1000
 """Rows whose columns are aligned together, so that a listing of millions begins at once."""
 
 _BLOB_HEADS: Final = ("DIGEST", f"{'SIZE':>10}", f"{'AGE':>8}", "LABELS")
 INGEST_HEADS: Final = ("REF", "OFFSET", "TOTAL", "DONE", "STARTED", "HELD")
+
+
+def print_pages(
+    heads: Sequence[str], rows: Iterator[Sequence[str]], *, even_empty: bool = False
+) -> None:
+    """Print a table in pages, with its heads over the first; nothing without rows by default."""
+    page = list(islice(rows, _PAGE_ROWS))
+    if page or even_empty:
+        for text in table(heads, page):
+            line(text)
+    while page := list(islice(rows, _PAGE_ROWS)):
+        for text in islice(table(heads, page), 1, None):
+            line(text)
 
 
 def print_info(found: Info, *, quiet: bool) -> None:
@@ -40,11 +60,7 @@ def print_blobs(found: Iterator[Info], *, quiet: bool) -> None:
         for info in found:
             line(info.digest)
         return
-    heads: tuple[str, ...] = _BLOB_HEADS
-    while page := list(islice(found, _PAGE_ROWS)):
-        for text in islice(table(heads, map(_blob_row, page)), 0 if heads[0] else 1, None):
-            line(text)
-        heads = ("", "", "", "")
+    print_pages(_BLOB_HEADS, map(_blob_row, found))
 
 
 def _blob_row(info: Info) -> tuple[str, str, str, str]:
@@ -57,12 +73,7 @@ def print_ingests(found: Iterator[Status], *, quiet: bool) -> None:
         for status in found:
             line(escape(status.ref))
         return
-    page = list(islice(found, _PAGE_ROWS))
-    for text in table(INGEST_HEADS, map(ingest_row, page)):
-        line(text)
-    while page := list(islice(found, _PAGE_ROWS)):
-        for text in islice(table(INGEST_HEADS, map(ingest_row, page)), 1, None):
-            line(text)
+    print_pages(INGEST_HEADS, map(ingest_row, found), even_empty=True)
 
 
 def ingest_row(status: Status) -> tuple[str, ...]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from contentdb.cli.listing import print_pages
 from contentdb.cli.options import (
     complete_digest,
     complete_tag,
@@ -14,7 +14,7 @@ from contentdb.cli.options import (
     labels_option,
 )
 from contentdb.cli.session import each, json_option, open_store, quiet_option, resolve
-from contentdb.cli.show import age, escape, json_line, line, size, table
+from contentdb.cli.show import age, escape, json_line, line, size
 from contentdb.digest import Digest
 from contentdb.engine import Capability
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["tag", "tags", "untag"]
 
-_PAGE_ROWS = 1000
-"""Rows whose columns are aligned together, so that a long listing begins at once."""
 _HEADS = ("NAME", "DIGEST", f"{'SIZE':>10}", f"{'AGE':>8}")
 
 
@@ -51,11 +49,7 @@ def tags(
             else:
                 line(escape(one.name))
         return
-    heads: tuple[str, ...] = _HEADS
-    while page := list(islice(found, _PAGE_ROWS)):
-        for text in table(heads, map(_row, page)):
-            line(text)
-        heads = ("", "", "", "")
+    print_pages(_HEADS, map(_row, found))
 
 
 def _row(tag: Tag) -> tuple[str, str, str, str]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
+from contentdb.cli import listing
 from tests.cli.shell import call, records, stored
 
 if TYPE_CHECKING:
@@ -28,6 +29,16 @@ def test_a_blob_gets_names_and_loses_them(root: Path) -> None:
     result = call(root, "untag", "b", "c", "app:v1")
     assert (result.exit_code, result.stdout.split()) == (4, ["b", "app:v1"])
     assert call(root, "tags").stdout == ""
+
+
+def test_pages_have_one_line_of_heads(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (one,) = stored(root, b"1")
+    names = ["a", "b", "c", "d", "e"]
+    for name in names:
+        call(root, "tag", one, name)
+    monkeypatch.setattr(listing, "_PAGE_ROWS", 2)
+    lines = call(root, "tags").stdout.splitlines()
+    assert [text.split()[:1] for text in lines] == [["NAME"], *([name] for name in names)]
 
 
 def test_swapping(root: Path) -> None:

@@ -28,7 +28,7 @@ TYPE_CHECKING = False  # as in `contentdb.cli.quick`
 if TYPE_CHECKING:
     from contentdb.cli.quick import Call
 
-__all__ = ["answer", "is_common", "open_root", "print_and_exit"]
+__all__ = ["answer", "flags_if_common", "open_root", "print_and_exit"]
 
 _LARGEST_BYTES = 1 << 20
 _HEADER_BYTES = 100
@@ -51,7 +51,8 @@ def open_root(root: str) -> int:
 def _look(root: str, call: Call) -> bytes | None:
     fd = open_root(root)
     try:
-        if not is_common(fd) or _read(fd, SHARED, BOUNDED + 1)[BOUNDED:].strip(b"\0"):
+        flags = flags_if_common(fd)
+        if flags is None or flags[BOUNDED:].strip(b"\0"):
             return None
         blobs = os.open(BLOBS, _OPEN | os.O_DIRECTORY, dir_fd=fd)
         parts = []
@@ -68,20 +69,21 @@ def _look(root: str, call: Call) -> bytes | None:
         os.close(fd)
 
 
-def is_common(root: int) -> bool:
-    """Return whether it is a store of this user and this version, with one namespace."""
+def flags_if_common(root: int) -> bytes | None:
+    """Return the flags of a store of this user and this version, with one namespace; else None."""
     found = os.fstat(root)
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022:
-        return False
-    flags = _read(root, SHARED, 2)
+        return None
+    flags = _read(root, SHARED, BOUNDED + 1)
     # No connection to the database is open in this process, whose locks a close could drop.
     header = _read(root, INDEX, _HEADER_BYTES)
-    return (
-        len(flags) == 2  # noqa: PLR2004 - two flags
+    is_common = (
+        len(flags) > SEVERAL_NAMESPACES + 1  # older stores have two flags
         and not flags[SEVERAL_NAMESPACES]
         and int.from_bytes(header[68:72], "big") == APPLICATION_ID
         and int.from_bytes(header[60:64], "big") == FORMAT_VERSION
     )
+    return flags if is_common else None
 
 
 def _read(root: int, name: str, size: int) -> bytes:

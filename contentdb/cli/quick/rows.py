@@ -15,7 +15,7 @@ import os
 from functools import partial
 
 from contentdb.cli.listing import print_blobs, print_info, print_ingests
-from contentdb.cli.quick.blobs import is_common, open_root
+from contentdb.cli.quick.blobs import flags_if_common, open_root
 from contentdb.errors import ContentDBError
 from contentdb.local.index import Blob, IngestRow, State, revision, statements
 from contentdb.refs import DEFAULT_NAMESPACE
@@ -52,7 +52,9 @@ def _read(root: str, call: Call) -> Callable[[], None] | None:
     try:
         found = os.fstat(fd)
         names = {*os.listdir(fd)}  # noqa: PTH208 - an open directory
-        if not names >= _NAMES or not names.isdisjoint(_NAMES_OF_OTHERS) or not is_common(fd):
+        if not names >= _NAMES or not names.isdisjoint(_NAMES_OF_OTHERS):
+            return None
+        if flags_if_common(fd) is None:
             return None
     finally:
         os.close(fd)
