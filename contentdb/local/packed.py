@@ -146,17 +146,14 @@ def _keep(parts: Parts, digest: Digest, row: Blob, location: Location) -> None:
 
 
 def mark_deleted(parts: Parts, records: Mapping[Digest, Location]) -> None:
-    """Mark the records of deleted blobs, unless a row points there; durable, if the store is.
-
-    If another namespace has the blob, its record may be a copy: then only this one is marked.
-    """
-    from contentdb.local.packs.record import DEAD, DELETED  # as in `has_record`
+    """Mark the records of deleted blobs, unless a row points there; durable, if the store is."""
+    from contentdb.local.packs.record import state_of_deleted  # as in `has_record`
 
     marks: dict[tuple[int, bytes], list[int]] = {}
     for digest, location in records.items():
         is_in_place, is_elsewhere = parts.index.who_needs(digest, location)
         if not is_in_place:
-            state = DEAD if is_elsewhere else DELETED
+            state = state_of_deleted(is_elsewhere=is_elsewhere)
             marks.setdefault((location.pack, state), []).append(location.offset)
     _mark(parts, marks, sync=parts.durable)
 

@@ -22,7 +22,7 @@ from contentdb.local.index import Entry, LeaseKey, Location, Outcome, State, sta
 from contentdb.local.index.bound import PACK_BELOW, Bound
 from contentdb.local.index.leasing import CONTENT, add_items
 from contentdb.local.index.record import insert_all, is_recorded, record
-from contentdb.local.index.rows import find_blob, key_of, move_blob, place_of, points_to
+from contentdb.local.index.rows import find_blob, key_of, move_blob, place_of, points_to, who_needs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -161,9 +161,8 @@ class Packed(Bound):
 
     def who_needs(self, digest: Digest, location: Location) -> tuple[bool, bool]:
         """Return whether a row points to a record, and whether another namespace has its blob."""
-        values = self._key(digest) | place_of(digest, location)
-        points, others = self._database.one(statements.WHO_NEEDS, values)
-        return bool(points), bool(others)
+        with self._database.snapshot() as connection:
+            return who_needs(connection, self._key(digest), location)
 
     def lose_record(self, digest: Digest, location: Location, has_file: Callable[[], bool]) -> bool:
         """Mark a packed blob whose record was found damaged or gone; durable.

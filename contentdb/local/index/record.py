@@ -26,10 +26,10 @@ from contentdb.local.index.rows import (
     lacking,
     merge_labels,
     move_blob,
-    points_to,
     replace_labels,
     set_labels,
     state_of,
+    who_needs,
 )
 
 if TYPE_CHECKING:
@@ -154,9 +154,9 @@ def _end_record(connection: Connection, entry: Entry, blob: Blob, values: dict[s
     """
     if blob.location is None:
         return
-    if not points_to(connection, entry.digest, blob.location):
-        others = connection.execute(statements.OTHER_NAMESPACE_LIVE, values).fetchone()
-        entry.end_record(blob.location, is_elsewhere=others is not None)
+    is_in_place, is_elsewhere = who_needs(connection, values, blob.location)
+    if not is_in_place:
+        entry.end_record(blob.location, is_elsewhere=is_elsewhere)
 
 
 def _make_stamp(entry: Entry) -> Callable[[Blob, int], object]:

@@ -27,6 +27,7 @@ __all__ = [
     "set_labels",
     "state_of",
     "touch",
+    "who_needs",
 ]
 
 
@@ -124,6 +125,13 @@ def points_to(connection: Connection, digest: str, location: Location) -> bool:
     """Return whether a row of any namespace, no tombstone, points to a record."""
     found = connection.execute(statements.IN_PLACE, place_of(digest, location)).fetchone()
     return found is not None
+
+
+def who_needs(connection: Connection, key: dict[str, Any], location: Location) -> tuple[bool, bool]:
+    """Return whether a row points to a record, and whether another namespace has its blob."""
+    values = key | place_of(key["digest"], location)
+    points, others = connection.execute(statements.WHO_NEEDS, values).fetchone()
+    return bool(points), bool(others)
 
 
 def move_blob(connection: Connection, digest: str, old: Location | None, new: Location) -> bool:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from contentdb import files
 from contentdb.errors import CorruptBlobError, IndexBusyError, StorageError
 from contentdb.light_typing import TYPE_CHECKING
-from contentdb.local.packs.record import DEAD, DELETED, STATE_AT, content_at
+from contentdb.local.packs.record import STATE_AT, content_at, state_of_deleted
 from contentdb.logs import swallow
 from contentdb.presence import reset_after_fork
 
@@ -203,10 +203,10 @@ class PackDirectory:
 
         Args:
             location: The record.
-            is_elsewhere: Whether another namespace has the blob: its record may be a copy of this
-                one, so only this one is marked.
+            is_elsewhere: Whether another namespace has the blob.
         """
-        self.mark(location.pack, [location.offset], DEAD if is_elsewhere else DELETED)
+        state = state_of_deleted(is_elsewhere=is_elsewhere)
+        self.mark(location.pack, [location.offset], state)
 
     # -- reading -------------------------------------------------------------------------------
 

@@ -56,6 +56,7 @@ __all__ = [
     "facts_of",
     "parse",
     "read_facts",
+    "state_of_deleted",
 ]
 
 LIVE: Final = b"L"
@@ -119,6 +120,14 @@ class Header(NamedTuple):
 def content_at(digest: str) -> int:
     """Return where the content of a blob begins in its record."""
     return _HEAD.size + _LENGTHS[digest[:6]]
+
+
+def state_of_deleted(*, is_elsewhere: bool) -> bytes:
+    """Return what the record of a deleted blob becomes.
+
+    If another namespace has the blob, its record may be a copy of this one: only this one is dead.
+    """
+    return DEAD if is_elsewhere else DELETED
 
 
 def encode(
