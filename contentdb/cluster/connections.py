@@ -9,50 +9,15 @@ import select
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from contentdb.cluster.sql import Connection
+
 __all__ = ["BusyError", "Pool"]
 
-
-class Poolable(Protocol):
-    """A connection."""
-
-    @property
-    def closed(self) -> bool:
-        """Whether it cannot be used any more."""
-        ...
-
-    @property
-    def info(self) -> Any:  # noqa: ANN401 - the driver's
-        """What the driver knows of it."""
-        ...
-
-    def fileno(self) -> int:
-        """Return its socket."""
-        ...
-
-    @property
-    def pgconn(self) -> Any:  # noqa: ANN401 - the driver's
-        """What the driver calls the C library by."""
-        ...
-
-    def execute(self, query: str, /) -> object:
-        """Run a statement."""
-        ...
-
-    def cancel_safe(self, *, timeout: float) -> None:
-        """Ask the server to end the statement that is under way."""
-        ...
-
-    def close(self) -> None:
-        """Close it."""
-        ...
-
-
-C = TypeVar("C", bound=Poolable)
 
 _IDLE: Final = 0
 """No transaction, and no statement under way: the driver's number for it."""
@@ -67,18 +32,18 @@ class BusyError(Exception):
     """No connection became free in time."""
 
 
-class Pool(Generic[C]):
+class Pool:
     """At most so many connections; each is used by one thread at a time."""
 
-    def __init__(self, connect: Callable[[], C], *, most: int, wait_s: float) -> None:
+    def __init__(self, connect: Callable[[], Connection[Any]], *, most: int, wait_s: float) -> None:
         self._connect = connect
-        self._idle: list[C] = []
+        self._idle: list[Connection[Any]] = []
         self._free = threading.Semaphore(most)
         self._wait_s = wait_s
         self._closed = threading.Event()
 
     @contextmanager
-    def lend(self) -> Iterator[C]:
+    def lend(self) -> Iterator[Connection[Any]]:
         """Lend a connection for the block; what is under way after it is undone.
 
         Raises:
@@ -95,7 +60,7 @@ class Pool(Generic[C]):
         finally:
             self._free.release()
 
-    def _take(self) -> C | None:
+    def _take(self) -> Connection[Any] | None:
         """Return an idle connection that its server has not ended meanwhile."""
         while True:
             try:
@@ -107,7 +72,7 @@ class Pool(Generic[C]):
             with suppress(Exception):
                 connection.close()
 
-    def _put_back(self, connection: C) -> None:
+    def _put_back(self, connection: Connection[Any]) -> None:
         if connection.closed:
             return
         kept = False
@@ -130,14 +95,14 @@ class Pool(Generic[C]):
             self._idle.pop().close()
 
 
-def _has_news(connection: Poolable) -> bool:
+def _has_news(connection: Connection[Any]) -> bool:
     """Return whether an idle connection's server has sent something: that it ends."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
 
 
-def _undo(connection: Poolable) -> None:
+def _undo(connection: Connection[Any]) -> None:
     """Undo what an exception has cut off; a connection that is no good after it is closed.
 
     An error of this is none of the caller's, who gets the exception.
@@ -152,7 +117,7 @@ def _undo(connection: Poolable) -> None:
             connection.close()
 
 
-def _cancel(connection: Poolable) -> None:
+def _cancel(connection: Connection[Any]) -> None:
     """End a statement that may wait for a lock: closed only, the server would do it later."""
     deadline = time.monotonic() + _CANCEL_S
     while not connection.pgconn.flush():  # else the server has not got the whole of it
@@ -161,7 +126,7 @@ def _cancel(connection: Poolable) -> None:
             return  # it is asked again: a statement that has not begun yet does not hear it
 
 
-def _has_ended(connection: Poolable, wait_s: float) -> bool:
+def _has_ended(connection: Connection[Any], wait_s: float) -> bool:
     """Return whether a statement ends within this time."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -36,7 +35,6 @@ class Resources:
         self.meta = meta
         self.bucket = Bucket(meta.objects, meta.endpoint)
         self.session = Session(database, f"contentdb_{meta.uuid}")
-        self.pid = os.getpid()
         self._users = 0
         self._workers: ThreadPoolExecutor | None = None
         self._closed = False

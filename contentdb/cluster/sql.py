@@ -139,9 +139,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = check_url(url)
         self.place = shown(url)
-        self._pool: Pool[Connection[Row]] = Pool(
-            self._lendable, most=_CONNECTIONS, wait_s=DEADLINE_S
-        )
+        self._pool = Pool(self._lendable, most=_CONNECTIONS, wait_s=DEADLINE_S)
 
     def close(self) -> None:
         """Close the pool's connections."""

@@ -13,7 +13,7 @@ __all__ = ["BLOBS", "PARTS", "ObjectName", "parse_key"]
 BLOBS: Final = "blobs/"
 PARTS: Final = "parts/"
 _BLOB: Final = re.compile(r"blobs/(\w+)/[0-9a-f]{2}/([0-9a-f]+)\.(\d+)\.\d+(\.m)?")
-_PART: Final = re.compile(r"(parts/(\d+)\.\d+/)(\d{8,})")
+_PART: Final = re.compile(r"(parts/(\d+)\.\d+/)\d{8,}")
 
 
 class ObjectName(NamedTuple):
@@ -26,8 +26,6 @@ class ObjectName(NamedTuple):
     is_manifest: bool = False
     prefix: str | None = None
     """Of the run that it is in."""
-    number: int = 0
-    """Its place in that run."""
 
 
 def parse_key(key: str) -> ObjectName | None:
@@ -42,4 +40,4 @@ def parse_key(key: str) -> ObjectName | None:
     found = _PART.fullmatch(key)
     if found is None:
         return None
-    return ObjectName(key, int(found[2]), prefix=found[1], number=int(found[3]))
+    return ObjectName(key, int(found[2]), prefix=found[1])
