@@ -1,4 +1,4 @@
-"""Parsing of sizes, times and ages as people type them, into whole bytes and nanoseconds.
+"""Sizes, times and ages as people type them, and spans of time: as whole bytes and nanoseconds.
 
 All results fit a signed 64-bit integer, which is what the index stores.
 """
@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-__all__ = ["age_ns", "moment_ns", "size_bytes"]
+__all__ = ["age_ns", "moment_ns", "size_bytes", "span_ns"]
 
 _LIMIT: Final = 2**63
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,6 +67,11 @@ def age_ns(text: str) -> int:
     if seconds * _SECOND_NS >= _LIMIT:
         raise ValueError(f"{_quote(text)} is too long an age; write at most 292 years (106751d)")
     return seconds * _SECOND_NS
+
+
+def span_ns(span: timedelta) -> int:
+    """Return a span of time in nanoseconds."""
+    return span // timedelta(microseconds=1) * 1000
 
 
 def moment_ns(text: str, now_ns: int) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from contentdb.local.index.policy import find_wrong_totals
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -15,6 +17,12 @@ if TYPE_CHECKING:
 def parts_of(store: Store) -> Parts:
     with store.parts() as parts:
         return parts
+
+
+def wrong_totals(parts: Parts) -> list[str]:
+    """What a doctor would say of the totals that bounds go by."""
+    with parts.index._database.snapshot() as connection:
+        return find_wrong_totals(connection)
 
 
 def resources_of(store: Store) -> Resources:

@@ -70,7 +70,8 @@ class Collecting(Front):
         the store meanwhile: each waits for a few milliseconds at most. Durable when it returns.
 
         Only blobs are looked at that were stored, found stored, or lost what kept them, since the
-        store has revision 0005. The first collection of a store takes nothing within the grace.
+        store has revision 0005. The first collection or policy of a store begins the
+        grace of all that is there.
 
         With ``max_bytes`` or ``unused_for`` the store is a cache: of what nothing keeps only that
         goes which was not used for longest. A use is a read, or an answer that the content is
@@ -93,12 +94,14 @@ class Collecting(Front):
             max_bytes: Take what was not used for longest, if the namespace has more bytes, until
                 it has nine tenths of that.
             unused_for: Take what was not used for so long; some stays three hours longer.
-            filters: Take only what any of these selects, as in `walk`, with all that refers to it.
+            filters: Take only what any of these selects, as in `walk`: all else stays, with what it
+                refers to.
             progress: Called with each blob when it is gone. It may use the store, but not collect;
                 what it stores under a bound finds only the room that there is.
 
         Raises:
-            NoRootsError: The namespace has no tag, no lease and no label that makes a root.
+            NoRootsError: The namespace has no tag, no lease and no label that makes a root, and is
+                not collected as a cache.
             FailedPreconditionError: It was called from the ``progress`` of another collection.
         """
         if limit is not None and (type(limit) is not int or limit < 0):
@@ -201,9 +204,11 @@ def _span(name: str, span: object) -> int | None:
         return None
     from datetime import timedelta
 
+    from contentdb.units import span_ns
+
     if not isinstance(span, timedelta) or span < timedelta(0):
         raise InvalidArgumentError(f"{name} is a timedelta, not negative, not {span!r:.80}")
-    ns = span // timedelta(microseconds=1) * 1000
+    ns = span_ns(span)
     if ns >= _LIMIT:
         raise InvalidArgumentError(f"{name} is at most 292 years (106751 days), not {span!r:.80}")
     return ns

@@ -116,9 +116,11 @@ def _moment_in(span: object) -> int:
     """Return the time after a span from now, in nanoseconds since the epoch."""
     from datetime import timedelta
 
+    from contentdb.units import span_ns
+
     if not isinstance(span, timedelta) or span <= timedelta(0):
         raise InvalidArgumentError(f"expires is a positive timedelta, not {span!r:.80}")
-    end_ns = time.time_ns() + span // timedelta(microseconds=1) * 1000
+    end_ns = time.time_ns() + span_ns(span)
     if end_ns >= 1 << 63:
         raise InvalidArgumentError(
             f"expires must end before the year 2262, not {span!r:.80} from now"

@@ -19,7 +19,7 @@ from contentdb import files
 from contentdb.local.reservation import Reservation
 from contentdb.local.upkeep.collect import Run
 from contentdb.local.upkeep.evict import terms_of
-from tests.inside import parts_of
+from tests.inside import parts_of, wrong_totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -290,7 +290,7 @@ def test_a_batch_that_is_larger_than_the_bound_turns_it_over(store: Store, root:
         for number in range(300):
             store.add(b"%d" % number * 3000)
     assert rows(root) == []
-    assert parts_of(store).index.wrong_totals() == []
+    assert wrong_totals(parts_of(store)) == []
 
 
 def test_another_namespace_has_no_bound(store: Store, root: Path) -> None:

@@ -117,14 +117,9 @@ class Policies(Bound):
         row = self._database.one(statements.TOTALS, {"namespace": self._namespace})
         return None if row is None else Totals._make(row)
 
-    def wrong_totals(self) -> list[str]:
-        """Count what each namespace with a bound has; return one sentence for each wrong total."""
-        with self._database.snapshot() as connection:
-            return find_wrong_totals(connection)
-
 
 def find_wrong_totals(connection: Connection) -> list[str]:
-    """Do the work of `Policies.wrong_totals`."""
+    """Count what each namespace with a bound has; return one sentence for each wrong total."""
     rows = connection.execute(statements.ALL_TOTALS).fetchall()
     return [
         f"those of namespace {name!r} say {tuple(told)}, and there is {tuple(found)} "
@@ -174,6 +169,6 @@ def _span(ns: int | None) -> timedelta | None:
 
 
 def _ns(span: timedelta | None) -> int | None:
-    if span is None:
-        return None
-    return ((span.days * 24 * 3600 + span.seconds) * 10**6 + span.microseconds) * 1000
+    from contentdb.units import span_ns  # as above
+
+    return None if span is None else span_ns(span)

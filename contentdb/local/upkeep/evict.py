@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from contentdb.engine import CollectTerms
@@ -12,6 +11,7 @@ from contentdb.local.packs.replay import replay_all
 from contentdb.local.reservation import give_back_dead
 from contentdb.local.upkeep.collect import Run, is_at_work_here
 from contentdb.local.upkeep.doubts import POLL_S
+from contentdb.units import span_ns
 
 if TYPE_CHECKING:
     from contentdb.content import Policy
@@ -23,7 +23,7 @@ __all__ = ["make_room", "terms_of"]
 def terms_of(policy: Policy) -> CollectTerms:
     """Return the terms of a collection by a policy."""
     return CollectTerms(
-        grace_ns=None if policy.grace is None else _ns(policy.grace),
+        grace_ns=None if policy.grace is None else span_ns(policy.grace),
         full=False,
         dry_run=False,
         limit=None,
@@ -31,7 +31,7 @@ def terms_of(policy: Policy) -> CollectTerms:
         no_roots=False,
         max_bytes=policy.max_bytes,
         low_bytes=policy.low_bytes,
-        unused_ns=None if policy.unused_for is None else _ns(policy.unused_for),
+        unused_ns=None if policy.unused_for is None else span_ns(policy.unused_for),
         filters=policy.filters,
     )
 
@@ -67,7 +67,3 @@ def has_room(parts: Parts, max_bytes: int, size: int) -> bool:
     """Return whether so many more bytes are within the bound now."""
     totals = parts.index.totals()
     return totals is None or totals.bytes + totals.reserved + size <= max_bytes
-
-
-def _ns(span: timedelta) -> int:
-    return span // timedelta(microseconds=1) * 1000
