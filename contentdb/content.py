@@ -1,4 +1,4 @@
-"""The contract: what a content store holds and does. This file is the whole design.
+"""The contract: what a content store holds and does. Its values are in `contentdb.values`.
 
 A **blob** is committed content, addressed by the digest of its bytes and never changed. An
 **ingest** is content on its way in, keyed by a **ref** that its caller chose, and invisible
@@ -514,7 +514,7 @@ class Collector(Protocol):
         filters: Sequence[str] = (),
         progress: Callable[[Collected], object] = lambda _collected: None,
     ) -> Collection:
-        """Remove the blobs that nothing keeps; raise `NoRootsError` if nothing keeps anything.
+        """Remove the blobs that nothing keeps; raise `NoRootsError` if nothing says what is wanted.
 
         With ``max_bytes`` or ``unused_for``, or a policy that has one, only what was not used for
         longest goes.

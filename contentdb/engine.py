@@ -248,7 +248,7 @@ class Engine(Protocol):
 
     @property
     def place(self) -> str:
-        """Where the store is: its root, or its server's address."""
+        """Where the store is: its root, or the address of its server or its database."""
         ...
 
     @property

@@ -285,8 +285,8 @@ class Collection(NamedTuple):
     ingests: int
     """How many abandoned ingests it dropped, or would."""
     begins_ns: int | None
-    """Not None if it took nothing, as it is too early: the first collection of a store begins the
-    grace of all that was there. From this time on it takes."""
+    """Not None if it took nothing, as it is too early: the first collection or policy of a store
+    begins the grace of all that was there. From this time on it takes."""
 
 
 class QueueStatus(NamedTuple):
@@ -301,7 +301,8 @@ class QueueStatus(NamedTuple):
     leases: int
     """Live leases."""
     begins_ns: int | None
-    """From when on a collection takes anything; None before the store's first collection."""
+    """From when on a collection takes anything; None before the store's first collection or
+    policy."""
     bytes: int | None = None
     """Bytes of all blobs, in a namespace with a bound; else None."""
     reserved: int | None = None

@@ -7,9 +7,9 @@ Four bytes of a small file, which each process has mapped into its memory:
   files but not the rows.
 - Whether any process has ever stored without syncing (``durability="process"``). If none has,
   all stored content is on disk, and content that is added again needs no sync.
-- Whether a process has ever asked for a collection here. If none has, an answer that content is
-  stored need not be written down for a collector: a first collection keeps all that was there, for
-  as long as the answers before it promised.
+- Whether a process has ever asked for a collection here, or set a policy. If none has, an answer
+  that content is stored need not be written down for a collector: a first collection keeps all that
+  was there, for as long as the answers before it promised.
 - Whether any namespace has ever had a bound, or was collected from by last use. If none was,
   nothing is reserved for new content, and reads need not note when content was last used.
 

@@ -18,9 +18,9 @@ _FAILED: Final = "something was deleted, and the collection that the client aske
 
 
 def collect_before_answer(store: Store) -> None:
-    """Collect what nothing keeps any more, with the usual grace, in a store that collects at all.
+    """Collect what nothing keeps any more, by the policy or with the usual grace.
 
-    A client cannot begin that: where no collection has been made, nothing happens. Nor does
+    A client cannot begin that: before the first collection or policy nothing happens. Nor does
     anything where nothing is left that says what is wanted. What was deleted stays deleted if the
     collection fails, so that is only logged.
     """

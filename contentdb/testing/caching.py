@@ -117,7 +117,7 @@ class CachingRules(Rules):
         assert _left(cache, digests) == [0, 1, 2]
 
     def test_only_what_the_filters_select_goes(self, cache: Cache) -> None:
-        """4.20: nor does anything go that refers to it and is not selected."""
+        """4.20: what is not selected stays, with all that it refers to."""
         kept = cache.add(os.urandom(10))
         wanted = cache.add(os.urandom(10), labels={"kind": "part"})
         parent = {"containerd.io/gc.ref.content.0": str(wanted.digest)}

@@ -56,9 +56,9 @@ _at_work: Final[dict[tuple[int, int], tuple[int, int]]] = {}
 
 
 def begins_ns(parts: Parts, grace_ns: int) -> int | None:
-    """Return from when on a collection may take anything; None before the first collection.
+    """Return from when on a collection may take anything; None before the first one or policy.
 
-    Answers that were given before the first collection are not written down anywhere.
+    Answers that were given before that are not written down anywhere.
     """
     since_ns = parts.index.collecting_since() if parts.sharing.collects else None
     return None if since_ns is None else since_ns + grace_ns
