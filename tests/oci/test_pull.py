@@ -224,29 +224,43 @@ def part(start: int, stop: int, whole: object = len(IMAGE.layer)) -> bytes:
 
 
 SIZE = len(IMAGE.layer)
-RESUMED: dict[str, tuple[Script, int]] = {
-    f"open ranges are answered {status}": (
-        lambda r, status=status: reply(status) if asked(r)[1] is None else part(asked(r)[0], SIZE),
-        2,
-    )
-    for status in (400, 416, 501)
-} | {
-    "all ranges are refused": (lambda _r: reply(416), 3),
-    "all ranges are forbidden": (lambda _r: reply(403), 3),
-    "all ranges fail": (lambda _r: reply(500), 11),  # twice with four retries, then the whole
-    "ranges are answered with others": (lambda _r: part(0, SIZE), 3),
-    "parts of ranges": (
-        lambda _r: reply(206, b"x", Content_Type="multipart/byteranges; boundary=x"),
-        3,
-    ),
-    "less than was asked for": (lambda r: part(asked(r)[0], min(SIZE, asked(r)[0] + 70_000)), 4),
-    "little by little": (lambda r: part(asked(r)[0], asked(r)[0] + 10), 6),
-    "the size is not told": (lambda r: part(asked(r)[0], SIZE, "*"), 1),
-    "less, and the size is not told": (
-        lambda r: part(asked(r)[0], min(SIZE, asked(r)[0] + 70_000), "*"),
-        4,
-    ),
-}
+RESUMED: dict[str, tuple[Script, int]] = (
+    {
+        f"open ranges are answered {status}": (
+            lambda r, status=status: (
+                reply(status) if asked(r)[1] is None else part(asked(r)[0], SIZE)
+            ),
+            2,
+        )
+        for status in (400, 416, 501)
+    }
+    | {
+        f"all ranges are refused with {status}": (lambda _r, status=status: reply(status), 3)
+        for status in (403, 404, 409, 412, 416)
+    }
+    | {
+        f"all ranges fail with {status}": (lambda _r, status=status: reply(status), 6)
+        for status in (502, 503, 504)  # with four retries, then the whole
+    }
+    | {
+        "all ranges fail": (lambda _r: reply(500), 11),  # twice with four retries, then the whole
+        "ranges are answered with others": (lambda _r: part(0, SIZE), 3),
+        "parts of ranges": (
+            lambda _r: reply(206, b"x", Content_Type="multipart/byteranges; boundary=x"),
+            3,
+        ),
+        "less than was asked for": (
+            lambda r: part(asked(r)[0], min(SIZE, asked(r)[0] + 70_000)),
+            4,
+        ),
+        "little by little": (lambda r: part(asked(r)[0], asked(r)[0] + 10), 6),
+        "the size is not told": (lambda r: part(asked(r)[0], SIZE, "*"), 1),
+        "less, and the size is not told": (
+            lambda r: part(asked(r)[0], min(SIZE, asked(r)[0] + 70_000), "*"),
+            4,
+        ),
+    }
+)
 
 
 @pytest.mark.parametrize(("resumed", "requests"), RESUMED.values(), ids=RESUMED.keys())

@@ -33,8 +33,11 @@ _PROGRESS_BYTES: Final = 64 * 1024
 """A connection must bring this much to count as progress."""
 
 _Way = Literal["open range", "closed range", "whole"]
-_OVER_RANGES: Final = frozenset({400, 403, 405, 416, 500, 501})
-"""Statuses by which servers refuse a range of what they give whole: 403 is a signed URL's."""
+_NOT_OVER_RANGES: Final = frozenset({401, 429})
+"""Statuses that say who may ask, or how often. By any other a server, or a proxy before it, may
+refuse a range of what it gives whole: 403 is a signed URL's."""
+_BEFORE_IT: Final = frozenset({502, 503, 504})
+"""Statuses of a proxy that the server's answer did not suit; no other range will suit it."""
 
 
 def blob_chunks(
@@ -166,6 +169,7 @@ class _Download:
                     raise
                 self._refusal = (self.at, error)
                 closed = self._way == "open range" and self._size is not None
+                closed &= error.status not in _BEFORE_IT
                 self._way = "closed range" if closed else "whole"
                 inform("oci", "asking in another way", way=self._way, why=error)
                 continue
@@ -197,4 +201,4 @@ def _is_over_range(error: RegistryError) -> bool:
     """Return whether asking in another way may bring the bytes."""
     if isinstance(error, HostileRegistryError):
         return True  # it answered with another range
-    return error.status in _OVER_RANGES
+    return error.status is not None and error.status not in _NOT_OVER_RANGES
