@@ -345,6 +345,19 @@ def test_a_tar_that_was_cut_off_is_taken_up_to_there_if_that_is_meant(
     assert (whole_image.missing, lost.missing) == ((), (sha(b"cut" * 9000),))
 
 
+@pytest.mark.parametrize("name", ["x.tar.gz", "x.tar.zst"])
+def test_an_archive_cut_before_anything_comes_of_it_is_said_to_be_cut(
+    name: str, store: contentdb.Store, tmp_path: Path
+) -> None:
+    """Of zstd no byte comes before the first block is whole, 128 KiB of the tar."""
+    oci.import_layout(store, write_layout(tmp_path / "layout"))
+    oci.export_tar(store, tmp_path / name, [TOP])
+    data = (tmp_path / name).read_bytes()
+    for end in (12, 40):
+        with pytest.raises(oci.InvalidLayoutError, match=r"<stream>.*cut off.*get it again"):
+            imported(store, data[:end])
+
+
 # -- names --------------------------------------------------------------------------------------
 
 REF_NAME = "org.opencontainers.image.ref.name"

@@ -55,6 +55,8 @@ _FREE_BYTES: Final = 1 << 30
 _ZSTD_WINDOW_LOG: Final = 27
 """128 MiB, the most that the program ``zstd`` takes unless told otherwise."""
 _BLOCK_BYTES: Final = 1 << 16
+_HEADER_BYTES: Final = 512
+"""The first bytes of a tar, by which it is known to be one."""
 
 
 def is_compressed(head: bytes) -> bool:
@@ -118,12 +120,17 @@ class Expanded:
         """Read at most ``size`` bytes; none at the end, or where the input was cut.
 
         Raises:
-            InvalidManifestError: The input is damaged, or expands without end.
+            InvalidManifestError: The input is damaged, expands without end, or was cut so early
+                that nothing tells what it is.
         """
         self._source.idle = 0
         try:
             piece: bytes = self._file.read1(size)
         except EOFError:
+            if self._count < _HEADER_BYTES:  # of zstd a whole block comes or nothing
+                raise InvalidManifestError(
+                    "it was cut off before the first of its members; get it again"
+                ) from None
             return b""
         except self._broken as error:
             raise InvalidManifestError(f"its compressed bytes are damaged: {error}") from error
