@@ -361,6 +361,24 @@ def test_a_registry_that_refuses_to_be_asked_gets_everything(
     assert not pushed.warnings
 
 
+def test_a_head_that_leads_astray_is_no_answer(store: contentdb.Store) -> None:
+    """A URL that is signed for a GET refuses a HEAD, perhaps by a 401 of its own."""
+    with Server(lambda _r: reply(401)) as elsewhere:
+        signed = f"http://{elsewhere.name}/signed"
+        pushed = push(store, Shelf(on("HEAD", lambda: reply(307, Location=signed))))
+        assert elsewhere.requests
+    assert len(pushed.uploaded) == 2
+
+
+@pytest.mark.parametrize("lie", [{"Location": "/v2/a/b/blobs/x"}, {"Content_Encoding": "x-gzip"}])
+def test_a_head_whose_answer_cannot_be_used_is_none(
+    lie: dict[str, str], store: contentdb.Store
+) -> None:
+    code = 307 if "Location" in lie else 200
+    pushed = push(store, Shelf(on("HEAD", lambda: reply(code, **lie))))
+    assert len(pushed.uploaded) == 2
+
+
 def test_a_blob_of_another_length_is_not_taken_for_there(store: contentdb.Store) -> None:
     pushed = push(store, Shelf(on("HEAD", lambda: reply(200), part="/blobs/")))
     assert len(pushed.uploaded) == 2

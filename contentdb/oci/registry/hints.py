@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from contentdb.oci.errors import RegistryError, UnauthorizedError
+from contentdb.oci.errors import HostileRegistryError, RegistryError, UnauthorizedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,8 +49,8 @@ def has_object(
     """
     try:
         answer = session.request("HEAD", path, path, scope=scope, headers=headers, ok=(200, 404))
-    except UnauthorizedError:
-        return False
+    except (HostileRegistryError, UnauthorizedError):
+        return False  # a redirect to a URL that is signed for a GET, for example
     except RegistryError as error:
         if error.status is None:
             raise
