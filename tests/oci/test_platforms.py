@@ -60,6 +60,8 @@ def chosen(
         ("linux/arm64/8", "linux/arm64"),
         ("armhf", "linux/arm/v7"),
         ("linux/arm/7", "linux/arm/v7"),
+        ("arm/v7", "linux/arm/v7"),
+        ("x86_64/v3", "linux/amd64/v3"),
         ("armel", "linux/arm/v6"),
         ("linux/ARM/v5", "linux/arm/v5"),
         ("i386", "linux/386"),

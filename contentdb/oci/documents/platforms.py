@@ -69,7 +69,7 @@ class Platform(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse ``OS/ARCHITECTURE[/VARIANT]``, or an architecture alone, which means Linux.
+        """Parse ``OS/ARCHITECTURE[/VARIANT]``; an architecture without a system means Linux.
 
         Other names of an architecture are taken too: ``x86_64``, ``aarch64``, ``armhf``, ``i386``.
         A system alone means this machine's architecture.
@@ -80,7 +80,7 @@ class Platform(NamedTuple):
         parts = text.lower().split("/")
         if len(parts) == 1 and parts[0] in _SYSTEMS:
             return cls(parts[0], *architecture_here())
-        if len(parts) == 1 and {parts[0], ALIASES.get(parts[0], ("",))[0]} & _ARCHITECTURES:
+        if len(parts) < _PARTS and {parts[0], ALIASES.get(parts[0], ("",))[0]} & _ARCHITECTURES:
             parts.insert(0, "linux")
         if len(parts) not in {2, _PARTS} or not all(map(_NAME.fullmatch, parts)):
             raise InvalidArgumentError(
