@@ -248,7 +248,7 @@ def test_a_pull_that_waits_for_a_busy_registry_is_interrupted(root: Path, server
         (("pull",), 2, "REFERENCE"),
         (("pull", "App"), 2, "lower case"),
         (("pull", "host.example/app@sha256:abc"), 2, "64 hexadecimal"),
-        (("pull", "--plain-http", "host.example/app"), 2, "another machine"),
+        (("pull", "--plain-http", "host.example/app"), 2, "by --insecure"),
         (("pull", "host.example/app", "--platform", "x"), 2, "linux/amd64"),
         (("pull", "a", "--platform", "linux/arm", "--all-platforms"), 2, "exclude"),
         (("pull", "a", "-j", "0"), 2, "1<=x<=64"),

@@ -52,7 +52,7 @@ class Endpoint(NamedTuple):
         if plain_http and not insecure and not is_loopback(target_of(root).host):
             raise InvalidArgumentError(
                 f"{name} is another machine, and plain http shows it everything: "
-                "use https, or say that this is meant"
+                "use https, or allow it by --insecure (insecure=True)"
             )
         return cls(name, root)
 
