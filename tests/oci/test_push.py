@@ -375,7 +375,7 @@ def test_a_head_whose_answer_cannot_be_used_is_none(
     lie: dict[str, str], store: contentdb.Store
 ) -> None:
     code = 307 if "Location" in lie else 200
-    pushed = push(store, Shelf(on("HEAD", lambda: reply(code, **lie))))
+    pushed = push(store, Shelf(on("HEAD", lambda: reply(code, b"", **lie))))
     assert len(pushed.uploaded) == 2
 
 
