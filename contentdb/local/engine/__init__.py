@@ -105,7 +105,7 @@ class ReadOnlyEngine(LocalEngine):
         if packed and self._parts.shards.stat(digest) is None:
             self._refuse()
 
-    def _lose_record(self, digest: Digest, location: Location) -> bool:  # noqa: ARG002 - as above
+    def _put_away(self, digest: Digest, location: Location) -> bool:  # noqa: ARG002 - as above
         """Leave a damaged record, and its row, as they are."""
         return False
 

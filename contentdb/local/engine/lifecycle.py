@@ -109,8 +109,9 @@ class Lifecycle:
         if row is None or row.state == State.TOMBSTONE:
             raise NotFoundError(digest=digest)
         if row.state == State.DAMAGED:
-            shards = self._parts.shards
-            reason = "its file is gone" if shards.size(digest) is None else "it was found damaged"
+            packs, shards = self._parts.packs, self._parts.shards
+            had_file = packs is None and shards.size(digest) is None  # else it had perhaps a record
+            reason = "its file is gone" if had_file else "it was found damaged"
             raise CorruptBlobError(digest, shards.path(digest), reason)
         return row
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from contentdb.content import ExportLink
     from contentdb.digest import Digest
-    from contentdb.local.index import Location
+    from contentdb.local.index import Blob, Location
     from contentdb.streams.reader import BlobReader
 
 __all__ = ["Read"]
@@ -100,16 +100,24 @@ class Read(Lifecycle):
         row = self._find_row(digest)
         try:
             return read_record(self._parts, digest, row)
-        except CorruptBlobError:
-            if row.location is None or not self._lose_record(digest, row.location):
-                raise
-            self._find_row(digest)  # which raises, unless the blob has a whole file too
+        except CorruptBlobError as error:
+            self._lose_record(digest, row, error)
             return None
 
-    def _lose_record(self, digest: Digest, location: Location) -> bool:
+    def _lose_record(self, digest: Digest, row: Blob, error: CorruptBlobError) -> None:
+        """Put a damaged record away; raise the error, unless the blob has a whole file too."""
+        is_lost = False
         with swallow("local.packs", LEFT_THERE, ContentDBError, digest=digest):
-            return lose_record(self._parts, digest, location)
-        return False
+            is_lost = row.location is not None and self._put_away(digest, row.location)
+        if not is_lost:
+            raise error
+        try:
+            self._find_row(digest)
+        except CorruptBlobError:  # which knows only that it was damaged
+            raise error from None
+
+    def _put_away(self, digest: Digest, location: Location) -> bool:
+        return lose_record(self._parts, digest, location)
 
     def _stat_file(self, digest: Digest) -> os.stat_result | None:
         """Return the stat of a blob's file; a packed blob gets one."""
@@ -126,9 +134,8 @@ class Read(Lifecycle):
             try:
                 if make_file(self._parts, digest, row):
                     return
-            except CorruptBlobError:
-                if not self._lose_record(digest, row.location):
-                    raise
+            except CorruptBlobError as error:
+                self._lose_record(digest, row, error)
             row = self._find_row(digest)
 
     # -- files ---------------------------------------------------------------------------------

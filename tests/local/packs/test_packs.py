@@ -465,6 +465,26 @@ def test_what_is_no_pack_costs_no_more_than_the_blobs_in_it(
         assert {info.digest for info in again.walk()} == {lost.digest, kept.digest}
 
 
+@pytest.mark.parametrize("read", [contentdb.Store.read, contentdb.Store.path])
+def test_who_finds_a_damaged_record_is_told_what_is_wrong_with_it(
+    store: contentdb.Store, root: Path, read: Callable[[contentdb.Store, str], object]
+) -> None:
+    """Not that a file is gone which the blob never had; nor later, when the row only says that."""
+    info = store.add(b"content")
+    at = location_of(store, info.digest)
+    pack = root / "packs" / f"{at.pack}.pack"
+    with pack.open("r+b") as file:
+        file.seek(at.offset + content_at("sha256:"))
+        file.write(b"X")
+    with pytest.raises(contentdb.CorruptBlobError) as found:
+        read(store, info.digest)
+    assert found.value.reason == "its bytes do not match its digest"
+    assert found.value.path.startswith(str(pack))
+    with pytest.raises(contentdb.CorruptBlobError) as later:
+        read(store, info.digest)
+    assert later.value.reason == "it was found damaged"
+
+
 # -- a store and its packs -----------------------------------------------------------------------
 
 
