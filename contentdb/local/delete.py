@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from contentdb import files
 from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.packed import mark_deleted
+from contentdb.local.removals import remove_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -77,8 +77,7 @@ def finish_delete(
 
 def remove_from_trash(parts: Parts, names: Iterable[str]) -> None:
     """Remove files by their names in ``trash/``; some may be gone already."""
-    for name in names:
-        files.unlink(parts.trash, name)
+    remove_names(parts.trash, names)
 
 
 def trash_name(digest: Digest) -> str:
