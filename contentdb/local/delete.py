@@ -33,10 +33,13 @@ def let_go_of_references(
 ) -> None:
     """Queue what tombstones of a collection refer to, in slices, so that they may be buried.
 
-    ``rest`` is called between two slices.
+    ``rest`` is called before each slice.
     """
-    while tombstones and not parts.index.let_go_of_references(tombstones):
+    referring = parts.index.find_referring(tombstones)
+    is_over = not referring
+    while not is_over:
         rest()
+        is_over = parts.index.let_go_of_references(referring)
 
 
 def finish_delete(
@@ -49,7 +52,7 @@ def finish_delete(
 
     The rows are removed without a sync: if a power cut brings one back, it is a tombstone again.
     The files' names are off the disk when this returns. One transaction is for ``at_once``
-    tombstones; ``rest`` is called between two.
+    tombstones; ``rest`` is called before each.
     """
     names = {one.digest: trash_name(one.digest) for one in tombstones}
     packed = {one.digest: one.location for one in tombstones if one.location is not None}
@@ -63,6 +66,7 @@ def finish_delete(
     if packed:
         mark_deleted(parts, packed)  # before the rows go: then nothing would lead to the records
     try:
+        rest()
         buried = parts.index.bury_all(tombstones[:at_once], take_away)
         for start in range(at_once, len(tombstones), at_once):
             rest()

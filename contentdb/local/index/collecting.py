@@ -44,6 +44,8 @@ _LATER_NS: Final = 60 * 10**9
 _INGEST_NS: Final = 3600 * 10**9
 """After that what only an ingest expects is looked at again: its end queues nothing."""
 _LABELS_AT_ONCE: Final = 100
+_ROWS_OF_LABEL: Final = 5
+"""Of tables and indexes that a reference has: its own, and those of what it led to."""
 
 
 class Candidate(NamedTuple):
@@ -101,6 +103,13 @@ class Collecting(Deletes):
     """What a collector reads and writes."""
 
     # -- before a run ----------------------------------------------------------------------------
+
+    def rest_s(self, share: float = 1) -> float:
+        """Return for how many seconds more the write lock should be left to others.
+
+        So many as this process had it, or a share of that, from when it was free.
+        """
+        return self._database.rest_s(share)
 
     def has_roots(self) -> bool:
         """Return whether the namespace has a tag, a live lease, or a label that makes a root."""
@@ -167,18 +176,19 @@ class Collecting(Deletes):
             info = Info(digest, blob.size, blob.created_ns, blob.updated_ns, found)
             yield Going(info, blob.review_ns)
 
-    def put_off(self, later: Sequence[tuple[Candidate, int]]) -> None:
-        """Give rows a later time of review, unless theirs has changed since; not durable."""
+    def put_off(self, later: Sequence[tuple[Candidate, int]], rest: Callable[[], object]) -> None:
+        """Give rows a later time of review, unless theirs has changed since; not durable.
+
+        ``rest`` is called before each slice.
+        """
 
         def work(connection: Connection) -> int:
-            return _in_slices(rest, lambda one: self._put_off(connection, *one))
+            return _in_slices(left, lambda one: self._put_off(connection, *one))
 
-        rest = list(later)
-        while rest:
-            done = self._database.write(
-                work, lambda _connection: True, durable=False, rows=len(rest)
-            )
-            rest = rest[done:]
+        left = list(later)
+        while left:
+            rest()
+            left = left[self._database.write(work, _always, durable=False, rows=int) :]
 
     def _put_off(self, connection: Connection, one: Candidate, later_ns: int) -> None:
         values = self._key(one.digest) | {"seen": one.review_ns, "later": later_ns}
@@ -255,7 +265,7 @@ class Collecting(Deletes):
         def work(connection: Connection) -> int:
             return _in_slices(judged, lambda one: self._dequeue(connection, one, now_ns))
 
-        return self._database.write(work, lambda _connection: True, durable=False, rows=len(judged))
+        return self._database.write(work, _always, durable=False, rows=int)
 
     def _dequeue(self, connection: Connection, one: Judged, now_ns: int) -> None:
         seen_ns = one.candidate.review_ns
@@ -302,7 +312,7 @@ class Collecting(Deletes):
             rows = (find_blob(connection, self._key(one.tombstone.digest)) for one in begun)
             return all(row is not None and row.state == State.TOMBSTONE for row in rows)
 
-        done = self._database.write(work, landed, durable=True, rows=len(candidates))
+        done = self._database.write(work, landed, durable=True, rows=lambda _done: len(begun))
         return done, begun
 
     def _entomb_one(
@@ -319,13 +329,23 @@ class Collecting(Deletes):
 
     # -- R4: what tombstones referred to ---------------------------------------------------------
 
+    def find_referring(self, tombstones: Sequence[Tombstone]) -> list[Tombstone]:
+        """Return those that have labels; without the lock, as a tombstone never gets any."""
+        with self._database.snapshot() as connection:
+            return [
+                one for one in tombstones if self._some_labels(connection, self._key(one.digest), 1)
+            ]
+
     def let_go_of_references(self, tombstones: Sequence[Tombstone]) -> bool:
         """Remove labels of tombstones one by one, and queue what they kept; not durable.
 
         A slice; return whether it came to the end. A blob that was stored again keeps its labels.
         """
+        dropped = 0
 
         def work(connection: Connection) -> bool:
+            nonlocal dropped
+            dropped = 0  # it may be run again
             began = time.monotonic()
             for one in tombstones:
                 key = self._key(one.digest)
@@ -336,14 +356,19 @@ class Collecting(Deletes):
                     for name, value in labels:
                         connection.execute(statements.DROP_LABEL, key | {"key": name})
                         queue_lost(connection, key, [(name, value)])
+                        dropped += 1
                         if time.monotonic() - began > SLICE_S:
                             return False
             return True
 
-        return self._database.write(work, lambda _connection: True, durable=False)
+        return self._database.write(
+            work, _always, durable=False, rows=lambda _is_over: dropped * _ROWS_OF_LABEL
+        )
 
-    def _some_labels(self, connection: Connection, key: dict[str, Any]) -> list[tuple[str, str]]:
-        values = key | {"limit": _LABELS_AT_ONCE}
+    def _some_labels(
+        self, connection: Connection, key: dict[str, Any], most: int = _LABELS_AT_ONCE
+    ) -> list[tuple[str, str]]:
+        values = key | {"limit": most}
         return connection.execute(statements.SOME_LABELS, values).fetchall()
 
 
@@ -368,6 +393,11 @@ def _in_slices(items: Sequence[Any], act: Callable[[Any], object]) -> int:
         if time.monotonic() - began > SLICE_S:
             return count
     return len(items)
+
+
+def _always(_connection: Connection) -> bool:
+    """Answer for changes that the next run makes again if they have not landed."""
+    return True
 
 
 def _candidates(rows: list[Any]) -> list[Candidate]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 
 from contentdb import files, forks
@@ -74,7 +75,7 @@ class _Job:
         self,
         work: Callable[[sqlite3.Connection], Any],
         landed: Callable[[sqlite3.Connection], bool],
-        rows: int,
+        rows: int | Callable[[Any], int],
         *,
         durable: bool,
     ) -> None:
@@ -85,6 +86,11 @@ class _Job:
         self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
+
+    def count_rows(self) -> int:
+        if not callable(self.rows):
+            return self.rows
+        return 0 if self.result is None else self.rows(self.result)
 
 
 class _Thread(threading.local):
@@ -124,6 +130,8 @@ class Database:
         self._log = WriteAheadLog(path, root)
         self._checkpoints = Checkpoints(path)
         self._closed = False
+        self._held_from = self._free_from = self._had_s = 0.0
+        """When this process last got the lock and let go of it, and for how long it had it."""
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -156,7 +164,7 @@ class Database:
         landed: Callable[[sqlite3.Connection], bool],
         *,
         durable: bool,
-        rows: int = 1,
+        rows: int | Callable[[T], int] = 1,
     ) -> T:
         """Run work inside a write transaction, perhaps together with the work of other threads.
 
@@ -167,7 +175,7 @@ class Database:
                 unknown: returns whether the work's changes are there.
             durable: Whether the changes survive a power cut once this returns. If the database was
                 opened without durability, none do.
-            rows: About how many rows the work changes.
+            rows: About how many rows the work changes, or a function of its result that says so.
 
         Raises:
             ReentrantCallError: A signal handler called this within a write of its thread.
@@ -271,7 +279,7 @@ class Database:
             self._check_place()
             self._attempt(jobs)
             written = self._checkpoints
-            written.rows += sum([job.rows for job in jobs])
+            written.rows += sum([job.count_rows() for job in jobs])
             if written.rows >= min(written.look_at_rows, checkpoints.CHECKPOINT_ROWS):
                 self._fold()
         except sqlite3.Error as error:
@@ -392,18 +400,25 @@ class Database:
                 self._path, f"{found}; `contentdb reindex` rebuilds it from the blobs"
             )
 
+    def rest_s(self, share: float) -> float:
+        """Return how much longer the lock should be left to others; see `Collecting.rest_s`."""
+        return self._free_from + self._had_s * share - time.monotonic()
+
     # -- the writers' queue ----------------------------------------------------------------------
 
     def _enter(self) -> None:
         if self._lock is None:
             self._place.check()
             self._lock = files.open_directory(self._root)
-        if files.lock(self._lock.fd, self._root, wait=_LONG_S):
-            return
-        holder = files.lock_holder(self._lock.fd)
+        if not files.lock(self._lock.fd, self._root, wait=_LONG_S):
+            self._wait_longer(self._lock)
+        self._held_from = time.monotonic()
+
+    def _wait_longer(self, lock: Directory) -> None:
+        holder = files.lock_holder(lock.fd)
         inform("local.index", "waiting for the lock of the root", root=self._root, holder=holder)
-        if not files.lock(self._lock.fd, self._root, wait=BUSY_S - _LONG_S):
-            raise IndexBusyError(self._path, describe_holder(self._lock.fd))
+        if not files.lock(lock.fd, self._root, wait=BUSY_S - _LONG_S):
+            raise IndexBusyError(self._path, describe_holder(lock.fd))
 
     def _check_place(self) -> None:
         try:
@@ -422,6 +437,8 @@ class Database:
         if self._lock is not None and not files.unlock(self._lock.fd):
             self._lock.close()  # which frees the lock too; the commit stays
             self._lock = None
+        self._free_from = time.monotonic()
+        self._had_s = self._free_from - self._held_from
 
     # -- connections -----------------------------------------------------------------------------
 

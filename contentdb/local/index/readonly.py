@@ -70,7 +70,7 @@ class ReadOnlyDatabase(Database):
         landed: Callable[[sqlite3.Connection], bool],  # noqa: ARG002
         *,
         durable: bool,  # noqa: ARG002
-        rows: int = 1,  # noqa: ARG002
+        rows: int | Callable[[T], int] = 1,  # noqa: ARG002
     ) -> NoReturn:
         """Raise: the store was opened for reading."""
         raise StoreReadOnlyError(self._root, "it was opened for reading, with mode='r'")

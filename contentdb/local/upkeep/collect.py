@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files
@@ -252,7 +251,7 @@ class Run:
             judged = self._sieve.judge(page, self._horizon)
             after = judged[-1].candidate
             self._dequeue(judged)
-            garbage = self._sieve.choose(judged)
+            garbage = self._sieve.choose(judged, self._rest)
             if self._terms.limit is not None:
                 garbage = garbage[: self._terms.limit - self._blobs]
             yield from self._take(self._cut(garbage))
@@ -285,8 +284,8 @@ class Run:
         self._count(judged)
         left = [one for one in judged if one.verdict is not Verdict.GARBAGE]
         while left:
-            with self._resting():
-                done = self._parts.index.dequeue(left, self._now_ns)
+            self._rest()
+            done = self._parts.index.dequeue(left, self._now_ns)
             left = left[done:]
 
     def _count(self, judged: list[Judged]) -> None:
@@ -304,10 +303,10 @@ class Run:
         parts, left = self._parts, garbage
         taken: list[Buried] = []
         while left:
-            with self._resting():
-                done, begun = parts.index.entomb_garbage(
-                    left, parts.shards.time, self._horizon, self._may_go
-                )
+            self._rest()
+            done, begun = parts.index.entomb_garbage(
+                left, parts.shards.time, self._horizon, self._may_go
+            )
             left = left[done:]
             taken += begun
         tombstones = [one.tombstone for one in taken]
@@ -319,15 +318,15 @@ class Run:
             self._bytes += size
             yield Collected(tombstone.digest, size)
 
-    @contextmanager
-    def _resting(self) -> Iterator[None]:
-        """Sleep as long as the block took: others wait for the same lock."""
-        began = time.monotonic()
-        yield
-        self._rest(time.monotonic() - began)
+    def _rest(self) -> None:
+        """Leave the write lock to others for as long as this process last had it.
 
-    def _rest(self, seconds: float = 0.01) -> None:
-        time.sleep(seconds / _HASTE if self._room_bytes else seconds)
+        Called before the lock is wanted again, so that what was done without it counts: reviews,
+        syncs and the removal of files.
+        """
+        left = self._parts.index.rest_s(1 / _HASTE if self._room_bytes else 1)
+        if left > 0:
+            time.sleep(left)
 
 
 def due_page(parts: Parts, horizon_ns: int, after: Candidate | None) -> list[Candidate]:

@@ -22,7 +22,7 @@ from contentdb.local.index.grace import review_after_use
 from contentdb.local.last_use import find_use, forget_use
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from contentdb.content import Info
     from contentdb.engine import CollectTerms
@@ -62,8 +62,11 @@ class Sieve:
         labels = self._chosen is not None
         return self._parts.index.judge(page, horizon, going=asks, labels=labels)
 
-    def choose(self, judged: Sequence[Judged]) -> list[Candidate]:
-        """Return the garbage that may go now; what was used gets a later time of review."""
+    def choose(self, judged: Sequence[Judged], rest: Callable[[], object]) -> list[Candidate]:
+        """Return the garbage that may go now; what was used gets a later time of review.
+
+        ``rest`` is called before each slice that writes.
+        """
         chosen, used = [], []
         for one in judged:
             if one.verdict is not Verdict.GARBAGE or not self.may_all_go(one):
@@ -73,7 +76,7 @@ class Sieve:
                 used.append((one, review_ns))
             else:
                 chosen.append(one.candidate)
-        self._parts.index.put_off([(one.candidate, review_ns) for one, review_ns in used])
+        self._parts.index.put_off([(one.candidate, review_ns) for one, review_ns in used], rest)
         for one, _ in used:  # after that: a kill between the two gives a blob one chance more
             self._forget_uses(one.going)
         return chosen
