@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -45,6 +46,10 @@ class Run(NamedTuple):
     def objects(self) -> Iterator[str]:
         """Yield the keys of its objects."""
         return map(self.key, range(self.length))
+
+    def sizes(self) -> Iterator[int]:
+        """Yield the sizes of its objects, in bytes."""
+        return chain(repeat(self.size, self.length - 1), (self.last_size,))
 
 
 class Piece(NamedTuple):

@@ -83,13 +83,18 @@ def is_whole(resources: Resources, place: Place, size: int) -> bool:
     if not place.runs:
         whole = resources.bucket.size(place.key or "") == size
     else:
-        whole = all(_has_run(resources, run) for run in place.runs)
+        whole = _has_runs(resources, place.runs)
     if not whole:
         check_there(resources.bucket, resources.meta.uuid, place.key or "")
     return whole
 
 
-def _has_run(resources: Resources, run: Run) -> bool:
-    found = {one.key: one.size for one in resources.bucket.list(run.prefix)}
-    sizes = [run.size] * (run.length - 1) + [run.last_size]
-    return all(found.get(key) == size for key, size in zip(run.objects(), sizes, strict=True))
+def _has_runs(resources: Resources, runs: tuple[Run, ...]) -> bool:
+    found: dict[str, int] = {}
+    for prefix in {run.prefix for run in runs}:
+        found |= resources.bucket.sizes(prefix)
+    return all(
+        found.get(key) == size
+        for run in runs
+        for key, size in zip(run.objects(), run.sizes(), strict=True)
+    )

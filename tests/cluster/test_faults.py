@@ -6,7 +6,9 @@ import io
 import tracemalloc
 from typing import TYPE_CHECKING
 
+import obstore
 import pytest
+from obstore.exceptions import GenericError
 
 import contentdb
 from contentdb.cluster import objects as bucket
@@ -164,6 +166,36 @@ def test_a_key_that_looks_like_a_status_is_tried_again(
     between.rule = only("put", proxy.CUT, times=8)  # more than obstore's own tries
     objects_between.put("blobs/1.400", DATA)
     assert objects_between.get("blobs/1.400", 0, len(DATA)) == DATA
+
+
+def test_a_list_that_fails_is_asked_for_again(
+    objects_between: bucket.Bucket, between: Proxy
+) -> None:
+    """From its start: one that went on could lack something."""
+    objects_between.put("parts/1.1/00000000", DATA)
+    between.rule = only("list", proxy.CUT, times=8)  # more than obstore's own tries
+    assert objects_between.sizes("parts/1.1/") == {"parts/1.1/00000000": len(DATA)}
+
+
+def test_a_read_that_fails_waits_for_one_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it asks beside is one request, not tries of its own."""
+    asked: list[str] = []
+
+    def fail(what: str) -> Callable[..., None]:
+        def ask(*_: object, **_named: object) -> None:
+            asked.append(what)
+            raise GenericError("no answer")
+
+        return ask
+
+    monkeypatch.setattr(bucket, "DEADLINE_S", 0.5)
+    monkeypatch.setattr(obstore, "get_range", fail("get"))
+    monkeypatch.setattr(obstore, "head", fail("head"))
+    with pytest.raises(contentdb.StorageError, match="no answer"):
+        bucket.Bucket(f"file://{tmp_path}").get("key", 0, 10)
+    assert asked == ["get", "head"] * (len(asked) // 2)
 
 
 def test_a_request_that_is_wrong_is_sent_once(
