@@ -13,7 +13,7 @@ from contentdb.cluster import publish
 from contentdb.cluster.add import Content, discard, judged_dead, place, take
 from contentdb.cluster.catalog import blobs
 from contentdb.cluster.catalog.record import Candidate, FencedError, record
-from contentdb.cluster.fetch import is_whole
+from contentdb.cluster.damage import settled
 from contentdb.digest import Digest
 from contentdb.errors import ContentDBError, StoreClosedError
 from contentdb.labels import NO_LABELS
@@ -201,11 +201,10 @@ class _Group:
     def _answer_stored(self, left: dict[Digest, list[_Item]]) -> None:
         """Answer for content that is stored already, and take it out of ``left``."""
         found = blobs.find_many(self._resources.database, self._namespace, list(left))
-        for digest, stored in found.items():
-            if stored.damaged or not is_whole(self._resources, stored.place, stored.info.size):
-                blobs.mark_damaged(self._resources.database, digest, stored.place)
+        for stored in settled(self._resources, *found.values()):
+            if stored.damaged:
                 continue
-            same = left.pop(digest)
+            same = left.pop(stored.info.digest)
             self._answer_known(stored.info, same)
             for item in same:
                 discard(self._resources, item.content and item.content.segments)

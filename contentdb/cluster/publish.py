@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 from contentdb.cluster.catalog import blobs
 from contentdb.cluster.catalog.record import Candidate, FencedError, Recorded, record
-from contentdb.cluster.damage import examine
+from contentdb.cluster.damage import settled
 from contentdb.cluster.extents import Place, pack_runs
-from contentdb.cluster.fetch import is_whole
-from contentdb.logs import warn
 from contentdb.values import NewInfo
 
 if TYPE_CHECKING:
@@ -114,22 +112,11 @@ def conclude(resources: Resources, namespace: str, done: Recorded) -> Info:
 def find_whole(
     resources: Resources, namespace: str, digest: Digest, *, look: bool = True
 ) -> blobs.Stored | None:
-    """Return a blob that is not damaged.
-
-    With ``look`` its objects are looked up, and those of one that was marked as damaged are read.
-    """
+    """Return a blob that is not damaged; with ``look`` as `settled` finds it."""
     found = blobs.find(resources.database, namespace, digest)
-    if found is None:
-        return None
-    if found.damaged:
-        own = examine(resources, digest) if look else None
-        return None if own is None or own.damaged else found._replace(damaged=False)
-    if look and not is_whole(resources, found.place, found.info.size):
-        if blobs.mark_damaged(resources.database, digest, found.place):
-            warn("cluster.damage", "an object of a blob is gone or has another size",
-                 digest=digest, place=found.place.about)  # fmt: skip
-        return None
-    return found
+    if found is not None and look:
+        (found,) = settled(resources, found)
+    return None if found is None or found.damaged else found
 
 
 def label_stored(

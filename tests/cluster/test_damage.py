@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 import contentdb
+from contentdb.cluster.catalog import blobs
+from contentdb.cluster.damage import settled
+from contentdb.cluster.extents import Place, Run
+from contentdb.cluster.fetch import is_whole
+from contentdb.cluster.objects import Bucket
 from contentdb.errors import CorruptBlobError, StorageError
 from tests.inside import resources_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+LIMIT_S = 60
 ONE = b"an object" * 1000
 LONG = b"segments" * (2 << 20)
 
@@ -82,7 +89,7 @@ def test_a_bucket_that_is_away_for_a_moment_damages_no_blob(
     assert store.read(digest) == data
 
 
-@pytest.mark.parametrize("act", ["read", "open", "expected"])
+@pytest.mark.parametrize("act", ["read", "open", "expected", "add", "add_many"])
 def test_an_object_that_came_back_is_damaged_no_more(
     store: contentdb.Store, tmp_path: Path, act: str
 ) -> None:
@@ -96,6 +103,55 @@ def test_an_object_that_came_back_is_damaged_no_more(
     (tmp_path / "away").rename(path)
     if act == "expected":
         assert not store.add(b"not read", expected=digest).new
+    elif act.startswith("add"):
+        (info,) = [store.add(ONE)] if act == "add" else store.add_many([ONE])
+        assert not info.new
+        assert object_files(tmp_path) == [path]
     else:
         assert (store.read(digest) if act == "read" else store.open(digest).read()) == ONE
     assert store.exists(digest)
+
+
+def test_the_objects_of_many_blobs_are_looked_at_side_by_side(
+    store: contentdb.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resources = resources_of(store)
+    digests = [store.add(b"%d" % number * 9000).digest for number in range(3)]
+    resources.bucket.delete([one.key for one in list(resources.bucket.list("blobs/"))[:1]])
+    together = threading.Barrier(len(digests))
+    size = Bucket.size
+
+    def wait(self: Bucket, key: str) -> int | None:
+        together.wait(LIMIT_S)
+        return size(self, key)
+
+    monkeypatch.setattr(Bucket, "size", wait)
+    found = blobs.find_many(resources.database, "default", digests)
+    assert sorted(one.damaged for one in settled(resources, *found.values())) == [
+        False,
+        False,
+        True,
+    ]
+    assert [store.exists(digest) for digest in digests].count(False) == 1
+
+
+def test_a_long_blob_costs_one_list_for_each_writer(
+    store: contentdb.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two sizes of segments are two runs, of one prefix."""
+    bucket = resources_of(store).bucket
+    for number, size in enumerate((8, 8, 64, 10)):
+        bucket.put(f"parts/1.1/{number:08}", bytes(size))
+    listed: list[str] = []
+    sizes = Bucket.sizes
+
+    def count(self: Bucket, prefix: str) -> dict[str, int]:
+        listed.append(prefix)
+        return sizes(self, prefix)
+
+    monkeypatch.setattr(Bucket, "sizes", count)
+    runs = (Run("parts/1.1/", 0, 2, 8, 8), Run("parts/1.1/", 2, 2, 64, 10))
+    assert is_whole(resources_of(store), Place("key", runs), 90)
+    assert listed == ["parts/1.1/"]
+    bucket.put("parts/1.1/00000002", bytes(63))
+    assert not is_whole(resources_of(store), Place("key", runs), 90)

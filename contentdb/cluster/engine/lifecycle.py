@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from contentdb import forks
 from contentdb.call_guard import Gate
 from contentdb.cluster.catalog import blobs
-from contentdb.cluster.damage import examine
+from contentdb.cluster.damage import settled
 from contentdb.errors import (
     ContentDBError,
     CorruptBlobError,
@@ -68,9 +68,7 @@ class Lifecycle:
         if found is None:
             raise NotFoundError(digest=digest)
         if found.damaged and look:
-            own = examine(self._resources, digest)
-            if own is not None and not own.damaged:
-                return found._replace(damaged=False, place=own.place)
+            (found,) = settled(self._resources, found)
         if found.damaged:
             raise CorruptBlobError(digest, found.place.about, "it was found damaged")
         return found
