@@ -15,6 +15,7 @@ from contentdb.cluster import objects as bucket
 from tests.cluster import proxy
 from tests.cluster.fixtures import place_for_objects
 from tests.cluster.proxy import Act, Proxy, Request, answer
+from tests.inside import resources_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,21 +93,31 @@ def test_an_ingest_whose_commit_fails_is_free_and_resumes(
     assert not list(store.statuses())
 
 
+FAILURES = 8
+"""More than obstore's own tries."""
 PASSING = {"503": answer(503), "cut": proxy.CUT, "lost": proxy.LOSE, "late": proxy.LATE}
 
 
 @pytest.mark.parametrize("act", PASSING.values(), ids=PASSING)
 @pytest.mark.parametrize("action", ["put", "get", "delete"])
 def test_what_passes_is_not_seen(
-    store: contentdb.Store, between: Proxy, action: str, act: Act
+    store: contentdb.Store,
+    between: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+    action: str,
+    act: Act,
 ) -> None:
-    between.rule = only(action, act, times=2)
+    """And what arrives late then changes nothing."""
+    monkeypatch.setattr(bucket, "DEADLINE_S", 30.0)
+    between.rule = only(action, act, times=FAILURES)
     info = store.add(DATA)
     assert store.read(info.digest) == DATA
+    store.delete(info.digest)
+    assert [one.kind for one in store.prune(older_than=0)] == ["trash"]
+    assert [request.action for request in between.seen].count(action) > FAILURES
+    assert store.add(DATA).new
     between.deliver()
     assert store.read(info.digest) == DATA
-    store.delete(info.digest)
-    assert not store.exists(info.digest)
 
 
 LIES = {"cut off": proxy.SHORT, "half": proxy.SHORTER, "an error in a 200": proxy.ERROR_IN_200}
@@ -141,17 +152,23 @@ def test_a_late_delete_takes_nothing_that_was_stored_since(
     assert store.read(info.digest) == DATA
 
 
-def test_a_late_put_brings_nothing_back(store: contentdb.Store, between: Proxy) -> None:
-    between.rule = only("put", proxy.TWICE_LATE)
-    info = store.add(DATA)
-    between.rule = lambda _: proxy.FORWARD
-    store.delete(info.digest)
-    store.prune(older_than=0)
-    between.deliver()
+def test_what_a_late_put_brings_back_goes_once_its_process_has_ended(
+    store: contentdb.Store, between: Proxy, database: str
+) -> None:
+    """7: no row names it, and the trash has it as gone."""
+    with contentdb.open(f"{database}?application_name=other") as other:
+        between.rule = only("put", proxy.TWICE_LATE)
+        info = other.add(DATA)
+        between.rule = lambda _: proxy.FORWARD
+        other.delete(info.digest)
+        other.prune(older_than=0)
+    objects = resources_of(store).bucket
+    assert not list(objects.list("blobs/"))
+    assert between.deliver() == 1
+    assert len(list(objects.list("blobs/"))) == 1
     assert not store.exists(info.digest)
-    assert store.add(DATA).new
-    store.prune(older_than=0)
-    assert store.read(info.digest) == DATA
+    assert [one.kind for one in store.prune(older_than=0)] == ["orphan"]
+    assert not list(objects.list("blobs/"))
 
 
 @pytest.fixture
@@ -163,7 +180,7 @@ def test_a_key_that_looks_like_a_status_is_tried_again(
     objects_between: bucket.Bucket, between: Proxy
 ) -> None:
     """obstore's text has the key, and ours end in numbers."""
-    between.rule = only("put", proxy.CUT, times=8)  # more than obstore's own tries
+    between.rule = only("put", proxy.CUT, times=FAILURES)
     objects_between.put("blobs/1.400", DATA)
     assert objects_between.get("blobs/1.400", 0, len(DATA)) == DATA
 
@@ -173,7 +190,7 @@ def test_a_list_that_fails_is_asked_for_again(
 ) -> None:
     """From its start: one that went on could lack something."""
     objects_between.put("parts/1.1/00000000", DATA)
-    between.rule = only("list", proxy.CUT, times=8)  # more than obstore's own tries
+    between.rule = only("list", proxy.CUT, times=FAILURES)
     assert objects_between.sizes("parts/1.1/") == {"parts/1.1/00000000": len(DATA)}
 
 

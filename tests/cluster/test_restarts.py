@@ -1,4 +1,4 @@
-"""Servers that are killed under an open store, and a pooler that must not be between."""
+"""Servers that are killed under an open store."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
-from tests.cluster.fixtures import Objects, place_for_objects, running, skip_without
-from tests.cluster.servers import PgBouncer, Postgres, SeaweedFS
+from tests.cluster.fixtures import place_for_objects, running, skip_without
+from tests.cluster.servers import Postgres, SeaweedFS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,18 +64,3 @@ def test_an_act_waits_for_a_server_that_starts(
     server.start()
     thread.join()
     assert store.read(told[0].digest) == b"1" * 10_000
-
-
-def test_a_pooler_in_between_is_refused(
-    pgbouncer: PgBouncer, database: str, objects: Objects
-) -> None:
-    """3.3: through it a lock would outlive its holder, or belong to two."""
-    with contentdb.open(database, objects=objects.url, endpoint=objects.endpoint) as store:
-        store.add(b"content")
-    url = pgbouncer.url(database.rpartition("/")[2])
-    with (
-        pytest.raises(contentdb.StoreError, match="pooler"),
-        contentdb.open(url) as store,
-        store.writer("ref"),
-    ):
-        pass

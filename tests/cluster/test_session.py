@@ -72,12 +72,14 @@ def test_a_stopped_holder_keeps_its_ref(store: contentdb.Store, place: str) -> N
 
 
 def test_a_pooler_is_refused(pgbouncer: PgBouncer, postgres: Postgres, tmp_path: Path) -> None:
-    """Through it the lock of a dead process would stay, and two could have one."""
+    """3.3: through it the lock of a dead process would stay, and two could have one."""
     url = postgres.create_database()
     contentdb.open(url, objects=f"file://{tmp_path}").close()
     pooled = pgbouncer.url(url.rpartition("/")[2])
-    with contentdb.open(pooled) as store, pytest.raises(StoreError, match="pooler"):
-        store.add(b"content")
+    with contentdb.open(pooled) as store:
+        for act in (lambda: store.add(b"content"), lambda: store.writer("ref")):
+            with pytest.raises(StoreError, match="pooler"):
+                act()
 
 
 def test_a_broken_connection_comes_back_with_its_lock(store: contentdb.Store, place: str) -> None:
