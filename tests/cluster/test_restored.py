@@ -10,7 +10,10 @@ import psycopg
 import pytest
 
 import contentdb
+from contentdb.cluster.objects import Bucket
+from contentdb.cluster.upkeep import prune
 from contentdb.errors import NotAStoreError, StoreError
+from tests.inside import resources_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,6 +133,34 @@ def test_one_database_at_a_time_removes_the_objects_of_a_bucket(
         with pytest.raises(StoreError, match="over by its reindex"):
             copied.prune(older_than=0)
         assert [store.read(digest(2)) for store in (copied, original)] == [content(2)] * 2
+
+
+@pytest.mark.parametrize("kind", ["trash", "orphan"])
+def test_a_prune_under_way_ends_when_another_database_takes_the_bucket(
+    postgres: Postgres, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """What it has not removed by then may be what only the other one knows."""
+    add(place, 1, 2)
+    url = copy(postgres, place)
+    with contentdb.open(url) as copied, contentdb.open(place) as original:
+        if kind == "trash":
+            original.delete_many(digest(number) for number in (1, 2))
+        else:
+            resources_of(original).database.change("TRUNCATE blobs, objects")
+        delete = Bucket.delete
+        removed: list[str] = []
+
+        def take_over(self: Bucket, keys: list[str]) -> None:
+            delete(self, keys)
+            removed.extend(keys)
+            copied.adopt()
+
+        monkeypatch.setattr(Bucket, "delete", take_over)
+        monkeypatch.setattr(prune, "_PAGE", 1)
+        with pytest.raises(StoreError, match="over by its reindex"):
+            original.prune(older_than=0)
+        assert len(removed) == 1
+        assert len(blob_files(tmp_path)) == 1
 
 
 def test_a_bucket_that_is_away_is_neither_pruned_nor_reindexed(place: str, tmp_path: Path) -> None:

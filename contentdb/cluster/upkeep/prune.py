@@ -38,7 +38,7 @@ def prune(
     """Remove each thing, then yield it; see `contentdb.Store.prune`.
 
     Raises:
-        StoreError: The database is not the one that wrote the objects.
+        StoreError: The database is not the one that wrote the objects, or is it no more.
     """
     check_epoch(resources)
     age_s = min(float(older_than_s), time.time())
@@ -111,7 +111,7 @@ def _empty_trash(resources: Resources, age_s: float, *, dry_run: bool) -> Iterat
     while page := trash.due(resources.database, after, age_s):
         after = page[-1].key
         if not dry_run:
-            resources.bucket.delete([key for one in page for key in one.keys])
+            _delete(resources, [key for one in page for key in one.keys])
             trash.mark_gone(resources.database, page)
         for one in page:
             yield Pruned("trash", one.key, f"{resources.bucket.url}/{one.key}", 0)
@@ -143,10 +143,17 @@ def _prune_orphans(
         kept = trash.find_named(resources.database, [name for name, _ in mine.values()])
         gone = [key for key in mine if key not in kept]
         if gone and not dry_run:
-            resources.bucket.delete(gone)
+            _delete(resources, gone)
         for key in gone:
             name, size = mine[key]
             yield Pruned("orphan", name.digest or key, f"{resources.bucket.url}/{key}", size)
+
+
+def _delete(resources: Resources, keys: list[str]) -> None:
+    """Delete objects; look again before each page: a copy may have taken the bucket meanwhile."""
+    for at in range(0, len(keys), _PAGE):
+        check_epoch(resources)
+        resources.bucket.delete(keys[at : at + _PAGE])
 
 
 def _pages(found: Iterator[Listed]) -> Iterator[list[Listed]]:
