@@ -77,6 +77,11 @@ class Digest(str):
         text = f"{algorithm}:{new_hash(algorithm, data).hexdigest()}"
         return super().__new__(cls, text) if algorithm in ALGORITHMS else cls(text)
 
+    @classmethod
+    def of_raw(cls, algorithm: str, raw: bytes) -> Self:
+        """Make a digest of one of the `ALGORITHMS` from its bytes, as many as it has."""
+        return super().__new__(cls, f"{algorithm}:{raw.hex()}")
+
     def matches(self, data: Buffer) -> bool:
         """Return whether bytes that are all in memory have this digest."""
         return new_hash(self[:6], data).hexdigest() == self[7:]
@@ -126,6 +131,14 @@ def _error_for(text: str) -> InvalidDigestError:
 
 def new_hash(algorithm: str, data: Buffer = b"") -> hashlib._Hash:
     """Begin a running hash of one of the `ALGORITHMS`, with ``data`` as its first bytes."""
+    begin = _begins.get(algorithm) or _find_begin(algorithm)
+    return begin(data)
+
+
+_begins: dict[str, Callable[[Buffer], hashlib._Hash]] = {}
+
+
+def _find_begin(algorithm: str) -> Callable[[Buffer], hashlib._Hash]:
     begin: Callable[[Buffer], hashlib._Hash] | None = None
     if algorithm in ALGORITHMS:
         with suppress(ImportError):  # of a Python without OpenSSL
@@ -136,7 +149,8 @@ def new_hash(algorithm: str, data: Buffer = b"") -> hashlib._Hash:
         import hashlib
 
         begin = getattr(hashlib, algorithm)
-    return begin(data)
+    _begins[algorithm] = begin
+    return begin
 
 
 class Hasher:

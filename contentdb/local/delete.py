@@ -6,7 +6,6 @@ import os
 
 from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.packed import mark_deleted
-from contentdb.local.removals import remove_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -81,6 +80,8 @@ def finish_delete(
 
 def remove_from_trash(parts: Parts, names: Iterable[str]) -> None:
     """Remove files by their names in ``trash/``; some may be gone already."""
+    from contentdb.local.removals import remove_names  # whoever stores need not spend that
+
     remove_names(parts.trash, names)
 
 

@@ -198,11 +198,8 @@ def _assemble(path: str, root: Directory, index: Index, place: Place, options: O
     with ExitStack() as undo:
         top = files.open_again(root)
         undo.callback(top.close)
-        missing = [name for name in DIRECTORIES if files.stat_name(top, name) is None]
-        if missing and not read_only:
-            from contentdb.local.directories import make_missing  # seldom
-
-            make_missing(path, top, index, missing)
+        if not read_only:
+            _make_missing(path, top, index)
         opened: dict[str, Directory] = {}
         for name in DIRECTORIES:
             opened[name] = _open_child(top, name, read_only=read_only)
@@ -217,11 +214,8 @@ def _assemble(path: str, root: Directory, index: Index, place: Place, options: O
         if not read_only:
             with suppress(StorageError):  # the write that needs one raises the reason
                 shards.complete_all()
-        packs = None
-        if below := index.pack_below():
-            from contentdb.local.directories import open_packs  # few stores have packs
-
-            packs = open_packs(path, top, index, below, read_only=read_only)
+        packs = _open_packs(path, top, index, read_only=read_only)
+        if packs is not None:
             undo.callback(packs.close)
         several = _asks_always(root, options)
         sharing = Sharing(top, read_only=read_only, several=several)
@@ -240,6 +234,25 @@ def _assemble(path: str, root: Directory, index: Index, place: Place, options: O
         packs=packs,
         appender=None if read_only else _make_appender(packs, index, options),
     )
+
+
+def _make_missing(path: str, root: Directory, index: Index) -> None:
+    missing = [name for name in DIRECTORIES if files.stat_name(root, name) is None]
+    if missing:
+        from contentdb.local.directories import make_missing  # a tool that copies left them out
+
+        make_missing(path, root, index, missing)
+
+
+def _open_packs(
+    path: str, root: Directory, index: Index, *, read_only: bool
+) -> PackDirectory | None:
+    below = index.pack_below()
+    if not below:
+        return None
+    from contentdb.local.directories import open_packs  # few stores have packs
+
+    return open_packs(path, root, index, below, read_only=read_only)
 
 
 def _make_appender(packs: PackDirectory | None, index: Index, options: Options) -> Appender | None:

@@ -105,10 +105,9 @@ def has_record(parts: Parts, digest: Digest, location: Location | None) -> bool:
     fd = None if parts.packs is None or location is None else parts.packs.open(location.pack)
     if fd is None or location is None:
         return False
-    from contentdb.local.packs.scan import read_head  # few stores have packs
+    from contentdb.local.packs.scan import has_head  # few stores have packs
 
-    header = read_head(fd, location.offset, digest)
-    return header is not None and header.digest == digest
+    return has_head(fd, location.offset, digest)
 
 
 def lose_record(parts: Parts, digest: Digest, location: Location) -> bool:

@@ -101,7 +101,7 @@ class _Groups:
         self._parts = parts
         self._gate = gate
         self._as_values = as_values
-        self._group = Group(parts)
+        self._group = Group(parts, looks_later=True)
         self._places: list[_Place] = []
         self._flight: _Flight | None = None
         self._most = 1
@@ -153,7 +153,7 @@ class _Groups:
 
     def _launch(self) -> None:
         group, places = self._group, self._places
-        self._group, self._places = Group(self._parts), []
+        self._group, self._places = Group(self._parts, looks_later=True), []
         self._flight = _Flight(self._gate, group, places)
 
     def _yield_landed(self, *, wait: bool) -> Iterator[_Place]:

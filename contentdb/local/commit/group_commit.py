@@ -16,6 +16,7 @@ from contentdb.errors import (
     RefLockedError,
 )
 from contentdb.light_typing import TYPE_CHECKING
+from contentdb.local.commit.joining import answer_stored
 from contentdb.local.commit.publish import conclude, pack_all
 from contentdb.local.commit.temporary import Scratch
 from contentdb.local.index import Outcome
@@ -45,8 +46,14 @@ _SYNC_ALL_FILES: Final = 8
 class Group:
     """Items in the order they came; `flush` gives each its result."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, *, looks_later: bool = False) -> None:
+        """With ``looks_later`` it is not told of small content whether that is stored already.
+
+        It finds out itself, by one statement for all of them. Not where a bound asks for room
+        before content is taken, nor where other namespaces may have it.
+        """
         self._parts = parts
+        self.looks_later = looks_later and not parts.sharing.bounded and not parts.shares
         self._pid = os.getpid()
         self._scratch = Scratch(parts)
         self.items: list[Item] = []
@@ -54,6 +61,8 @@ class Group:
         """Bytes of all items."""
         self.room = Reservation(parts)
         self._by_digest: dict[str, Item] = {}
+        self._found: list[Item] = []
+        """Small ones that turned out to be stored already."""
         self._small: list[Item] = []
         self._loose: list[Item] = []
         """Those of a flush that become records, and those that become files."""
@@ -130,6 +139,8 @@ class Group:
             item.result = item.result or error
         if self._owed:
             self.owed_error = error
+            for item in self._found:
+                item.result = error
 
     def discard(self) -> None:
         """Release all files that have not become blobs; may be repeated."""
@@ -162,9 +173,12 @@ class Group:
         if self._small:
             self._loose = [item for item in self.items if not packs_up(item.candidate.size)]
         packed = [(self.pack, True)] if self._small else []
-        owed = [(self.settle_owed, True)] if self._owed else []
+        may_owe = self._owed or (self._small and self.looks_later)
+        owed = [(self.settle_owed, True)] if may_owe else []
         if self._parts.sharing.bounded and self.items:
             packed.insert(0, (self.confirm_room, False))
+        if self._small and self.looks_later:
+            packed.insert(0, (self.find_stored, False))
         return packed + (with_files if self._loose else []) + owed
 
     # -- the steps themselves -----------------------------------------------------
@@ -177,8 +191,16 @@ class Group:
                 item.candidate.reserved = self.room.name
             item.confirm_room()
 
+    def find_stored(self) -> None:
+        """Give their results to small items that are stored already; see `looks_later`."""
+        self._found = answer_stored(self._parts, self._small, self.owe_sync)
+        self._reserved -= sum(item.candidate.size for item in self._found)
+        self._small = [item for item in self._small if item.result is None]
+
     def pack(self) -> None:
         """Store the small items as records of a pack, and give them their results."""
+        if not self._small:
+            return
         from contentdb.local.packs.append import Packing  # few stores have packs
 
         packings = [Packing(item.candidate, item.content()) for item in self._small]
@@ -190,7 +212,7 @@ class Group:
 
     def settle_owed(self) -> None:
         """Put on disk what answers rest on, unless `record` has, and note that."""
-        if self._parts.durable and not self._is_recorded:
+        if self._owed and self._parts.durable and not self._is_recorded:
             self._parts.index.sync()
         for note in self._owed:
             note()

@@ -7,6 +7,7 @@ import os
 from contentdb import files
 from contentdb.declared import check_digest
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, checksum_of
+from contentdb.errors import ContentDBError
 from contentdb.light_typing import TYPE_CHECKING, NamedTuple
 from contentdb.local.commit.add import (
     add_bytes,
@@ -24,14 +25,14 @@ from contentdb.values import Info, NewInfo
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from contentdb.errors import ContentDBError
     from contentdb.labels import Labelling
     from contentdb.local.commit.candidate import Candidate
     from contentdb.local.commit.group_commit import Group
     from contentdb.local.commit.items import Item
+    from contentdb.local.commit.stored import Owe
     from contentdb.local.resources import Parts
 
-__all__ = ["Joined", "write_into"]
+__all__ = ["Joined", "answer_stored", "write_into"]
 
 
 class Joined(NamedTuple):
@@ -75,11 +76,32 @@ def write_into(
 
 
 def _reuse(group: Group, parts: Parts, digest: Digest, labels: Labelling) -> Info | Joined | None:
+    return _reuse_own(group, digest, labels) or label_stored(parts, digest, labels, group.owe_sync)
+
+
+def _reuse_own(group: Group, digest: Digest, labels: Labelling) -> Joined | None:
     item = group.known(digest)
     if item is None:
-        return label_stored(parts, digest, labels, group.owe_sync)
+        return None
     item.candidate.label(labels)
     return Joined(item, is_first=False)
+
+
+def answer_stored(parts: Parts, items: list[Item], owe_sync: Owe) -> list[Item]:
+    """Give their results to those items whose content is stored already, and return them.
+
+    One statement looks for all of them; most are new.
+    """
+    digests = [item.candidate.digest for item in items]
+    with_rows = parts.index.which_have_rows(digests)
+    found = [item for item in items if item.candidate.digest in with_rows] if with_rows else []
+    for item in found:
+        digest, labels = item.candidate.digest, item.candidate.labelling
+        try:
+            item.result = label_stored(parts, digest, labels, owe_sync)
+        except ContentDBError as error:
+            item.result = error
+    return [item for item in found if item.result is not None]
 
 
 class _FromBytes(Temp):
@@ -111,15 +133,21 @@ def _write_bytes(
     expected: Digest | None,
     labels: Labelling,
 ) -> Info | Joined:
-    if parts.packs_up(len(data)):
+    is_small = parts.packs_up(len(data))
+    if is_small:
         data = bytes(data)  # the caller may change it before the group is written
     digest = Digest.of(data, expected.algorithm if expected else DEFAULT_ALGORITHM)
     check_digest(digest, expected)
-    if (known := _reuse(group, parts, digest, labels)) is not None:
+    known: Info | Joined | None
+    if is_small and group.looks_later:
+        known = _reuse_own(group, digest, labels)
+    else:
+        known = _reuse(group, parts, digest, labels)
+    if known is not None:
         return known
     group.cover(len(data))
     candidate = candidate_of(parts, digest, len(data), checksum_of(data), labels)
-    if parts.packs_up(candidate.size):
+    if is_small:
         return Joined(group.join(Small(candidate, data)), is_first=True)
     name, fd = group.new_file()
     path = parts.ingest.child(name)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contentdb.declared import Declared
 from contentdb.digest import Digest
 from contentdb.light_typing import TYPE_CHECKING, Enum, NamedTuple, Protocol
-from contentdb.metadata import unpack_metadata
 from contentdb.values import Status
 
 if TYPE_CHECKING:
+    from contentdb.declared import Declared
     from contentdb.labels import Labelling
 
 __all__ = [
@@ -97,11 +96,15 @@ class IngestRow(NamedTuple):
     @property
     def declared(self) -> Declared:
         """What its writers have declared."""
+        from contentdb.declared import Declared  # a look at a blob need not spend that
+
         expected = None if self.expected is None else Digest(self.expected)
         return Declared(self.total, expected, self.metadata)
 
     def status(self, offset: int, updated_ns: int, *, held: bool) -> Status:
         """Return the Status of the ingest, whose file and lock tell what is given."""
+        from contentdb.metadata import unpack_metadata  # as above
+
         total, expected, metadata = self.declared
         described = unpack_metadata(metadata)
         return Status(

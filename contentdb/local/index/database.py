@@ -46,7 +46,7 @@ from contentdb.logs import inform, swallow, warn
 from contentdb.presence import reset_after_fork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Sequence
     from contextlib import AbstractContextManager
     from typing import Any, Final
 
@@ -139,7 +139,7 @@ class Database:
         """Run a statement that reads and return its first row, or None."""
         return self._readers.one(statement, values)
 
-    def all(self, statement: str, values: dict[str, Any]) -> list[Any]:
+    def all(self, statement: str, values: dict[str, Any] | Sequence[object]) -> list[Any]:
         """Run a statement that reads and return all rows; for results known to be small."""
         with self._readers.snapshot() as connection:
             return connection.execute(statement, values).fetchall()

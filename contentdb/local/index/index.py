@@ -78,6 +78,12 @@ class Index(Labels, Collecting, Ingests, Packed, Tags, Leases, Namespaces, Polic
         row = self._database.one(statements.FIND_BLOB, self._key(digest))
         return None if row is None else Blob._make(row)
 
+    def which_have_rows(self, digests: Sequence[Digest]) -> set[str]:
+        """Return those digests that have a row, tombstones included; by one statement."""
+        statement = statements.which_have_rows(len(digests))
+        rows = self._database.all(statement, (self._namespace, *map(str, digests)))
+        return {digest for (digest,) in rows}
+
     def info(self, digest: Digest, blob: Blob) -> Info:
         """Return the Info of a row, with its labels."""
         labels = dict(self._database.all(statements.FIND_LABELS, self._key(digest)))

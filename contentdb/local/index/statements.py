@@ -160,6 +160,13 @@ ORDER BY digest
 """
 
 
+def which_have_rows(count: int) -> str:
+    """Return the query for those of this many digests with a row, given after the namespace."""
+    return f"""
+SELECT digest FROM blobs WHERE namespace = ? AND digest IN ({_places(count)})
+"""  # noqa: S608 - marks alone
+
+
 def labels_of(count: int) -> str:
     """Return the query for the labels of this many blobs; its values are namespace and digests."""
     return f"""

@@ -51,6 +51,7 @@ __all__ = [
     "STATE_AT",
     "Header",
     "Life",
+    "begins_with",
     "content_at",
     "encode",
     "facts_of",
@@ -100,11 +101,10 @@ class Header(NamedTuple):
     facts_size: int
     check: int
     state: bytes
-
-    @property
-    def content_at(self) -> int:
-        """Where the content begins in the record."""
-        return content_at(self.digest)
+    checked: bytes
+    """What its check covers, but for the facts."""
+    content_at: int
+    """Where the content begins in the record."""
 
     @property
     def life(self) -> Life:
@@ -114,7 +114,7 @@ class Header(NamedTuple):
     @property
     def length(self) -> int:
         """Bytes of the whole record."""
-        return content_at(self.digest) + self.size + self.facts_size
+        return self.content_at + self.size + self.facts_size
 
 
 def content_at(digest: str) -> int:
@@ -141,12 +141,8 @@ def encode(
     """Return a record as three pieces: head, content, facts."""
     raw = bytes.fromhex(digest[7:])
     fields = (len(raw), len(data), len(facts), created_ns, checksum)
-    check = _check(fields, raw, facts)
+    check = xxhash.xxh3_64_intdigest(_FIELDS.pack(*fields) + raw + facts)
     return _HEAD.pack(MAGIC, state, *fields, check) + raw, data, facts
-
-
-def _check(fields: tuple[int, ...], raw: bytes, facts: bytes) -> int:
-    return xxhash.xxh3_64_intdigest(_FIELDS.pack(*fields) + raw + facts)
 
 
 def facts_of(
@@ -175,6 +171,13 @@ def facts_of(
     return json.dumps(facts, ensure_ascii=False).encode()
 
 
+def begins_with(head: bytes, digest: Digest) -> bool:
+    """Return whether bytes are the beginning of a record of this digest."""
+    raw = bytes.fromhex(digest[7:])
+    at = _HEAD.size
+    return head[:4] == MAGIC and head[5:6] == bytes((len(raw),)) and head[at : at + len(raw)] == raw
+
+
 def parse(head: bytes) -> Header | None:
     """Read the beginning of a record; return None if there is none. The check is not made yet."""
     if len(head) < _HEAD.size or head[:4] != MAGIC:
@@ -185,15 +188,17 @@ def parse(head: bytes) -> Header | None:
         return None
     if size >= MOST_BELOW or facts_size > _MOST_FACTS:  # it would be read whole
         return None
-    digest = Digest(f"{_ALGORITHMS[length]}:{raw.hex()}")
-    return Header(digest, size, checksum, created_ns, facts_size, check, state)
+    digest = Digest.of_raw(_ALGORITHMS[length], raw)
+    checked = _FIELDS.pack(length, size, facts_size, created_ns, checksum) + raw
+    begin = _HEAD.size + length
+    return Header(digest, size, checksum, created_ns, facts_size, check, state, checked, begin)
 
 
 def read_facts(header: Header, facts: bytes) -> dict[str, Any] | None:
     """Return the facts of a record; None if head and facts do not match their check."""
-    raw = bytes.fromhex(header.digest[7:])
-    fields = (len(raw), header.size, header.facts_size, header.created_ns, header.checksum)
-    if len(facts) != header.facts_size or _check(fields, raw, facts) != header.check:
+    if len(facts) != header.facts_size:
+        return None
+    if xxhash.xxh3_64_intdigest(header.checked + facts) != header.check:
         return None
     if not facts:
         return {}

@@ -51,9 +51,11 @@ class _Entry:
         self.now_ns = header.created_ns
         self.location = Location(pack, record.offset)
         self.life = header.life
-        self.labelling: Labelling = labelling(
-            record.facts.get("labels"), keep_labels=record.facts.get("keep", False)
-        )
+        facts = record.facts
+        self.labelling: Labelling = NO_LABELS
+        if facts:
+            keeps = facts.get("keep", False)
+            self.labelling = labelling(facts.get("labels"), keep_labels=keeps)
 
     def present(self) -> bool:
         return False

@@ -5,13 +5,22 @@ from __future__ import annotations
 from contentdb import files
 from contentdb.light_typing import TYPE_CHECKING, NamedTuple
 from contentdb.local.packs.directory import FIRST
-from contentdb.local.packs.record import HEAD_BYTES, MAGIC, Header, parse, read_facts
+from contentdb.local.packs.record import (
+    HEAD_BYTES,
+    MAGIC,
+    Header,
+    begins_with,
+    parse,
+    read_facts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any, Final
 
-__all__ = ["Record", "heads", "read_head", "scan"]
+    from contentdb.digest import Digest
+
+__all__ = ["Record", "has_head", "heads", "read_head", "scan"]
 
 _PIECE_BYTES: Final = 4 << 20
 
@@ -19,6 +28,11 @@ _PIECE_BYTES: Final = 4 << 20
 def read_head(fd: int, offset: int, path: str) -> Header | None:
     """Read the head of a record; return None if there is none. Its check is not made."""
     return parse(files.read_at(fd, HEAD_BYTES, offset, path))
+
+
+def has_head(fd: int, offset: int, digest: Digest) -> bool:
+    """Return whether a record of this digest begins at an offset. Its check is not made."""
+    return begins_with(files.read_at(fd, HEAD_BYTES, offset, digest), digest)
 
 
 class Record(NamedTuple):
@@ -47,20 +61,22 @@ def scan(fd: int, path: str, start: int = FIRST, *, rescue: bool = False) -> Ite
     at = max(start, FIRST)
     while True:
         header = parse(window.read(at, HEAD_BYTES))
-        raw = b"" if header is None else window.read(at, header.length)
-        facts = None
+        raw, facts, behind, length = b"", None, 0, 0
         if header is not None:
-            facts = read_facts(header, raw[header.content_at + header.size :])
+            behind = header.content_at + header.size
+            length = behind + header.facts_size
+            raw = window.read(at, length)
+            facts = read_facts(header, raw[behind:])
         if header is None or facts is None:
             found = window.find(MAGIC, at + 1) if rescue else None
             if found is None:
                 return
             at = found
             continue
-        content = raw[header.content_at : header.content_at + header.size]
+        content = raw[header.content_at : behind]
         if header.digest.matches(content):
             yield Record(at, header, content, facts, raw)
-        at += header.length
+        at += length
 
 
 def heads(fd: int, path: str) -> Iterator[Header]:
