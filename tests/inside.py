@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contentdb import Digest, Store
     from contentdb.cluster.resources import Resources
     from contentdb.local.resources import Parts
+    from contentdb.store.lease import LeasedStore
 
 
 def parts_of(store: Store) -> Parts:
@@ -25,7 +26,7 @@ def wrong_totals(parts: Parts) -> list[str]:
         return find_wrong_totals(connection)
 
 
-def resources_of(store: Store) -> Resources:
+def resources_of(store: Store | LeasedStore) -> Resources:
     return store._engine._resources  # type: ignore[attr-defined,no-any-return]
 
 

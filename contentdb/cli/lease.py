@@ -10,6 +10,7 @@ import click
 
 from contentdb.cli.options import Age, filters_option, labels_option
 from contentdb.cli.session import (
+    database_of,
     each,
     json_option,
     open_store,
@@ -133,7 +134,7 @@ def run(context: click.Context, command: tuple[str, ...]) -> None:
     Each contentdb that COMMAND runs joins the lease, by CONTENTDB_LEASE. It ends with COMMAND, or
     with this process, however that ends.
     """
-    root = os.path.abspath(root_of(context))  # noqa: PTH100 - links stay
+    root = database_of(context) or os.path.abspath(root_of(context))  # noqa: PTH100 - links stay
     store = open_store(context, needs=Capability.LEASES)
     with store.lease(labels={"command": " ".join(command)[:1000]}) as held:
         environment = os.environ | {

@@ -185,7 +185,8 @@ class _Group:
         session = written.pop() if written else self._resources.session.id
         if written:
             raise FencedError(min(session, *written))
-        done = record(self._resources.database, self._namespace, session, candidates)
+        done = record(self._resources.database, self._namespace, session, candidates,
+                      lease=self._resources.lease)  # fmt: skip
         for one in done:
             first, *others = left[one.candidate.digest]
             if one.created_ns is None:  # it came meanwhile
@@ -201,8 +202,10 @@ class _Group:
     def _answer_stored(self, left: dict[Digest, list[_Item]]) -> None:
         """Answer for content that is stored already, and take it out of ``left``."""
         found = blobs.find_many(self._resources.database, self._namespace, list(left))
-        for stored in settled(self._resources, *found.values()):
-            if stored.damaged:
+        whole = [one for one in settled(self._resources, *found.values()) if not one.damaged]
+        kept = publish.keep_met(self._resources, self._namespace, whole)
+        for stored in whole:
+            if stored.info.digest not in kept:  # it was deleted meanwhile
                 continue
             same = left.pop(stored.info.digest)
             self._answer_known(stored.info, same)

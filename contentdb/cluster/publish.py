@@ -6,13 +6,14 @@ import json
 from typing import TYPE_CHECKING
 
 from contentdb.cluster.catalog import blobs
+from contentdb.cluster.catalog.keep import keep
 from contentdb.cluster.catalog.record import Candidate, FencedError, Recorded, record
 from contentdb.cluster.damage import settled
 from contentdb.cluster.extents import Place, pack_runs
 from contentdb.values import NewInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from contentdb.cluster.catalog.ingests import IngestKey
     from contentdb.cluster.extents import Run
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = [
     "conclude",
     "find_whole",
+    "keep_met",
     "label_stored",
     "place_bytes",
     "place_runs",
@@ -80,6 +82,7 @@ def publish(
 
     Raises:
         FencedError: The session was judged dead, or another writer has the ref: nothing happened.
+        LeaseEndedError: The lease has ended: nothing happened.
     """
     session = resources.session
     inline = candidate.place.inline is not None
@@ -92,6 +95,7 @@ def publish(
         ingest=ingest,
         channel=session.channel,
         spare=spare,
+        lease=resources.lease,
     )
     return found[0]
 
@@ -119,6 +123,19 @@ def find_whole(
     return None if found is None or found.damaged else found
 
 
+def keep_met(resources: Resources, namespace: str, found: Sequence[blobs.Stored]) -> set[Digest]:
+    """Keep blobs that a caller is told are stored: its lease has them, and a grace begins. Durable.
+
+    Return those that were not deleted meanwhile.
+
+    Raises:
+        LeaseEndedError: The lease has ended.
+    """
+    met = [one.info.digest for one in found if one.is_due or resources.lease is not None]
+    known = {one.info.digest for one in found}.difference(met)
+    return known | keep(resources.database, namespace, resources.lease, met) if met else known
+
+
 def label_stored(
     resources: Resources,
     namespace: str,
@@ -129,10 +146,11 @@ def label_stored(
 ) -> Info | None:
     """Set labels on content that is stored, durably; return None if it is not stored.
 
-    With ``whole``, content whose objects are gone or cut off is not stored.
+    It is kept as `keep_met` says. With ``whole``, content whose objects are gone or cut off is not
+    stored.
     """
     found = find_whole(resources, namespace, digest, look=whole)
-    if found is None:
+    if found is None or not keep_met(resources, namespace, [found]):
         return None
     new = labels.stored
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from copy import copy
 from typing import TYPE_CHECKING, Final
 
 from contentdb import forks
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
     from typing import TypeVar
 
+    from contentdb.cluster.catalog.leases import LeaseKey
     from contentdb.cluster.catalog.meta import Meta
     from contentdb.cluster.sql import Database
 
@@ -35,10 +37,16 @@ class Resources:
         self.meta = meta
         self.bucket = Bucket(meta.objects, meta.endpoint)
         self.session = Session(database, f"contentdb_{meta.uuid}")
+        self.lease: LeaseKey | None = None
+        """The lease that keeps what is stored, and what is found stored."""
         self._users = 0
-        self._workers: ThreadPoolExecutor | None = None
-        self._closed = False
-        self._lock = threading.RLock()  # a signal handler may read too
+        self._workers = _Workers()
+
+    def of_lease(self, lease: LeaseKey) -> Resources:
+        """Return the same for the calls of a lease; whoever has it does not close it."""
+        made = copy(self)
+        made.lease = lease
+        return made
 
     def refresh_meta(self) -> None:
         """Read again what the database says of the store."""
@@ -49,14 +57,7 @@ class Resources:
 
         A reader outlives its store.
         """
-        with self._lock:
-            if not self._closed:
-                if self._workers is None:
-                    from concurrent.futures import ThreadPoolExecutor
-
-                    self._workers = ThreadPoolExecutor(_REQUESTS, "contentdb-objects")
-                return self._workers.submit(call)
-        return _done(call)
+        return self._workers.start(call)
 
     def close(self) -> None:
         """Give the resources back; the last store to do so closes them."""
@@ -67,16 +68,38 @@ class Resources:
             if _shared.get(self.database.url) is self:
                 del _shared[self.database.url]
         self.session.close()
-        with self._lock:
-            self._closed = True
-        if self._workers is not None:
-            self._workers.shutdown()
+        self._workers.close()
         self.database.close()
 
     def share(self) -> Resources:
         """Count one more store that uses them."""
         self._users += 1
         return self
+
+
+class _Workers:
+    """The threads of requests, from the first one on."""
+
+    def __init__(self) -> None:
+        self._threads: ThreadPoolExecutor | None = None
+        self._closed = False
+        self._lock = threading.RLock()  # a signal handler may read too
+
+    def start(self, call: Callable[[], T]) -> Future[T]:
+        with self._lock:
+            if not self._closed:
+                if self._threads is None:
+                    from concurrent.futures import ThreadPoolExecutor
+
+                    self._threads = ThreadPoolExecutor(_REQUESTS, "contentdb-objects")
+                return self._threads.submit(call)
+        return _done(call)
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+        if self._threads is not None:
+            self._threads.shutdown()
 
 
 def _done(call: Callable[[], T]) -> Future[T]:

@@ -32,9 +32,9 @@ _TRY: Final = "SELECT pg_try_advisory_xact_lock(%(id)s)"
 _FENCED: Final = "SELECT fenced FROM sessions WHERE id = %(id)s"
 _UNLOCK: Final = "SELECT pg_advisory_unlock(%(id)s)"
 _END: Final = "DELETE FROM sessions WHERE id = %(id)s"
-LIVES: Final = """EXISTS (SELECT 1 FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted
-AND l.objsubid = 1 AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-AND (l.classid::bigint << 32) | l.objid::bigint = {session})"""
+LIVES: Final = """EXISTS (SELECT 1 FROM pg_locks k WHERE k.locktype = 'advisory' AND k.granted
+AND k.objsubid = 1 AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND (k.classid::bigint << 32) | k.objid::bigint = {session})"""
 """SQL for whether a session's process lives, as far as the server knows."""
 _RETRY_S: Final = 0.5
 _TRIES: Final = 5

@@ -32,7 +32,7 @@ class Where(NamedTuple):
         return contentdb.open(url, objects=self.objects, endpoint=self.endpoint)
 
 
-EMPTY = "TRUNCATE blobs, objects, ingests, tags, trash, sessions"
+EMPTY = "TRUNCATE blobs, objects, ingests, tags, trash, sessions, leases, lease_items, queue"
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +57,7 @@ class TestOnFiles(ContentSuite):
 
     has_paths = False
     has_tags = True
+    has_leases = True
 
     @pytest.fixture
     def where(self, on_files: Where) -> Where:

@@ -27,7 +27,7 @@ def test_no_threads_are_begun_for_a_closed_store(place: str) -> None:
         resources = resources_of(store)
         info = store.add(b"content" * 2000)
     assert resources.start(lambda: 7).result() == 7
-    assert resources._workers is None
+    assert resources._workers._threads is None
     assert info.new
 
 

@@ -138,7 +138,7 @@ def test_a_fence_waits_for_a_commit_under_way(store: contentdb.Store) -> None:
     fence = "UPDATE sessions SET fenced = true"
     with resources.database.connect() as one, resources.database.connect() as other:
         one.execute("BEGIN")
-        assert one.execute(record._ADD, values).fetchall()
+        assert one.execute(record._STATEMENTS[False, False], values).fetchall()
         other.execute("SET lock_timeout = '300ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             other.execute(fence)

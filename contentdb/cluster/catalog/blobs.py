@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from contentdb.cluster.catalog.keep import IS_DUE
+from contentdb.cluster.catalog.queue import forget
 from contentdb.cluster.catalog.record import LOST_KEYS
 from contentdb.cluster.extents import Place, unpack_runs
 from contentdb.cluster.sql import NOW_NS, Jsonb
@@ -30,14 +32,15 @@ __all__ = [
     "usage",
 ]
 
-_FIND: Final = """
-SELECT b.digest, b.size, b.created_ns, b.updated_ns, b.labels, o.damaged, o.key, o.runs
-FROM blobs b JOIN objects o USING (digest)
-WHERE b.namespace = %(namespace)s AND b.digest = ANY(%(digests)s)"""
-_READ: Final = """
-SELECT b.digest, b.size, b.created_ns, b.updated_ns, b.labels, o.damaged, o.key, o.runs, o.inline
-FROM blobs b JOIN objects o USING (digest)
-WHERE b.namespace = %(namespace)s AND b.digest = %(digest)s"""
+_FIND: Final = f"""
+SELECT b.digest, b.size, b.created_ns, b.updated_ns, b.labels, {IS_DUE}, o.damaged, o.key, o.runs
+FROM blobs b JOIN objects o USING (digest) LEFT JOIN queue q USING (namespace, digest)
+WHERE b.namespace = %(namespace)s AND b.digest = ANY(%(digests)s)"""  # noqa: S608 - a constant
+_READ: Final = f"""
+SELECT b.digest, b.size, b.created_ns, b.updated_ns, b.labels, {IS_DUE}, o.damaged, o.key, o.runs,
+    o.inline
+FROM blobs b JOIN objects o USING (digest) LEFT JOIN queue q USING (namespace, digest)
+WHERE b.namespace = %(namespace)s AND b.digest = %(digest)s"""  # noqa: S608 - a constant
 _OBJECT: Final = """
 SELECT size, damaged, key, runs, inline FROM objects WHERE digest = %(digest)s"""
 _PREFIXED: Final = """
@@ -83,6 +86,8 @@ class Stored(NamedTuple):
     damaged: bool
     place: Place
     """Without the bytes of one that is in its row, unless it was looked up to be read."""
+    is_due: bool
+    """Whether its grace must be written down before a caller is told that it is stored."""
 
 
 class StoredObject(NamedTuple):
@@ -94,9 +99,9 @@ class StoredObject(NamedTuple):
 
 
 def _stored(row: tuple[Any, ...], inline: bytes | None = None) -> Stored:
-    digest, size, created_ns, updated_ns, labels, damaged, key, runs = row
+    digest, size, created_ns, updated_ns, labels, is_due, damaged, key, runs = row
     info = Info(Digest(digest), size, created_ns, updated_ns, labels)
-    return Stored(info, damaged, _place(key, runs, inline))
+    return Stored(info, damaged, _place(key, runs, inline), is_due)
 
 
 def _place(key: str | None, runs: list[list[Any]] | None, inline: bytes | None) -> Place:
@@ -106,7 +111,7 @@ def _place(key: str | None, runs: list[list[Any]] | None, inline: bytes | None) 
 def find(database: Database, namespace: str, digest: Digest) -> Stored | None:
     """Return what the rows say of a blob, with the bytes of one that is in its row."""
     found = database.rows(_READ, {"namespace": namespace, "digest": str(digest)})
-    return _stored(found[0][:8], found[0][8]) if found else None
+    return _stored(found[0][:9], found[0][9]) if found else None
 
 
 def find_many(database: Database, namespace: str, digests: list[Digest]) -> dict[Digest, Stored]:
@@ -195,6 +200,7 @@ def remove(
         values["digests"] = chosen
         connection.execute(_REMOVE, values)
         connection.execute(_DISCARD, values)
+        forget(connection, namespace, chosen)
         return len(chosen), absent
 
     return database.transact(work, repeatable=False)

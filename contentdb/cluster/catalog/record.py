@@ -2,13 +2,16 @@
 
 It locks the session's row, so that no commit of a session gets through that a prune has judged
 dead; then objects, in the order of their digests; then blobs. Keys that another commit of the same
-content made needless go to the trash.
+content made needless go to the trash. A lease, whose row is locked first, has the blobs in the same
+statement, new or not, and their grace begins.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from contentdb.cluster.catalog.keep import LEASE_ITEMS, LEASED, REVIEWS, lease_values
+from contentdb.cluster.catalog.leases import check_lives
 from contentdb.cluster.extents import pack_runs
 from contentdb.cluster.session import free_notice
 from contentdb.cluster.sql import NOW_NS, Jsonb
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from contentdb.cluster.catalog.ingests import IngestKey
+    from contentdb.cluster.catalog.leases import LeaseKey
     from contentdb.cluster.extents import Place, Run
     from contentdb.cluster.sql import Connection, Database
     from contentdb.digest import Digest
@@ -36,8 +40,8 @@ ended AS (
     AND token = %(token)s AND EXISTS (SELECT 1 FROM alive) RETURNING 1
 ),"""
 _RECORD: Final = f"""
-WITH alive AS MATERIALIZED (
-    SELECT 1 FROM sessions WHERE id = %(session)s AND NOT fenced FOR SHARE
+WITH {{leased}}alive AS MATERIALIZED (
+    SELECT 1 FROM {{lease}}sessions s WHERE s.id = %(session)s AND NOT s.fenced FOR SHARE OF s
 ), {{ended}}
 given AS MATERIALIZED (
     SELECT g.* FROM {{source}}, unnest(
@@ -71,15 +75,31 @@ given AS MATERIALIZED (
 ), thrown AS (
     INSERT INTO trash (key, count)
     SELECT key, count FROM ({LOST_KEYS}) AS k ORDER BY key ON CONFLICT DO NOTHING
-)
+), {{items}}fresh AS ({REVIEWS.format(source="made")})
 SELECT given.digest, listed.created_ns,
     coalesce(listed.created_ns, b.created_ns, {NOW_NS}){{notify}}
 FROM given LEFT JOIN listed USING (digest)
 LEFT JOIN blobs b ON b.namespace = %(namespace)s AND b.digest = given.digest"""  # noqa: S608 - constants
-_ADD: Final = _RECORD.format(ended="", source="alive", notify="")
-_COMMIT: Final = _RECORD.format(
-    ended=_ENDED, source="ended", notify=", pg_notify(%(channel)s, %(notice)s)::text"
-)
+_ITEM: Final = f"item AS ({LEASE_ITEMS.format(source='made')}), "
+
+
+def _statement(*, ends: bool, leased: bool) -> str:
+    """Return the commit of one that ends an ingest, or not; under a lease, or not."""
+    return _RECORD.format(
+        ended=_ENDED if ends else "",
+        source="ended" if ends else "alive",
+        notify=", pg_notify(%(channel)s, %(notice)s)::text" if ends else "",
+        leased=f"{LEASED}, " if leased else "",
+        lease="leased, " if leased else "",
+        items=_ITEM if leased else "",
+    )
+
+
+_STATEMENTS: Final = {
+    (ends, leased): _statement(ends=ends, leased=leased)
+    for ends in (False, True)
+    for leased in (False, True)
+}
 _DONE: Final = f"""
 SELECT created_ns FROM blobs WHERE namespace = %(namespace)s AND digest = ANY(%(digests)s)
 UNION ALL SELECT {NOW_NS} FROM trash WHERE key = ANY(%(keys)s::text[]) LIMIT 1"""  # noqa: S608 - a constant
@@ -133,6 +153,7 @@ def record(
     ingest: IngestKey | None = None,
     channel: str = "",
     spare: Iterable[Run] = (),
+    lease: LeaseKey | None = None,
 ) -> list[Recorded]:
     """Make candidates blobs, all with different digests; durable on return.
 
@@ -144,22 +165,27 @@ def record(
         ingest: That ends with the one candidate.
         channel: Where those listen that wait for its ref.
         spare: Objects of the ingest that the blob does not need.
+        lease: That keeps the blobs.
 
     Raises:
-        FencedError: Nothing was recorded.
+        FencedError, LeaseEndedError: Nothing was recorded.
     """
     values = _values(namespace, session, candidates)
     values["spare"] = Jsonb(pack_runs(spare))
     if ingest is not None:
         values |= {"ref": ingest.ref_hash, "token": ingest.token, "channel": channel}
         values["notice"] = free_notice(namespace, ingest.ref)
-    statement = _ADD if ingest is None else _COMMIT
+    if lease is not None:
+        values |= lease_values(lease, [one.digest for one in candidates])
+    statement = _STATEMENTS[ingest is not None, lease is not None]
     rows = database.transact(
         lambda one: one.execute(statement, values).fetchall(),
         alone=True,
         lost=lambda: _record_again(database, statement, values),
     )
     if len(rows) != len(candidates):
+        if lease is not None:
+            database.transact(lambda one: check_lives(one, lease))
         raise FencedError(session)
     times = {row[0]: (row[1], row[2]) for row in rows}
     return [Recorded(one, *times[str(one.digest)]) for one in candidates]

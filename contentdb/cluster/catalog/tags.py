@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
+from contentdb.cluster.catalog.queue import enqueue
 from contentdb.cluster.sql import NOW_NS, Jsonb
 from contentdb.content import ANY, Tag
 from contentdb.digest import Digest
@@ -79,6 +80,8 @@ def set_tag(database: Database, namespace: str, change: TagChange) -> Tag:
         }
         made = connection.execute(_SET, values | new).fetchone()
         assert made is not None  # noqa: S101 - it returns its row
+        if old is not None and old.digest != change.digest:
+            enqueue(connection, namespace, [old.digest])
         return _tag(made)
 
     return database.transact(work, repeatable=change.if_is is ANY)
@@ -104,6 +107,7 @@ def drop_tag(database: Database, namespace: str, name: str, if_is: Digest | Anyt
             raise NotFoundError(tag=name)
         check_condition(name, old, if_is)
         connection.execute(_DROP, values)
+        enqueue(connection, namespace, [old.digest])
 
     database.transact(work, repeatable=False)
 

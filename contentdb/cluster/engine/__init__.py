@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from contentdb.cluster.engine.ingests import Ingests
+from contentdb.cluster.engine.leases import Leases
 from contentdb.cluster.engine.look_after import LookAfter
-from contentdb.cluster.engine.manage import Manage
-from contentdb.cluster.engine.read import Read
-from contentdb.cluster.engine.tags import Tags
-from contentdb.cluster.engine.write import Write
 from contentdb.cluster.open import open_resources
 from contentdb.engine import Capability
 
 __all__ = ["ClusterEngine", "open_engine"]
 
 
-class ClusterEngine(Read, Write, Ingests, Manage, Tags, LookAfter):
+class ClusterEngine(Leases, LookAfter):
     """A `contentdb.engine.Engine` that many hosts may have open."""
 
-    capabilities = frozenset({Capability.TAGS, Capability.PRUNE, Capability.ADOPT})
+    capabilities = frozenset(
+        {Capability.TAGS, Capability.LEASES, Capability.PRUNE, Capability.ADOPT}
+    )
 
 
 def open_engine(

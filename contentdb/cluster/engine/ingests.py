@@ -9,7 +9,7 @@ from contentdb.cluster.catalog import ingests
 from contentdb.cluster.catalog.begin import begin
 from contentdb.cluster.engine.lifecycle import Lifecycle
 from contentdb.cluster.ingest import ClusterIngest
-from contentdb.cluster.publish import find_whole
+from contentdb.cluster.publish import find_whole, keep_met
 from contentdb.cluster.session import free_notice
 from contentdb.errors import AlreadyExistsError, NotFoundError, RefLockedError
 from contentdb.filters.items import fields_of_status
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentdb.declared import Declared, Takeover
+    from contentdb.digest import Digest
     from contentdb.filters import Filter
     from contentdb.values import Status
 
@@ -38,8 +39,7 @@ class Ingests(Lifecycle):
         deadline = time.monotonic() + wait_s
         with self._gate:
             session = resources.session
-            if declared.expected and find_whole(resources, self._namespace, declared.expected):
-                raise AlreadyExistsError(declared.expected)
+            self._check_absent(declared.expected)
             with session.hearing(free_notice(self._namespace, ref)) as freed:
                 while True:
                     freed.clear()
@@ -47,6 +47,9 @@ class Ingests(Lifecycle):
                         row = begin(
                             resources.database, session, self._namespace, ref, declared, takeover
                         )
+                    except AlreadyExistsError:
+                        self._check_absent(declared.expected)  # as a rule it raises
+                        continue
                     except RefLockedError:
                         left_s = deadline - time.monotonic()
                         if left_s <= 0:
@@ -56,6 +59,14 @@ class Ingests(Lifecycle):
                     made = ClusterIngest(resources, self._gate, self._namespace, row, self)
                     self._held.add(made)
                     return made
+
+    def _check_absent(self, expected: Digest | None) -> None:
+        """Raise `AlreadyExistsError` for content that is stored, and keep it."""
+        if expected is None:
+            return
+        found = find_whole(self._resources, self._namespace, expected)
+        if found is not None and keep_met(self._resources, self._namespace, [found]):
+            raise AlreadyExistsError(expected)
 
     def status(self, ref: str) -> Status:
         """Describe one ingest as it is now."""

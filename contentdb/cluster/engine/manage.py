@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from contentdb.cluster.catalog import blobs
 from contentdb.cluster.catalog.walk import walk
 from contentdb.cluster.engine.lifecycle import Lifecycle
-from contentdb.cluster.publish import label_stored
+from contentdb.cluster.publish import keep_met, label_stored
 from contentdb.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -34,7 +34,11 @@ class Manage(Lifecycle):
         """Return whether a blob has a row and is not known to be damaged."""
         with self._gate:
             found = blobs.find_many(self._resources.database, self._namespace, [digest])
-            return digest in found and not found[digest].damaged
+            return (
+                digest in found
+                and not found[digest].damaged
+                and bool(keep_met(self._resources, self._namespace, list(found.values())))
+            )
 
     def abbreviated(self, beginnings: list[str]) -> list[Digest]:
         """Return at most two digests of blobs that start with one of these beginnings."""

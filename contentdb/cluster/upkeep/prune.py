@@ -12,6 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from contentdb.cluster.catalog import ingests, trash
+from contentdb.cluster.catalog.lease_items import is_leased
 from contentdb.cluster.catalog.meta import read_epoch, read_meta
 from contentdb.cluster.mark import check_mark
 from contentdb.cluster.upkeep.names import BLOBS, PARTS, parse_key
@@ -97,6 +98,8 @@ def _prune_ingests(
     for page in ingests.listed(database, namespace):
         for row in page:
             if row.is_held(session) or row.now_ns - row.updated_ns < age_s * 1e9:
+                continue
+            if is_leased(database, namespace, "ingest", row.ref):
                 continue
             place = row.runs[0].prefix if row.runs else database.place
             try:

@@ -14,6 +14,7 @@ from contentdb.errors import (
     NotFoundError,
     StoreClosedError,
 )
+from contentdb.lease_gate import LeaseGate
 from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local import locks
 from contentdb.local.commit.stored import look_up
@@ -32,10 +33,9 @@ from contentdb.logs import swallow
 from contentdb.values import LeaseInfo, LeaseItem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Final
 
-    from contentdb.call_guard import Gate
     from contentdb.digest import Digest
     from contentdb.engine import LeaseTerms
     from contentdb.filters import Filter
@@ -137,37 +137,6 @@ class _Lock:
             locks.release(self._fd)
 
 
-class _LeaseGate:
-    """The gate of the store, which lets no call in once the lease was ended by this object."""
-
-    def __init__(self, gate: Gate, lease: LeaseKey) -> None:
-        self._gate = gate
-        self._lease = lease
-        self._pid = os.getpid()
-        self.ended = False
-
-    @property
-    def is_of_parent(self) -> bool:
-        """Whether this process is the child of a fork, which does not have the lease."""
-        return self._pid != os.getpid()
-
-    @property
-    def closed(self) -> bool:
-        """Whether it lets no call in any more."""
-        return self.ended or self._gate.closed
-
-    @property
-    def __enter__(self) -> Callable[[], object]:
-        return self._gate.__enter__
-
-    @property
-    def __exit__(self) -> Callable[..., None]:  # noqa: PLE0302, PYI036 - as that of `Gate`
-        """Raise if the lease has ended, or is the parent's of a fork."""
-        if self.ended or self.is_of_parent:
-            raise LeaseEndedError(self._lease.id)
-        return self._gate.__exit__
-
-
 class LeasedLocalEngine(Read, Write, Ingests, Manage, Tags):
     """A `contentdb.engine.LeasedEngine`: the engine of a store, bound to a lease."""
 
@@ -178,7 +147,7 @@ class LeasedLocalEngine(Read, Write, Ingests, Manage, Tags):
         self._owner = owner
         self._parts = owner._parts.of_lease(lease)  # noqa: SLF001 - one engine in two classes
         self._store_gate = owner._gate  # noqa: SLF001 - as above
-        self._lease_gate = _LeaseGate(owner._gate, lease)  # noqa: SLF001 - as above
+        self._lease_gate = LeaseGate(owner._gate, lease.id)  # noqa: SLF001 - as above
         self._gate = self._lease_gate  # type: ignore[assignment]  # of the same shape
         self._held = owner._held  # noqa: SLF001 - as above
         self.current = type(owner.current)()

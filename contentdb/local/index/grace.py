@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 
+from contentdb.grace import GRACE_NS, SLACK_NS
 from contentdb.light_typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -26,10 +27,7 @@ __all__ = [
     "reviews_of_unused",
 ]
 
-GRACE_NS: Final = 24 * 3600 * 10**9
-"""Nanoseconds for which content stays that nothing refers to, after the last answer about it."""
-_SLACK_NS: Final = GRACE_NS // 4
-SEEN_NS: Final = _SLACK_NS // 2
+SEEN_NS: Final = SLACK_NS // 2
 """Nanoseconds for which a process need not look again at a row that it saw or made fresh."""
 _MOST: Final = 16_384
 COLLECTING_SINCE: Final = "collecting_since"
@@ -47,12 +45,12 @@ class Review(NamedTuple):
 def review() -> Review:
     """Return the times for an answer that is given now."""
     now_ns = time.time_ns()
-    return Review(now_ns + GRACE_NS + _SLACK_NS, now_ns + GRACE_NS + _SLACK_NS // 2)
+    return Review(now_ns + GRACE_NS + SLACK_NS, now_ns + GRACE_NS + SLACK_NS // 2)
 
 
 def review_after_use(used_ns: int) -> int:
     """Return the time of review of a blob that was used last, or stored, at a time."""
-    return used_ns + GRACE_NS + _SLACK_NS
+    return used_ns + GRACE_NS + SLACK_NS
 
 
 def reviews_of_unused(since_ns: int) -> int:
@@ -60,7 +58,7 @@ def reviews_of_unused(since_ns: int) -> int:
 
     Some were not used for up to three hours longer, and are left: see `Review.below_ns`.
     """
-    return since_ns + GRACE_NS + _SLACK_NS // 2
+    return since_ns + GRACE_NS + SLACK_NS // 2
 
 
 class Met:
