@@ -26,14 +26,19 @@ if TYPE_CHECKING:
     from contentdb.asked import Asked
     from contentdb.content import (
         Anything,
+        Collected,
+        Collection,
         ExportLink,
         Info,
         LeaseInfo,
         LeaseItem,
         Link,
+        Policy,
+        QueueStatus,
         Reader,
         SortOrder,
         Status,
+        Step,
         Tag,
         Usage,
     )
@@ -48,12 +53,14 @@ __all__ = [
     "AdoptEngine",
     "Adopted",
     "Capability",
+    "CollectEngine",
     "CollectTerms",
     "Engine",
     "HeldIngest",
     "LeaseEngine",
     "LeaseTerms",
     "LeasedEngine",
+    "PolicyEngine",
     "PruneEngine",
     "Pruned",
     "Query",
@@ -71,7 +78,11 @@ class Capability(Enum):
     BATCHES = "batches"
     """Let the adds and commits of a block share the cost of durability."""
     UPKEEP = "upkeep"
-    """Work on the store's own files: verify, repair, reindex, collect."""
+    """Work on the store's own files: verify, repair, reindex."""
+    COLLECT = "collect"
+    """Take what nothing keeps, and tell what keeps a blob."""
+    POLICIES = "policies"
+    """Keep a namespace within a bound, and tell what was not used for longest."""
     PRUNE = "prune"
     """Remove what was abandoned."""
     ADOPT = "adopt"
@@ -388,6 +399,34 @@ class AdoptEngine(Engine, Protocol):
 
     def adopt(self, *, dry_run: bool) -> Adopted:
         """Give the blobs that no row names rows, once the database was restored."""
+        ...
+
+
+class CollectEngine(Engine, Protocol):
+    """The further methods of an engine with `Capability.COLLECT`."""
+
+    def collect(self, terms: CollectTerms, progress: Callable[[Collected], object]) -> Collection:
+        """Remove what nothing keeps; tell of each blob once it is gone."""
+        ...
+
+    def why(self, digest: Digest) -> tuple[Step, ...]:
+        """Return the way up to what keeps a blob; raise `NotFoundError` or `UndecidedError`."""
+        ...
+
+    def queue_status(self) -> QueueStatus:
+        """Count what waits for a collection."""
+        ...
+
+
+class PolicyEngine(CollectEngine, Protocol):
+    """The further methods of an engine with `Capability.POLICIES`."""
+
+    def policy(self) -> Policy | None:
+        """Return the policy of the namespace."""
+        ...
+
+    def set_policy(self, policy: Policy | None) -> None:
+        """Set the policy of the namespace, or remove it. Durable when it returns."""
         ...
 
 

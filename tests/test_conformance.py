@@ -27,6 +27,7 @@ class TestStore(ContentSuite):
     pack_below = 0
     has_tags = True
     has_leases = True
+    has_collections = True
     has_policies = True
 
     def handle(self, root: Path) -> contentdb.Store:

@@ -66,7 +66,7 @@ def gc(
     What was stored, or found stored, within a day stays. Other processes may go on. With
     --max-bytes or --unused-for, or a policy, only what was not used for longest goes.
     """
-    store = open_store(context, reads=status or dry_run, needs=Capability.UPKEEP)
+    store = open_store(context, reads=status or dry_run, needs=Capability.COLLECT)
     if status:
         _tell_status(store, as_json=as_json)
         return
@@ -140,7 +140,7 @@ def _tell_status(store: Store, *, as_json: bool) -> None:
 @click.pass_context
 def why(context: click.Context, digests: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     """Print the way from each blob up to what keeps it; exit 1 if nothing does."""
-    store = open_store(context, reads=True, needs=Capability.UPKEEP)
+    store = open_store(context, reads=True, needs=Capability.COLLECT)
 
     def show(text: str) -> None:
         digest = resolve(store, text)

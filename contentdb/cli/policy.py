@@ -60,7 +60,7 @@ def policy(context: click.Context, as_json: bool, quiet: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    store = open_store(context, reads=True, needs=Capability.UPKEEP)
+    store = open_store(context, reads=True, needs=Capability.POLICIES)
     found = store.policy()
     if found is None:
         set_exit_code(context, 1)
@@ -96,7 +96,7 @@ def set_(
         raise click.UsageError("give --grace, --max-bytes, --unused-for or --filter", context)
     if low is not None and max_bytes is None:
         raise click.UsageError("--low is a part of --max-bytes; give that too", context)
-    store = open_store(context, needs=Capability.UPKEEP)
+    store = open_store(context, needs=Capability.POLICIES)
     made = store.set_policy(
         grace=grace,
         max_bytes=max_bytes,
@@ -114,7 +114,7 @@ def set_(
 @click.pass_context
 def clear(context: click.Context, as_json: bool, quiet: bool) -> None:
     """Remove the policy of the namespace, durably; nothing happens if there is none."""
-    open_store(context, needs=Capability.UPKEEP).clear_policy()
+    open_store(context, needs=Capability.POLICIES).clear_policy()
     _tell_none(as_json=as_json, quiet=quiet)
 
 

@@ -1,8 +1,9 @@
 """Runs the migrations, which bring the tables of an older store up to date.
 
-All happens in one transaction. A lock that a long walk holds back would make every other statement
-queue behind the migration, so each try gives up after a moment and begins again. This module
-imports alembic, 0.3 s; making a store, and opening one that is up to date, never import it.
+All happens in one transaction, but for large indexes, which are built before it. A lock that a long
+walk holds back would make every other statement queue behind the migration, so each try gives up
+after a moment and begins again. This module imports alembic, 0.3 s; making a store, and opening one
+that is up to date, never import it.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ from sqlalchemy.pool import StaticPool
 import contentdb.migrations.postgresql
 from contentdb.cluster.catalog.meta import read_meta
 from contentdb.cluster.open import LOCK, LOCK_KEY
-from contentdb.cluster.schema import HEAD
+from contentdb.cluster.schema import HEAD, LINKS, LINKS_INDEX
 from contentdb.cluster.sql import Database
 from contentdb.errors import IndexBusyError, MigrationNeededError
 
-__all__ = ["migrate", "upgrade"]
+__all__ = ["build_indexes", "migrate", "upgrade"]
 
 _TRIES: Final = 300
 _PAUSE_S: Final = 0.1
 _GIVE_UP: Final = "SET LOCAL lock_timeout = '100ms'"
+_BROKEN: Final = """
+SELECT 1 FROM pg_index WHERE indexrelid = to_regclass('blobs_links') AND NOT indisvalid"""
 
 
 def config() -> Config:
@@ -53,6 +56,7 @@ def migrate(url: str, revision: str = HEAD) -> str:
     try:
         with suppress(MigrationNeededError):
             read_meta(database)
+        build_indexes(database)
         for tries_left in reversed(range(_TRIES)):
             try:
                 upgrade(database, revision)
@@ -65,6 +69,18 @@ def migrate(url: str, revision: str = HEAD) -> str:
     finally:
         database.close()
     return revision
+
+
+def build_indexes(database: Database) -> None:
+    """Build the large indexes while others write; may be repeated, also if it was cut off.
+
+    The migrations find them and go on.
+    """
+    with database.connect() as connection:
+        if connection.execute(_BROKEN).fetchone() is not None:
+            connection.execute("DROP INDEX CONCURRENTLY IF EXISTS blobs_links")
+        connection.execute(LINKS)
+        connection.execute(LINKS_INDEX.format(how="CONCURRENTLY"))
 
 
 def upgrade(database: Database, revision: str) -> None:

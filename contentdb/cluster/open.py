@@ -9,7 +9,7 @@ from contentdb.cluster.catalog.meta import EPOCH, Epoch, Meta, names_objects, re
 from contentdb.cluster.mark import check_mark, read_mark, write_mark
 from contentdb.cluster.objects import Bucket, check_objects
 from contentdb.cluster.resources import Resources, borrow
-from contentdb.cluster.schema import HEAD, TABLES
+from contentdb.cluster.schema import HEAD, LINKS, LINKS_INDEX, TABLES
 from contentdb.cluster.sql import Database
 from contentdb.errors import InvalidArgumentError, NotAStoreError, StoreNotFoundError
 
@@ -133,7 +133,7 @@ def _create(database: Database, bucket: Bucket, endpoint: str | None, inline_byt
         there = connection.execute("SELECT to_regclass('meta')").fetchone()
         if there is not None and there[0] is not None:
             return  # another process has made it meanwhile
-        connection.execute(TABLES)
+        connection.execute(TABLES + LINKS + LINKS_INDEX.format(how=""))
         connection.execute(_VERSION)
         connection.execute("INSERT INTO alembic_version VALUES (%(head)s)", {"head": HEAD})
         values: dict[str, object] = {"uuid": str(uuid.uuid4()), "objects": bucket.url}

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["HEAD", "TABLES"]
+__all__ = ["HEAD", "LINKS", "LINKS_INDEX", "TABLES"]
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 
 TABLES: Final = """
 CREATE TABLE meta (
@@ -30,7 +30,8 @@ CREATE TABLE sessions (
     id bigint PRIMARY KEY,
     holder text NOT NULL,
     started_at timestamptz NOT NULL DEFAULT now(),
-    fenced boolean NOT NULL DEFAULT false
+    fenced boolean NOT NULL DEFAULT false,
+    revision text
 );
 CREATE TABLE objects (
     digest text COLLATE "C" PRIMARY KEY,
@@ -76,6 +77,7 @@ CREATE TABLE ingests (
     PRIMARY KEY (namespace, ref_hash)
 );
 CREATE INDEX ingests_ref ON ingests (namespace, left(ref, 500));
+CREATE INDEX ingests_expected ON ingests (namespace, expected) WHERE expected IS NOT NULL;
 CREATE TABLE trash (
     key text COLLATE "C" PRIMARY KEY,
     count integer,
@@ -134,5 +136,19 @@ CREATE TABLE collection (
     old_before_ns bigint NOT NULL
 );
 INSERT INTO collection (old_before_ns) VALUES (0);
+"""
+LINKS: Final = """
+CREATE OR REPLACE FUNCTION contentdb_links(namespace text, labels jsonb) RETURNS text[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT array_agg(CASE WHEN key ^@ 'containerd.io/gc.ref.content' THEN 'r' ELSE 'b' END
+        || namespace || chr(10) || value)
+    FROM jsonb_each_text(labels) WHERE length(value) < 200
+    AND (key ^@ 'containerd.io/gc.ref.content' OR key ^@ 'containerd.io/gc.bref.content')
+$$;
+"""
+"""What a blob's labels refer to, and are referred to by, if it is short enough for a digest."""
+LINKS_INDEX: Final = """
+CREATE INDEX {how} IF NOT EXISTS blobs_links ON blobs USING gin (contentdb_links(namespace, labels))
+    WITH (fastupdate = off) WHERE contentdb_links(namespace, labels) IS NOT NULL;
 """
 """Statements, separated by semicolons at the ends of lines."""

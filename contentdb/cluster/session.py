@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from contentdb.cluster.ending import Ending
+from contentdb.cluster.schema import HEAD
 from contentdb.cluster.sql import socket_of, take_notices
 from contentdb.errors import ContentDBError, IndexFailedError, StoreError
 from contentdb.logs import inform, warn
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["LIVES", "Session", "free_notice", "holder"]
 
-_BEGIN: Final = "INSERT INTO sessions (id, holder) VALUES (%(id)s, %(holder)s)"
+_BEGIN: Final = (
+    "INSERT INTO sessions (id, holder, revision) VALUES (%(id)s, %(holder)s, %(revision)s)"
+)
 _LOCK: Final = "SELECT pg_try_advisory_lock(%(id)s), pg_backend_pid()"
 _TRY: Final = "SELECT pg_try_advisory_xact_lock(%(id)s)"
 _FENCED: Final = "SELECT fenced FROM sessions WHERE id = %(id)s"
@@ -135,7 +138,8 @@ class Session:
             nonlocal id_  # another for each try: the server may not know yet that one is over
             for _ in range(_TRIES):
                 id_ = int.from_bytes(os.urandom(8)) >> 1 or 1
-                connection.execute(_BEGIN, {"id": id_, "holder": holder()})
+                values = {"id": id_, "holder": holder(), "revision": HEAD}
+                connection.execute(_BEGIN, values)
                 if self._take_lock(connection, id_):
                     return
             raise StoreError(

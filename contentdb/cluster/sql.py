@@ -67,6 +67,8 @@ _ALIVE_THERE: Final = (
 """The server, too, notices within six seconds that this host is gone, and frees its locks."""
 _NOT_IN_THE_WAY: Final = "SET idle_in_transaction_session_timeout = '10s'; SET lock_timeout = '5s'"
 """A process that stands still in a transaction loses it; others wait for it no longer."""
+_SHORT: Final = "SET jit = off"
+"""The statements are short: to compile one takes a hundred times as long as to run it."""
 
 NOW_NS: Final = "(extract(epoch FROM clock_timestamp()) * 1000000000)::bigint"
 """The server's clock, as nanoseconds since the epoch: one clock for all hosts."""
@@ -272,7 +274,7 @@ class Database:
             raise self.failure(error) from error
 
     def _lendable(self) -> Connection[Row]:
-        return self._connect(f"{_ALIVE_THERE}; {_NOT_IN_THE_WAY}")
+        return self._connect(f"{_ALIVE_THERE}; {_NOT_IN_THE_WAY}; {_SHORT}")
 
     def _connect(self, settings: str = _ALIVE_THERE) -> Connection[Row]:
         connection = psycopg.connect(

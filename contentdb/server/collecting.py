@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from contentdb.errors import ContentDBError, NoRootsError
-from contentdb.local.index.grace import GRACE_NS
-from contentdb.local.upkeep.collect import begins_ns
 from contentdb.logs import swallow
 
 if TYPE_CHECKING:
@@ -24,9 +22,7 @@ def collect_before_answer(store: Store) -> None:
     anything where nothing is left that says what is wanted. What was deleted stays deleted if the
     collection fails, so that is only logged.
     """
-    with store.parts() as parts:
-        begins = begins_ns(parts, GRACE_NS)
-    if begins is None:
+    if store.queue_status().begins_ns is None:
         return
     with swallow("server", _FAILED, ContentDBError, namespace=store.namespace):
         try:

@@ -1,13 +1,13 @@
-"""Collection of a store on files: take what nothing keeps any more."""
+"""Collection: take what nothing keeps any more."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from contentdb.digest import Digest
-from contentdb.engine import Capability, CollectTerms, Engine
+from contentdb.engine import Capability, CollectEngine, CollectTerms, PolicyEngine
 from contentdb.errors import InvalidArgumentError
-from contentdb.light_typing import TYPE_CHECKING, Protocol, cast
+from contentdb.light_typing import TYPE_CHECKING, cast
 from contentdb.store.front import Front
 from contentdb.values import Policy
 
@@ -25,27 +25,20 @@ _LOW: Final = 0.9
 _LIMIT: Final = 1 << 63
 
 
-class CollectingEngine(Engine, Protocol):
-    """The methods of an engine with `Capability.UPKEEP` that collect."""
-
-    def collect(
-        self, terms: CollectTerms, progress: Callable[[Collected], object]
-    ) -> Collection: ...
-    def policy(self) -> Policy | None: ...
-    def set_policy(self, policy: Policy | None) -> None: ...
-    def why(self, digest: Digest) -> tuple[Step, ...]: ...
-    def queue_status(self) -> QueueStatus: ...
-
-
 class Collecting(Front):
     """Implements `contentdb.content.Collector`.
 
-    Behind a server each method raises `FailedPreconditionError`.
+    Behind a server each method raises `FailedPreconditionError`; at a store in a database those of
+    policies do, and `collect` that goes by last use.
     """
 
-    def _collector(self, what: str) -> CollectingEngine:
-        self._require(Capability.UPKEEP, what)
-        return cast("CollectingEngine", self._engine)
+    def _collector(self, what: str) -> CollectEngine:
+        self._require(Capability.COLLECT, what)
+        return cast("CollectEngine", self._engine)
+
+    def _policies(self, what: str) -> PolicyEngine:
+        self._require(Capability.POLICIES, what)
+        return cast("PolicyEngine", self._engine)
 
     def collect(  # noqa: PLR0913 - all have a default that fits most
         self,
@@ -111,11 +104,13 @@ class Collecting(Front):
             bool(no_roots), _size("max_bytes", max_bytes), low_bytes(max_bytes, _LOW),
             _span("unused_for", unused_for), _texts(filters),
         )  # fmt: skip
+        if terms.is_of_cache:
+            self._policies("collect by last use")
         return self._collector("collect").collect(terms, progress)
 
     def policy(self) -> Policy | None:
         """Return the policy of the namespace, if it has one."""
-        return self._collector("policy").policy()
+        return self._policies("policy").policy()
 
     def set_policy(
         self,
@@ -149,12 +144,12 @@ class Collecting(Front):
         if most is None and low != _LOW:
             raise InvalidArgumentError("low is a part of max_bytes; give that too")
         made = Policy(grace, most, low_bytes(most, low), unused_for, _texts(filters))
-        self._collector("set_policy").set_policy(made)
+        self._policies("set_policy").set_policy(made)
         return made
 
     def clear_policy(self) -> None:
         """Remove the policy of the namespace, durably; nothing happens if there is none."""
-        self._collector("clear_policy").set_policy(None)
+        self._policies("clear_policy").set_policy(None)
 
     def why(self, digest: str) -> tuple[Step, ...]:
         """Return the way from a blob up to what keeps it; () if nothing does.

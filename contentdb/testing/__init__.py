@@ -42,6 +42,7 @@ from contentdb.testing.adding import AddingRules  # noqa: E402  # after the rewr
 from contentdb.testing.adding_many import AddingManyRules  # noqa: E402
 from contentdb.testing.arguments import ArgumentRules  # noqa: E402
 from contentdb.testing.caching import CachingRules  # noqa: E402
+from contentdb.testing.collecting import CollectingRules  # noqa: E402
 from contentdb.testing.committing import CommittingRules  # noqa: E402
 from contentdb.testing.filtering import FilteringRules  # noqa: E402
 from contentdb.testing.ingesting import IngestingRules  # noqa: E402
@@ -73,6 +74,7 @@ class ContentSuite(
     FilteringRules,
     TaggingRules,
     LeasingRules,
+    CollectingRules,
     CachingRules,
     ArgumentRules,
     LastingRules,

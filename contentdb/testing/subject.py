@@ -32,7 +32,8 @@ class Rules:
             the ref and for how long.
         has_tags: The store is a `contentdb.Tagger` too.
         has_leases: The store is a `contentdb.Leaser` too.
-        has_policies: The store is a `contentdb.Collector` too.
+        has_collections: The store is a `contentdb.Collector` too, perhaps without policies.
+        has_policies: It has policies, and collects by last use.
         damaged_bytes: Size of the blobs that `damage` gets; 5 MB at most.
     """
 
@@ -40,6 +41,7 @@ class Rules:
     tells_holders: ClassVar[bool] = True
     has_tags: ClassVar[bool] = False
     has_leases: ClassVar[bool] = False
+    has_collections: ClassVar[bool] = False
     has_policies: ClassVar[bool] = False
     damaged_bytes: ClassVar[int] = 5_120_000
 

@@ -58,6 +58,7 @@ class TestOnFiles(ContentSuite):
     has_paths = False
     has_tags = True
     has_leases = True
+    has_collections = True
 
     @pytest.fixture
     def where(self, on_files: Where) -> Where:

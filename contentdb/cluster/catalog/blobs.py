@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from contentdb.cluster.catalog.keep import IS_DUE
-from contentdb.cluster.catalog.queue import forget
+from contentdb.cluster.catalog.queue import enqueue, enqueue_back_referring, forget
 from contentdb.cluster.catalog.record import LOST_KEYS
 from contentdb.cluster.extents import Place, unpack_runs
 from contentdb.cluster.sql import NOW_NS, Jsonb
 from contentdb.content import Info, Usage
 from contentdb.digest import Digest
 from contentdb.labels import check_total_labels
+from contentdb.references import lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from contentdb.cluster.sql import Connection, Database
 
 __all__ = [
+    "LOCK",
     "Stored",
     "StoredObject",
     "clear_damaged",
@@ -29,6 +31,7 @@ __all__ = [
     "prefixed",
     "relabel",
     "remove",
+    "take_out",
     "usage",
 ]
 
@@ -57,13 +60,14 @@ SELECT labels FROM blobs WHERE namespace = %(namespace)s AND digest = %(digest)s
 _RELABEL: Final = f"""
 UPDATE blobs SET labels = %(labels)s, updated_ns = greatest({NOW_NS}, updated_ns + 1)
 WHERE namespace = %(namespace)s AND digest = %(digest)s"""  # noqa: S608 - a constant
-_LOCK: Final = (
+LOCK: Final = (
     "SELECT digest FROM objects WHERE digest = ANY(%(digests)s) ORDER BY digest FOR UPDATE"
 )
 _THERE: Final = """
 SELECT digest FROM blobs WHERE namespace = %(namespace)s AND digest = ANY(%(digests)s)"""
 _REMOVE: Final = """
-DELETE FROM blobs WHERE namespace = %(namespace)s AND digest = ANY(%(digests)s)"""
+DELETE FROM blobs WHERE namespace = %(namespace)s AND digest = ANY(%(digests)s)
+RETURNING digest, labels"""
 _DISCARD: Final = f"""
 WITH lost AS (
     DELETE FROM objects o WHERE digest = ANY(%(digests)s)
@@ -166,6 +170,8 @@ def relabel(
         if labels is not None:
             check_total_labels(labels, row[0])
             connection.execute(_RELABEL, values | {"labels": Jsonb(dict(labels))})
+            gone = [(key, value) for key, value in row[0].items() if labels.get(key) != value]
+            enqueue(connection, namespace, lost(str(digest), gone))
         return True
 
     return database.transact(work)
@@ -185,7 +191,7 @@ def remove(
 
     def work(connection: Connection[Any]) -> tuple[int, Digest | None]:
         values: dict[str, Any] = {"namespace": namespace, "digests": list(map(str, ordered))}
-        connection.execute(_LOCK, values)  # objects first, as a commit locks them
+        connection.execute(LOCK, values)  # objects first, as a commit locks them
         there = {row[0] for row in connection.execute(_THERE, values)}
         absent: Digest | None = None
         chosen: list[str] = []
@@ -197,13 +203,22 @@ def remove(
             elif not missing_ok:
                 absent = digest
                 break
-        values["digests"] = chosen
-        connection.execute(_REMOVE, values)
-        connection.execute(_DISCARD, values)
-        forget(connection, namespace, chosen)
+        take_out(connection, namespace, chosen)
         return len(chosen), absent
 
     return database.transact(work, repeatable=False)
+
+
+def take_out(connection: Connection[Any], namespace: str, digests: list[str]) -> None:
+    """Remove blobs whose objects are locked, within a transaction, and queue what they kept."""
+    values = {"namespace": namespace, "digests": digests}
+    enqueue_back_referring(connection, namespace, digests)
+    rows = connection.execute(_REMOVE, values).fetchall()
+    connection.execute(_DISCARD, values)
+    enqueue(connection, namespace, {
+        one for digest, labels in rows for one in lost(digest, labels.items())
+    })  # fmt: skip
+    forget(connection, namespace, digests)
 
 
 def usage(database: Database, namespace: str) -> Usage:

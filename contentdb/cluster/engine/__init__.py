@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contentdb.cluster.engine.collect import Collect
 from contentdb.cluster.engine.leases import Leases
 from contentdb.cluster.engine.look_after import LookAfter
 from contentdb.cluster.open import open_resources
@@ -10,11 +11,17 @@ from contentdb.engine import Capability
 __all__ = ["ClusterEngine", "open_engine"]
 
 
-class ClusterEngine(Leases, LookAfter):
+class ClusterEngine(Leases, Collect, LookAfter):
     """A `contentdb.engine.Engine` that many hosts may have open."""
 
     capabilities = frozenset(
-        {Capability.TAGS, Capability.LEASES, Capability.PRUNE, Capability.ADOPT}
+        {
+            Capability.TAGS,
+            Capability.LEASES,
+            Capability.COLLECT,
+            Capability.PRUNE,
+            Capability.ADOPT,
+        }
     )
 
 

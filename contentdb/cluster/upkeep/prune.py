@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contentdb.cluster.resources import Resources
     from contentdb.cluster.upkeep.names import ObjectName
 
-__all__ = ["check_epoch", "owns_bucket", "prune", "was_restored"]
+__all__ = ["check_epoch", "owns_bucket", "prune", "prune_ingests", "was_restored"]
 
 _PAGE: Final = 1000
 _SESSION_AGE_S: Final = 86_400.0
@@ -43,7 +43,7 @@ def prune(
     """
     check_epoch(resources)
     age_s = min(float(older_than_s), time.time())
-    yield from _prune_ingests(resources, namespace, age_s, dry_run=dry_run)
+    yield from prune_ingests(resources, namespace, age_s, dry_run=dry_run)
     yield from _empty_trash(resources, age_s, dry_run=dry_run)
     ended = trash.fence_dead(resources.database, dry_run=dry_run)
     seen: set[int] = set()
@@ -91,9 +91,10 @@ def owns_bucket(resources: Resources) -> bool:
     return mark.epoch == str(read_epoch(resources.database))
 
 
-def _prune_ingests(
+def prune_ingests(
     resources: Resources, namespace: str, age_s: float, *, dry_run: bool
 ) -> Iterator[Pruned]:
+    """Drop each ingest that no writer and no lease holds, if it is so old, then yield it."""
     database, session = resources.database, resources.session
     for page in ingests.listed(database, namespace):
         for row in page:

@@ -1,33 +1,24 @@
-"""References between blobs, as labels tell them, and the queue of blobs that have lost one.
+"""The queue of blobs that have lost a reference or a root; see `contentdb.references`.
 
-A label `containerd.io/gc.ref.content…` of a blob refers to the digest that is its value. A label
-`containerd.io/gc.bref.content…` says that the digest in it refers to the blob. A writer
-that takes a reference away queues what it led to, in the same transaction: that alone lets a
-collector find it.
-The queued time always changes: a collector that saw the old one will not take the row out of the
-queue.
+A writer that takes a reference away queues what it led to, in the same transaction: that alone
+lets a collector find it. The queued time always changes: a collector that saw the old one will not
+take the row out of the queue.
 """
 
 from __future__ import annotations
 
 import time
 
-from contentdb.expiry import EXPIRE
 from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.index import statements
+from contentdb.references import lost
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from sqlite3 import Connection
-    from typing import Any, Final
+    from typing import Any
 
-__all__ = ["ROOT", "drop_labels", "queue", "queue_back_referring", "queue_changed", "queue_lost"]
-
-_OURS: Final = "containerd.io/gc."
-_REFERENCE: Final = "containerd.io/gc.ref.content"
-_BACK: Final = "containerd.io/gc.bref.content"
-ROOT: Final = "containerd.io/gc.root"
-"""A blob with this label is kept."""
+__all__ = ["drop_labels", "queue", "queue_back_referring", "queue_changed", "queue_lost"]
 
 
 def queue(connection: Connection, namespace: str, digests: Iterable[str]) -> None:
@@ -39,18 +30,10 @@ def queue(connection: Connection, namespace: str, digests: Iterable[str]) -> Non
 
 
 def queue_lost(
-    connection: Connection, key: dict[str, Any], lost: Iterable[tuple[str, str]]
+    connection: Connection, key: dict[str, Any], labels: Iterable[tuple[str, str]]
 ) -> None:
     """Queue what a blob's labels kept that are gone or have another value now."""
-    digests: set[str] = set()
-    for name, value in lost:
-        if not name.startswith(_OURS):
-            continue
-        if name.startswith(_REFERENCE):
-            digests.add(value)
-        elif name.startswith(_BACK) or name in {ROOT, EXPIRE}:
-            digests.add(key["digest"])
-    queue(connection, key["namespace"], sorted(digests))
+    queue(connection, key["namespace"], sorted(lost(key["digest"], labels)))
 
 
 def queue_changed(
@@ -60,8 +43,8 @@ def queue_changed(
     new: Mapping[str, str],
 ) -> None:
     """Queue what the labels kept that have another value in ``new``, or none."""
-    lost = [(name, value) for name, value in old.items() if new.get(name) != value]
-    queue_lost(connection, key, lost)
+    gone = [(name, value) for name, value in old.items() if new.get(name) != value]
+    queue_lost(connection, key, gone)
 
 
 def drop_labels(connection: Connection, key: dict[str, Any]) -> None:

@@ -13,7 +13,7 @@ from contentdb.errors import UndecidedError
 from contentdb.expiry import EXPIRE, parse_expiry
 from contentdb.light_typing import TYPE_CHECKING, NamedTuple
 from contentdb.local.index import statements
-from contentdb.local.index.references import ROOT
+from contentdb.references import ROOT
 from contentdb.values import Step
 
 if TYPE_CHECKING:

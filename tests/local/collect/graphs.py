@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from contentdb.digest import Digest
 from contentdb.errors import ContentDBError, NotFoundError
-from tests.inside import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,20 +24,13 @@ _COUNT: Final = 12
 
 def kept(store: Store) -> set[str]:
     """The blobs that a forward mark reaches, with nothing fresh."""
-    index = parts_of(store).index
-    namespace = store.namespace
     infos = {str(info.digest): info for info in store.walk()}
     roots: set[str] = {tag.digest for tag in store.tags()}
     flat: set[str] = set()
     for lease in store.leases():
         items = {item.name for item in store.use_lease(lease.id).items() if item.kind == "content"}
         (flat if lease.flat else roots).update(items)
-    with index._database.snapshot() as db:
-        expected = db.execute(
-            "SELECT expected FROM ingests WHERE namespace = ? AND expected IS NOT NULL",
-            (namespace,),
-        )
-        roots.update(digest for (digest,) in expected)
+    roots.update(status.expected for status in store.statuses() if status.expected is not None)
     below: dict[str, set[str]] = {}
     for digest, info in infos.items():
         for key, value in info.labels.items():
