@@ -14,6 +14,7 @@ from tests.cluster.model import (
     Steps,
     World,
     go,
+    queued,
     request,
     session_of,
     told,
@@ -101,6 +102,7 @@ def _commit(world: World, me: Me) -> Iterator[World]:
     freed |= {"row": row, "listed": world.listed | {me.namespace}}
     if row != mine:
         freed["trash"] = world.trash | mine
+    freed |= queued(world._replace(listed=freed["listed"]))
     if token >= 0 and world.ingest is not None and world.ingest.token == token:
         freed["ingest"] = None
     yield told(world, me, "stored", **freed)

@@ -11,6 +11,8 @@ import os
 import random
 import signal
 import threading
+from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from tests.cluster.rig import (
@@ -24,6 +26,7 @@ from tests.cluster.rig import (
     started,
 )  # fmt: skip
 from tests.crash.suite import Outcome, Plan, Violation, chosen
+from tests.local.collect.graphs import REF
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -98,6 +101,40 @@ def _ingest(store: contentdb.Store, base: int) -> None:
     store.ingest(_ref(base), io.BytesIO(content(base + _LONG)))
 
 
+def _store_graph(store: contentdb.Store, base: int) -> None:
+    """One content is named and refers to another; a third nothing keeps."""
+    _store_all(store, base)
+    _, one, long = _digests(base)
+    store.update(one, {REF: long})
+    store.tag(f"name {base}", one)
+
+
+def _collect(store: contentdb.Store, _: int) -> None:
+    store.collect(grace=timedelta(0), no_roots=True)
+
+
+def _collect_under_lease(store: contentdb.Store, base: int) -> None:
+    """The lease is held, and ends with the process."""
+    lease = store.lease()
+    lease.add(content(base + _OBJECT))
+    lease.keep(digest_of(content(base + _LONG)))
+    _collect(store, base)
+
+
+def _lose_name(store: contentdb.Store, base: int) -> None:
+    import contentdb
+
+    lease = store.lease(lasting=True)
+    lease.keep(_digests(base)[1])
+    with suppress(contentdb.NotFoundError):  # a try that was killed has done it
+        store.untag(f"name {base}")
+    lease.end()
+    for info in list(store.leases()):
+        if info.holder is None:
+            store.end_lease(info.id)  # of tries that were killed
+    _collect(store, base)
+
+
 def _prune(store: contentdb.Store) -> None:
     store.prune(older_than=0)
 
@@ -118,6 +155,11 @@ ACTS: Final[dict[str, Act]] = {
     "a writer that resumes": Act(_commit, _half, stored=(_LONG,)),
     "abort": Act(_abort, _half),
     "delete": Act(_delete, _store_all, gone=(_INLINE, _OBJECT, _LONG)),
+    "collect": Act(_collect, _store_graph, stored=(_OBJECT, _LONG), gone=(_INLINE,)),
+    "collect under a lease": Act(
+        _collect_under_lease, _store_all, stored=(_OBJECT, _LONG), gone=(_INLINE,)
+    ),
+    "a name and a lease go": Act(_lose_name, _store_graph, gone=(_INLINE, _OBJECT, _LONG)),
     "prune": Act(lambda s, _: _prune(s), _store_and_delete, gone=(_INLINE, _OBJECT, _LONG)),
 }  # fmt: skip
 
@@ -210,7 +252,8 @@ def _names(plan: Plan) -> list[str]:
     if plan.case is not None:
         return []
     names = list(plan.scenarios or ACTS)
-    return names if plan.limit is None else random.Random(plan.seed).sample(names, 3)
+    whole = plan.limit is None or plan.scenarios
+    return names if whole else random.Random(plan.seed).sample(names, 3)
 
 
 def _run(place: Place, name: str, base: int, at: int, told: Path, *, after: bool) -> int:

@@ -29,6 +29,7 @@ __all__ = [
     "World",
     "explore",
     "go",
+    "queued",
     "request",
     "session_of",
     "told",
@@ -85,6 +86,15 @@ class World(NamedTuple):
     """Whether a host has the bytes on its own disk."""
     kept: Keys = NONE
     """The namespaces in which a lease keeps the blob."""
+    tagged: Keys = NONE
+    """The namespaces in which a name keeps it."""
+    lease_ended: bool = False
+    lease_lock: int = 0
+    """How many transactions keep the lease's row from being changed."""
+    queue: int = -1
+    """When a collector looks at the blob of namespace ``a``; 0 for never, -1 without a queue."""
+    ticks: int = 0
+    """How often something was queued: each time is another."""
     at: tuple[str, ...] = ()
     here: tuple[tuple[Any, ...], ...] = ()
     """What each process remembers."""
@@ -149,6 +159,13 @@ def told(world: World, me: Me, what: str, **changes: Any) -> World:  # noqa: ANN
     if not (world.seen[me.slot] or ended.listed & {me.namespace}):
         return ended._replace(fault=f"told {what}, though at no moment of the call it was so")
     return ended
+
+
+def queued(world: World) -> dict[str, Any]:
+    """What changes when a blob that is there is queued."""
+    if world.queue < 0 or "a" not in world.listed:
+        return {}
+    return {"queue": world.ticks + 1, "ticks": world.ticks + 1}
 
 
 def request(world: World, me: Me, action: str, key: str, then: str) -> Iterator[World]:
@@ -237,4 +254,7 @@ def _end_fault(world: World) -> str:
         return "a row that no namespace has"
     if any(place and place != "begin" for place in world.at):
         return "a process can never go on"
+    unkept = "a" not in world.tagged and ("a" not in world.kept or world.lease_ended)
+    if world.queue == 0 and "a" in world.listed and unkept:
+        return "garbage that no collector will look at"
     return ""

@@ -17,6 +17,7 @@ from tests.cluster.actors import (
     reindexer,
     writer,
 )  # fmt: skip
+from tests.cluster.collectors import collector, leased, untagger
 from tests.cluster.model import Process, Scenario, World, explore
 from tests.crash.suite import Outcome, Plan, Violation
 
@@ -29,6 +30,10 @@ _STORED: Final = World(
     row=frozenset({"8.0"}), listed=frozenset({"a"}), bucket=frozenset({"8.0"}), free=frozenset({8})
 )
 """By a session that has ended."""
+
+
+_QUEUED: Final = _STORED._replace(queue=1, ticks=1)
+"""The same, and a collector is to look at it."""
 
 
 def _scenario(*processes: Process, **more: Any) -> Scenario:  # noqa: ANN401 - a scenario's own
@@ -88,6 +93,20 @@ SCENARIOS: Final[dict[str, Scenario]] = {
         deleter(collects=True), keeper(), adder(0), emptier(),
         start=_STORED,
     ),
+    "a collector, a held lease whose process dies": _scenario(
+        collector(), leased(dies=True), adder(1), emptier(), start=_QUEUED,
+    ),
+    "a collector, a held lease whose process seems dead, a prune": _scenario(
+        collector(), leased(suspected=True), heart(0), pruner(), start=_QUEUED,
+    ),
+    "two collectors, a name that goes, a held lease": _scenario(
+        collector(), collector(), untagger(), leased(dies=True),
+        start=_QUEUED._replace(tagged=frozenset({"a"})),
+    ),
+    "a collector, another namespace, an add whose answer is lost": _scenario(
+        collector(), adder(1, suspected=True), deleter("b"), emptier(), late=False, lost=True,
+        start=_QUEUED._replace(listed=frozenset({"a", "b"})),
+    ),
 }  # fmt: skip
 
 MUTANTS: Final = (
@@ -107,6 +126,11 @@ MUTANTS: Final = (
     "what is cached counts as stored", "the cache answers before the database",
     "reindex does not look at the trash", "a collector looks at leases before the lock",
     "a lease does not lock what it keeps",
+    "a collector asks what keeps a blob before it has its lock",
+    "what is kept by a lease does not lock the lease's row",
+    "a lease gets what it keeps after the answer that it is stored",
+    "the end of a lease queues nothing", "who takes a name away queues nothing",
+    "what is kept leaves the queue whatever its time is by then",
 )  # fmt: skip
 
 

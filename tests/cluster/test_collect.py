@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 NOTHING = timedelta(0)
 AN_HOUR = timedelta(hours=1)
+_ROUNDS = 15
 
 
 def there(store: contentdb.Store) -> set[str]:
@@ -467,6 +469,49 @@ def test_a_run_without_grace_ends_beside_a_writer(store: contentdb.Store) -> Non
 
     assert store.collect(grace=NOTHING, no_roots=True, progress=add_more).blobs == 1
     assert there(store) == {digests[1]}
+
+
+def test_images_are_pulled_while_others_collect(place: str) -> None:
+    """What a lease has, and what a name of a parent stands for, is whole at every moment."""
+    failures: list[str] = []
+    pulling = threading.Event()
+
+    def pull(number: int) -> None:
+        with contentdb.open(f"{place}?application_name=p{number}") as store:
+            for round_ in range(_ROUNDS):
+                layers = [b"layer %d" % ((number + round_ + step) % 5) for step in range(3)]
+                with store.lease() as lease:
+                    digests = [lease.add(layer).digest for layer in layers]
+                    labels = {f"{REF}.{place}": str(one) for place, one in enumerate(digests)}
+                    manifest = lease.add(b"manifest %d" % (round_ % 3), labels=labels).digest
+                    lease.tag(f"tag {number}", manifest)
+                try:
+                    below = store.info(manifest).labels
+                    for digest in (manifest, *below.values()):
+                        store.read(digest)
+                except contentdb.ContentDBError as error:
+                    failures.append(f"{number}: {error!r}")
+
+    def collect(number: int) -> None:
+        with contentdb.open(f"{place}?application_name=c{number}") as store:
+            while pulling.is_set():
+                store.collect(grace=NOTHING, no_roots=True)
+
+    pulling.set()
+    with ThreadPoolExecutor() as threads:
+        collectors = [threads.submit(collect, number) for number in range(2)]
+        list(threads.map(pull, range(3)))
+        pulling.clear()
+        for one in collectors:
+            one.result()
+    assert failures == []
+    with contentdb.open(place) as store:
+        store.collect(grace=NOTHING)
+        assert there(store) == kept(store)
+        for tag in list(store.tags()):
+            store.untag(tag.name)
+        store.collect(grace=NOTHING, no_roots=True)
+        assert there(store) == set()
 
 
 # -- what it costs ---------------------------------------------------------------------------------
