@@ -59,6 +59,7 @@ __all__ = [
     "Query",
     "TagChange",
     "TagEngine",
+    "UrlEngine",
     "check_condition",
 ]
 
@@ -80,6 +81,8 @@ class Capability(Enum):
     """Give blobs names."""
     LEASES = "leases"
     """Keep content for as long as a lease lives."""
+    URLS = "urls"
+    """Make URLs by which others read a blob from where its bytes are."""
 
 
 class Query(NamedTuple):
@@ -380,6 +383,18 @@ class PruneEngine(Engine, Protocol):
         self, *, older_than: float, dry_run: bool, progress: Callable[[Pruned], object]
     ) -> list[Pruned]:
         """Remove what was abandoned for so many seconds; tell and return what was removed."""
+        ...
+
+
+class UrlEngine(Engine, Protocol):
+    """The further method of an engine with `Capability.URLS`."""
+
+    def urls(self, digest: Digest, seconds: int) -> list[str]:
+        """Return the URLs of a blob's objects, in order, which work for so many seconds.
+
+        Raises:
+            FailedPreconditionError: This blob has no object.
+        """
         ...
 
 

@@ -31,6 +31,7 @@ _SECTIONS: Final = {
         "ls": "ls",
         "info": "info",
         "path": "path",
+        "url": "url",
         "cat": "cat",
         "export": "cat",
         "label": "info",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from contentdb.cluster.engine.ingests import Ingests
 from contentdb.cluster.engine.look_after import LookAfter
 from contentdb.cluster.engine.manage import Manage
@@ -13,11 +15,16 @@ from contentdb.engine import Capability
 
 __all__ = ["ClusterEngine", "open_engine"]
 
+_CAPABILITIES: Final = frozenset({Capability.TAGS, Capability.PRUNE, Capability.ADOPT})
+
 
 class ClusterEngine(Read, Write, Ingests, Manage, Tags, LookAfter):
     """A `contentdb.engine.Engine` that many hosts may have open."""
 
-    capabilities = frozenset({Capability.TAGS, Capability.PRUNE, Capability.ADOPT})
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What every such store can do, and what its objects' place makes possible."""
+        return _CAPABILITIES | {Capability.URLS} if self._resources.bucket.signs else _CAPABILITIES
 
 
 def open_engine(

@@ -57,3 +57,14 @@ class Read(Lifecycle):
         """Write a blob to a path of the caller, as a copy."""
         with self.open(digest, verify=True) as reader:
             return save(reader, target)
+
+    def urls(self, digest: Digest, seconds: int) -> list[str]:
+        """Return URLs by which anyone may read the blob's objects, in order, for so long."""
+        with self._gate:
+            found = self._find(digest, look=True)
+            if found.place.inline is not None:
+                raise FailedPreconditionError(
+                    f"{digest} has {found.info.size} bytes, which are in the database: read them"
+                )
+            keys = [piece.key for piece in found.place.pieces(0, found.info.size)]
+            return list(self._resources.bucket.sign(keys, seconds))
