@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.errors import ContentDBError
     from contentdb.filters import Filter
+    from contentdb.findings import Action, Finding
     from contentdb.labels import Labelling
     from contentdb.streams.origin import Origin
 
@@ -60,6 +61,7 @@ __all__ = [
     "TagChange",
     "TagEngine",
     "UrlEngine",
+    "VerifyEngine",
     "check_condition",
 ]
 
@@ -72,7 +74,9 @@ class Capability(Enum):
     BATCHES = "batches"
     """Let the adds and commits of a block share the cost of durability."""
     UPKEEP = "upkeep"
-    """Work on the store's own files: verify, repair, reindex, collect."""
+    """Work on the store's own files: reindex, pack, collect."""
+    VERIFY = "verify"
+    """Compare bytes with rows, and act on what is found."""
     PRUNE = "prune"
     """Remove what was abandoned."""
     ADOPT = "adopt"
@@ -383,6 +387,18 @@ class PruneEngine(Engine, Protocol):
         self, *, older_than: float, dry_run: bool, progress: Callable[[Pruned], object]
     ) -> list[Pruned]:
         """Remove what was abandoned for so many seconds; tell and return what was removed."""
+        ...
+
+
+class VerifyEngine(Engine, Protocol):
+    """The further methods of an engine with `Capability.VERIFY`."""
+
+    def verify(self, *, quick: bool) -> Iterator[Finding]:
+        """Compare bytes with rows, changing nothing, and yield each difference."""
+        ...
+
+    def mend(self, finding: Finding, *, dry_run: bool) -> Action:
+        """Act on a finding after another check of it; return what was or would be done."""
         ...
 
 

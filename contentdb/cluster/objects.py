@@ -184,6 +184,12 @@ class Bucket:
         except exceptions.BaseError as error:
             raise _failed("list", f"{self.url}/{prefix}", error) from error
 
+    def top(self) -> Iterator[str]:
+        """Yield the names above all prefixes, and the first parts of the prefixes with a slash."""
+        found = self._try("list", "", lambda: obstore.list_with_delimiter(self._store))
+        yield from (one["path"] for one in found["objects"])
+        yield from (f"{one.rstrip('/')}/" for one in found["common_prefixes"])
+
     @property
     def signs(self) -> bool:
         """Whether it makes URLs by which others may read."""

@@ -15,7 +15,9 @@ from contentdb.engine import Capability
 
 __all__ = ["ClusterEngine", "open_engine"]
 
-_CAPABILITIES: Final = frozenset({Capability.TAGS, Capability.PRUNE, Capability.ADOPT})
+_CAPABILITIES: Final = frozenset(
+    {Capability.TAGS, Capability.VERIFY, Capability.PRUNE, Capability.ADOPT}
+)
 
 
 class ClusterEngine(Read, Write, Ingests, Manage, Tags, LookAfter):
