@@ -60,6 +60,11 @@ class Front:
                     f"and this one is at {self._engine.place}"
                 )
             if is_database(self._engine.place):
+                if capability is Capability.PATHS:
+                    raise FailedPreconditionError(
+                        f"a store in a database, as {self._engine.place} is, has no {what} without "
+                        "a cache: open it with cache=DIRECTORY, or contentdb --cache DIRECTORY"
+                    )
                 raise FailedPreconditionError(
                     f"a store in a database, as {self._engine.place} is, has no {what} yet: "
                     "only stores on files have it"

@@ -20,6 +20,7 @@ from contentdb.errors import (
 from contentdb.logs import swallow, warn
 
 if TYPE_CHECKING:
+    from contentdb.cluster.cache import Cache
     from contentdb.cluster.extents import Place
     from contentdb.cluster.ingest import ClusterIngest
     from contentdb.cluster.resources import Resources
@@ -34,8 +35,9 @@ _UNCLOSED = "a store that was forgotten could not be closed"
 class Lifecycle:
     """The life of an open engine."""
 
-    def __init__(self, resources: Resources, namespace: str) -> None:
+    def __init__(self, resources: Resources, namespace: str, cache: Cache | None = None) -> None:
         self._resources = resources
+        self._cache = cache
         self._namespace = namespace
         self._gate = Gate(resources.database.place)
         self._held: weakref.WeakSet[ClusterIngest] = weakref.WeakSet()
@@ -95,6 +97,8 @@ class Lifecycle:
         self._gate.close()
         with ExitStack() as rest:  # close all, even if one fails
             rest.callback(self._resources.close)
+            if self._cache is not None:
+                rest.callback(self._cache.close)
             for ingest in list(self._held):
                 rest.callback(ingest.close)
 
