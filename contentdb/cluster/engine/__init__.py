@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["ClusterEngine", "open_engine"]
 
 _CAPABILITIES: Final = frozenset(
-    {Capability.TAGS, Capability.VERIFY, Capability.PRUNE, Capability.ADOPT}
+    {
+        Capability.BATCHES,
+        Capability.TAGS,
+        Capability.VERIFY,
+        Capability.PRUNE,
+        Capability.ADOPT,
+    }
 )
 
 

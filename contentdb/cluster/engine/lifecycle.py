@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NoReturn
@@ -20,6 +21,7 @@ from contentdb.errors import (
 from contentdb.logs import swallow, warn
 
 if TYPE_CHECKING:
+    from contentdb.cluster.batch import Batch
     from contentdb.cluster.cache import Cache
     from contentdb.cluster.extents import Place
     from contentdb.cluster.ingest import ClusterIngest
@@ -32,12 +34,19 @@ _UNNOTED = "a blob was found damaged, and that could not be noted; a later read 
 _UNCLOSED = "a store that was forgotten could not be closed"
 
 
+class _Current(threading.local):
+    """What a thread is in the midst of."""
+
+    batch: Batch | None = None
+
+
 class Lifecycle:
     """The life of an open engine."""
 
     def __init__(self, resources: Resources, namespace: str, cache: Cache | None = None) -> None:
         self._resources = resources
         self._cache = cache
+        self._current = _Current()
         self._namespace = namespace
         self._gate = Gate(resources.database.place)
         self._held: weakref.WeakSet[ClusterIngest] = weakref.WeakSet()
@@ -83,6 +92,11 @@ class Lifecycle:
                 blobs.mark_damaged(self._resources.database, digest, place)
             warn("cluster.damage", "a blob was found damaged", digest=digest, reason=reason)
         raise error
+
+    def flush_batch(self) -> None:
+        """Make durable what waits in this thread's batch, before what may depend on it."""
+        if self._current.batch is not None:
+            self._current.batch.flush()
 
     # -- the end ------------------------------------------------------------------------------
 
