@@ -64,10 +64,12 @@ def cells() -> Iterator[Cell]:
         yield Cell("add 4 MiB", 4 * MIB, clients, large, tuple(goals), 4.0)
     streams = ("put(iterator)", "writer")
     yield Cell("stream", 256 * MIB, 1, streams, (("writer", "put(iterator)", 0.8),), 1.0)
-    reads = ("GET", "SELECT + GET", "read, object", "read, inline")
+    reads = ("GET", "SELECT + GET", "read, object", "read, cached", "read, inline")
     goals = [("read, object", "SELECT + GET", 0.6), ("read, inline", "GET", 5.0)]
+    cached = ("read, cached", "read, object", 1.5)
     for clients in (1, max(CLIENTS)):
-        yield Cell("read 1 KiB", KIB, clients, reads, tuple(goals))
+        yield Cell("read 1 KiB", KIB, clients, reads, (*goals, cached))
+        yield Cell("read 4 MiB", 4 * MIB, clients, reads[:-1], (cached,))
     yield Cell("walk", 0, 1, ("COPY", "walk"), (("walk", "COPY", 0.9),))
 
 
@@ -134,6 +136,7 @@ def main() -> int:
         address = Address(
             s3.endpoint, registry, postgres.create_database(), postgres.create_database(),
             postgres.create_database(), f"s3://{BUCKET}/objects", f"s3://{BUCKET}/inline",
+            str(folder / "cache"),
         )  # fmt: skip
         crew = Crew(address, max(CLIENTS))
         try:

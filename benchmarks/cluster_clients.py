@@ -35,6 +35,8 @@ class Address(NamedTuple):
     inline: str
     objects_at: str
     inline_at: str
+    cache: str
+    """A directory, of all client processes."""
 
 
 def client(address: Address, pipe: Connection) -> None:
@@ -73,6 +75,7 @@ class Work:
             "put(iterator)": self._put_stream, "writer": self._write,
             "GET": self._get, "SELECT + GET": self._select_get,
             "read, object": lambda size: self._read(self._objects, "object", size),
+            "read, cached": lambda size: self._read(self._cached, "cached", size),
             "read, inline": lambda size: self._read(self._inline, "inline", size),
             "COPY": self._copy, "walk": self._walk,
         }  # fmt: skip
@@ -104,7 +107,7 @@ class Work:
         obstore.put(self._s3, digest, data, use_multipart=False)
         values = (digest, size, digest)
         self._database.execute("INSERT INTO floor VALUES (%s, %s, %s)", values)
-        self._known["floor"] = digest
+        self._known[f"floor {size}"] = digest
         return 1
 
     def _put(self, size: int) -> int:
@@ -122,16 +125,16 @@ class Work:
     def _get(self, size: int) -> int:
         import obstore
 
-        if "floor" not in self._known:
+        if f"floor {size}" not in self._known:
             self._floor(size)
-        obstore.get_range(self._s3, self._known["floor"], start=0, length=size)
+        obstore.get_range(self._s3, self._known[f"floor {size}"], start=0, length=size)
         return 1
 
     def _select_get(self, size: int) -> int:
-        if "floor" not in self._known:
+        if f"floor {size}" not in self._known:
             self._floor(size)
         query = "SELECT key FROM floor WHERE digest = %s"
-        self._database.execute(query, (self._known["floor"],)).fetchone()
+        self._database.execute(query, (self._known[f"floor {size}"],)).fetchone()
         return self._get(size)
 
     def _put_stream(self, size: int) -> int:
@@ -152,6 +155,11 @@ class Work:
         return contentdb.open(at.objects)
 
     @cached_property
+    def _cached(self) -> contentdb.Store:
+        self._objects  # noqa: B018 - it makes the store
+        return contentdb.open(self._address.objects, cache=self._address.cache)
+
+    @cached_property
     def _inline(self) -> contentdb.Store:
         at = self._address
         return contentdb.open(at.inline, objects=at.inline_at, endpoint=at.endpoint)
@@ -165,9 +173,10 @@ class Work:
         return sum(1 for _ in self._inline.add_many([os.urandom(size) for _ in range(_MANY)]))
 
     def _read(self, store: contentdb.Store, name: str, size: int) -> int:
-        if name not in self._known:
-            self._known[name] = store.add(os.urandom(size)).digest
-        store.read(self._known[name])
+        known = f"{name} {size}"
+        if known not in self._known:
+            self._known[known] = store.add(os.urandom(size)).digest
+        store.read(self._known[known])
         return 1
 
     def _write(self, size: int) -> int:

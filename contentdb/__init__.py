@@ -103,14 +103,14 @@ if TYPE_CHECKING:
         UnsupportedFilesystemError,
         WriterClosedError,
     )
+    from contentdb.findings import Finding, Repaired
     from contentdb.local.upkeep.reindex import Reindexed, reindex
     from contentdb.local.upkeep.repack import Repacked
-    from contentdb.local.upkeep.repair import Repaired, repair
-    from contentdb.local.upkeep.verify import Finding
     from contentdb.store import Store
     from contentdb.store.connect import RemoteStore, connect
     from contentdb.store.migrate import migrate
     from contentdb.store.open import open_store as open  # noqa: A004 - `contentdb.open`, like `gzip.open`
+    from contentdb.store.repair import repair
 
 __all__ = [
     "ANY",
@@ -220,7 +220,7 @@ _MODULES = {
     "ExportLink": "content",
     "Link": "content",
     "Digest": "digest",
-    "Finding": "local.upkeep.verify",
+    "Finding": "findings",
     "Info": "content",
     "IngestManager": "content",
     "Ingester": "content",
@@ -238,7 +238,7 @@ _MODULES = {
     "Reindexed": "local.upkeep.reindex",
     "Repacked": "local.upkeep.repack",
     "RemoteStore": "store.connect",
-    "Repaired": "local.upkeep.repair",
+    "Repaired": "findings",
     "SortOrder": "content",
     "Source": "content",
     "Status": "content",
@@ -253,7 +253,7 @@ _MODULES = {
     "migrate": "store.migrate",
     "open": "store.open",
     "reindex": "local.upkeep.reindex",
-    "repair": "local.upkeep.repair",
+    "repair": "store.repair",
 }
 """The module of each public name; names that are missing here are in `contentdb.errors`."""
 

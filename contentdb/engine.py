@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.errors import ContentDBError
     from contentdb.filters import Filter
+    from contentdb.findings import Action, Finding
     from contentdb.labels import Labelling
     from contentdb.streams.origin import Origin
 
@@ -66,6 +67,8 @@ __all__ = [
     "Query",
     "TagChange",
     "TagEngine",
+    "UrlEngine",
+    "VerifyEngine",
     "check_condition",
 ]
 
@@ -78,11 +81,13 @@ class Capability(Enum):
     BATCHES = "batches"
     """Let the adds and commits of a block share the cost of durability."""
     UPKEEP = "upkeep"
-    """Work on the store's own files: verify, repair, reindex."""
+    """Work on the store's own files: reindex, pack."""
     COLLECT = "collect"
     """Take what nothing keeps, and tell what keeps a blob."""
     POLICIES = "policies"
     """Keep a namespace within a bound, and tell what was not used for longest."""
+    VERIFY = "verify"
+    """Compare bytes with rows, and act on what is found."""
     PRUNE = "prune"
     """Remove what was abandoned."""
     ADOPT = "adopt"
@@ -91,6 +96,8 @@ class Capability(Enum):
     """Give blobs names."""
     LEASES = "leases"
     """Keep content for as long as a lease lives."""
+    URLS = "urls"
+    """Make URLs by which others read a blob from where its bytes are."""
 
 
 class Query(NamedTuple):
@@ -391,6 +398,30 @@ class PruneEngine(Engine, Protocol):
         self, *, older_than: float, dry_run: bool, progress: Callable[[Pruned], object]
     ) -> list[Pruned]:
         """Remove what was abandoned for so many seconds; tell and return what was removed."""
+        ...
+
+
+class VerifyEngine(Engine, Protocol):
+    """The further methods of an engine with `Capability.VERIFY`."""
+
+    def verify(self, *, quick: bool) -> Iterator[Finding]:
+        """Compare bytes with rows, changing nothing, and yield each difference."""
+        ...
+
+    def mend(self, finding: Finding, *, dry_run: bool) -> Action:
+        """Act on a finding after another check of it; return what was or would be done."""
+        ...
+
+
+class UrlEngine(Engine, Protocol):
+    """The further method of an engine with `Capability.URLS`."""
+
+    def urls(self, digest: Digest, seconds: int) -> list[str]:
+        """Return the URLs of a blob's objects, in order, which work for so many seconds.
+
+        Raises:
+            FailedPreconditionError: This blob has no object.
+        """
         ...
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from contentdb.cli.failures import conclude
-from contentdb.cli.session import remote_options
+from contentdb.cli.remote_options import remote_options
 from contentdb.cli.show import flush, let_stdout_print_any
 from contentdb.store_folder import DEFAULT_ROOT
 
@@ -31,6 +31,7 @@ _SECTIONS: Final = {
         "ls": "ls",
         "info": "info",
         "path": "path",
+        "url": "url",
         "cat": "cat",
         "export": "cat",
         "label": "info",
@@ -168,6 +169,13 @@ def _check_streams() -> None:
     help="The store's directory.",
 )
 @remote_options
+@click.option(
+    "--cache",
+    envvar="CONTENTDB_CACHE",
+    metavar="DIR",
+    type=click.Path(readable=False),
+    help="For --root postgresql://…: read through a store on files here [env: CONTENTDB_CACHE].",
+)
 @click.option(
     "--lease",
     envvar="CONTENTDB_LEASE",

@@ -1,4 +1,4 @@
-"""``contentdb doctor``: check whether a directory is fit for a store."""
+"""``contentdb doctor``: check whether a directory, or a database, is fit for a store."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 import click
 
 import contentdb
-from contentdb.cli.session import json_option, quiet_option, root_of, set_exit_code
+from contentdb.cli.session import any_root_of, json_option, quiet_option, set_exit_code
 from contentdb.cli.show import escape, json_line, line
 from contentdb.errors import ContentDBError
+from contentdb.findings import Check
 from contentdb.local.layout import BLOBS, INDEX
+from contentdb.store_folder import is_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from contentdb.local.upkeep.doctor import Check
-
 __all__ = ["doctor"]
 
 
-@click.command(short_help="Check whether the directory is fit for a store.")
+@click.command(short_help="Check what the store stands on.")
 @json_option
 @quiet_option
 @click.pass_context
@@ -31,10 +31,10 @@ def doctor(context: click.Context, as_json: bool, quiet: bool) -> None:
 
     -q prints only failures.
     """
-    from contentdb.local.upkeep.doctor import examine
+    from contentdb.store.doctor import examine
 
-    root = root_of(context)
-    for check in chain(examine(root), _check_opening(Path(root))):
+    root = any_root_of(context)
+    for check in chain(examine(root), _check_opening(root)):
         if check.verdict == "fail":
             set_exit_code(context, 1)
         if as_json:
@@ -43,11 +43,11 @@ def doctor(context: click.Context, as_json: bool, quiet: bool) -> None:
             line(f"{check.verdict:<4}  {check.name:<14}  {escape(check.detail)}")
 
 
-def _check_opening(root: Path) -> Iterator[Check]:
+def _check_opening(root: str) -> Iterator[Check]:
     """Try to open the store, if there is one, as other commands do."""
-    from contentdb.local.upkeep.doctor import Check
-
-    if not any((root / name).exists() for name in (INDEX, BLOBS)):
+    if is_database(root):
+        return
+    if not any((Path(root) / name).exists() for name in (INDEX, BLOBS)):
         return
     try:
         contentdb.open(root, create=False).close()

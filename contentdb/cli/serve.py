@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import click
 
-from contentdb.cli.session import any_root_of
+from contentdb.cli.session import any_root_of, cache_of
 from contentdb.cli.show import escape
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def serve(  # noqa: PLR0917 - click passes every option by name
             calls=max_calls, client_calls=max_client_calls, client_ingests=max_client_ingests
         ),
         metrics=None if metrics is None else _metrics(metrics),
+        cache=cache_of(context),
     )
     try:
         _run(server, list(_listening(server, socket, listen, tls)))

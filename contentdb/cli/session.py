@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import click
 from click.core import ParameterSource
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "any_root_of",
+    "cache_of",
     "digest_of",
     "dry_run_option",
     "each",
@@ -35,7 +36,6 @@ __all__ = [
     "json_option",
     "open_store",
     "quiet_option",
-    "remote_options",
     "resolve",
     "root_of",
     "set_exit_code",
@@ -47,39 +47,10 @@ leave_open = False
 """Whether to leave stores open, since the process ends with its command."""
 
 T = TypeVar("T")
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="Print only what a pipe needs.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Change nothing, only print.")
-
-
-_REMOTE = (
-    click.option(
-        "--address",
-        envvar="CONTENTDB_ADDRESS",
-        metavar="SOCKET",
-        help="Use the store that is served at this unix socket, or HOST:PORT, instead of --root "
-        "[env: CONTENTDB_ADDRESS].",
-    ),
-    click.option(
-        "--namespace",
-        envvar="CONTENTDB_NAMESPACE",
-        default="default",
-        metavar="NAME",
-        help="The namespace to work in [env: CONTENTDB_NAMESPACE].",
-    ),
-    click.option("--client-key", type=_FILE, help="For --address HOST:PORT: your key, PEM."),
-    click.option("--client-cert", type=_FILE, help="Your certificate, PEM."),
-    click.option("--server-ca", type=_FILE, help="The CA of the server's certificate, PEM."),
-)
-
-
-def remote_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options for a served store to the group."""
-    for option in reversed(_REMOTE):
-        command = option(command)
-    return command
 
 
 def invocation() -> str:
@@ -123,6 +94,16 @@ def database_of(context: click.Context) -> str | None:
     return root if is_database(root) and _address_of(context) is None else None
 
 
+def cache_of(context: click.Context) -> str | None:
+    """Return the directory of the cache of a store in a database; fail where none can be."""
+    top = context.find_root()
+    cache: str = top.params["cache"] or ""
+    given = top.get_parameter_source("cache") is ParameterSource.COMMANDLINE
+    if given and not (cache and database_of(context)):
+        raise click.UsageError("--cache names a directory, for --root postgresql://…", top)
+    return cache or None
+
+
 def _address_of(context: click.Context) -> str | None:
     """Return the address of a served store, or None; the command line overrides the environment."""
     top = context.find_root()
@@ -161,8 +142,9 @@ def store_of(
     options = context.find_root().params
     namespace = options["namespace"]
     address = _address_of(context)
+    cache = cache_of(context)
     if (database := database_of(context)) is not None:
-        store = contentdb.open(database, namespace=namespace)
+        store = contentdb.open(database, namespace=namespace, cache=cache)
     elif address is None:
         root = root_of(context)
         mode: Literal["rw", "r"] = "r" if reads and may_only_read(root) else "rw"

@@ -27,16 +27,15 @@ if TYPE_CHECKING:
 
     from contentdb.content import Usage
     from contentdb.engine import Adopted
+    from contentdb.findings import Finding, Repaired
     from contentdb.local.upkeep.reindex import Reindexed
-    from contentdb.local.upkeep.repair import Repaired
-    from contentdb.local.upkeep.verify import Finding
 
 __all__ = ["reindex", "repair", "verify"]
 
 quick_option = click.option(
     "--quick",
     is_flag=True,
-    help="Compare checksums, not digests: finds accidental damage, not forgery.",
+    help="Compare checksums, not digests; in a database only sizes, reading nothing.",
 )
 
 
@@ -67,7 +66,7 @@ def verify(context: click.Context, quick: bool, as_json: bool, quiet: bool) -> N
 
     Prints a line for each finding (-q: only its digest or path), and at last what was compared.
     """
-    store = open_store(context, reads=True, needs=Capability.UPKEEP)
+    store = open_store(context, reads=True, needs=Capability.VERIFY)
     usage = store.usage()
     count = 0
     with _bar(usage, quiet=quiet):
@@ -89,7 +88,7 @@ def verify(context: click.Context, quick: bool, as_json: bool, quiet: bool) -> N
 @quiet_option
 @click.pass_context
 def repair(context: click.Context, quick: bool, dry_run: bool, as_json: bool, quiet: bool) -> None:
-    """Verify, and repair what is found: adopt, quarantine, mark missing, make read-only."""
+    """Verify, and repair what is found: adopt, quarantine, mark, make read-only."""
 
     def tell(done: Repaired) -> None:
         if as_json:
@@ -97,7 +96,7 @@ def repair(context: click.Context, quick: bool, dry_run: bool, as_json: bool, qu
         elif not quiet:
             line(f"{_text(done.finding)}: {'would be ' if dry_run else ''}{done.action}")
 
-    store = open_store(context, needs=Capability.UPKEEP)
+    store = open_store(context, needs=Capability.VERIFY)
     with _bar(store.usage(), quiet=quiet):
         contentdb.repair(store, store.verify(quick=quick), dry_run=dry_run, progress=tell)
 

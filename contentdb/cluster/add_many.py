@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     Answer = Info | ContentDBError
 
-__all__ = ["add_many"]
+__all__ = ["GROUP_COUNT", "Group", "add_many"]
 
-_GROUP_COUNT: Final = 512
+GROUP_COUNT: Final = 512
 _GROUP_BYTES: Final = 64 << 20
 _GROWTH: Final = 8
 """The first group has one source, so that its answer comes soon; the next ones are larger."""
@@ -65,7 +65,7 @@ def add_many(
     An error of one source is yielded in place of its Info; with ``raising`` it is raised, after
     the Infos of the sources before it were yielded.
     """
-    group = _Group(resources, namespace)
+    group = Group(resources, namespace)
     most = 1
     failure: Exception | None = None
     last = False
@@ -86,7 +86,7 @@ def add_many(
             continue
         with gate:
             items = group.finish()
-        most = min(most * _GROWTH, _GROUP_COUNT)
+        most = min(most * _GROWTH, GROUP_COUNT)
         for item in items:
             answer = item.answer
             assert answer is not None  # noqa: S101 - the group has answered all
@@ -97,7 +97,7 @@ def add_many(
         raise failure
 
 
-class _Group:
+class Group:
     """Sources that become durable together."""
 
     def __init__(self, resources: Resources, namespace: str) -> None:
@@ -109,6 +109,15 @@ class _Group:
     def is_full(self, most: int) -> bool:
         """Return whether the group should be finished."""
         return len(self._items) >= most or self._bytes >= _GROUP_BYTES
+
+    @property
+    def newest(self) -> _Item:
+        """The source that was taken last."""
+        return self._items[-1]
+
+    def withdraw(self) -> None:
+        """Forget the source that was taken last."""
+        self._items.pop()
 
     def take(self, one: Asked, *, keep_labels: bool, as_value: bool) -> Answer | None:
         """Read one source; an error of it becomes its answer and does not affect other sources."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from contentdb.cluster.resources import Resources
     from contentdb.digest import Digest
 
-__all__ = ["examine", "settled"]
+__all__ = ["examine", "matches", "settled"]
 
 
 def examine(resources: Resources, digest: Digest) -> blobs.StoredObject | None:
@@ -31,7 +31,7 @@ def examine(resources: Resources, digest: Digest) -> blobs.StoredObject | None:
     found = blobs.find_object(resources.database, digest)
     if found is None:
         return None
-    good = _matches(resources, digest, found.place, found.size)
+    good = matches(resources, digest, found.place, found.size)
     if good and found.damaged:
         if blobs.clear_damaged(resources.database, digest, found.place):
             inform("cluster.damage", "a blob that was marked as damaged is whole", digest=digest)
@@ -78,7 +78,8 @@ def _settle(
     return found._replace(damaged=True)
 
 
-def _matches(resources: Resources, digest: Digest, place: Place, size: int) -> bool:
+def matches(resources: Resources, digest: Digest, place: Place, size: int) -> bool:
+    """Read and hash the copy of a content at a place; return whether it is whole."""
     if not is_whole(resources, place, size):
         return False
     hasher = Hasher(digest.algorithm)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb.cluster.catalog import ingests
 from contentdb.cluster.catalog.record import Candidate, FencedError
@@ -39,6 +39,10 @@ __all__ = ["ClusterIngest"]
 _UNFREED: Final = "a ref could not be freed; it is free once this process ends"
 
 
+class _Engine(Protocol):
+    def flush_batch(self) -> None: ...
+
+
 class ClusterIngest(Intake):
     """A `contentdb.engine.HeldIngest`; for one thread at a time."""
 
@@ -48,7 +52,7 @@ class ClusterIngest(Intake):
         gate: Gate,
         namespace: str,
         row: ingests.IngestRow,
-        engine: object,
+        engine: _Engine,
     ) -> None:
         super().__init__(resources, gate, namespace, row)
         self._engine = engine  # which stays open as long as the caller has its writer
@@ -83,6 +87,7 @@ class ClusterIngest(Intake):
         """
         with self._gate:
             self.require_open()
+            self._engine.flush_batch()  # which may have the same content
             hasher = self.hashed(None if wanted is None else wanted.algorithm)
             digest = hasher.digest
             if wanted is not None and digest != wanted:

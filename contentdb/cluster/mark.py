@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from contentdb.cluster.catalog.meta import Epoch
     from contentdb.cluster.objects import Bucket
 
-__all__ = ["Mark", "check_mark", "check_there", "read_mark", "write_mark"]
+__all__ = ["KEY", "Mark", "check_mark", "check_there", "read_mark", "write_mark"]
 
-_KEY: Final = "contentdb.json"
+KEY: Final = "contentdb.json"
 
 
 class Mark(NamedTuple):
@@ -32,19 +32,19 @@ def read_mark(bucket: Bucket) -> Mark | None:
     Raises:
         NotAStoreError: It has another object in its place.
     """
-    data = bucket.get(_KEY, 0, 4096)
+    data = bucket.get(KEY, 0, 4096)
     if data is None:
         return None
     try:
         found = json.loads(data)
         return Mark(str(found["uuid"]), str(found["epoch"]))
     except (ValueError, KeyError, TypeError) as error:
-        raise NotAStoreError(bucket.url, f"its object {_KEY} is not a store's") from error
+        raise NotAStoreError(bucket.url, f"its object {KEY} is not a store's") from error
 
 
 def write_mark(bucket: Bucket, uuid: str, epoch: Epoch) -> None:
     """Make a bucket that of a store, in this life of its database."""
-    bucket.put(_KEY, json.dumps({"uuid": uuid, "epoch": str(epoch)}).encode())
+    bucket.put(KEY, json.dumps({"uuid": uuid, "epoch": str(epoch)}).encode())
 
 
 def check_mark(bucket: Bucket, wanted: str) -> Mark:
@@ -67,5 +67,5 @@ def check_there(bucket: Bucket, wanted: str, missing: str) -> None:
     except NotAStoreError:  # an answer that was cut off, say
         found = None
     if found is None or found.uuid != wanted:
-        reason = f"the bucket is away or another's: its {_KEY} is not that of store {wanted}"
+        reason = f"the bucket is away or another's: its {KEY} is not that of store {wanted}"
         raise StorageError("read", f"{bucket.url}/{missing}", OSError(errno.ENODEV, reason))

@@ -23,7 +23,7 @@ from contentdb.errors import InvalidArgumentError, StorageError, UnsafeForkError
 from contentdb.logs import inform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from typing_extensions import Buffer
 
@@ -184,11 +184,24 @@ class Bucket:
         except exceptions.BaseError as error:
             raise _failed("list", f"{self.url}/{prefix}", error) from error
 
-    def sign(self, key: str, seconds: int) -> str:
-        """Return a URL by which anyone may read an object for so long."""
-        if not isinstance(self._store, S3Store):
-            raise InvalidArgumentError(f"{self.url} makes no URLs; only s3:// does")
-        return obstore.sign(self._store, "GET", key, timedelta(seconds=seconds))
+    def top(self) -> Iterator[str]:
+        """Yield the names above all prefixes, and the first parts of the prefixes with a slash."""
+        found = self._try("list", "", lambda: obstore.list_with_delimiter(self._store))
+        yield from (one["path"] for one in found["objects"])
+        yield from (f"{one.rstrip('/')}/" for one in found["common_prefixes"])
+
+    @property
+    def signs(self) -> bool:
+        """Whether it makes URLs by which others may read."""
+        return isinstance(self._store, S3Store)
+
+    def sign(self, keys: Sequence[str], seconds: int) -> Sequence[str]:
+        """Return URLs by which anyone may read objects for so long; it needs `signs`."""
+
+        def ask() -> Sequence[str]:  # a role's credentials may have to be fetched first
+            return obstore.sign(self._store, "GET", keys, timedelta(seconds=seconds))
+
+        return self._try("sign", keys[0], ask)
 
     def _try(self, action: str, key: str, call: Callable[[], T]) -> T:
         deadline = time.monotonic() + DEADLINE_S

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from contentdb.errors import StoreReadOnlyError
-from contentdb.light_typing import TYPE_CHECKING, NamedTuple, Protocol
+from contentdb.light_typing import TYPE_CHECKING, NamedTuple
 from contentdb.local.index.grace import Met
 from contentdb.local.info_cache import Known, NothingKnown
 from contentdb.local.quota import Quota
 from contentdb.refs import DEFAULT_NAMESPACE
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
     from typing import NoReturn
 
     from contentdb.digest import Digest
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from contentdb.local.root_identity import Place
     from contentdb.local.shared_flags import Sharing
 
-__all__ = ["HasParts", "Options", "Parts"]
+__all__ = ["Options", "Parts"]
 
 
 class Options(NamedTuple):
@@ -124,11 +123,3 @@ class Parts:
         self.shards.close()
         for directory in (self.ingest, self.trash, self.quarantine, self.top):
             directory.close()
-
-
-class HasParts(Protocol):
-    """An open store, for tools that work on its parts."""
-
-    def parts(self) -> AbstractContextManager[Parts]:
-        """Lend the parts, kept open for the block."""
-        ...

@@ -71,13 +71,18 @@ class Tls(NamedTuple):
 
 
 def _opener(
-    root: str | os.PathLike[str], durability: Durability, sharing: SharingPolicy, *, read_only: bool
+    root: str | os.PathLike[str],
+    durability: Durability,
+    sharing: SharingPolicy,
+    cache: str | os.PathLike[str] | None,
+    *,
+    read_only: bool,
 ) -> Callable[[str], Store]:
     """Return a function that opens a namespace of the store."""
     if is_database(root):
         if durability != "full":
             raise InvalidArgumentError("a store in a database has no durability but full")
-        return lambda namespace: contentdb.open(root, namespace=namespace)
+        return lambda namespace: contentdb.open(root, namespace=namespace, cache=cache)
     mode: Literal["rw", "r"] = "r" if read_only and may_only_read(root) else "rw"
     options: dict[str, Any] = {"durability": durability, "mode": mode, "sharing": sharing}
     return lambda namespace: contentdb.open(
@@ -98,6 +103,7 @@ class Server:
         sharing: As for `contentdb.open`, but shared by default, as in containerd.
         limits: How much clients may have open.
         metrics: Counts and times the calls.
+        cache: As for `contentdb.open`.
     """
 
     def __init__(
@@ -110,9 +116,10 @@ class Server:
         sharing: SharingPolicy = "shared",
         limits: Limits | None = None,
         metrics: Metrics | None = None,
+        cache: str | os.PathLike[str] | None = None,
     ) -> None:
         limits = limits or Limits()
-        open_store = _opener(root, durability, sharing, read_only=read_only)
+        open_store = _opener(root, durability, sharing, cache, read_only=read_only)
         open_store(default_namespace or "default").close()  # raises now for a bad root
         self._namespaces = Namespaces(
             open_store, default=default_namespace, limit=limits.namespaces

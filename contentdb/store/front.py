@@ -9,6 +9,7 @@ from contentdb.store_folder import is_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Final
 
     from contentdb.engine import Engine
 
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     """Returns a function and its arguments, as `object.__reduce__` does."""
 
 __all__ = ["Front"]
+
+_NOT_ON_FILES: Final = {
+    Capability.ADOPT: "a store in a database",
+    Capability.URLS: "a store in a database whose objects are at s3://",
+}
+"""What only a store in a database has, and which."""
 
 
 class Front:
@@ -47,11 +54,17 @@ class Front:
     def _require(self, capability: Capability, what: str) -> None:
         """Raise `FailedPreconditionError` if the engine lacks a capability."""
         if capability not in self._engine.capabilities:
-            if capability is Capability.ADOPT:
+            if capability in _NOT_ON_FILES:
                 raise FailedPreconditionError(
-                    f"{what} is for a store in a database, and this one is at {self._engine.place}"
+                    f"{what} is for {_NOT_ON_FILES[capability]}, "
+                    f"and this one is at {self._engine.place}"
                 )
             if is_database(self._engine.place):
+                if capability is Capability.PATHS:
+                    raise FailedPreconditionError(
+                        f"a store in a database, as {self._engine.place} is, has no {what} without "
+                        "a cache: open it with cache=DIRECTORY, or contentdb --cache DIRECTORY"
+                    )
                 raise FailedPreconditionError(
                     f"a store in a database, as {self._engine.place} is, has no {what} yet: "
                     "only stores on files have it"

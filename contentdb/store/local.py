@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from contentdb.digest import Digest
-    from contentdb.engine import Adopted, AdoptEngine, Pruned, PruneEngine
+    from contentdb.engine import Adopted, AdoptEngine, Pruned, PruneEngine, VerifyEngine
+    from contentdb.findings import Action, Finding
     from contentdb.local.resources import Parts
     from contentdb.local.upkeep.reindex import Reindexed
     from contentdb.local.upkeep.repack import Repacked
-    from contentdb.local.upkeep.verify import Finding
 
 __all__ = ["Local", "LocalStoreEngine"]
 
@@ -35,7 +35,6 @@ class LocalStoreEngine(Engine, Protocol):
     @property
     def mode(self) -> Literal["rw", "r"]: ...
     def parts(self) -> AbstractContextManager[Parts]: ...
-    def verify(self, *, quick: bool) -> Iterator[Finding]: ...
     def reindex(self, *, dry_run: bool) -> Reindexed: ...
     def pack(self, *, dry_run: bool, progress: Callable[[Digest], object]) -> int: ...
     def unpack(self, *, dry_run: bool, progress: Callable[[Digest], object]) -> int: ...
@@ -74,17 +73,26 @@ class Local(Front):
         return self._local("this").parts()
 
     def verify(self, *, quick: bool = False) -> Iterator[Finding]:
-        """Compare all files with the index, changing nothing, and yield each difference.
+        """Compare all bytes with the rows, changing nothing, and yield each difference.
 
         Other processes may use the store meanwhile: a file without a row, which another process
-        may be about to record, is checked again at the end, for a minute at most.
-        `contentdb.repair` acts on findings.
+        may be about to record, is checked again at the end, for a minute at most; of objects
+        without a row only those of dead processes are told. `contentdb.repair` acts on findings.
 
         Args:
-            quick: Compare sizes and XXH3-64 checksums. That finds accidental damage at many times
-                the speed; only digests also find forged content.
+            quick: On files, compare sizes and XXH3-64 checksums. That finds accidental damage at
+                many times the speed; only digests also find forged content. In a database, compare
+                sizes by listing the objects, and read none.
         """
-        return self._local("verify").verify(quick=quick)
+        return self._verifier("verify").verify(quick=quick)
+
+    def mend(self, finding: Finding, *, dry_run: bool = False) -> Action:
+        """Act on one finding of `verify`, as `contentdb.repair` does, and return the action."""
+        return self._verifier("repair").mend(finding, dry_run=dry_run)
+
+    def _verifier(self, what: str) -> VerifyEngine:
+        self._require(Capability.VERIFY, what)
+        return cast("VerifyEngine", self._engine)
 
     def prune(
         self,

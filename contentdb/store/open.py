@@ -52,6 +52,7 @@ def open_store(  # noqa: PLR0913 - all but the first have a default that fits mo
     pack_below: int | None = None,
     objects: str | None = None,
     endpoint: str | None = None,
+    cache: str | os.PathLike[str] | None = None,
 ) -> Store:
     """Open the store at a directory or in a database, and make it first if there is none.
 
@@ -60,7 +61,7 @@ def open_store(  # noqa: PLR0913 - all but the first have a default that fits mo
     Args:
         root: The directory. That of a new store is made private to its owner. Or
             ``postgresql://…``, a database whose store keeps its bytes in an object store; see
-            docs/cluster.md. It takes no options but ``namespace`` and the last two.
+            docs/cluster.md. It takes no options but ``namespace`` and the last three.
         create: Whether to make a store if there is none; in a database only with ``objects``.
         durability: With ``"full"``, a change survives a power cut once its method has returned.
             With ``"process"`` it survives the death of any process, but a power cut may lose it:
@@ -82,6 +83,9 @@ def open_store(  # noqa: PLR0913 - all but the first have a default that fits mo
         objects: Where a new store in a database keeps its bytes: ``s3://BUCKET/PREFIX``. The
             database keeps this for later openings.
         endpoint: The address of that object store, where it is not that of AWS.
+        cache: For a store in a database: the directory of a store on files, through which blobs
+            are read. All processes of a host may share it, and stores of several databases. A new
+            one is made, with room for 10 GiB; `set_policy` of a store at that directory changes it.
 
     Raises:
         StoreNotFoundError: There is no store, and ``create`` is false.
@@ -103,10 +107,14 @@ def open_store(  # noqa: PLR0913 - all but the first have a default that fits mo
         from contentdb.store.open_cluster import open_cluster
 
         return open_cluster(
-            root, namespace=namespace, objects=objects if create else None, endpoint=endpoint
+            root,
+            namespace=namespace,
+            objects=objects if create else None,
+            endpoint=endpoint,
+            cache=cache,
         )
-    if objects is not None or endpoint is not None:
-        raise InvalidArgumentError("objects and endpoint are for a store in a database")
+    if (objects, endpoint, cache) != (None, None, None):
+        raise InvalidArgumentError("objects, endpoint and cache are for a store in a database")
     options = _check_options(durability, namespace, mode, sharing, pack_below)
     _check_choice("shared", shared, ("group", None))
     engine = open_engine(root, options, create=create, for_group=shared == "group")

@@ -5,15 +5,17 @@ from __future__ import annotations
 from contentdb.digest import Digest
 from contentdb.engine import Capability
 from contentdb.errors import InvalidArgumentError, InvalidDigestError
-from contentdb.light_typing import TYPE_CHECKING
+from contentdb.light_typing import TYPE_CHECKING, cast
 from contentdb.store.front import Front
 
 if TYPE_CHECKING:
     import os
+    from datetime import timedelta
     from pathlib import Path
     from typing import Final
 
     from contentdb.content import ExportLink, Info, Reader
+    from contentdb.engine import UrlEngine
 
 __all__ = ["Read"]
 
@@ -90,6 +92,35 @@ class Read(Front):
         from contentdb.streams.export import target_path  # few commands export
 
         return self._engine.export(wanted, target_path(path), link)
+
+    def urls(self, digest: str, *, expires: timedelta | None = None) -> list[str]:
+        """Return URLs by which anyone may GET a blob from the object store, without a credential.
+
+        The bytes of the answers, one after the other, are the blob's: a blob of up to 8 MiB has
+        one URL, a longer one a URL for each segment. Nothing verifies them on their way: compare
+        their digest. A delete of the blob ends no URL before a `prune` has removed its objects.
+
+        Args:
+            digest: The blob.
+            expires: For how long the URLs work: a second to seven days, None for an hour, by this
+                host's clock. They end with the credentials of this process, if those end earlier.
+
+        Raises:
+            NotFoundError: There is no such blob.
+            CorruptBlobError: An earlier read or verify found it damaged.
+            FailedPreconditionError: The store keeps no bytes at ``s3://``, or those of this blob
+                in its row: `read` them.
+        """
+        from datetime import timedelta  # few callers ask
+
+        wanted = Digest(digest)
+        span: object = timedelta(hours=1) if expires is None else expires
+        if not isinstance(span, timedelta) or not timedelta(0, 1) <= span <= timedelta(7):
+            raise InvalidArgumentError(
+                f"expires is a timedelta of 1 second to 7 days, not {expires!r:.80}"
+            )
+        self._require(Capability.URLS, "urls")
+        return cast("UrlEngine", self._engine).urls(wanted, span // timedelta(0, 1))
 
     def info(self, digest: str) -> Info:
         """Return what the index knows of a blob; its file is not checked.

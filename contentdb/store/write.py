@@ -277,7 +277,8 @@ class Write(Front):
         Content that is added or committed in the block is durable, and visible to readers, when
         the block ends, by an exception too. An inner block belongs to the outer one. An `Info`
         from within the block, with its ``new``, says what the end will do unless another process
-        stores the content first; labels of content stored before are set at once.
+        stores the content first; labels of content stored before are set at once. In a database
+        only adds wait for the end, and the times of such an `Info` are those of its own moment.
 
         Raises:
             ContentDBError: The end of the block could not store something.

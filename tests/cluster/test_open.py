@@ -157,7 +157,7 @@ def test_pickle_opens_another_one(store: contentdb.Store) -> None:
 
 def test_what_it_cannot_do(store: contentdb.Store) -> None:
     digest = store.add(b"content").digest
-    for call in (lambda: store.path(digest), store.verify, lambda: store.root):
+    for call in (lambda: store.path(digest), store.reindex, lambda: store.root):
         with pytest.raises(FailedPreconditionError):
             call()
 

@@ -11,8 +11,7 @@ import pytest
 import contentdb
 from contentdb import oci
 from contentdb.errors import CorruptBlobError, InvalidArgumentError, StorageError
-from contentdb.remote.exporting import save
-from contentdb.streams.export import draft
+from contentdb.streams.export import draft, save
 from tests.fixtures import tree
 from tests.hostile.server import Image, sha
 from tests.stress.planting import plant_socket

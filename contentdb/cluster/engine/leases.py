@@ -7,9 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 from contentdb.cluster.catalog import lease_items, leases
+from contentdb.cluster.engine.cached import Cached
 from contentdb.cluster.engine.ingests import Ingests
+from contentdb.cluster.engine.lifecycle import Current
 from contentdb.cluster.engine.manage import Manage
-from contentdb.cluster.engine.read import Read
 from contentdb.cluster.engine.tags import Tags
 from contentdb.cluster.engine.write import Write
 from contentdb.engine import Capability
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["LeasedClusterEngine", "Leases"]
 
 
-class Leases(Read, Write, Ingests, Manage, Tags):
+class Leases(Cached, Write, Ingests, Manage, Tags):
     """The engine's part in `contentdb.content.Leaser`, with all that a lease's store has too."""
 
     def lease(self, terms: LeaseTerms) -> LeasedClusterEngine:
@@ -78,15 +79,21 @@ class Leases(Read, Write, Ingests, Manage, Tags):
         lease_items.let_go(self._resources.database, self._namespace, lease)
 
 
-class LeasedClusterEngine(Read, Write, Ingests, Manage, Tags):
+class LeasedClusterEngine(Cached, Write, Ingests, Manage, Tags):
     """A `contentdb.engine.LeasedEngine`: the engine of a store, bound to a lease."""
 
-    capabilities = frozenset({Capability.TAGS})
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """As the store's, but for what concerns more than content."""
+        found = {Capability.BATCHES, Capability.TAGS}
+        return frozenset(found if self._cache is None else found | {Capability.PATHS})
 
     def __init__(self, owner: Leases, lease: LeaseKey, *, began: bool, held: bool) -> None:
         # Not as its parents do: it opens nothing, and its owner closes all.
         self._owner = owner
         self._resources = owner._resources.of_lease(lease)  # noqa: SLF001 - one engine in two classes
+        self._cache = owner._cache  # noqa: SLF001 - as above
+        self._current = Current()
         self._namespace = owner.namespace
         self._lease_gate = LeaseGate(owner._gate, lease.id)  # noqa: SLF001 - as above
         self._gate = self._lease_gate  # type: ignore[assignment]  # of the same shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NoReturn
@@ -20,22 +21,32 @@ from contentdb.errors import (
 from contentdb.logs import swallow, warn
 
 if TYPE_CHECKING:
+    from contentdb.cluster.batch import Batch
+    from contentdb.cluster.cache import Cache
     from contentdb.cluster.extents import Place
     from contentdb.cluster.ingest import ClusterIngest
     from contentdb.cluster.resources import Resources
     from contentdb.digest import Digest
 
-__all__ = ["Lifecycle"]
+__all__ = ["Current", "Lifecycle"]
 
 _UNNOTED = "a blob was found damaged, and that could not be noted; a later read finds it again"
 _UNCLOSED = "a store that was forgotten could not be closed"
 
 
+class Current(threading.local):
+    """What a thread is in the midst of."""
+
+    batch: Batch | None = None
+
+
 class Lifecycle:
     """The life of an open engine."""
 
-    def __init__(self, resources: Resources, namespace: str) -> None:
+    def __init__(self, resources: Resources, namespace: str, cache: Cache | None = None) -> None:
         self._resources = resources
+        self._cache = cache
+        self._current = Current()
         self._namespace = namespace
         self._gate = Gate(resources.database.place)
         self._held: weakref.WeakSet[ClusterIngest] = weakref.WeakSet()
@@ -82,6 +93,11 @@ class Lifecycle:
             warn("cluster.damage", "a blob was found damaged", digest=digest, reason=reason)
         raise error
 
+    def flush_batch(self) -> None:
+        """Make durable what waits in this thread's batch, before what may depend on it."""
+        if self._current.batch is not None:
+            self._current.batch.flush()
+
     # -- the end ------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -95,6 +111,8 @@ class Lifecycle:
         self._gate.close()
         with ExitStack() as rest:  # close all, even if one fails
             rest.callback(self._resources.close)
+            if self._cache is not None:
+                rest.callback(self._cache.close)
             for ingest in list(self._held):
                 rest.callback(ingest.close)
 

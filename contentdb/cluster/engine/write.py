@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from contentdb.cluster.add import add
 from contentdb.cluster.add_many import add_many
+from contentdb.cluster.batch import Batch
 from contentdb.cluster.engine.lifecycle import Lifecycle
-from contentdb.errors import FailedPreconditionError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -27,8 +28,14 @@ class Write(Lifecycle):
     begins_with = None
 
     def add(self, source: object, expected: Digest | None, labels: Labelling, link: Link) -> Info:
-        """Store one source; with ``expected``, stored content is not read."""
+        """Store one source; with ``expected``, stored content is not read.
+
+        In a batch it waits for the end of the block, unless its file is to be removed.
+        """
         with self._gate:
+            batch = self._current.batch
+            if batch is not None and link != "move":
+                return batch.add(source, expected, labels)
             return add(self._resources, self._namespace, source, expected, labels, link)
 
     def add_many(
@@ -45,6 +52,16 @@ class Write(Lifecycle):
                 raising=raising,
             )
 
-    def batch(self) -> NoReturn:
-        """Refuse: the front asks for the capability first."""
-        raise FailedPreconditionError(f"{self.place} takes no batches; use add_many")
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Let this thread's adds share the cost of durability; an inner block is the outer one."""
+        if self._current.batch is not None:
+            yield
+            return
+        batch = self._current.batch = Batch(self._resources, self._namespace)
+        try:
+            yield
+        finally:
+            self._current.batch = None
+            with self._gate:
+                batch.flush()

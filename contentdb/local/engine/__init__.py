@@ -36,7 +36,7 @@ __all__ = ["LocalEngine", "ReadOnlyEngine", "open_engine"]
 class LocalEngine(Read, Write, Ingests, Manage, Tags, Leases, Collect):
     """A `contentdb.engine.Engine` with all capabilities that files have a use for."""
 
-    capabilities = frozenset(Capability) - {Capability.ADOPT}
+    capabilities = frozenset(Capability) - {Capability.ADOPT, Capability.URLS}
 
 
 class ReadOnlyEngine(LocalEngine):

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     from contentdb.digest import Digest
     from contentdb.engine import Pruned
+    from contentdb.findings import Action, Finding
     from contentdb.local.resources import Parts
     from contentdb.local.upkeep.reindex import Reindexed
     from contentdb.local.upkeep.repack import Repacked
-    from contentdb.local.upkeep.verify import Finding
 
 __all__ = ["LookAfter"]
 
@@ -34,6 +34,15 @@ class LookAfter(Lifecycle):
         from contentdb.local.upkeep.verify import verify
 
         return self._run_steps(verify(self._parts, quick=quick))
+
+    def mend(self, finding: Finding, *, dry_run: bool) -> Action:
+        """Act on a finding after another check of it."""
+        from contentdb.local.upkeep.repair import act_on
+
+        with self._gate:
+            if self._parts.read_only and not dry_run:
+                self._parts.refuse_writing()
+            return act_on(self._parts, finding, dry_run=dry_run)
 
     def prune(
         self,

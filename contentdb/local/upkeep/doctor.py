@@ -9,29 +9,21 @@ import sqlite3
 import tempfile
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from contentdb import files
 from contentdb.digest import ALGORITHMS
 from contentdb.errors import ContentDBError
+from contentdb.findings import Check
 from contentdb.local.layout import BLOBS, DIRECTORIES, INDEX, SHARDS
 from contentdb.local.mounts import is_network, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Check", "examine", "has_wal_reset_bug"]
+__all__ = ["examine", "has_wal_reset_bug"]
 
 _LOW_BYTES: Final = 1 << 30
-
-
-class Check(NamedTuple):
-    """The result of one check."""
-
-    name: str
-    verdict: Literal["ok", "warn", "fail"]
-    """``warn``: the store works without it, or around it."""
-    detail: str
 
 
 def has_wal_reset_bug(version: tuple[int, int, int]) -> bool:

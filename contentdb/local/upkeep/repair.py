@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from contentdb import files
 from contentdb.digest import Hasher
@@ -16,61 +16,25 @@ from contentdb.streams.pump import PIECE_BYTES
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable
 
     from contentdb.digest import Digest
-    from contentdb.local.resources import HasParts, Parts
-    from contentdb.local.upkeep.verify import Finding
+    from contentdb.findings import Action, Finding
+    from contentdb.local.resources import Parts
 
-__all__ = ["Repaired", "adopt", "repair"]
+__all__ = ["act_on", "adopt"]
 
 _CLOCK_STEP_NS: Final = 1_000_000_000
 """The clock of a file's change time ticks more slowly than the clock of its stamp."""
 
-Action = Literal["adopted", "quarantined", "marked as missing", "made read-only", "left alone"]
 
-
-class Repaired(NamedTuple):
-    """A finding, and the action that was taken."""
-
-    finding: Finding
-    action: Action
-
-
-def repair(
-    store: HasParts,
-    findings: Iterable[Finding],
-    *,
-    dry_run: bool = False,
-    progress: Callable[[Repaired], object] = lambda _done: None,
-) -> list[Repaired]:
-    """Repair each finding as it comes, after another check of it. Durable when it returns.
+def act_on(parts: Parts, finding: Finding, *, dry_run: bool) -> Action:
+    """Repair one finding after another check of it, or say what would be done.
 
     An orphan that matches its name gets a row, or its row is served again; one that does not
     goes to ``quarantine/``, as does a corrupt blob. The row of a corrupt blob or a missing file is
-    marked: it is not served until its content is stored again. A wrong mode is set right. May be
-    repeated.
-
-    Args:
-        store: The store that the findings are of.
-        findings: From `Store.verify`, all or some.
-        dry_run: Only return what would be done.
-        progress: Called with each when it is done, and durable.
-
-    Returns:
-        What was done, in the order of the findings.
+    marked: it is not served until its content is stored again. A wrong mode is set right.
     """
-    with store.parts() as parts:
-        if parts.read_only and not dry_run:
-            parts.refuse_writing()
-    act = _plan if dry_run else _mend
-    repaired: list[Repaired] = []
-    for finding in findings:
-        with store.parts() as parts:  # not while `progress` is called: it may close the store
-            action = act(parts, finding)
-        repaired.append(Repaired(finding, action))
-        progress(repaired[-1])
-    return repaired
+    return _plan(parts, finding) if dry_run else _mend(parts, finding)
 
 
 def _plan(parts: Parts, finding: Finding) -> Action:

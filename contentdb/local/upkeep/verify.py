@@ -8,6 +8,7 @@ import stat
 from contentdb import files
 from contentdb.digest import ALGORITHMS, Digest, checksum_of
 from contentdb.errors import ContentDBError, InvalidDigestError
+from contentdb.findings import Finding
 from contentdb.light_typing import TYPE_CHECKING, NamedTuple
 from contentdb.local import layout
 from contentdb.local.damage import damage_of, why_damaged
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     Rows = dict[str, "Row"]
     """By digest."""
 
-__all__ = ["Finding", "Row", "rows_of_shard", "shards_with_rows", "verify"]
+__all__ = ["Row", "rows_of_shard", "shards_with_rows", "verify"]
 
 _BLOB_MODE: Final = 0o444
 _READINGS: Final = 3
@@ -42,20 +43,6 @@ class Row(NamedTuple):
     state: int
     location: Location | None
     """None for a loose blob."""
-
-
-class Finding(NamedTuple):
-    """One difference between files and index."""
-
-    kind: Literal["orphan", "missing", "corrupt", "mode", "index"]
-    """``orphan``: a file without a row, or a whole one whose row says that it was damaged;
-    ``missing``: a row without its file, or without its pack; ``corrupt``: bytes that do not match;
-    ``mode``: a blob's file that can be written to, or cannot be read; ``index``: the database
-    contradicts itself, and `contentdb.reindex` rebuilds it."""
-    digest: Digest | None
-    """None for a file that has no place in the layout."""
-    path: str
-    detail: str
 
 
 def verify(parts: Parts, *, quick: bool) -> Iterator[Finding | None]:

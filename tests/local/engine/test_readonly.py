@@ -357,6 +357,7 @@ READING = {
     "close", "durability", "exists", "export", "info", "mode", "namespace", "open", "parts",
     "leases", "path", "place", "policy", "queue_status", "read", "resolve", "root", "sharing",
     "status", "statuses", "tagged", "tags", "usage", "verify", "walk", "why",
+    "urls",  # as "adopt"
 }  # fmt: skip
 CHANGING: dict[str, Callable[[Any], object]] = {
     "abort": lambda store: store.abort("under way"),
@@ -370,6 +371,7 @@ CHANGING: dict[str, Callable[[Any], object]] = {
     "end_lease": lambda store: store.end_lease("l"),
     "ingest": lambda store: store.ingest("new", io.BytesIO()),
     "lease": lambda store: store.lease(),
+    "mend": lambda store: store.mend(contentdb.Finding("missing", FIRST, "", "")),
     "pack": lambda store: store.pack(),
     "unpack": lambda store: store.unpack(),
     "repack": lambda store: store.repack(),
