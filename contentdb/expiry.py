@@ -1,4 +1,4 @@
-"""The label `containerd.io/gc.expire`: until when a blob or a lease is kept, as RFC 3339."""
+"""How long content is kept: the grace of every engine, and the label `containerd.io/gc.expire`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,15 @@ from contentdb.light_typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Final
 
-__all__ = ["EXPIRE", "parse_expiry", "write_expiry"]
+__all__ = ["EXPIRE", "GRACE_NS", "SLACK_NS", "parse_expiry", "write_expiry"]
 
 EXPIRE: Final = "containerd.io/gc.expire"
+"""Its value is a time as in RFC 3339."""
+
+GRACE_NS: Final = 24 * 3600 * 10**9
+"""Nanoseconds for which content stays that nothing refers to, after the last answer about it."""
+SLACK_NS: Final = GRACE_NS // 4
+"""A row's time is set so much further ahead, and not again before half of this is over."""
 
 
 def parse_expiry(text: str) -> int:

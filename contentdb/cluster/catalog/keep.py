@@ -13,7 +13,7 @@ from contentdb.cluster.catalog.leases import IS_ALIVE
 from contentdb.cluster.sql import NOW_NS
 from contentdb.digest import Digest
 from contentdb.errors import LeaseEndedError
-from contentdb.grace import GRACE_NS, SLACK_NS
+from contentdb.expiry import GRACE_NS, SLACK_NS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

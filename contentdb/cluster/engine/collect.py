@@ -11,7 +11,7 @@ from contentdb.cluster.upkeep.collect import Run
 from contentdb.cluster.upkeep.rehearse import Rehearsal
 from contentdb.content import QueueStatus
 from contentdb.errors import NotFoundError, UndecidedError
-from contentdb.grace import GRACE_NS
+from contentdb.expiry import GRACE_NS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

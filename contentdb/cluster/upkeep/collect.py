@@ -17,8 +17,8 @@ from contentdb.cluster.catalog.why import Horizon
 from contentdb.cluster.upkeep.prune import prune_ingests
 from contentdb.content import Collected, Collection
 from contentdb.errors import NoRootsError
+from contentdb.expiry import GRACE_NS
 from contentdb.filters import parse
-from contentdb.grace import GRACE_NS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

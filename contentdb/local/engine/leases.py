@@ -14,7 +14,6 @@ from contentdb.errors import (
     NotFoundError,
     StoreClosedError,
 )
-from contentdb.lease_gate import LeaseGate
 from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local import locks
 from contentdb.local.commit.stored import look_up
@@ -147,6 +146,8 @@ class LeasedLocalEngine(Read, Write, Ingests, Manage, Tags):
         self._owner = owner
         self._parts = owner._parts.of_lease(lease)  # noqa: SLF001 - one engine in two classes
         self._store_gate = owner._gate  # noqa: SLF001 - as above
+        from contentdb.lease_gate import LeaseGate  # few commands name a lease
+
         self._lease_gate = LeaseGate(owner._gate, lease.id)  # noqa: SLF001 - as above
         self._gate = self._lease_gate  # type: ignore[assignment]  # of the same shape
         self._held = owner._held  # noqa: SLF001 - as above

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 
-from contentdb.grace import GRACE_NS, SLACK_NS
+from contentdb.expiry import GRACE_NS, SLACK_NS
 from contentdb.light_typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
