@@ -130,3 +130,14 @@ def test_a_moved_file_goes_when_its_blob_is_durable(store: contentdb.Store, tmp_
         digest = store.add(file, link="move").digest
         assert not file.exists()
         assert store.exists(digest)
+
+
+def test_a_lease_keeps_what_a_block_adds(store: contentdb.Store, records: list[int]) -> None:
+    """New content, and what was stored before."""
+    before = store.add(b"stored before").digest
+    with store.lease() as lease:
+        with lease.batch():
+            added = [lease.add(b"%d" % number).digest for number in range(3)]
+            lease.add(b"stored before")
+        assert records == [3]
+        assert {item.name for item in lease.items()} == {before, *added}

@@ -202,6 +202,29 @@ def test_what_others_do_meanwhile_is_no_finding(
     assert list(store.verify()) == []
 
 
+@pytest.mark.parametrize("how", ["quick", "full"])
+@pytest.mark.parametrize("data", [ONE, LONG], ids=["object", "segments"])
+def test_what_is_deleted_and_pruned_meanwhile_is_no_finding(
+    store: contentdb.Store, place: str, data: bytes, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the rows and a look at their objects."""
+    digest = store.add(data).digest
+
+    def pages(
+        database: Database, first: str, behind: str, *, with_bytes: bool
+    ) -> Iterator[list[audit.Row]]:
+        for page in audit_pages(database, first, behind, with_bytes=with_bytes):
+            with contentdb.open(f"{place}?application_name=other") as other:
+                other.delete(digest)
+                other.prune(older_than=0)
+            yield page
+
+    audit_pages = audit.pages
+    monkeypatch.setattr(audit, "pages", pages)
+    assert list(store.verify(quick=how == "quick")) == []
+    assert not store.exists(digest)
+
+
 def test_a_page_is_not_all(store: contentdb.Store) -> None:
     """More rows than one page, and more objects than are looked up at once."""
     infos = list(store.add_many(f"{number}".encode() for number in range(1100)))
