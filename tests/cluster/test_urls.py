@@ -45,6 +45,13 @@ def test_their_answers_are_the_blob(on_s3: contentdb.Store, size: int, count: in
     assert fetched(urls) == data[:size]
 
 
+def test_a_lease_s_store_makes_them_too(on_s3: contentdb.Store) -> None:
+    """4.1a: they are of content, which it has."""
+    data = b"content" * 1000
+    with on_s3.lease() as lease:
+        assert fetched(lease.urls(lease.add(data).digest)) == data
+
+
 def test_they_say_when_they_end(on_s3: contentdb.Store) -> None:
     """4.1a: An hour, unless the caller says otherwise."""
     digest = on_s3.add(b"content" * 1000).digest

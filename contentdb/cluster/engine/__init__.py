@@ -35,12 +35,7 @@ class ClusterEngine(Leases, Collect, LookAfter):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What every such store can do, and what its objects' place and its cache add."""
-        found = set(_CAPABILITIES)
-        if self._resources.bucket.signs:
-            found.add(Capability.URLS)
-        if self._cache is not None:
-            found.add(Capability.PATHS)
-        return frozenset(found)
+        return _CAPABILITIES | self._by_place()
 
 
 def open_engine(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from contentdb.cluster.engine.read import Read
 from contentdb.cluster.segments import SEGMENT_BYTES
+from contentdb.engine import Capability
 from contentdb.streams.export import save
 
 if TYPE_CHECKING:
@@ -25,6 +26,15 @@ class Cached(Read):
     Each read asks the database for the blob's row, with which the bytes of a small one come: only
     blobs with objects are cached, unless a path is asked for.
     """
+
+    def _by_place(self) -> frozenset[Capability]:
+        """Return what the place of the objects, and the cache, make possible."""
+        found = set()
+        if self._resources.bucket.signs:
+            found.add(Capability.URLS)
+        if self._cache is not None:
+            found.add(Capability.PATHS)
+        return frozenset(found)
 
     def open(self, digest: Digest, *, verify: bool) -> Reader:
         """Open a blob; a long one that is not to be verified, of which a part is read, as it is."""

@@ -85,8 +85,7 @@ class LeasedClusterEngine(Cached, Write, Ingests, Manage, Tags):
     @property
     def capabilities(self) -> frozenset[Capability]:
         """As the store's, but for what concerns more than content."""
-        found = {Capability.BATCHES, Capability.TAGS}
-        return frozenset(found if self._cache is None else found | {Capability.PATHS})
+        return frozenset({Capability.BATCHES, Capability.TAGS}) | self._by_place()
 
     def __init__(self, owner: Leases, lease: LeaseKey, *, began: bool, held: bool) -> None:
         # Not as its parents do: it opens nothing, and its owner closes all.
