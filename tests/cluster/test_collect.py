@@ -427,7 +427,9 @@ def test_who_keeps_a_blob_waits_for_a_collector_that_has_its_row(
             ask.start()
         waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() "
         waiting += "AND wait_event_type = 'Lock'"
+        deadline = time.monotonic() + 20
         while len(database_of(store).rows(waiting)) < len(asks):
+            assert time.monotonic() < deadline, "somebody does not wait"
             time.sleep(0.01)
         take_out(*given)
 

@@ -38,7 +38,14 @@ def test_the_whole_life_of_a_store(database: str, tmp_path: Path) -> None:
     run("--root", database, "tag", digest, "name")
     run("--root", database, "export", "name", tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == file.read_bytes()
-    run("--root", database, "rm", "--force", digest)
+    assert "tag name" in run("--root", database, "why", digest)
+    lease = ["lease", "run", "--", sys.executable, "-m", "contentdb"]
+    run("--root", database, *lease, "lease", "ls")
+    assert run("--root", database, "lease", "ls") == ""
+    run("--root", database, "untag", "name")
+    gone = run("--root", database, "gc", "--grace", "0", "--no-roots", "-q")
+    assert gone.split() == [digest]
+    assert "queued 0" in run("--root", database, "gc", "--status")
     told = json.loads(run("--root", database, "prune", "--older-than", "0", "--json"))
     assert (told["kind"], told["removed"]) == ("trash", True)
     assert json.loads(run("--root", database, "reindex", "--json")) == {"adopted": 0, "damaged": 0}
