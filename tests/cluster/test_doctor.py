@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import contentdb
 from contentdb.store.doctor import examine
@@ -76,3 +77,16 @@ def test_the_command(place: str) -> None:
     assert found[0]["name"] == "PostgreSQL"
     assert [one["name"] for one in found if one["verdict"] == "fail"] == ["fsync"]
     assert done.returncode == 1
+
+
+def test_rights_that_are_missing_are_findings(store: contentdb.Store) -> None:
+    """Each check that they prevent fails by itself; the others are made."""
+    database = resources_of(store).database
+    name = f"reader_{database.url.rpartition('/')[2]}"
+    database.change(f"CREATE ROLE {name} LOGIN")
+    database.change(f"GRANT SELECT ON meta, alembic_version TO {name}")
+    parts = urlsplit(database.url)
+    url = parts._replace(netloc=f"{name}@{parts.netloc.rpartition('@')[2]}").geturl()
+    found = verdicts(url)
+    assert found["session lock"] == found["trash"] == "fail"
+    assert found["requests"] == found["life"] == "ok"

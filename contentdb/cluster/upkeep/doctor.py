@@ -201,7 +201,10 @@ def _check_epoch(resources: Resources) -> Check:
 
 
 def _check_trash(database: Database) -> Check:
-    count = database.rows(_TRASH, {"age": _WAITING_S})[0][0]
+    try:
+        count = database.rows(_TRASH, {"age": _WAITING_S})[0][0]
+    except ContentDBError as error:
+        return Check("trash", "fail", str(error))
     if count:
         detail = f"{count} deleted objects or runs wait for more than a week: run `contentdb prune`"
         return Check("trash", "warn", detail)
