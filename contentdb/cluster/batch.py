@@ -14,9 +14,11 @@ from contentdb.cluster.add_many import GROUP_COUNT, Group
 from contentdb.cluster.publish import label_stored
 from contentdb.cluster.sql import NOW_NS
 from contentdb.errors import ContentDBError
+from contentdb.labels import check_total_labels
 from contentdb.values import Info, NewInfo
 
 if TYPE_CHECKING:
+    from contentdb.cluster.add import Content
     from contentdb.cluster.resources import Resources
     from contentdb.digest import Digest
     from contentdb.labels import Labelling
@@ -55,21 +57,34 @@ class Batch:
             assert answer is not None  # noqa: S101 - one or the other
             self._group.withdraw()
             return answer
-        digest = content.digest
-        earlier = self._waiting.get(digest)
-        if earlier is not None:
-            info = _relabelled(earlier, labels)
-        elif stored := label_stored(self._resources, self._namespace, digest, labels):
-            self._group.withdraw()
-            discard(self._resources, content.segments)
+        earlier = self._waiting.get(content.digest)
+        try:
+            stored = self._find_stored(content, labels) if earlier is None else None
+            info = stored or self._foretell(content, labels, earlier)
+        except BaseException:  # what failed for the caller must not be stored when the block ends
+            self._drop_newest(content)
+            raise
+        if stored is not None:
+            self._drop_newest(content)
             return stored
-        else:
-            now_ns = self._now_ns()
-            info = Info(digest, content.size, now_ns, now_ns, dict(labels.new) or None)
-        self._waiting[digest] = info
+        self._waiting[content.digest] = info
         if self._group.is_full(GROUP_COUNT):
             self.flush()
         return NewInfo.of(info) if earlier is None else info
+
+    def _find_stored(self, content: Content, labels: Labelling) -> Info | None:
+        return label_stored(self._resources, self._namespace, content.digest, labels)
+
+    def _foretell(self, content: Content, labels: Labelling, earlier: Info | None) -> Info:
+        """Return what the end of the block will make of content that is not stored yet."""
+        if earlier is not None:
+            return _relabelled(earlier, labels)
+        now_ns = self._now_ns()
+        return Info(content.digest, content.size, now_ns, now_ns, dict(labels.new) or None)
+
+    def _drop_newest(self, content: Content) -> None:
+        self._group.withdraw()
+        discard(self._resources, content.segments)
 
     def _now_ns(self) -> int:
         if self._ahead_ns is None:
@@ -92,4 +107,5 @@ class Batch:
 def _relabelled(info: Info, labels: Labelling) -> Info:
     """Return the Info with the labels that content already stored gets."""
     merged = {**info.labels, **labels.stored}
+    check_total_labels(merged, info.labels)
     return Info(info.digest, info.size, info.created_ns, info.updated_ns, merged or None)

@@ -106,6 +106,37 @@ def test_a_source_that_fails_is_told_at_once(store: contentdb.Store, records: li
     assert store.usage().blobs == 2
 
 
+@pytest.mark.parametrize("stored_before", [True, False])
+def test_labels_that_fail_are_told_at_once(store: contentdb.Store, *, stored_before: bool) -> None:
+    """And not again at the end, which stores the rest."""
+    first, more = ({f"{name}{one}": "v" * 4000 for one in range(200)} for name in "ab")
+    if stored_before:
+        store.add(LARGE, labels=first)
+    with store.batch():
+        if not stored_before:
+            store.add(LARGE, labels=first)
+        with pytest.raises(contentdb.InvalidLabelError):
+            store.add(LARGE, labels=more)
+        store.add(b"the rest")
+    assert store.info(Digest.of(LARGE)).labels == first
+    assert store.exists(Digest.of(b"the rest"))
+
+
+def test_an_add_that_raised_is_not_done_at_the_end(
+    store: contentdb.Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_given: Any, **_named: Any) -> Any:  # noqa: ANN401 - never
+        raise KeyboardInterrupt
+
+    with store.batch():
+        with monkeypatch.context() as patch:
+            patch.setattr("contentdb.cluster.batch.label_stored", fail)
+            with pytest.raises(KeyboardInterrupt):
+                store.add(LARGE)
+        store.add(b"the rest")
+    assert [info.digest for info in store.walk()] == [Digest.of(b"the rest")]
+
+
 def test_what_cannot_be_stored_is_the_end_s_error(
     store: contentdb.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
