@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+import time
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
 
 import contentdb
+from contentdb.cluster.catalog.blobs import take_out
+from contentdb.cluster.damage import examine
 from contentdb.cluster.objects import Bucket
 from contentdb.cluster.upkeep import prune
 from contentdb.errors import NotAStoreError, StoreError
@@ -18,6 +22,8 @@ from tests.inside import resources_of
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from contentdb.cluster.catalog.blobs import StoredObject
+    from contentdb.cluster.resources import Resources
     from tests.cluster.servers import Postgres
 
 LONG = b"0123456789" * 1_000_000
@@ -214,6 +220,40 @@ def test_a_found_object_is_not_needed_beside_a_good_one(
         store.prune(older_than=0)
         assert store.read(digest(1)) == content(1)
     assert blob_files(tmp_path) == [old]
+
+
+def test_a_found_object_stays_where_the_good_one_goes_meanwhile(
+    postgres: Postgres, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The good one's key goes to the trash while its row is waited for, and never comes back."""
+    add(place, 1)
+    dumped = dump(place)
+    with contentdb.open(place) as store:
+        store.delete(digest(1))
+    add(place, 1)
+    restore(postgres, place, dumped)
+    with contentdb.open(place) as store, psycopg.connect(place) as other:
+
+        def delete(resources: Resources, found: contentdb.Digest) -> StoredObject | None:
+            own = examine(resources, found)
+            take_out(other, "default", [str(found)])
+            Thread(target=commit_when_waited_for, args=[place, other]).start()
+            return own
+
+        monkeypatch.setattr("contentdb.cluster.upkeep.adopt.examine", delete)
+        assert store.adopt() == (1, 0)
+        store.prune(older_than=0)
+        assert store.read(digest(1)) == content(1)
+
+
+def commit_when_waited_for(place: str, connection: psycopg.Connection[Any]) -> None:
+    with psycopg.connect(place, autocommit=True) as watcher:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            if watcher.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone():
+                break
+            time.sleep(0.01)
+        connection.commit()
 
 
 def test_manifests_that_share_objects_keep_them(

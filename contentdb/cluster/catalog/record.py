@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.labels import Labelling
 
-__all__ = ["LOST_KEYS", "Candidate", "FencedError", "Recorded", "record", "trash"]
+__all__ = ["LOST_KEYS", "Candidate", "FencedError", "Recorded", "record", "record_named", "trash"]
 
 LOST_KEYS: Final = """
     SELECT key, NULL::int AS count FROM lost WHERE key IS NOT NULL
@@ -181,7 +181,7 @@ def record(
     rows = database.transact(
         lambda one: one.execute(statement, values).fetchall(),
         alone=True,
-        lost=lambda: _record_again(database, statement, values),
+        lost=lambda: _record_watchfully(database, statement, values),
     )
     if len(rows) != len(candidates):
         if lease is not None:
@@ -189,6 +189,17 @@ def record(
         raise FencedError(session)
     times = {row[0]: (row[1], row[2]) for row in rows}
     return [Recorded(one, *times[str(one.digest)]) for one in candidates]
+
+
+def record_named(database: Database, namespace: str, session: int, candidate: Candidate) -> None:
+    """Make content a blob whose objects a row names already; durable on return.
+
+    Raises:
+        FencedError: Nothing was recorded: those objects are in the trash by now, say.
+    """
+    values = _values(namespace, session, [candidate]) | {"spare": Jsonb([])}
+    if not _record_watchfully(database, _STATEMENTS[False, False], values):
+        raise FencedError(session)
 
 
 def _values(namespace: str, session: int, candidates: Sequence[Candidate]) -> dict[str, Any]:
@@ -206,8 +217,8 @@ def _values(namespace: str, session: int, candidates: Sequence[Candidate]) -> di
     }
 
 
-def _record_again(database: Database, statement: str, values: dict[str, Any]) -> list[Any]:
-    """Send a commit again whose answer was lost: it may have happened, and more since.
+def _record_watchfully(database: Database, statement: str, values: dict[str, Any]) -> list[Any]:
+    """Send a commit that may have happened before, and more since, or whose objects had a row.
 
     A key that the trash has seen must not come back: its object may be gone. So after the statement
     the trash is looked at again, and the transaction given up if it has a key.

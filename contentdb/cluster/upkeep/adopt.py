@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from contentdb.cluster.catalog import trash
 from contentdb.cluster.catalog.meta import read_epoch
-from contentdb.cluster.catalog.record import Candidate, FencedError, record
+from contentdb.cluster.catalog.record import Candidate, FencedError, record, record_named
 from contentdb.cluster.catalog.record import trash as throw_away
 from contentdb.cluster.damage import examine
 from contentdb.cluster.extents import Place, size_of, uncovered, unpack_runs
@@ -106,7 +106,7 @@ def _give_row(resources: Resources, namespace: str, found: Candidate) -> None:
     own = examine(resources, found.digest)
     if own is not None and not own.damaged:
         with suppress(FencedError):  # a delete came first: then the found one is recorded
-            record(database, namespace, session, [found._replace(place=own.place)])
+            record_named(database, namespace, session, found._replace(place=own.place))
             needless = uncovered(found.place.runs, own.place.runs)
             database.transact(lambda one: throw_away(one, needless, found.place.key))
             return
