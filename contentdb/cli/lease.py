@@ -10,6 +10,7 @@ import click
 
 from contentdb.cli.options import Age, filters_option, labels_option
 from contentdb.cli.session import (
+    cache_of,
     database_of,
     each,
     json_option,
@@ -142,6 +143,9 @@ def run(context: click.Context, command: tuple[str, ...]) -> None:
             "CONTENTDB_NAMESPACE": store.namespace,
             "CONTENTDB_ROOT": root,
         }
+        cache = cache_of(context)
+        if cache is not None:
+            environment["CONTENTDB_CACHE"] = os.path.abspath(cache)  # noqa: PTH100 - as above
         environment.pop("CONTENTDB_ADDRESS", None)  # it would go before the root
         code = _run(command, environment)
     set_exit_code(context, code)

@@ -342,3 +342,12 @@ def test_the_commands(place: str, folder: Path, tmp_path: Path) -> None:
             assert json.loads(done.stdout)["path"] == found
     assert "--cache" in run("--root", tmp_path / "none", "--cache", folder, "ls", code=2)
     assert "--cache" in run("--root", place, "--cache", "", "ls", code=2)
+
+
+def test_commands_under_a_lease_have_its_cache(place: str, folder: Path) -> None:
+    with contentdb.open(place) as store:
+        digest = store.add(ONE).digest
+    script = f"cd /; {sys.executable} -m contentdb path {digest}"
+    at = os.path.relpath(folder)
+    told = run("--root", place, "--cache", at, "lease", "run", "sh", "-c", script)
+    assert told.split()[-1] == str(blob_path(folder, digest))
