@@ -26,7 +26,9 @@ _WAIT_S: Final = 60.0
 """How long a read waits for another one that fetches the same blob."""
 _TRIES: Final = 3
 """How often a blob may be gone again as soon as it was fetched: the cache makes room for others."""
-_LEFT: Final = "what was fetched of a damaged blob stays in the cache until a prune there"
+_LEFT: Final = (
+    "what was fetched of a blob that cannot be had stays in the cache until a prune there"
+)
 
 
 class _ElsewhereError(Exception):
@@ -155,7 +157,7 @@ class Cache:
         except Exception as error:
             if source.failure is None:
                 raise
-            if isinstance(source.failure, CorruptBlobError):
+            if isinstance(source.failure, (CorruptBlobError, NotFoundError)):
                 with swallow("cluster.cache", _LEFT, ContentDBError, digest=digest):
                     self.files.abort(ref)
             raise _ElsewhereError(source.failure) from error

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import contentdb
 from contentdb.cluster import cache as module
+from contentdb.cluster.mark import KEY as MARK
 from contentdb.errors import CorruptBlobError, InvalidArgumentError
 from contentdb.store.open_cluster import CACHE_BYTES
 from tests.cluster.test_commands import run
@@ -342,6 +343,27 @@ def test_the_commands(place: str, folder: Path, tmp_path: Path) -> None:
             assert json.loads(done.stdout)["path"] == found
     assert "--cache" in run("--root", tmp_path / "none", "--cache", folder, "ls", code=2)
     assert "--cache" in run("--root", place, "--cache", "", "ls", code=2)
+
+
+def test_what_is_deleted_and_pruned_before_it_is_read_is_not_there(
+    cached: contentdb.Store, place: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not damaged; and nothing of it stays on its way into the cache."""
+    digest = cached.add(LONG).digest
+    get = resources_of(cached).bucket.get
+    with contentdb.open(place) as other:
+
+        def delete_first(*where: Any) -> bytes | None:  # noqa: ANN401 - as of the bucket
+            if where[0] != MARK:  # which a prune reads itself
+                other.delete_many([digest], missing_ok=True)
+                other.prune(older_than=0)
+            return get(*where)
+
+        monkeypatch.setattr(resources_of(cached).bucket, "get", delete_first)
+        with pytest.raises(contentdb.NotFoundError):
+            cached.read(digest)
+    with contentdb.open(folder) as files:
+        assert list(files.statuses()) == []
 
 
 def test_commands_under_a_lease_have_its_cache(place: str, folder: Path) -> None:

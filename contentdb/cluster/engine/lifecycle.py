@@ -11,6 +11,7 @@ from contentdb import forks
 from contentdb.call_guard import Gate
 from contentdb.cluster.catalog import blobs
 from contentdb.cluster.damage import settled
+from contentdb.digest import MISMATCH
 from contentdb.errors import (
     ContentDBError,
     CorruptBlobError,
@@ -85,12 +86,19 @@ class Lifecycle:
         return found
 
     def _report_damage(self, digest: Digest, place: Place, reason: str) -> NoReturn:
-        """Note the damage, unless the blob was healed or deleted meanwhile, and raise."""
-        error = CorruptBlobError(digest, place.about, reason)
+        """Note the damage, unless the blob was healed or deleted meanwhile, and raise.
+
+        What a prune took after a delete is not damaged: it is not there.
+        """
+        error: ContentDBError = CorruptBlobError(digest, place.about, reason)
         with swallow("cluster.damage", _UNNOTED, ContentDBError, StoreClosedError, digest=digest):
             with self._gate:
-                blobs.mark_damaged(self._resources.database, digest, place)
-            warn("cluster.damage", "a blob was found damaged", digest=digest, reason=reason)
+                database = self._resources.database
+                noted = blobs.mark_damaged(database, digest, place)
+                if not noted and reason != MISMATCH and blobs.find_object(database, digest) is None:
+                    error = NotFoundError(digest=digest)
+            if isinstance(error, CorruptBlobError):
+                warn("cluster.damage", "a blob was found damaged", digest=digest, reason=reason)
         raise error
 
     def flush_batch(self) -> None:
