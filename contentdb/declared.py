@@ -49,7 +49,7 @@ class Declared(NamedTuple):
         )
 
     def taken_over(self, ref: str, new: Declared, takeover: Takeover) -> Declared:
-        """Return what holds after the next writer, who declares ``new``, takes the ingest over.
+        """Return what holds after the next writer, which declares ``new``, takes the ingest over.
 
         Raises:
             FailedPreconditionError: ``AGREE`` meets a contradiction.

@@ -34,7 +34,8 @@ def url(
 ) -> None:
     """Print the digest and a URL, one line for each object of a blob, in their order.
 
-    Whoever has a URL can read the object until it expires. -q prints only the URLs.
+    A URL gives access to its object until it expires, without a credential. -q prints
+    only the URLs.
     """
     store = open_store(context, reads=True)
 

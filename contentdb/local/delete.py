@@ -80,7 +80,7 @@ def finish_delete(
 
 def remove_from_trash(parts: Parts, names: Iterable[str]) -> None:
     """Remove files by their names in ``trash/``; some may be gone already."""
-    from contentdb.local.removals import remove_names  # whoever stores need not spend that
+    from contentdb.local.removals import remove_names  # a process that only stores needs none
 
     remove_names(parts.trash, names)
 

@@ -33,7 +33,7 @@ class Met(Enum):
     GONE = "gone"
     """The blob was deleted meanwhile."""
     KNOWN = "known"
-    """This process has seen it on disk not long ago that the blob is fresh, or nobody collects."""
+    """This process has seen it fresh on disk not long ago, or no process collects."""
     FRESH = "fresh"
     """The row says so, and may not be on disk: sync the index, then `note` it."""
 

@@ -1,4 +1,4 @@
-"""What the reservations of an open store share: who makes room, and the lock of their owner.
+"""What the reservations of an open store share: how room is made, and the lock of their owner.
 
 See `contentdb.local.reservation`.
 """

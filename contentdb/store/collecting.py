@@ -125,7 +125,7 @@ class Collecting(Front):
 
         Every process goes by it from then on. A `collect` without arguments takes what it lets go.
         With ``max_bytes`` the blobs of the namespace and the content on its way in never exceed
-        that together: who stores more first collects down to ``low``, and then gets
+        that together: a process that stores more first collects down to ``low``, and then gets
         `QuotaExceededError` before a byte is taken. Nothing is taken at once: call `collect` where
         there is more already. What is on its way in at this moment may still exceed it.
 

@@ -55,7 +55,7 @@ def _open_cache(root: str | os.PathLike[str]) -> Store:
     """Open a store on files as a cache; a new one gets a bound.
 
     Raises:
-        InvalidArgumentError: It has blobs and no bound: somebody stores there.
+        InvalidArgumentError: It has blobs and no bound: programs store there.
     """
     from contentdb.store.open import open_store
 

@@ -278,7 +278,7 @@ class CachingRules(Rules):
         assert 4 not in _left(bounded, digests)
 
     def test_grace_holds_in_a_cache(self, cache: Cache) -> None:
-        """4.22: what somebody was just told is stored makes no room."""
+        """4.22: what a caller was just told is stored makes no room."""
         cache.set_policy(max_bytes=2 * SIZE)
         digests = _fill(cache, 2)
         with pytest.raises(QuotaExceededError, match="grace"):

@@ -105,7 +105,7 @@ class CollectingRules(Rules):
         assert _taken(store) == {parent}
 
     def test_a_reference_of_the_child(self, collecting: Collecting) -> None:
-        """4.15: by `bref` the child says who keeps it."""
+        """4.15: by `bref` the child names the blob that keeps it."""
         store = collecting
         child = store.add(b"child", labels={f"{BREF}.x": Digest.of(b"tagged")}).digest
         assert _taken(store) == set()

@@ -1,4 +1,4 @@
-"""Give a packed blob a file too, for a caller who wants a path."""
+"""Give a packed blob a file too, for a caller that wants a path."""
 
 from __future__ import annotations
 

@@ -158,8 +158,8 @@ def corrupt(what: str) -> sqlite3.DatabaseError:
 def describe_holder(fd: int) -> str:
     """Describe the process that held a lock for longer than a caller waits, if that is known."""
     holder = files.lock_holder(fd)
-    who = "another process" if holder is None else f"process {holder}"
-    return f"held for over {BUSY_S:.0f} s by {who}"
+    process = "another process" if holder is None else f"process {holder}"
+    return f"held for over {BUSY_S:.0f} s by {process}"
 
 
 def refusal(path: str, error: sqlite3.Error) -> ContentDBError:

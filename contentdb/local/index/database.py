@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 __all__ = ["Database", "connect", "holding", "refusal"]
 
 _LONG_S: Final = 1.0
-"""Seconds of waiting for the root's lock before the log says who holds it."""
+"""Seconds of waiting for the root's lock before the log names its holder."""
 
 T = TypeVar("T")
 

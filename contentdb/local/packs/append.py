@@ -152,7 +152,7 @@ class Appender:
             unneeded = [location for job in merged for location in self._unneeded(job)]
             self._pack.settle(unneeded)
         except BaseException as error:
-            self._pack.let_go()  # who takes it next marks them
+            self._pack.let_go()  # the process that takes it next marks them
             for job in merged:
                 path = self._packs.directory.path
                 job.error = CommitUnknownError(

@@ -179,7 +179,7 @@ class PackDirectory:
         files.sync_directory(self.directory)
 
     def mark(self, pack: int, offsets: Sequence[int], state: bytes, *, sync: bool = True) -> None:
-        """Change the state of records, whoever has the pack, if it is still there.
+        """Change the state of records, whichever process has the pack, if it is still there.
 
         Only the state changes: a reader of a record's content reads on.
         """

@@ -69,7 +69,7 @@ class Proxy:
         else:
             reason = f"{error} (through the proxy {self.place})"
         # Without TLS in the tunnel it is the proxy's own answer that came.
-        advice = "ask who runs the proxy" if "--plain-http" in error.advice else error.advice
+        advice = "ask its administrator" if "--plain-http" in error.advice else error.advice
         return BrokenError(reason, slow=error.slow, advice=advice)
 
 
@@ -128,7 +128,7 @@ def refused_by(proxy: Proxy, status: int) -> BrokenError:
         advice = "name the proxy as http://USER:PASSWORD@HOST:PORT"
     else:
         reason = "does not connect us"
-        advice = "" if status in BUSY else "ask who runs it, or go without it by NO_PROXY"
+        advice = "" if status in BUSY else "ask its administrator, or go without it by NO_PROXY"
     return BrokenError(f"the proxy {proxy.place} {reason}: it answers {status}", advice=advice)
 
 

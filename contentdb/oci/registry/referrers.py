@@ -151,7 +151,7 @@ def _write(session: Session, repository: str, subject: Digest, index: dict[str, 
     try:
         parse_document(data, OCI_INDEX)
     except InvalidManifestError as error:
-        advice = "remove artifacts that nobody needs from that index"
+        advice = "remove artifacts that are not needed any more from that index"
         raise RegistryError(
             session.name, thing, f"the list of referrers is full: {error.reason}", advice
         ) from error

@@ -34,8 +34,8 @@ _PROGRESS_BYTES: Final = 64 * 1024
 
 _Way = Literal["open range", "closed range", "whole"]
 _NOT_OVER_RANGES: Final = frozenset({401, 429})
-"""Statuses that say who may ask, or how often. By any other a server, or a proxy before it, may
-refuse a range of what it gives whole: 403 is a signed URL's."""
+"""Credentials are missing, or requests come too often. By any other status a server, or a proxy
+before it, may refuse a range of what it gives whole: 403 is a signed URL's."""
 _BEFORE_IT: Final = frozenset({502, 503, 504})
 """Statuses of a proxy that the server's answer did not suit; no other range will suit it."""
 
