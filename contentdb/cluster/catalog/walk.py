@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contentdb.content import Info
 from contentdb.filters import Operator
+from contentdb.filters.items import fields_of_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,19 +97,7 @@ def _needs_client(chosen: Filter) -> Callable[[Info], bool] | None:
     """Return what selects the rows here, if the server cannot."""
     if all(one.operator is not Operator.MATCHES for every in chosen.alternatives for one in every):
         return None
-
-    def matches(info: Info) -> bool:
-        return chosen.matches(
-            {
-                "digest": info[0],
-                "size": info.size,
-                "created_at": info.created_ns,
-                "updated_at": info.updated_ns,
-                "labels": info.labels,
-            }
-        )
-
-    return matches
+    return lambda info: chosen.matches(fields_of_info(info))
 
 
 def _condition(chosen: Filter, values: dict[str, Any]) -> str:

@@ -19,6 +19,7 @@ from contentdb.content import Collected, Collection
 from contentdb.errors import NoRootsError
 from contentdb.expiry import GRACE_NS
 from contentdb.filters import parse
+from contentdb.filters.items import fields_of_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -165,15 +166,7 @@ class Run:
 
     def _is_chosen(self, info: Info) -> bool:
         assert self._chosen is not None  # noqa: S101 - only then it is asked
-        return self._chosen.matches(
-            {
-                "digest": info.digest,
-                "size": info.size,
-                "labels": info.labels,
-                "created_at": info.created_ns,
-                "updated_at": info.updated_ns,
-            }
-        )
+        return self._chosen.matches(fields_of_info(info))
 
     def _take(self, garbage: list[Judged]) -> Iterator[Collected]:
         for one in collecting.take(
