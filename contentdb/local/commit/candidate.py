@@ -91,9 +91,15 @@ class Candidate:
 
 
 def candidate_of(
-    parts: Parts, digest: Digest, size: int, checksum: int, labels: Labelling
+    parts: Parts,
+    digest: Digest,
+    size: int,
+    checksum: int,
+    labels: Labelling,
+    ref: str | None = None,
+    token: str | None = None,
 ) -> Candidate:
-    """Return the candidate of content that is to be stored now."""
-    made = Candidate(parts.shards, digest, size, checksum, labels, time.time_ns())
+    """Return the candidate of content that is to be stored now, that of an ingest by its ref."""
+    made = Candidate(parts.shards, digest, size, checksum, labels, time.time_ns(), ref, token)
     made.lease, made.packs = parts.lease, parts.packs
     return made

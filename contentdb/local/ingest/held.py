@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 
 from contentdb.errors import (
     AlreadyExistsError,
@@ -15,7 +14,7 @@ from contentdb.errors import (
     WriterClosedError,
 )
 from contentdb.light_typing import TYPE_CHECKING, Protocol
-from contentdb.local.commit.candidate import Candidate
+from contentdb.local.commit.candidate import candidate_of
 from contentdb.local.commit.publish import conclude, publish
 from contentdb.local.index import Outcome
 from contentdb.local.ingest.begin import ref_locked_error
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.labels import Labelling
     from contentdb.local.commit.batch import Batch
+    from contentdb.local.commit.candidate import Candidate
     from contentdb.local.index import IngestRow
     from contentdb.local.reservation import Reservation
     from contentdb.local.resources import Parts
@@ -132,11 +132,8 @@ class LocalIngest(Intake):
     def _candidate_of(
         self, digest: Digest, size: int, checksum: int, labels: Labelling
     ) -> Candidate:
-        row, shards = self.row, self._parts.shards
-        now_ns = time.time_ns()
-        made = Candidate(shards, digest, size, checksum, labels, now_ns, row.ref, row.token)
-        made.lease, made.packs = self._parts.lease, self._parts.packs
-        return made
+        row = self.row
+        return candidate_of(self._parts, digest, size, checksum, labels, row.ref, row.token)
 
     def _answer(self, candidate: Candidate, outcome: Outcome, *, exist_ok: bool) -> Info:
         """Return the Info of what was recorded, or raise."""
