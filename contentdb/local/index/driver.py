@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-from contentdb.light_typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from sqlite3 import (
-        SQLITE_BUSY,
-        SQLITE_CANTOPEN,
-        SQLITE_CORRUPT,
-        SQLITE_FULL,
-        SQLITE_IOERR,
-        SQLITE_LOCKED,
-        SQLITE_NOTADB,
-        SQLITE_READONLY,
-        Connection,
-        DatabaseError,
-        Error,
-        connect,
-    )
-else:
-    from _sqlite3 import (
-        SQLITE_BUSY,
-        SQLITE_CANTOPEN,
-        SQLITE_CORRUPT,
-        SQLITE_FULL,
-        SQLITE_IOERR,
-        SQLITE_LOCKED,
-        SQLITE_NOTADB,
-        SQLITE_READONLY,
-        Connection,
-        DatabaseError,
-        Error,
-        connect,
-    )
+from _sqlite3 import (
+    SQLITE_BUSY,
+    SQLITE_CANTOPEN,
+    SQLITE_CORRUPT,
+    SQLITE_FULL,
+    SQLITE_IOERR,
+    SQLITE_LOCKED,
+    SQLITE_NOTADB,
+    SQLITE_READONLY,
+    Connection,
+    DatabaseError,
+    Error,
+    connect,
+)
 
 __all__ = [
     "SQLITE_BUSY",
