@@ -80,7 +80,7 @@ def scan(fd: int, path: str, start: int = FIRST, *, rescue: bool = False) -> Ite
 
 
 def heads(fd: int, path: str) -> Iterator[Header]:
-    """Yield the heads of all records that are whole themselves; their contents are not read."""
+    """Yield the heads of all records that are whole themselves; their contents are not checked."""
     window = _Window(fd, path)
     at: int | None = FIRST
     while at is not None:
