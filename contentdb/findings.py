@@ -1,13 +1,15 @@
-"""What upkeep finds: the values of verify, repair and doctor, for every engine."""
+"""What upkeep finds, for every engine: the values of verify, repair, doctor and collection."""
 
 from __future__ import annotations
 
 from contentdb.light_typing import TYPE_CHECKING, NamedTuple
+from contentdb.values import Collection
 
 if TYPE_CHECKING:
     from typing import Literal
 
     from contentdb.digest import Digest
+    from contentdb.values import Collected
 
     Action = Literal[
         "adopted",
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
         "left alone",
     ]
 
-__all__ = ["Check", "Finding", "Repaired"]
+__all__ = ["Check", "Finding", "Repaired", "Tally"]
 
 
 class Finding(NamedTuple):
@@ -51,3 +53,51 @@ class Check(NamedTuple):
     verdict: Literal["ok", "warn", "fail"]
     """``warn``: the store works without it, or around it."""
     detail: str
+
+
+class Tally:
+    """The count of a collection, whose passes may see a blob more than once."""
+
+    def __init__(self) -> None:
+        self.blobs = self.bytes = self.ingests = self._kept = 0
+        self.begins_ns: int | None = None
+        self.saw_all = False
+        """Whether a pass looked at all blobs: what later passes find kept is counted already."""
+        self._waiting = 0
+        """Blobs that something keeps, and that stay in the queue until their time has come."""
+        self._undecided: set[Digest] = set()
+        """A later pass may decide them; it sees them only if their new time has come by then."""
+
+    @property
+    def result(self) -> Collection:
+        """What was done so far."""
+        return Collection(
+            self.blobs,
+            self.bytes,
+            self._kept + self._waiting,
+            len(self._undecided),
+            self.ingests,
+            self.begins_ns,
+        )
+
+    def begin_pass(self) -> None:
+        """Count what waits in the queue anew, for the next pass sees it again."""
+        if not self.saw_all:
+            self._waiting = 0
+
+    def see(self, digest: Digest, *, kept: bool | None, waits: bool) -> None:
+        """Count a blob that was judged; ``kept`` is None if that could not be found out."""
+        if kept is None:
+            self._undecided.add(digest)
+            return
+        self._undecided.discard(digest)
+        if kept and not self.saw_all:
+            self._waiting += waits
+            self._kept += not waits
+
+    def take(self, gone: Collected) -> Collected:
+        """Count a blob that is gone, or would be, and return it."""
+        self._undecided.discard(gone.digest)
+        self.blobs += 1
+        self.bytes += gone.size
+        return gone

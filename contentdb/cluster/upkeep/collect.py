@@ -15,18 +15,17 @@ from contentdb.cluster.catalog.collecting import Judged, Place
 from contentdb.cluster.catalog.keep import FRESH_NS
 from contentdb.cluster.catalog.why import Horizon
 from contentdb.cluster.upkeep.prune import prune_ingests
-from contentdb.content import Collected, Collection
 from contentdb.errors import NoRootsError
 from contentdb.expiry import GRACE_NS
 from contentdb.filters import parse
 from contentdb.filters.items import fields_of_info
+from contentdb.findings import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from contentdb.cluster.resources import Resources
-    from contentdb.content import Info
-    from contentdb.digest import Digest
+    from contentdb.content import Collected, Collection, Info
     from contentdb.engine import CollectTerms
 
 __all__ = ["Run"]
@@ -49,24 +48,12 @@ class Run:
         self._begun_ns = 0
         self._old_before_ns = 0
         self._horizon = Horizon(0, 0)
-        self._blobs = self._bytes = self._kept = self._ingests = 0
-        self._waiting = 0
-        """Blobs that something keeps, and that stay in the queue until their time has come."""
-        self._undecided: set[Digest] = set()
-        self._saw_all = False
-        self._begins_ns: int | None = None
+        self._tally = Tally()
 
     @property
     def result(self) -> Collection:
         """What was done so far."""
-        return Collection(
-            self._blobs,
-            self._bytes,
-            self._kept + self._waiting,
-            len(self._undecided),
-            self._ingests,
-            self._begins_ns,
-        )
+        return self._tally.result
 
     def steps(self) -> Iterator[Collected]:
         """Do it, and yield each blob once it is gone.
@@ -82,12 +69,11 @@ class Run:
             return
         if self._terms.full:
             yield from self._pass(every=True)
-            self._saw_all = True
+            self._tally.saw_all = True
         before = -1
-        while self._blobs != before and not self._is_enough():  # what went may have kept others
-            before = self._blobs
-            if not self._saw_all:
-                self._waiting = 0  # the next pass sees them again
+        while self._tally.blobs != before and not self._is_enough():
+            before = self._tally.blobs  # what went may have kept others
+            self._tally.begin_pass()
             self._look_at_clock()  # what went has queued others since
             yield from self._pass(every=False)
 
@@ -123,7 +109,7 @@ class Run:
         since_ns = collecting.since(self._database)[0]
         begins_ns = (self._horizon.now_ns if since_ns is None else since_ns) + self._grace_ns
         if self._grace_ns and begins_ns > self._horizon.now_ns:
-            self._begins_ns = begins_ns
+            self._tally.begins_ns = begins_ns
             return True
         return False
 
@@ -133,7 +119,7 @@ class Run:
             dropped = prune_ingests(
                 self._resources, self._namespace, age_s, dry_run=self._terms.dry_run
             )
-            self._ingests = sum(1 for _ in dropped)
+            self._tally.ingests = sum(1 for _ in dropped)
 
     # -- the passes ------------------------------------------------------------------------------
 
@@ -149,7 +135,7 @@ class Run:
             self._count(page)
             garbage = [one for one in page if self._is_wanted_gone(one)]
             if self._terms.limit is not None:
-                garbage = garbage[: self._terms.limit - self._blobs]
+                garbage = garbage[: self._terms.limit - self._tally.blobs]
             for at in range(0, len(garbage), _AT_ONCE):
                 yield from self._take(garbage[at : at + _AT_ONCE])
 
@@ -172,26 +158,15 @@ class Run:
         for one in collecting.take(
             self._database, self._namespace, garbage, self._horizon, self._may_go
         ):
-            self._undecided.discard(one.digest)
-            self._note(one)
-            yield one
-
-    def _note(self, one: Collected) -> None:
-        self._blobs += 1
-        self._bytes += one.size
+            yield self._tally.take(one)
 
     def _is_enough(self) -> bool:
-        return self._terms.limit is not None and self._blobs >= self._terms.limit
+        return self._terms.limit is not None and self._tally.blobs >= self._terms.limit
 
     def _count(self, judged: list[Judged]) -> None:
         for one in judged:
             if one.candidate.size is None:
                 continue
-            if one.way.is_undecided:
-                self._undecided.add(one.candidate.digest)
-                continue
-            self._undecided.discard(one.candidate.digest)
-            if not one.is_garbage and not self._saw_all:
-                waits = (one.candidate.review_ns or 0) > self._horizon.now_ns
-                self._waiting += waits
-                self._kept += not waits
+            kept = None if one.way.is_undecided else not one.is_garbage
+            waits = (one.candidate.review_ns or 0) > self._horizon.now_ns
+            self._tally.see(one.candidate.digest, kept=kept, waits=waits)

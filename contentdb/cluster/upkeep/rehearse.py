@@ -75,9 +75,7 @@ class Rehearsal(Run):
             _note(seen, below)
             for way in ways:
                 info = way.there[0].info
-                gone = Collected(info.digest, info.size)
-                self._note(gone)
-                yield gone
+                yield self._tally.take(Collected(info.digest, info.size))
                 if self._is_enough():
                     return
 

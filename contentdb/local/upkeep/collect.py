@@ -15,8 +15,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from contentdb import files
-from contentdb.content import Collected, Collection
+from contentdb.content import Collected
 from contentdb.errors import FailedPreconditionError, NoRootsError
+from contentdb.findings import Tally
 from contentdb.local.delete import finish_delete, let_go_of_references
 from contentdb.local.index.collecting import Candidate, Judged, Verdict
 from contentdb.local.index.grace import GRACE_NS, review, reviews_of_unused
@@ -30,7 +31,7 @@ from contentdb.local.upkeep.unused import Sieve
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from contentdb.digest import Digest
+    from contentdb.content import Collection
     from contentdb.engine import CollectTerms
     from contentdb.files import Directory
     from contentdb.local.index.collecting import Buried
@@ -95,26 +96,12 @@ class Run:
         self._may_go = self._sieve.may_go if terms.filters else None
         self.found_room = False
         """Whether the namespace was within the bound at one moment; others may fill it again."""
-        self._blobs = self._bytes = self._kept = self._ingests = 0
-        self._waiting = 0
-        """Blobs that something keeps, and that stay in the queue until their time has come."""
-        self._undecided: set[Digest] = set()
-        """A later pass may decide them; it sees them only if their new time has come by then."""
-        self._saw_all = False
-        """Whether a pass looked at all blobs: what later passes find kept is counted already."""
-        self._begins_ns: int | None = None
+        self._tally = Tally()
 
     @property
     def result(self) -> Collection:
         """What was done so far."""
-        return Collection(
-            self._blobs,
-            self._bytes,
-            self._kept + self._waiting,
-            len(self._undecided),
-            self._ingests,
-            self._begins_ns,
-        )
+        return self._tally.result
 
     def steps(self) -> Generator[Collected | None]:
         """Do it, and yield each blob once it is gone; None while another process collects.
@@ -152,7 +139,7 @@ class Run:
             return
         if self._terms.full:
             yield from self._pass(every_page)
-            self._saw_all = True
+            self._tally.saw_all = True
         if self._unused_ns is not None or self._terms.max_bytes is None:
             yield from self._pass_until_settled()
         if self._terms.max_bytes is not None:
@@ -172,15 +159,14 @@ class Run:
         if totals is not None:
             return totals.bytes + totals.reserved
         if self._counted is None:  # takes a while where there are many
-            self._counted = self._parts.index.usage().blob_bytes + self._bytes
-        return self._counted - self._bytes
+            self._counted = self._parts.index.usage().blob_bytes + self._tally.bytes
+        return self._counted - self._tally.bytes
 
     def _pass_until_settled(self) -> Iterator[Collected]:
         before = -1
-        while self._blobs != before and not self._is_enough():  # what went may have kept others
-            before = self._blobs
-            if not self._saw_all:
-                self._waiting = 0  # the next pass sees them again
+        while self._tally.blobs != before and not self._is_enough():
+            before = self._tally.blobs  # what went may have kept others
+            self._tally.begin_pass()
             self._look_at_clock()  # what went has queued others since
             yield from self._pass(due_page)
 
@@ -227,7 +213,7 @@ class Run:
     def _is_too_early(self) -> bool:
         begins = begins_ns(self._parts, self._grace_ns)
         if self._grace_ns and (begins is None or begins > time.time_ns()):
-            self._begins_ns = begins or time.time_ns() + self._grace_ns
+            self._tally.begins_ns = begins or time.time_ns() + self._grace_ns
             return True
         return False
 
@@ -237,7 +223,7 @@ class Run:
         before_ns = self._now_ns - self._terms.ingests_ns
         dry_run = self._terms.dry_run
         for _ in prune_ingests(self._parts, before_ns, dry_run=dry_run):
-            self._ingests += 1
+            self._tally.ingests += 1
 
     # -- R1 to R6 --------------------------------------------------------------------------------
 
@@ -253,7 +239,7 @@ class Run:
             self._dequeue(judged)
             garbage = self._sieve.choose(judged, self._rest)
             if self._terms.limit is not None:
-                garbage = garbage[: self._terms.limit - self._blobs]
+                garbage = garbage[: self._terms.limit - self._tally.blobs]
             yield from self._take(self._cut(garbage))
 
     def _few(self, page: list[Candidate]) -> list[Candidate]:
@@ -273,7 +259,7 @@ class Run:
         return garbage
 
     def _is_enough(self) -> bool:
-        if self._terms.limit is not None and self._blobs >= self._terms.limit:
+        if self._terms.limit is not None and self._tally.blobs >= self._terms.limit:
             return True
         if self._down_to is None or self._bytes_now() > self._down_to:
             return False
@@ -290,14 +276,9 @@ class Run:
 
     def _count(self, judged: list[Judged]) -> None:
         for one in judged:
-            if one.verdict is Verdict.UNDECIDED:
-                self._undecided.add(one.candidate.digest)
-                continue
-            self._undecided.discard(one.candidate.digest)
-            if one.verdict is Verdict.KEPT and not self._saw_all:
-                waits = (one.candidate.review_ns or 0) > self._now_ns
-                self._waiting += waits
-                self._kept += not waits
+            kept = None if one.verdict is Verdict.UNDECIDED else one.verdict is Verdict.KEPT
+            waits = (one.candidate.review_ns or 0) > self._now_ns
+            self._tally.see(one.candidate.digest, kept=kept, waits=waits)
 
     def _take(self, garbage: list[Candidate]) -> Iterator[Collected]:
         parts, left = self._parts, garbage
@@ -313,10 +294,7 @@ class Run:
         let_go_of_references(parts, tombstones, self._rest)
         finish_delete(parts, *tombstones, at_once=_BURIED_AT_ONCE, rest=self._rest)
         for tombstone, size in taken:
-            self._undecided.discard(tombstone.digest)
-            self._blobs += 1
-            self._bytes += size
-            yield Collected(tombstone.digest, size)
+            yield self._tally.take(Collected(tombstone.digest, size))
 
     def _rest(self) -> None:
         """Leave the write lock to others for as long as this process last had it.

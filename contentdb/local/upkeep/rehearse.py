@@ -67,9 +67,7 @@ class Rehearsal(Run):
             if self._is_enough() or (review_ns > before_ns and left <= 0):
                 return
             left -= one.size
-            self._blobs += 1
-            self._bytes += one.size
-            yield Collected(one.digest, one.size)
+            yield self._tally.take(Collected(one.digest, one.size))
 
     def _judged(self) -> Iterator[Judged]:
         next_page = every_page if self._terms.full else due_page
@@ -101,9 +99,7 @@ class Rehearsal(Run):
                 continue
             if not unkept:
                 continue
-            self._blobs += 1
-            self._bytes += found.size
-            yield Collected(found.digest, found.size)
+            yield self._tally.take(Collected(found.digest, found.size))
             if self._is_enough():
                 return
             for text in unkept + self._parts.index.children(found.digest):
