@@ -50,14 +50,14 @@ def place_for_objects(server: S3Server) -> Objects:
 
 @contextmanager
 def running(*servers: Server) -> Iterator[None]:
-    """Start servers in order, and in the end kill them and remove their folders."""
+    """Start servers in order, and at last end them and remove their folders."""
     try:
         for server in servers:
             server.start()
         yield
     finally:
         for server in reversed(servers):
-            server.kill()
+            server.end()
             shutil.rmtree(server.folder, ignore_errors=True)
 
 

@@ -5,15 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.cluster.fixtures import running, skip_without
 from tests.cluster.servers import PgBouncer, Postgres, Rclone, SeaweedFS, runs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _DYING = """
 import sys
@@ -57,6 +54,24 @@ def test_postgresql_keeps_what_it_committed_over_a_kill(
             assert connection.execute("SELECT number FROM kept").fetchone() == (1,)
             told = connection.execute("SHOW fsync").fetchone()
         assert told == ("on" if durable else "off",)
+
+
+def test_postgresql_leaves_no_shared_memory(servers_folder: Path) -> None:
+    """A killed one leaves none in /dev/shm, one that is ended none of System V either."""
+    skip_without(Postgres)
+    server = Postgres(servers_folder / "ended")
+    with running(server):
+        told = (server.folder / "data" / "postmaster.pid").read_text().splitlines()
+        number = told[6].split()[1]
+        assert number in _shared_memory()
+        assert "/dev/shm/PostgreSQL" not in Path(f"/proc/{server.pid}/maps").read_text()  # noqa: S108 - what must not be
+    assert number not in _shared_memory()
+
+
+def _shared_memory() -> set[str]:
+    """The ids of System V's segments."""
+    lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    return {line.split()[1] for line in lines}
 
 
 def test_a_server_ends_with_the_process_that_started_it(servers_folder: Path) -> None:
