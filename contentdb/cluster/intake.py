@@ -11,10 +11,8 @@ from contentdb.cluster.comparison import Comparison
 from contentdb.cluster.extents import pieces, uncovered, without_last
 from contentdb.cluster.fetch import MissingError, fetch_pieces
 from contentdb.cluster.segments import Segments, segment_size
-from contentdb.content import Status
 from contentdb.digest import DEFAULT_ALGORITHM, Digest, Hasher
 from contentdb.errors import FailedPreconditionError, StorageError
-from contentdb.metadata import unpack_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +22,7 @@ if TYPE_CHECKING:
     from contentdb.call_guard import Gate
     from contentdb.cluster.extents import Run
     from contentdb.cluster.resources import Resources
+    from contentdb.content import Status
     from contentdb.declared import Declared
 
 __all__ = ["Intake"]
@@ -85,17 +84,7 @@ class Intake:
 
     def status(self) -> Status:
         """Describe the ingest as it is now."""
-        row = self.row
-        return Status(
-            row.ref,
-            self.offset,
-            row.total,
-            self.declared.expected,
-            row.started_ns,
-            row.updated_ns,
-            held=not self.closed,
-            metadata=unpack_metadata(row.metadata),
-        )
+        return self.row.status(self.offset, held=not self.closed)
 
     def redeclare(self, declared: Declared) -> None:
         """Replace the declared size and digest; with None for metadata, the metadata stays.
