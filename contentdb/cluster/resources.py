@@ -43,7 +43,7 @@ class Resources:
         self._workers = _Workers()
 
     def of_lease(self, lease: LeaseKey) -> Resources:
-        """Return the same for the calls of a lease; whoever has it does not close it."""
+        """Return the same for the calls of a lease; its holder does not close it."""
         made = copy(self)
         made.lease = lease
         return made
@@ -109,7 +109,7 @@ def _done(call: Callable[[], T]) -> Future[T]:
     future: Future[T] = Future()
     try:
         future.set_result(call())
-    except Exception as error:  # noqa: BLE001 - raised to whoever asks for the result
+    except Exception as error:  # noqa: BLE001 - raised to the caller that asks for the result
         future.set_exception(error)
     return future
 

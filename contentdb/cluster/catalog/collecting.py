@@ -1,8 +1,8 @@
 """The transactions of a collection; each is short, and hosts may collect side by side.
 
 A page of the queue is claimed by row locks that others skip, so two hosts do not look at the same.
-Garbage is taken only once its rows are locked and what keeps it was asked again: whoever makes a
-root of a blob, or tells that it is stored, locks the same rows.
+Garbage is taken only once its rows are locked and what keeps it was asked again: a call that
+makes a root of a blob, or tells that it is stored, locks the same rows.
 """
 
 from __future__ import annotations
@@ -165,8 +165,9 @@ def review(
 ) -> list[Judged]:
     """Judge the next rows, and take those that something keeps out of the queue.
 
-    A kept one leaves it only with the time that was seen: who takes a reference away changes it,
-    and so does an answer that the blob is stored. One that is kept until a date stays for that.
+    A kept one leaves it only with the time that was seen: a call that takes a reference away
+    changes it, and so does an answer that the blob is stored. One that is kept until a date stays
+    for that.
     """
 
     def work(connection: Connection[Any]) -> list[Judged]:

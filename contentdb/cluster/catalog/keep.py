@@ -1,6 +1,6 @@
 """What keeps content that a caller was told is stored: a lease's item, and a time in the queue.
 
-Whoever tells that content is stored locks its row in the transaction that makes it kept: a
+A call that tells that content is stored locks its row in the transaction that makes it kept: a
 collector that was first has removed it, one that comes later sees what keeps it.
 """
 

@@ -1,8 +1,8 @@
 """Rows of leases: begun, found, ended. Each change is one transaction.
 
-A lease that is held has the session of its process. Who finds that session's lock free ends the
-lease in the same transaction; a fence of the session ends it too. Whoever keeps something by a
-lease locks its row first, so that nothing is kept by one that has ended.
+A lease that is held has the session of its process. A call that finds that session's lock free
+ends the lease in the same transaction; a fence of the session ends it too. A call that keeps
+something by a lease locks its row first, so that nothing is kept by one that has ended.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 IS_ALIVE: Final = f"""(NOT l.ended AND (l.expires_ns IS NULL OR l.expires_ns > {NOW_NS})
 AND (l.session IS NULL OR EXISTS (SELECT 1 FROM sessions s WHERE s.id = l.session
 AND NOT s.fenced)))"""  # noqa: S608 - a constant
-"""SQL for whether a lease ``l`` keeps what it has; a dead process's does until somebody ends it."""
+"""SQL for whether a lease ``l`` keeps what it has; a dead process's does until a call ends it."""
 _COLUMNS: Final = f"""l.token::text, l.id, l.created_ns, l.expires_ns, l.flat, l.holder, l.labels,
 l.session, {IS_ALIVE}, l.session IS NULL OR {LIVES.format(session="l.session")}"""
 _KEY: Final = "l.namespace = %(namespace)s AND l.id_hash = %(id_hash)s AND NOT l.ended"
@@ -189,7 +189,7 @@ def find_own(database: Database, lease: LeaseKey) -> LeaseRow:
 
 
 def listed(database: Database, namespace: str) -> Iterator[list[LeaseRow]]:
-    """Yield pages of the leases that nobody has ended, by id; some may be dead."""
+    """Yield pages of the leases that were not ended, by id; some may be dead."""
     values = {"namespace": namespace, "after": ""}
     while page := [LeaseRow(*row) for row in database.rows(_PAGE, values)]:
         yield page
@@ -217,7 +217,7 @@ def _end_if_dead(database: Database, row: LeaseRow) -> bool:
 
 
 def check_lives(connection: Connection[Any], lease: LeaseKey) -> None:
-    """Raise `LeaseEndedError` unless a lease lives; until the transaction ends nobody ends it."""
+    """Raise `LeaseEndedError` unless a lease lives, as it does then until the transaction ends."""
     if connection.execute(_LIVES, {"lease": lease.token}).fetchone() is None:
         raise LeaseEndedError(lease.id)
 

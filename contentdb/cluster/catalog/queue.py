@@ -1,8 +1,8 @@
 """The queue: when a collector looks at a blob. It is written with what changes what keeps blobs.
 
-Who takes a reference away lets a collector look at what it led to, in the same transaction: that
-alone lets a collector find it. The time always changes: a collector that has seen the old one does
-not take the row out of the queue.
+A call that takes a reference away lets a collector look at what it led to, in the same
+transaction: that alone lets a collector find it. The time always changes: a collector that has seen
+the old one does not take the row out of the queue.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """References between blobs, found from below: an index over the labels themselves.
 
-So no table can disagree with the labels, whoever writes them. `contentdb.cluster.migrate` builds
-the index beforehand while others write; here it is made only in a database that has few rows.
+So no table can disagree with the labels, whichever process writes them. `contentdb.cluster.migrate`
+builds the index beforehand while others write; here it is made only in a database of few rows.
 Sessions tell of which revision their process is: one of before writes no times for a collector.
 """
 
