@@ -50,6 +50,11 @@ class _Item:
         self.content: Content | None = None
         self.answer: Answer | None = None
 
+    @property
+    def held_bytes(self) -> int:
+        """What of its content is in memory."""
+        return 0 if self.content is None else len(self.content.data or b"")
+
 
 def add_many(
     resources: Resources,
@@ -116,8 +121,8 @@ class Group:
         return self._items[-1]
 
     def withdraw(self) -> None:
-        """Forget the source that was taken last."""
-        self._items.pop()
+        """Forget the source that was taken last, and its bytes."""
+        self._bytes -= self._items.pop().held_bytes
 
     def take(self, one: Asked, *, keep_labels: bool, as_value: bool) -> Answer | None:
         """Read one source; an error of it becomes its answer and does not affect other sources."""
@@ -132,7 +137,7 @@ class Group:
                 item.answer = known
             else:
                 item.content = _own(take(self._resources, one.source, wanted))
-                self._bytes += len(item.content.data or b"")
+                self._bytes += item.held_bytes
         except StoreClosedError:
             raise
         except Exception as error:  # noqa: BLE001 - it re-raises what is not the source's

@@ -59,6 +59,20 @@ def test_a_large_block_is_written_in_groups(
     assert store.usage().blobs == 50
 
 
+def test_what_is_stored_already_closes_no_group(
+    store: contentdb.Store, records: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bytes are not kept until the end of the block, so they do not count."""
+    monkeypatch.setattr(module, "_GROUP_BYTES", 3 * len(LARGE))
+    store.add(LARGE)
+    with store.batch():
+        for _ in range(5):
+            store.add(LARGE)
+        for number in range(5):
+            store.add(b"%d" % number)
+    assert records == [5]
+
+
 def test_content_twice(store: contentdb.Store) -> None:
     """Exactly one is new; the labels of both are there in the end."""
     with store.batch():
