@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from benchmarks.cluster_clients import CLIENTS, Address, client
-from benchmarks.cluster_rival import docker_registry
+from benchmarks.docker_registry import running_registry
 from benchmarks.machine import describe
 from tests.cluster.fixtures import running
 from tests.cluster.servers import BUCKET, CREDENTIALS, Postgres, SeaweedFS, missing
@@ -113,6 +113,21 @@ def _received(pipe: Connection) -> float:
     return float(answer)
 
 
+def _of_registry(s3: SeaweedFS) -> dict[str, object]:
+    """Let docker-registry store on the S3 server that the other contestants use."""
+    driver = {
+        "accesskey": CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        "secretkey": CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        "region": CREDENTIALS["AWS_REGION"],
+        "regionendpoint": s3.endpoint,
+        "bucket": BUCKET,
+        "rootdirectory": "/registry",
+        "secure": False,
+        "v4auth": True,
+    }
+    return {"s3": driver, "redirect": {"disable": True}}
+
+
 def main() -> int:
     """Measure, print the table, and write JSON where asked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.cluster", description=__doc__)
@@ -132,7 +147,7 @@ def main() -> int:
         servers.enter_context(running(postgres, s3))
         registry = ""
         if shutil.which("docker-registry") is not None:
-            registry = servers.enter_context(docker_registry(folder / "registry", s3))
+            registry = servers.enter_context(running_registry(folder, _of_registry(s3)))
         address = Address(
             s3.endpoint, registry, postgres.create_database(), postgres.create_database(),
             postgres.create_database(), f"s3://{BUCKET}/objects", f"s3://{BUCKET}/inline",

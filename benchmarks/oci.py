@@ -10,7 +10,6 @@ go into an empty store that was made before: to make one takes 0.1 s, however mu
 from __future__ import annotations
 
 import argparse
-import contextlib
 import hashlib
 import json
 import os
@@ -23,12 +22,10 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
-import urllib3
-
 import contentdb
+from benchmarks.docker_registry import running_registry
 from benchmarks.machine import describe
 from contentdb import oci
-from tests.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,12 +35,6 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 IMAGES = {"pull_1x1g": (1, 1024 * MIB), "pull_8x64m": (8, 64 * MIB)}
 NOT_DURABLE = "no"
-_CONFIG = """\
-version: 0.1
-log: {{level: error}}
-storage: {{filesystem: {{rootdirectory: "{folder}/data"}}}}
-http: {{addr: "{host}", secret: abc}}
-"""
 
 Run = tuple[str, str, str, "Callable[[Path], object]"]
 """Workload, contestant, what is durable on return, and what to time, given a fresh path."""
@@ -227,24 +218,6 @@ def push_image(folder: Path, client: oci.Registry, place: str, layers: int, size
         }
         top = store.add(json.dumps(document).encode())
         oci.push(store, top.digest, place, registry=client)
-
-
-@contextlib.contextmanager
-def running_registry(folder: Path) -> Iterator[str]:
-    """Run docker-registry on a free port, with its content in the folder; yield its name."""
-    host = f"127.0.0.1:{free_ports(1)[0]}"
-    config = folder / "registry.yml"
-    config.write_text(_CONFIG.format(folder=folder, host=host), encoding="utf-8")
-    command = ["docker-registry", "serve", str(config)]
-    quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as server:
-        try:
-            retries = urllib3.Retry(total=100, backoff_factor=0.01, backoff_max=0.1)
-            with urllib3.PoolManager() as pool:
-                pool.request("GET", f"http://{host}/v2/", retries=retries)
-            yield host
-        finally:
-            server.terminate()
 
 
 if __name__ == "__main__":

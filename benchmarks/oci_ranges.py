@@ -23,7 +23,8 @@ from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import contentdb
-from benchmarks.oci import MIB, push_image, running_registry
+from benchmarks.docker_registry import running_registry
+from benchmarks.oci import MIB, push_image
 from contentdb import oci
 
 if TYPE_CHECKING:
