@@ -30,6 +30,7 @@ __all__ = [
 
 _UNLOCKED: Final = "a commit that finds the row does not lock it"
 _EARLY_LOOK: Final = "a commit sent again looks at the trash before it has the lock"
+_EARLY_NAME: Final = "reindex names what a row names, and looks at the trash before it has the lock"
 _UNLEASED: Final = "a lease does not lock what it keeps"
 
 
@@ -43,6 +44,8 @@ class Draft(NamedTuple):
     """Whether the trash had a key when the statement began."""
     again: bool = False
     """Whether it was sent before, and its answer lost."""
+    named: bool = False
+    """Whether a row named the objects before."""
 
 
 # -- W4: the commit, in three steps: what the statement sees, its row lock, its end ----------------
@@ -51,7 +54,7 @@ class Draft(NamedTuple):
 def _see(world: World, me: Me) -> Iterator[World]:
     """The session's row is locked against a fence; the ingest's against others."""
     (draft,) = world.here[me.slot]
-    mine, token, _, again = draft
+    mine, token, again = draft.mine, draft.token, draft.again
     session = me.session
     if session in world.fenced and me.mutant != "a commit does not look at the fence":
         yield go(world, me, END)
@@ -87,13 +90,14 @@ def _lock(world: World, me: Me) -> Iterator[World]:
 
 def _commit(world: World, me: Me) -> Iterator[World]:
     (draft,) = world.here[me.slot]
-    mine, token, thrown, again = draft
+    mine, token, again = draft.mine, draft.token, draft.again
     freed: dict[str, Any] = {
         "row_lock": -1 if world.row_lock == me.slot else world.row_lock,
         "ingest_lock": -1 if world.ingest_lock == me.slot else world.ingest_lock,
         "shares": world.shares - {(me.slot, me.session)},
     }
-    if mine & world.trash if me.mutant != _EARLY_LOOK else thrown:
+    early = me.mutant == _EARLY_LOOK or (draft.named and me.mutant == _EARLY_NAME)
+    if draft.thrown if early else mine & world.trash:
         yield go(world, me, END, **freed)
         return
     row: Keys | None = mine if world.row is None else world.row
@@ -362,7 +366,10 @@ def reader(namespace: str = "a") -> Process:
 
 
 def reindexer() -> Process:
-    """Give an object without a row its row: of the content that it was read and hashed to be."""
+    """Give an object without a row its row: of the content that it was read and hashed to be.
+
+    Where a row names other objects of that content, the commit is one of those.
+    """
 
     def find(world: World, me: Me) -> Iterator[World]:
         for key in world.bucket:
@@ -374,13 +381,15 @@ def reindexer() -> Process:
         if world.row_lock >= 0:
             return
         thrown = key in world.trash and me.mutant != "reindex does not look at the trash"
-        if thrown or world.row is not None or key not in world.bucket:
+        if thrown or key not in world.bucket:
             yield go(world, me, END)
+        elif world.row is not None:
+            yield go(world, me, "see", Draft(world.row, named=True))
         else:
             row = frozenset({key})
             yield go(world, me, END, row=row, listed=world.listed | {"a"})
 
-    return Process({"find": find, "adopt": adopt})
+    return Process({"find": find, "adopt": adopt} | dict(_W4))
 
 
 def heart(session: int) -> Process:
