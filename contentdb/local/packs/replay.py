@@ -158,10 +158,10 @@ def replay(
             group.take(record, is_deleted=record.header.life in deleted)
         if len(group.found) >= _GROUP_ROWS:
             group.settle(end)
-    if group.found:
-        inform("local.packs", "rows were made again from a pack", path=path, rows=len(group.found))
     if end > begin:
         group.settle(end)
+    if group.rows:
+        inform("local.packs", "rows were made again from a pack", path=path, rows=group.rows)
     return end
 
 
@@ -173,6 +173,8 @@ class _Group:
         self._index = index
         self._pack = pack
         self._anew = anew
+        self.rows = 0
+        """How many were found, with those that are settled already."""
         self.found: list[Found] = []
         self._copies: list[_Entry] = []
         self._unneeded: list[Location] = []
@@ -187,6 +189,7 @@ class _Group:
             self._copies.append(entry)
         namespace = facts.get("namespace", DEFAULT_NAMESPACE)
         lease = LeaseKey(*facts["lease"]) if "lease" in facts else None
+        self.rows += 1
         self.found.append(Found(namespace, entry, facts.get("ref"), facts.get("token"), lease))
 
     def settle(self, end: int) -> None:

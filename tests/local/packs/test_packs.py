@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -108,6 +109,22 @@ def test_what_was_acknowledged_outlives_the_log(
         assert list(again.verify()) == []
     with contentdb.open(cut, namespace="other") as other:
         assert list(other.walk()) == [by_other]
+
+
+def test_the_log_tells_how_many_rows_were_made_again(
+    store: contentdb.Store,
+    root: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("contentdb.local.packs.replay._GROUP_ROWS", 2)
+    list(store.add_many(b"%d" % number for number in range(6)))
+    cut = lose_power(root, tmp_path / "cut")
+    caplog.set_level(logging.INFO, "contentdb.local.packs")
+    with contentdb.open(cut) as again:
+        assert len(list(again.walk())) == 6
+    assert [line.facts["rows"] for line in caplog.records if hasattr(line, "facts")] == ["6"]
 
 
 def test_an_ingest_that_was_committed_does_not_come_back(
