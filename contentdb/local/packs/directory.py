@@ -163,19 +163,17 @@ class PackDirectory:
 
     def seal(self, pack: int) -> None:
         """Mark a pack whose sync has failed: no process appends to it any more."""
-        name = _name(pack).removesuffix(_SUFFIX) + _SEALED
-        files.let_go(files.open_file(self.directory, name, os.O_CREAT | os.O_RDWR))
+        files.let_go(files.open_file(self.directory, _seal(pack), os.O_CREAT | os.O_RDWR))
 
     def is_sealed(self, pack: int) -> bool:
         """Return whether a sync of the pack has failed."""
-        name = _name(pack).removesuffix(_SUFFIX) + _SEALED
-        return files.stat_name(self.directory, name) is not None
+        return files.stat_name(self.directory, _seal(pack)) is not None
 
     def remove(self, pack: int) -> None:
         """Remove a pack into which no row points; readers that have it open may read on."""
         self._open.pop(pack, None)
         files.unlink(self.directory, _name(pack))
-        files.unlink(self.directory, _name(pack).removesuffix(_SUFFIX) + _SEALED)
+        files.unlink(self.directory, _seal(pack))
         files.sync_directory(self.directory)
 
     def mark(self, pack: int, offsets: Sequence[int], state: bytes, *, sync: bool = True) -> None:
@@ -320,3 +318,7 @@ def _is_ours(fd: int, path: str) -> bool:
 
 def _name(pack: int) -> str:
     return f"{pack}{_SUFFIX}"
+
+
+def _seal(pack: int) -> str:
+    return f"{pack}{_SEALED}"
