@@ -9,12 +9,7 @@ from __future__ import annotations
 import os
 
 from contentdb import files
-from contentdb.errors import (
-    ContentDBError,
-    CorruptBlobError,
-    InvalidLabelError,
-    RefLockedError,
-)
+from contentdb.errors import ContentDBError, CorruptBlobError, InvalidLabelError, RefLockedError
 from contentdb.light_typing import TYPE_CHECKING
 from contentdb.local.commit.joining import answer_stored
 from contentdb.local.commit.publish import conclude, pack_all
@@ -114,10 +109,11 @@ class Group:
         return self.size >= (_GROUP_BYTES if most is None else min(_GROUP_BYTES, most // _SHARE))
 
     def withdraw(self, is_meant: Callable[[Item], bool]) -> None:
-        """Remove items before a flush."""
+        """Remove ingests before a flush."""
         for item in [item for item in self.items if is_meant(item)]:
             self._by_digest.pop(item.candidate.digest, None)
             self.items.remove(item)
+            self.size -= item.candidate.size
 
     def flush(self) -> None:
         """Publish all items and give each its result. Durable when it returns.
