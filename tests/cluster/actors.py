@@ -30,7 +30,8 @@ __all__ = [
 
 _UNLOCKED: Final = "a commit that finds the row does not lock it"
 _EARLY_LOOK: Final = "a commit sent again looks at the trash before it has the lock"
-_EARLY_NAME: Final = "reindex names what a row names, and looks at the trash before it has the lock"
+_EARLY_NAME: Final = "reindex looks at the trash before it has the lock"
+_NAMED_GOES: Final = "reindex does not look whether a row names what it throws away"
 _UNLEASED: Final = "a lease does not lock what it keeps"
 
 
@@ -44,8 +45,10 @@ class Draft(NamedTuple):
     """Whether the trash had a key when the statement began."""
     again: bool = False
     """Whether it was sent before, and its answer lost."""
-    named: bool = False
-    """Whether a row named the objects before."""
+    found: bool = False
+    """Whether it is reindex that found the objects, which a row may have named before."""
+    needless: Keys = NONE
+    """What goes to the trash with it."""
 
 
 # -- W4: the commit, in three steps: what the statement sees, its row lock, its end ----------------
@@ -96,8 +99,8 @@ def _commit(world: World, me: Me) -> Iterator[World]:
         "ingest_lock": -1 if world.ingest_lock == me.slot else world.ingest_lock,
         "shares": world.shares - {(me.slot, me.session)},
     }
-    early = me.mutant == _EARLY_LOOK or (draft.named and me.mutant == _EARLY_NAME)
-    if draft.thrown if early else mine & world.trash:
+    named = draft.needless & (world.row or NONE) if me.mutant != _NAMED_GOES else NONE
+    if named or _is_thrown(world, me, draft):
         yield go(world, me, END, **freed)
         return
     row: Keys | None = mine if world.row is None else world.row
@@ -107,11 +110,21 @@ def _commit(world: World, me: Me) -> Iterator[World]:
     if row != mine:
         freed["trash"] = world.trash | mine
     freed |= queued(world._replace(listed=freed["listed"]))
+    if draft.needless:
+        freed["trash"] = freed.get("trash", world.trash) | draft.needless
     if token >= 0 and world.ingest is not None and world.ingest.token == token:
         freed["ingest"] = None
     yield told(world, me, "stored", **freed)
     if me.lost and not again:
         yield go(world, me, "see", Draft(mine, token, again=True), **freed)
+
+
+def _is_thrown(world: World, me: Me, draft: Draft) -> bool:
+    if draft.found and me.mutant == "reindex does not look at the trash":
+        return False
+    if me.mutant == _EARLY_LOOK or (draft.found and me.mutant == _EARLY_NAME):
+        return draft.thrown
+    return bool(draft.mine & world.trash)
 
 
 _W4: Final[Steps] = {"see": _see, "lock": _lock, "commit": _commit}
@@ -368,7 +381,8 @@ def reader(namespace: str = "a") -> Process:
 def reindexer() -> Process:
     """Give an object without a row its row: of the content that it was read and hashed to be.
 
-    Where a row names other objects of that content, the commit is one of those.
+    Where a row names other objects of that content, the commit is one of those, and the found one
+    goes to the trash.
     """
 
     def find(world: World, me: Me) -> Iterator[World]:
@@ -377,17 +391,14 @@ def reindexer() -> Process:
         yield go(world, me, END)
 
     def adopt(world: World, me: Me) -> Iterator[World]:
-        key = world.here[me.slot][0]
-        if world.row_lock >= 0:
-            return
-        thrown = key in world.trash and me.mutant != "reindex does not look at the trash"
-        if thrown or key not in world.bucket:
+        (key,) = world.here[me.slot]
+        found, row = frozenset({key}), world.row
+        if key not in world.bucket:
             yield go(world, me, END)
-        elif world.row is not None:
-            yield go(world, me, "see", Draft(world.row, named=True))
+        elif row is None or (found <= row and me.mutant != _NAMED_GOES):
+            yield go(world, me, "see", Draft(found, found=True))
         else:
-            row = frozenset({key})
-            yield go(world, me, END, row=row, listed=world.listed | {"a"})
+            yield go(world, me, "see", Draft(row, found=True, needless=found))
 
     return Process({"find": find, "adopt": adopt} | dict(_W4))
 

@@ -89,6 +89,14 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "reindex, a delete, an add": _scenario(
         reindexer(), deleter(), emptier(), adder(0), start=_STORED, late=False
     ),
+    "two reindexes, a delete": _scenario(
+        reindexer(), reindexer(), deleter(), emptier(), late=False,
+        start=World(bucket=frozenset({"8.0"}), free=frozenset({8})),
+    ),
+    "two reindexes, two copies, a delete": _scenario(
+        reindexer(), reindexer(), deleter(), emptier(), late=False,
+        start=_STORED._replace(bucket=frozenset({"8.0", "8.1"})),
+    ),
     "a collector, a lease": _scenario(
         deleter(collects=True), keeper(), adder(0), emptier(),
         start=_STORED,
@@ -124,8 +132,8 @@ MUTANTS: Final = (
     "a delete does not look at other namespaces",
     "a delete looks at other namespaces before the lock",
     "what is cached counts as stored", "the cache answers before the database",
-    "reindex does not look at the trash",
-    "reindex names what a row names, and looks at the trash before it has the lock",
+    "reindex does not look at the trash", "reindex looks at the trash before it has the lock",
+    "reindex does not look whether a row names what it throws away",
     "a collector looks at leases before the lock",
     "a lease does not lock what it keeps",
     "a collector asks what keeps a blob before it has its lock",

@@ -16,6 +16,7 @@ from contentdb.cluster.catalog.blobs import take_out
 from contentdb.cluster.damage import examine
 from contentdb.cluster.objects import Bucket
 from contentdb.cluster.upkeep import prune
+from contentdb.cluster.upkeep.adopt import adopt
 from contentdb.errors import NotAStoreError, StoreError
 from tests.inside import resources_of
 
@@ -244,6 +245,75 @@ def test_a_found_object_stays_where_the_good_one_goes_meanwhile(
         assert store.adopt() == (1, 0)
         store.prune(older_than=0)
         assert store.read(digest(1)) == content(1)
+
+
+def test_an_object_that_another_reindex_found_and_a_delete_trashed_stays_gone(
+    postgres: Postgres, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key is in no row when it is found; it gets one, which goes while it is waited for."""
+    with contentdb.open(place):
+        dumped = dump(place)
+    add(place, 1)
+    restore(postgres, place, dumped)
+    with contentdb.open(place) as store, psycopg.connect(place) as other:
+
+        def meanwhile(resources: Resources, found: contentdb.Digest) -> StoredObject | None:
+            own = examine(resources, found)
+            monkeypatch.undo()
+            assert own is None
+            assert store.adopt() == (1, 0)
+            take_out(other, "default", [str(found)])
+            Thread(target=commit_when_waited_for, args=[place, other]).start()
+            return own
+
+        monkeypatch.setattr("contentdb.cluster.upkeep.adopt.examine", meanwhile)
+        assert adopt(resources_of(store), "default", dry_run=False) == (0, 0)
+        assert not store.exists(digest(1))
+        store.prune(older_than=0)
+        assert list(store.verify()) == []
+
+
+def test_two_reindexes_at_once_keep_what_they_find(
+    postgres: Postgres, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one finds the first one's rows, of the very objects that it has found too."""
+    with contentdb.open(place):
+        dumped = dump(place)
+    add(place, 1, 2)
+    restore(postgres, place, dumped)
+    with contentdb.open(place) as store:
+
+        def meanwhile(resources: Resources, found: contentdb.Digest) -> StoredObject | None:
+            monkeypatch.undo()
+            assert store.adopt() == (2, 0)
+            return examine(resources, found)
+
+        monkeypatch.setattr("contentdb.cluster.upkeep.adopt.examine", meanwhile)
+        assert adopt(resources_of(store), "default", dry_run=False) == (2, 0)
+        store.prune(older_than=0)
+        assert store.read(digest(1)) == content(1)
+        assert store.read(digest(2)) == content(2)
+
+
+def test_a_reindex_that_a_prune_took_for_dead_goes_on(
+    postgres: Postgres, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contentdb.open(place):
+        dumped = dump(place)
+    add(place, 1, 2)
+    restore(postgres, place, dumped)
+    with contentdb.open(place) as store:
+
+        def fence(resources: Resources, found: contentdb.Digest) -> StoredObject | None:
+            resources.database.change("UPDATE sessions SET fenced = true")
+            monkeypatch.undo()
+            return examine(resources, found)
+
+        store.add(b"begins the session")
+        monkeypatch.setattr("contentdb.cluster.upkeep.adopt.examine", fence)
+        assert store.adopt() == (2, 0)
+        assert store.read(digest(1)) == content(1)
+        assert store.read(digest(2)) == content(2)
 
 
 def commit_when_waited_for(place: str, connection: psycopg.Connection[Any]) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from contentdb.digest import Digest
     from contentdb.labels import Labelling
 
-__all__ = ["LOST_KEYS", "Candidate", "FencedError", "Recorded", "record", "record_named", "trash"]
+__all__ = ["LOST_KEYS", "Candidate", "FencedError", "Recorded", "record", "record_found", "trash"]
 
 LOST_KEYS: Final = """
     SELECT key, NULL::int AS count FROM lost WHERE key IS NOT NULL
@@ -103,7 +103,10 @@ _STATEMENTS: Final = {
 _DONE: Final = f"""
 SELECT created_ns FROM blobs WHERE namespace = %(namespace)s AND digest = ANY(%(digests)s)
 UNION ALL SELECT {NOW_NS} FROM trash WHERE key = ANY(%(keys)s::text[]) LIMIT 1"""  # noqa: S608 - a constant
-_THROWN: Final = "SELECT 1 FROM trash WHERE key = ANY(%(keys)s::text[]) LIMIT 1"
+_THROWN: Final = """
+SELECT 1 FROM trash WHERE key = ANY(%(keys)s::text[])
+UNION ALL SELECT 1 FROM objects WHERE digest = ANY(%(digests)s) AND key = %(needless)s::text
+LIMIT 1"""
 _HOLDS: Final = """
 SELECT 1 FROM ingests WHERE namespace = %(namespace)s AND ref_hash = %(ref)s
 AND token = %(token)s FOR UPDATE"""
@@ -191,13 +194,31 @@ def record(
     return [Recorded(one, *times[str(one.digest)]) for one in candidates]
 
 
-def record_named(database: Database, namespace: str, session: int, candidate: Candidate) -> None:
-    """Make content a blob whose objects a row names already; durable on return.
+def record_found(
+    database: Database,
+    namespace: str,
+    session: int,
+    candidate: Candidate,
+    *,
+    needless: str | None = None,
+    spare: Iterable[Run] = (),
+) -> None:
+    """Make content a blob whose objects were found: a row may have named them; durable on return.
+
+    Args:
+        database: Of the store.
+        namespace: That gets the blob.
+        session: Of this process.
+        candidate: What becomes a blob.
+        needless: Key of another copy, which goes to the trash.
+        spare: Objects of that copy that the blob does not need.
 
     Raises:
-        FencedError: Nothing was recorded: those objects are in the trash by now, say.
+        FencedError: Nothing was recorded: the objects are in the trash by now, say, or the row of
+            the content names the needless key.
     """
-    values = _values(namespace, session, [candidate]) | {"spare": Jsonb([])}
+    values = _values(namespace, session, [candidate]) | {"spare": Jsonb(pack_runs(spare))}
+    values["needless"] = needless
     if not _record_watchfully(database, _STATEMENTS[False, False], values):
         raise FencedError(session)
 
@@ -214,6 +235,7 @@ def _values(namespace: str, session: int, candidates: Sequence[Candidate]) -> di
         "runs": [Jsonb(pack_runs(place.runs)) if place.runs else None for place in places],
         "inlines": [place.inline for place in places],
         "labels": [Jsonb(dict(one.labels.new)) for one in candidates],
+        "needless": None,
     }
 
 
@@ -221,7 +243,8 @@ def _record_watchfully(database: Database, statement: str, values: dict[str, Any
     """Send a commit that may have happened before, and more since, or whose objects had a row.
 
     A key that the trash has seen must not come back: its object may be gone. So after the statement
-    the trash is looked at again, and the transaction given up if it has a key.
+    the trash is looked at again, and the transaction given up if it has a key, or if the row, which
+    is locked by then, names what is to go to the trash.
     """
 
     def work(connection: Connection[Any]) -> list[Any]:
@@ -230,9 +253,11 @@ def _record_watchfully(database: Database, statement: str, values: dict[str, Any
                 return [(values["digests"][0], None, done[0])]  # it has happened
             return []
         rows = connection.execute(statement, values).fetchall()
-        if any(values["keys"]) and connection.execute(_THROWN, values).fetchone():
+        watched = any(values["keys"]) or values["needless"]
+        if watched and connection.execute(_THROWN, values).fetchone():
             connection.execute("ROLLBACK AND CHAIN")
             return []
+        trash(connection, (), values["needless"] if rows else None)
         return rows
 
     return database.transact(work)

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from contentdb.cluster.catalog import trash
 from contentdb.cluster.catalog.meta import read_epoch
-from contentdb.cluster.catalog.record import Candidate, FencedError, record, record_named
-from contentdb.cluster.catalog.record import trash as throw_away
+from contentdb.cluster.catalog.record import Candidate, FencedError, record_found
 from contentdb.cluster.damage import examine
 from contentdb.cluster.extents import Place, size_of, uncovered, unpack_runs
 from contentdb.cluster.fetch import MissingError, fetch
@@ -90,27 +89,41 @@ def _adopt(
             damaged += 1
             warn("cluster.adopt", "an object is not what its key says", key=listed.key)
             continue
-        adopted += 1
-        if not dry_run:
-            _give_row(resources, namespace, candidate)
+        adopted += dry_run or _give_row(resources, namespace, candidate)
     return Adopted(adopted, damaged)
 
 
-def _give_row(resources: Resources, namespace: str, found: Candidate) -> None:
-    """Make a found object a blob; beside a good copy that a row names, it goes into the trash.
+def _give_row(resources: Resources, namespace: str, found: Candidate) -> bool:
+    """Make a found object a blob; return whether it is one.
+
+    It is none if another reindex was first, and the blob was deleted since.
+    """
+    session = resources.session.id
+    try:
+        if not _name_good_one(resources, namespace, session, found):
+            record_found(resources.database, namespace, session, found)
+    except FencedError:
+        if resources.session.renew(session):
+            return _give_row(resources, namespace, found)
+        return False
+    return True
+
+
+def _name_good_one(resources: Resources, namespace: str, session: int, found: Candidate) -> bool:
+    """Use a good copy that a row names instead, if there is one; the found one becomes trash.
 
     Two manifests may have objects in common: a commit that was cut off, and the one after it. Those
     of the copy that stays are not thrown away.
     """
-    database, session = resources.database, resources.session.id  # which lives: no prune judges it
-    own = examine(resources, found.digest)
-    if own is not None and not own.damaged:
-        with suppress(FencedError):  # a delete came first: then the found one is recorded
-            record_named(database, namespace, session, found._replace(place=own.place))
-            needless = uncovered(found.place.runs, own.place.runs)
-            database.transact(lambda one: throw_away(one, needless, found.place.key))
-            return
-    record(database, namespace, session, [found])
+    own, place = examine(resources, found.digest), found.place
+    if own is None or own.damaged or own.place.key == place.key:  # another reindex may be first
+        return False
+    good = found._replace(place=own.place)
+    spare = uncovered(place.runs, own.place.runs)
+    with suppress(FencedError):  # a delete came first: then the found one is recorded
+        record_found(resources.database, namespace, session, good, needless=place.key, spare=spare)
+        return True
+    return False
 
 
 def _read(resources: Resources, name: ObjectName, listed: Listed) -> Candidate | None:
