@@ -18,7 +18,7 @@ from contentdb.content import Step
 from contentdb.digest import Digest
 from contentdb.errors import FailedPreconditionError, NoRootsError, NotFoundError, UndecidedError
 from tests.inside import resources_of
-from tests.local.collect.graphs import REF, History, kept
+from tests.local.collect.graphs import REF, History, check_histories, check_way_up, kept, there
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 NOTHING = timedelta(0)
 AN_HOUR = timedelta(hours=1)
 _ROUNDS = 15
-
-
-def there(store: contentdb.Store) -> set[str]:
-    return {info.digest for info in store.walk()}
 
 
 def database_of(store: contentdb.Store) -> Database:
@@ -138,20 +134,7 @@ def test_a_run_after_a_history_leaves_what_is_kept(
 ) -> None:
     """4.15: the queue alone finds all that is garbage, in two namespaces that share objects."""
     with contentdb.open(place, namespace="b") as other:
-        histories = {one: History(one, seed) for one in (store, other)}
-        for _ in range(2):
-            for one, history in histories.items():
-                history.run(40)
-                before, wanted = there(one), kept(one)
-                for each in (store, other):
-                    dry = each.collect(grace=NOTHING, dry_run=True, no_roots=True)
-                    assert each.collect(grace=NOTHING, no_roots=True).blobs == dry.blobs
-                assert there(one) == wanted <= before
-                for digest in wanted:
-                    assert one.why(digest)[-1].kind != "content"
-        for one in (store, other):
-            for info in one.walk():
-                assert one.read(info.digest)
+        check_histories([store, other], seed, 2)
 
 
 @pytest.mark.parametrize("seed", range(6, 9))
@@ -281,23 +264,7 @@ def test_what_an_ingest_expects_stays(collected: contentdb.Store) -> None:
 
 def test_why_names_the_way_up(collected: contentdb.Store) -> None:
     """4.19: by references of both kinds, rather to a root with a name than to what is fresh."""
-    store = collected
-    child = store.add(b"child").digest
-    back = "containerd.io/gc.bref.content.x"
-    attached = store.add(b"attached", labels={back: child}).digest
-    store.tag("n", store.add(b"parent", labels={f"{REF}.0": child}).digest)
-    assert store.why(attached) == (
-        Step("content", attached),
-        Step("content", child, back),
-        Step("content", Digest.of(b"parent"), f"{REF}.0"),
-        Step("tag", "n"),
-    )
-    with pytest.raises(NotFoundError):
-        store.why(Digest.of(b"absent"))
-    store.untag("n")
-    assert store.why(attached)[-1].kind == "fresh"
-    age(store)
-    assert store.why(attached) == ()
+    check_way_up(collected, lambda: age(collected))
 
 
 def test_a_blob_with_many_dead_parents_goes_after_them(

@@ -7,19 +7,27 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
+from contentdb.content import Step
 from contentdb.digest import Digest
 from contentdb.errors import ContentDBError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from contentdb import Store
 
-__all__ = ["History", "kept"]
+__all__ = ["BREF", "REF", "History", "check_histories", "check_way_up", "kept", "there"]
 
 REF: Final = "containerd.io/gc.ref.content"
 BREF: Final = "containerd.io/gc.bref.content"
 _COUNT: Final = 12
+
+
+def there(store: Store) -> set[str]:
+    """All blobs."""
+    return {info.digest for info in store.walk()}
 
 
 def kept(store: Store) -> set[str]:
@@ -144,3 +152,42 @@ class History:
 
     def _abort(self) -> None:
         self._store.abort(f"r{self._random.randrange(2)}")
+
+
+def check_histories(stores: Sequence[Store], seed: int, rounds: int) -> None:
+    """Let namespaces with the same content change and be collected: what is kept is left."""
+    nothing = timedelta(0)
+    histories = [(one, History(one, seed)) for one in stores]
+    for _ in range(rounds):
+        for one, history in histories:
+            history.run(40)
+            before, wanted = there(one), kept(one)
+            for each in stores:
+                dry = each.collect(grace=nothing, dry_run=True, no_roots=True)
+                assert each.collect(grace=nothing, no_roots=True).blobs == dry.blobs
+            assert there(one) == wanted <= before
+            for digest in wanted:
+                assert one.why(digest)[-1].kind != "content"
+    for one in stores:
+        for info in one.walk():
+            assert one.read(info.digest)
+
+
+def check_way_up(store: Store, age: Callable[[], object]) -> None:
+    """Ask why a blob stays that a tag keeps by references of both kinds, and then nothing does."""
+    child = store.add(b"child").digest
+    back = f"{BREF}.x"
+    attached = store.add(b"attached", labels={back: child}).digest
+    store.tag("n", store.add(b"parent", labels={f"{REF}.0": child}).digest)
+    assert store.why(attached) == (
+        Step("content", attached),
+        Step("content", child, back),
+        Step("content", Digest.of(b"parent"), f"{REF}.0"),
+        Step("tag", "n"),
+    )
+    with pytest.raises(NotFoundError):
+        store.why(Digest.of(b"absent"))
+    store.untag("n")
+    assert store.why(attached)[-1].kind == "fresh"
+    age()
+    assert store.why(attached) == ()

@@ -21,7 +21,7 @@ from contentdb.errors import NoRootsError, NotFoundError, UndecidedError
 from contentdb.local.index import collecting, grace
 from contentdb.local.index.collecting import Candidate, Judged, Verdict
 from tests.inside import blob_path, parts_of
-from tests.local.collect.graphs import REF, History, kept
+from tests.local.collect.graphs import REF, History, check_way_up, kept, there
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
 
 NOTHING = timedelta(0)
 ABSENT = Digest.of(b"absent")
-
-
-def there(store: Store) -> set[str]:
-    return {info.digest for info in store.walk()}
 
 
 def change(root: Path, statement: str, *values: object) -> None:
@@ -497,23 +493,7 @@ def test_a_store_that_is_read_rehearses_alone(root: Path, collecting_store: Stor
 
 def test_why_names_the_way_up(root: Path, collecting_store: Store) -> None:
     """4.19: by references of both kinds, rather to a root with a name than to what is fresh."""
-    store = collecting_store
-    child = store.add(b"child").digest
-    back = "containerd.io/gc.bref.content.x"
-    attached = store.add(b"attached", labels={back: child}).digest
-    store.tag("n", store.add(b"parent", labels={f"{REF}.0": child}).digest)
-    assert store.why(attached) == (
-        Step("content", attached),
-        Step("content", child, back),
-        Step("content", Digest.of(b"parent"), f"{REF}.0"),
-        Step("tag", "n"),
-    )
-    with pytest.raises(NotFoundError):
-        store.why(ABSENT)
-    store.untag("n")
-    assert store.why(attached)[-1].kind == "fresh"
-    age(root)
-    assert store.why(attached) == ()
+    check_way_up(collecting_store, lambda: age(root))
 
 
 def test_grace_is_what_is_promised() -> None:

@@ -10,18 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 import contentdb
-from tests.local.collect.graphs import History, kept
+from tests.local.collect.graphs import History, check_histories, kept, there
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from contentdb import Store
-
 NOTHING = timedelta(0)
-
-
-def there(store: Store) -> set[str]:
-    return {info.digest for info in store.walk()}
 
 
 def forget_queue(root: Path) -> None:
@@ -38,20 +32,7 @@ def test_a_run_after_a_history_leaves_what_is_kept(root: Path, seed: int, below:
         contentdb.open(root, pack_below=below, durability="process") as store,
         contentdb.open(root, namespace="b", durability="process") as other,
     ):
-        histories = {one: History(one, seed) for one in (store, other)}
-        for _ in range(3):
-            for one, history in histories.items():
-                history.run(40)
-                before, wanted = there(one), kept(one)
-                for each in (store, other):
-                    dry = each.collect(grace=NOTHING, dry_run=True, no_roots=True)
-                    assert each.collect(grace=NOTHING, no_roots=True).blobs == dry.blobs
-                assert there(one) == wanted <= before
-                for digest in wanted:
-                    assert one.why(digest)[-1].kind != "content"
-        for one in (store, other):
-            for info in one.walk():
-                assert one.read(info.digest)
+        check_histories([store, other], seed, 3)
         assert list(store.verify()) == []
 
 
