@@ -190,23 +190,15 @@ def damaged_files_are_replaced(root: Path) -> None:
 
 def a_commit_meets_a_delete(root: Path) -> None:
     """The file goes away between its name and its row: it is named again."""
-    from contentdb.local.index.index import Index
+
+    def delete() -> None:
+        with contentdb.open(root) as other:
+            other.delete(digest_of(0))
 
     with contentdb.open(root) as store:
         store.add(content(0))
-        record = Index.record
-        met: list[bool] = []
-
-        def delete_first(self: Index, entries: Any) -> Any:  # noqa: ANN401 - passed through
-            if not met:
-                met.append(_elsewhere(lambda: contentdb.open(root).delete(digest_of(0))))
-            return record(self, entries)
-
-        Index.record = delete_first  # type: ignore[method-assign]
-        try:
+        with _before("record", delete):
             store.ingest("meets", io.BytesIO(content(0)))
-        finally:
-            Index.record = record  # type: ignore[method-assign]
         _must(store.exists(digest_of(0)), "a commit is lost to a delete before it")
         _must(store.read(digest_of(0)) == content(0), "a row without its file")
 
@@ -400,23 +392,14 @@ def a_blob_is_not_written_by_its_ingest(root: Path) -> None:
 
 def a_delete_meets_a_commit(root: Path) -> None:
     """The blob is stored again between the halves of its deletion: it stays."""
-    from contentdb.local.index.index import Index
+
+    def add() -> None:
+        with contentdb.open(root) as other:
+            other.add(content(900))
 
     with contentdb.open(root) as store:
-        bury = Index.bury_all
-        met: list[bool] = []
-
-        def add_first(self: Index, digests: Any, take_away: Any) -> Any:  # noqa: ANN401
-            if not met:
-                met.append(_elsewhere(lambda: contentdb.open(root).add(content(900))))
-            return bury(self, digests, take_away)
-
-        Index.bury_all = add_first  # type: ignore[method-assign,assignment]
-        try:
+        with _before("bury_all", add):
             store.delete(digest_of(900))
-        finally:
-            Index.bury_all = bury  # type: ignore[method-assign]
-        _must(met == [True], "a commit fails beside a delete")
         _must(store.exists(digest_of(900)), "an acknowledged commit is lost to an older delete")
         _must(store.read(digest_of(900)) == content(900), "a row without its file")
 
