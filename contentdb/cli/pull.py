@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contentdb.cli.image_tags import ImageTags, tag_options
-from contentdb.cli.registry_options import connect, registry_options
+from contentdb.cli.registry_options import connect, jobs_option, registry_options
 from contentdb.cli.session import open_store
 from contentdb.cli.transfer_result import result_options
 
@@ -30,14 +30,7 @@ __all__ = ["pull"]
 @click.option(
     "--with-referrers", is_flag=True, help="Signatures and other artifacts of what is pulled too."
 )
-@click.option(
-    "--jobs",
-    "-j",
-    type=click.IntRange(1, 64),
-    default=4,
-    show_default=True,
-    help="How many connections at once, for objects and ranges of large ones.",
-)
+@jobs_option("How many connections at once, for objects and ranges of large ones.")
 @tag_options
 @result_options
 @registry_options

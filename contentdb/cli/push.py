@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contentdb.cli.options import digest_argument
-from contentdb.cli.registry_options import connect, registry_options
+from contentdb.cli.registry_options import (
+    chunk_bytes_option,
+    connect,
+    jobs_option,
+    registry_options,
+)
 from contentdb.cli.session import open_store, resolve
 from contentdb.cli.transfer_result import result_options
 
@@ -25,19 +30,8 @@ __all__ = ["push"]
     is_flag=True,
     help="Push an index without the platforms that are not stored; not every registry takes that.",
 )
-@click.option(
-    "--chunk-bytes",
-    type=click.IntRange(min=1),
-    help="Send larger blobs in chunks of this size; otherwise only if the registry refuses more.",
-)
-@click.option(
-    "--jobs",
-    "-j",
-    type=click.IntRange(1, 64),
-    default=4,
-    show_default=True,
-    help="How many objects at once.",
-)
+@chunk_bytes_option
+@jobs_option("How many objects at once.")
 @result_options
 @registry_options
 @click.pass_context

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from contentdb.oci.registry.endpoint import Endpoint
     from contentdb.oci.registry.registry import Registry
 
-__all__ = ["connect", "registry_options"]
+__all__ = ["chunk_bytes_option", "connect", "jobs_option", "registry_options"]
 
 _FILE = click.Path(exists=True, dir_okay=False)
 _PATH = click.Path(exists=True, path_type=Path)
@@ -94,6 +94,19 @@ _OPTIONS = (
         help="How often to try again after a break or a busy answer.",
     ),
 )
+
+chunk_bytes_option = click.option(
+    "--chunk-bytes",
+    type=click.IntRange(min=1),
+    help="Send larger blobs in chunks of this size; otherwise only if the registry refuses more.",
+)
+
+
+def jobs_option(text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the option for how many at once, with this help."""
+    return click.option(
+        "--jobs", "-j", type=click.IntRange(1, 64), default=4, show_default=True, help=text
+    )
 
 
 def registry_options(

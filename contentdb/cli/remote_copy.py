@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from contentdb.cli.pair_options import connect_pair, pair_options
+from contentdb.cli.registry_options import chunk_bytes_option, jobs_option
 from contentdb.cli.session import open_store
 from contentdb.cli.show import size
 from contentdb.cli.transfer_result import result_options
@@ -33,19 +34,8 @@ __all__ = ["copy"]
 @click.option(
     "--with-referrers", is_flag=True, help="Signatures and other artifacts of what is copied too."
 )
-@click.option(
-    "--chunk-bytes",
-    type=click.IntRange(min=1),
-    help="Send larger blobs in chunks of this size; otherwise only if the registry refuses more.",
-)
-@click.option(
-    "--jobs",
-    "-j",
-    type=click.IntRange(1, 64),
-    default=4,
-    show_default=True,
-    help="How many objects at once.",
-)
+@chunk_bytes_option
+@jobs_option("How many objects at once.")
 @result_options
 @pair_options
 @click.pass_context
