@@ -11,9 +11,6 @@ Cases are written as in `tests.stress.schedules`.
 from __future__ import annotations
 
 import contextlib
-import pickle
-import subprocess
-import sys
 from collections import Counter
 from datetime import timedelta
 from functools import partial
@@ -23,7 +20,7 @@ import contentdb
 from contentdb import Digest
 from contentdb.local.upkeep.collect import Run
 from tests.local.collect.graphs import BREF, REF, kept
-from tests.stress.schedules import perform
+from tests.stress.schedules import in_mutant, perform
 from tests.stress.stepping import DeadlockError, Stepper, Switch, wait_for_others
 
 if TYPE_CHECKING:
@@ -516,27 +513,10 @@ def _name(stage: Stage, digest: str) -> str:
 
 # -- all runs --------------------------------------------------------------------------------------
 
-_PROGRAM: Final = """
-import pickle, sys
-from tests.crash import mutants
-plan = pickle.loads(sys.stdin.buffer.read())
-mutants.apply(plan.mutant)
-from tests.stress.collecting import collecting
-outcome = collecting(plan._replace(mutant=None))
-sys.stdout.buffer.write(pickle.dumps(outcome))
-"""
-
 
 def collecting(plan: Plan) -> Outcome:
     """Run every scene by many schedules."""
-    if plan.mutant is not None:  # it is made when the store is imported
-        done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM],
-            input=pickle.dumps(plan),
-            capture_output=True,
-            check=True,
-        )
-        outcome: Outcome = pickle.loads(done.stdout)  # noqa: S301 - our own child's
-        return outcome
+    if plan.mutant is not None:
+        return in_mutant(plan, collecting)
     actors = {name: len(scene.actors) for name, scene in SCENES.items()}
     return perform(plan, "collecting", actors, Theatre)

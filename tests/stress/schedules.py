@@ -7,10 +7,13 @@ actor 0 before step 12. First come all schedules of few switches, then random on
 from __future__ import annotations
 
 import itertools
+import pickle
 import random
+import subprocess
+import sys
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from contentdb.local import layout
 from contentdb.local.upkeep import doubts
@@ -24,7 +27,16 @@ if TYPE_CHECKING:
 
     from tests.stress.stepping import Switch
 
-__all__ = ["Theatre", "one_shard", "perform"]
+__all__ = ["Theatre", "in_mutant", "one_shard", "perform"]
+
+_PROGRAM: Final = """
+import importlib, pickle, sys
+from tests.crash import mutants
+plan, module, name = pickle.loads(sys.stdin.buffer.read())
+mutants.apply(plan.mutant)
+suite = getattr(importlib.import_module(module), name)
+sys.stdout.buffer.write(pickle.dumps(suite(plan._replace(mutant=None))))
+"""
 
 
 class Theatre(Protocol):
@@ -149,3 +161,15 @@ def perform(
     found = [violation for _, violations in answers for violation in violations]
     notes = f"{len(names)} scenes, all schedules of up to two switches first"
     return Outcome(sum(tried for tried, _ in answers), found, notes)
+
+
+def in_mutant(plan: Plan, suite: Callable[[Plan], Outcome]) -> Outcome:
+    """Run a suite in a process of its own: a mutant is made when the store is imported."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM],
+        input=pickle.dumps((plan, suite.__module__, suite.__name__)),
+        capture_output=True,
+        check=True,
+    )
+    outcome: Outcome = pickle.loads(done.stdout)  # noqa: S301 - our own child's
+    return outcome

@@ -16,10 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import pickle
 import sqlite3
-import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -31,7 +28,7 @@ from contentdb.local.packs.directory import PackDirectory
 from contentdb.local.packs.record import content_at
 from contentdb.local.packs.replay import replay_all
 from tests.inside import parts_of
-from tests.stress.schedules import one_shard, perform
+from tests.stress.schedules import in_mutant, one_shard, perform
 from tests.stress.stepping import DeadlockError, Stepper, Switch, undisturbed
 
 if TYPE_CHECKING:
@@ -370,26 +367,8 @@ class Theatre:
         return wrong, stepper.steps
 
 
-_PROGRAM: Final = """
-import pickle, sys
-from tests.crash import mutants
-plan = pickle.loads(sys.stdin.buffer.read())
-mutants.apply(plan.mutant)
-from tests.stress.unsynced import unsynced
-outcome = unsynced(plan._replace(mutant=None))
-sys.stdout.buffer.write(pickle.dumps(outcome))
-"""
-
-
 def unsynced(plan: Plan) -> Outcome:
     """Run every scene by many schedules."""
-    if plan.mutant is not None:  # it is made when the store is imported
-        done = subprocess.run(
-            [sys.executable, "-c", _PROGRAM],
-            input=pickle.dumps(plan),
-            capture_output=True,
-            check=True,
-        )
-        outcome: Outcome = pickle.loads(done.stdout)  # noqa: S301 - our own child's
-        return outcome
+    if plan.mutant is not None:
+        return in_mutant(plan, unsynced)
     return perform(plan, "unsynced", {name: len(SCENES[name][1]) for name in SCENES}, Theatre)
