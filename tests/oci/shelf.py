@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
 
 from contentdb import oci
-from tests.hostile.server import Reply, Request, Server, reply, sha
+from tests.hostile.server import Reply, Request, Script, Server, reply, sha
 
 Rule = Callable[[Request, "Shelf"], Reply | None]
 """Answers a request in the registry's place; None leaves it to the registry."""
@@ -99,9 +99,10 @@ def _shown(request: Request, data: bytes, **headers: str) -> bytes:
 
 
 @contextmanager
-def serving(shelf: Shelf) -> Iterator[tuple[Server, oci.Registry]]:
+def serving(shelf: Shelf | Script) -> Iterator[tuple[Server, oci.Registry]]:
+    """Run a registry that answers so, and a client that does not wait between its tries."""
     with (
-        Server(shelf.answer) as server,
+        Server(shelf.answer if isinstance(shelf, Shelf) else shelf) as server,
         oci.Registry(server.name, plain_http=True, pause=lambda _s: None) as registry,
     ):
         yield server, registry

@@ -7,7 +7,7 @@ import os
 import pty
 import sys
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,6 @@ ZSTD = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
 FIRST, SECOND = b"the first layer" * 100, b"the second layer" * 100
 Member = tuple[str, bytes | tuple[bytes, str]]
 """A name; its bytes, or the kind and target of a link."""
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[contentdb.Store]:
-    with contentdb.open(tmp_path / "store") as opened:
-        yield opened
 
 
 def tar_of(members: Sequence[Member]) -> bytes:

@@ -50,12 +50,6 @@ from tests.oci.filled import (
 from tests.oci.shelf import Rule, Shelf, serving
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[contentdb.Store]:
-    with contentdb.open(tmp_path / "store") as opened:
-        yield opened
-
-
 class Two(NamedTuple):
     """Two registries, and the clients of them."""
 

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -28,12 +27,6 @@ def amid_its_body(server: Server) -> Iterator[bytes]:
 
 
 WAITS = [busy, silent, amid_its_body]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[contentdb.Store]:
-    with contentdb.open(tmp_path / "store") as opened:
-        yield opened
 
 
 @pytest.mark.parametrize("wait", WAITS)

@@ -5,7 +5,7 @@ import json
 import os
 import tarfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -22,12 +22,6 @@ from tests.hostile.server import INDEX, LAYER, MANIFEST, Image, descriptor, sha
 IMAGE = Image()
 TOP = sha(IMAGE.manifest)
 WITHDRAWN = "application/vnd.oci.artifact.manifest.v1+json"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[contentdb.Store]:
-    with contentdb.open(tmp_path / "store") as opened:
-        yield opened
 
 
 def write_layout(root: Path, *blobs: bytes, top: bytes = IMAGE.manifest) -> Path:

@@ -5,8 +5,7 @@ import json
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -21,27 +20,18 @@ from tests.hostile.server import (
     Image,
     Reply,
     Request,
-    Script,
     Server,
     descriptor,
     manifest_reply,
     reply,
     sha,
 )
+from tests.oci.conftest import Start
 
 IMAGE = Image()
 TOP = sha(IMAGE.manifest)
 TAGS = b'{"tags":["v1"]}'
 BASIC = "Basic " + base64.b64encode(b"me:pw").decode()
-
-Start = Callable[[Script], Server]
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Start a scripted registry; they all end with the test."""
-    with ExitStack() as stack:
-        yield lambda script: stack.enter_context(Server(script))
 
 
 def honest(request: Request) -> bytes:

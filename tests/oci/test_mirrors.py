@@ -3,8 +3,6 @@
 import base64
 import json
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -15,21 +13,12 @@ from contentdb import oci
 from contentdb.oci.labels import source_key
 from tests.cli.shell import call, only_line, run
 from tests.hostile.server import Image, Reply, Request, Script, Server, reply, sha
+from tests.oci.conftest import Start
 
 IMAGE = Image()
 TOP = sha(IMAGE.manifest)
 BLOBS = {TOP, sha(IMAGE.config), sha(IMAGE.layer)}
 SOURCE = oci.Endpoint.of("registry.example")
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[[Script], Server]]:
-    """Start a scripted registry; they all end with the test."""
-    with ExitStack() as stack:
-        yield lambda script: stack.enter_context(Server(script))
-
-
-Start = Callable[[Script], Server]
 
 
 def honest(request: Request) -> bytes:

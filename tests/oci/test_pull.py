@@ -1,6 +1,5 @@
 """A pull brings what is missing, once, and goes on where it stood."""
 
-import contextlib
 import itertools
 import json
 import threading
@@ -28,24 +27,10 @@ from tests.hostile.server import (
     reply,
     sha,
 )
+from tests.oci.shelf import serving
 
 IMAGE = Image()
 LAYER_DIGEST = sha(IMAGE.layer)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[contentdb.Store]:
-    with contentdb.open(tmp_path / "store") as opened:
-        yield opened
-
-
-@contextlib.contextmanager
-def serving(script: Script) -> Iterator[tuple[Server, oci.Registry]]:
-    with (
-        Server(script) as server,
-        oci.Registry(server.name, plain_http=True, pause=lambda _s: None) as registry,
-    ):
-        yield server, registry
 
 
 def asked_for_layer(server: Server) -> list[str | None]:

@@ -1,7 +1,6 @@
 """A pull brings the artifacts of what it pulls, if it is told to."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,12 +27,6 @@ from tests.oci.filled import (
 from tests.oci.shelf import Shelf, serving
 
 BACK = "containerd.io/gc.bref.content.subject"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[contentdb.Store]:
-    with contentdb.open(tmp_path / "store") as opened:
-        yield opened
 
 
 def pull(

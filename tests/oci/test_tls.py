@@ -5,7 +5,6 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,12 +51,6 @@ def context(keys: Path, *, asks: ssl.VerifyMode = ssl.CERT_NONE) -> ssl.SSLConte
 def client(name: str, keys: Path, *, cert: bool = False) -> oci.Registry:
     own = (str(keys / "client.pem"), str(keys / "client.key")) if cert else None
     return oci.Registry(name, ca=str(keys / "ca.pem"), cert=own, pause=lambda _s: None)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[contentdb.Store]:
-    with contentdb.open(tmp_path / "store") as opened:
-        yield opened
 
 
 def test_an_authority_of_ones_own_is_trusted_when_it_is_named(

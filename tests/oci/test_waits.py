@@ -44,12 +44,6 @@ def client(
     )
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[contentdb.Store]:
-    with contentdb.open(tmp_path / "store") as opened:
-        yield opened
-
-
 def test_the_bytes_of_a_layer_may_begin_late(store: contentdb.Store) -> None:
     with Server(lambda _r: None) as server, client(server) as registry:
 
