@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from benchmarks.cases import APPEND, BOTH, GROUP, NO_SYNC
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from benchmarks.results import Results
 
@@ -51,22 +51,14 @@ class Figure(NamedTuple):
         return Verdict(values, middle <= self.limit if self.at_most else middle >= self.limit)
 
 
-def _over(name: str, *against: str) -> Callable[[Results], list[float]]:
-    """The rate over the best of the others'."""
+def _over(
+    name: str, *against: str, choose: Callable[[Iterable[float]], float] = min
+) -> Callable[[Results], list[float]]:
+    """The rate over the best of the others', or by ``max`` over the worst."""
 
     def values(results: Results) -> list[float]:
         known = [found for other in against if (found := results.ratios(name, other))]
-        return [min(round_) for round_ in zip(*known, strict=False)]
-
-    return values
-
-
-def _over_slowest(name: str, *against: str) -> Callable[[Results], list[float]]:
-    """The rate over the worst of the others'."""
-
-    def values(results: Results) -> list[float]:
-        known = [found for other in against if (found := results.ratios(name, other))]
-        return [max(round_) for round_ in zip(*known, strict=False)]
+        return [choose(round_) for round_ in zip(*known, strict=False)]
 
     return values
 
@@ -283,7 +275,7 @@ FIGURES = (
         "`fill_large` 1 GiB, not durable",
         "0.90 of the slower of hashing alone and writing alone",
         0.90,
-        _over_slowest("fill_large_1g/contentdb add, process", HASHING, WRITING),
+        _over("fill_large_1g/contentdb add, process", HASHING, WRITING, choose=max),
     ),
     Figure(
         "`fill_duplicate`, digest known",
