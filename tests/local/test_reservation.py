@@ -312,7 +312,7 @@ def test_content_of_another_namespace_needs_room(store: Store, root: Path) -> No
 
 def test_it_crosses_the_wire(root: Path) -> None:
     """The client of a server gets the error that the store raised."""
-    pytest.importorskip("grpc")
+    pytest.importorskip("grpc", reason="needs the extra `grpc`")
     import grpc
 
     from contentdb.wire.statuses import code_of, describe, unpack
